@@ -1,0 +1,23 @@
+#include "services/base/clock.h"
+
+#include <time.h>
+
+namespace dunlin {
+namespace {
+
+std::chrono::nanoseconds Read(clockid_t id) {
+  timespec time{};
+  clock_gettime(id, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+}  // namespace
+
+SystemClock::SystemClock() : origin_(Read(CLOCK_REALTIME) - Read(CLOCK_BOOTTIME)) {}
+
+Timestamp SystemClock::Now() const {
+  return Timestamp(
+      std::chrono::duration_cast<std::chrono::milliseconds>(origin_ + Read(CLOCK_BOOTTIME)));
+}
+
+}  // namespace dunlin
