@@ -1,0 +1,71 @@
+// Dispatcher: applies the log, in order and once, to the state and the indexes.
+//
+// One thread per log (`dispatcher`). It follows the log's confirmed watermark, so that nothing is
+// indexed, and hence seen, that a crash could take back under the log's flush mode. It owns the
+// checkpoint: log flushed first, then RocksDB. Restartable: Recover() replays from the checkpoint,
+// or from the start of the log when there is none that fits.
+
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "services/base/strong_int.h"
+#include "services/store/index/key_index.h"
+#include "services/store/index/queue_index.h"
+#include "services/store/log/commit_log.h"
+#include "services/store/log/watermark.h"
+#include "services/store/state/state_store.h"
+
+namespace dunlin::store {
+
+struct DispatcherOptions {
+  // A checkpoint is made when either has passed since the last one and something changed: bounds
+  // what a restart has to replay.
+  uint64_t checkpoint_bytes = 64u << 20;
+  std::chrono::milliseconds checkpoint_interval{3000};
+};
+
+class Dispatcher {
+ public:
+  // Replays what the checkpoint lacks (all of it in the calling thread; progress is logged), then
+  // starts the thread. All arguments must outlive the dispatcher.
+  static absl::StatusOr<std::unique_ptr<Dispatcher>> Start(const DispatcherOptions& options,
+                                                           CommitLog& log, StateStore& state);
+  virtual ~Dispatcher() = default;
+
+  virtual const Watermark& dispatched() const = 0;
+  virtual const QueueIndex& queues() const = 0;
+  virtual const KeyIndex& keys() const = 0;
+
+  // Topics that got messages since the last call (each once). For delivery, after `dispatched`
+  // moved. Bounded by the number of topics.
+  virtual std::vector<TopicId> TakeChangedTopics() = 0;
+
+  // The queue offset that the next message of `queue` gets, from the index: for the topic table at
+  // start. REQUIRES: nothing is being appended to the queue.
+  virtual QueueOffset NextOffset(QueueKey queue) const = 0;
+
+  // The next numbers to give to a topic and a group.
+  virtual TopicId next_topic_id() const = 0;
+  virtual GroupId next_group_id() const = 0;
+
+  // Writes a checkpoint now and returns when it is on disk.
+  virtual absl::Status Checkpoint() = 0;
+
+  // Writes the whole state into the log as SNAPSHOT records (at dispatched, on the dispatcher
+  // thread) and waits for them.
+  virtual absl::Status Snapshot() = 0;
+
+  // The sticky error that stopped the thread, OK while it works.
+  virtual absl::Status health() const = 0;
+
+  // Applies what is confirmed, checkpoints, stops the thread. Idempotent. Close the log afterwards.
+  virtual absl::Status Stop() = 0;
+};
+
+}  // namespace dunlin::store

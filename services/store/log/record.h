@@ -1,0 +1,57 @@
+// The frame around everything in the commit log: kinds, header, encoding. docs/formats/commit_log.md
+// specifies it byte by byte; this header is its other half.
+
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "services/base/clock.h"
+#include "services/base/strong_int.h"
+
+namespace dunlin::store {
+
+// Numbers are on disk and never reused.
+enum class RecordKind : uint8_t {
+  kMessage = 1,     // a serialised apache.rocketmq.v2.Message
+  kResolution = 2,  // commit or rollback of a half message
+  kDelivery = 3,    // storage.v1.Delivery: an earlier message now stands in this queue too
+  kProgress = 4,    // storage.v1.ProgressChanges
+  kConfig = 5,      // storage.v1.ConfigChange
+  kSnapshot = 6,    // storage.v1.SnapshotPart
+  kPadding = 7,     // the rest of the segment is unused
+};
+
+// Bits of RecordHeader::flags.
+inline constexpr uint8_t kFlagGzip = 1 << 0;       // the body is compressed (Encoding GZIP)
+inline constexpr uint8_t kFlagRelocated = 1 << 1;  // a message moved ahead of retention: takes the
+                                                   // place its queue offset already has
+
+// In memory as decoded; on disk little-endian at these offsets:
+//   0 length u32, 4 crc u32, 8 kind u8, 9 flags u8, 10 reserved u16 (0), 12 epoch u32,
+//   16 log_offset u64, 24 topic u32, 28 queue u32, 32 queue_offset u64, 40 store_time_ms i64,
+//   48 unflushed u32, 52 properties_offset u32, 56 payload.
+struct RecordHeader {
+  uint32_t length = 0;  // header and payload, without the padding to 8 bytes
+  uint32_t crc = 0;     // CRC-32C of bytes 8 .. length
+  RecordKind kind = RecordKind::kPadding;
+  uint8_t flags = 0;
+  Epoch epoch;
+  LogOffset log_offset;  // where the record itself stands: unmasks stale blocks
+  QueueKey queue;        // zero for records that stand in no queue
+  QueueOffset queue_offset;
+  Timestamp store_time;
+  // (log_offset - flushed offset when the record was made) / 8, saturating. A valid record so
+  // proves that everything below log_offset - 8 * unflushed was on disk before it: a hole there is
+  // damage, not a torn tail.
+  uint32_t unflushed = 0;
+  // Of a message: where in the payload its system_properties field begins.
+  uint32_t properties_offset = 0;
+};
+
+inline constexpr uint32_t kRecordHeaderSize = 56;
+inline constexpr uint32_t kRecordAlignment = 8;
+// Body (4 MiB) and properties with room to spare; a larger length is never read as one.
+inline constexpr uint32_t kMaxRecordLength = 64u << 20;
+
+}  // namespace dunlin::store

@@ -1,0 +1,52 @@
+// StateStore: the materialised view of the log in RocksDB; configuration, progress, checkpoint.
+//
+// Everything in it can be rebuilt from the log, and is, when RocksDB is missing, damaged or ahead
+// of the log. RocksDB's own write-ahead log is off: what is not checkpointed is replayed.
+//
+// Written by the dispatcher only (one thread); read from any thread. RocksDB and protobuf stay
+// behind this header and those of store/index.
+
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "services/base/strong_int.h"
+
+namespace dunlin::storage::v1 {
+class Checkpoint;
+class ConfigChange;
+class Group;
+class QueueProgress;
+class Topic;
+}  // namespace dunlin::storage::v1
+
+namespace dunlin::store {
+
+class StateStore {
+ public:
+  // Opens or creates the database. One that is damaged is removed and made anew: it is only a view.
+  static absl::StatusOr<std::unique_ptr<StateStore>> Open(const std::string& directory);
+  virtual ~StateStore() = default;
+
+  // What was in force when the log had been applied up to the dispatched offset.
+  virtual absl::StatusOr<std::vector<storage::v1::Topic>> ListTopics() const = 0;
+  virtual absl::StatusOr<std::vector<storage::v1::Group>> ListGroups() const = 0;
+  // NOT_FOUND when the group never consumed from the queue.
+  virtual absl::StatusOr<storage::v1::QueueProgress> GetProgress(GroupId group,
+                                                                 QueueKey queue) const = 0;
+  // Every queue of `topic` in which `group` has progress, ascending by queue.
+  virtual absl::StatusOr<std::vector<storage::v1::QueueProgress>> ListProgress(
+      GroupId group, TopicId topic) const = 0;
+  virtual absl::StatusOr<std::vector<storage::v1::QueueProgress>> ListProgress(
+      GroupId group) const = 0;
+  virtual storage::v1::Checkpoint GetCheckpoint() const = 0;
+};
+
+}  // namespace dunlin::store
