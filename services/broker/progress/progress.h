@@ -1,0 +1,135 @@
+// Progress: how far each consumer group is in each queue; leases, attempts, redelivery.
+//
+// Owns the in-memory truth of what is delivered and not yet acknowledged. A queue's progress is
+// loaded from the state store on first use; changes are collected and leave as the payload of
+// PROGRESS records, at most ~100 ms late: a crash can repeat a delivery, never lose one.
+//
+// Thread-safe; one lock per (group, topic); no lock is held across I/O except the first load of a
+// queue. Decisions are those of GroupQueue (group_queue.h), a pure state machine.
+
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "services/base/clock.h"
+#include "services/base/strong_int.h"
+#include "services/broker/progress/receipt_handle.h"
+#include "services/store/index/queue_index.h"
+#include "services/store/state/state_store.h"
+
+namespace dunlin::broker {
+
+struct ProgressOptions {
+  // Delivered and unacknowledged messages per group and queue; more are not handed out.
+  uint32_t max_in_flight = 10'000;
+  // Auto-renewed leases: length of a step, and for how long in all.
+  std::chrono::milliseconds renew_step = std::chrono::seconds(60);
+  std::chrono::milliseconds renew_total = std::chrono::hours(3);
+};
+
+struct ReserveRequest {
+  GroupId group;
+  QueueKey queue;
+  store::QueueBounds bounds;  // of the queue, now
+  // Where a group starts in a queue it never consumed from.
+  QueueOffset start;
+  size_t limit = 1;
+  uint32_t max_attempts = 17;
+  std::chrono::milliseconds invisible{0};  // length of the lease; ignored when auto_renew
+  bool auto_renew = false;
+  std::string_view client_id;  // whose life keeps auto-renewed leases alive
+};
+
+struct Reservation {
+  ReceiptHandle handle;
+  // The message has been delivered max_attempts times already: it must become a dead letter
+  // instead of being delivered (then Finish), handle.attempt being one too many.
+  bool exhausted = false;
+};
+
+class Progress {
+ public:
+  // All arguments must outlive the progress.
+  Progress(const ProgressOptions& options, const store::StateStore& state, const Clock& clock);
+  ~Progress();
+
+  // Leases at most `limit` messages of one queue to one consumer: first those whose lease has
+  // ended, by time, then new ones from the cursor on. Each counts as an attempt. The caller then
+  // reads them without a lock and settles each: delivers it, or Finish()es it (filtered out,
+  // damaged, dead letter), or Return()s it (no room).
+  // Offsets below bounds.min have expired and are passed over.
+  absl::Status Reserve(const ReserveRequest& request, std::vector<Reservation>& reserved);
+
+  // The message is done, whatever the state of its lease (filtered out, damaged, dead letter).
+  void Finish(const ReceiptHandle& handle);
+  // Takes the delivery back: it did not happen (`counts` false: the attempt is not counted) or
+  // nobody received it; visible again after `delay`.
+  void Return(const ReceiptHandle& handle, std::chrono::milliseconds delay, bool counts);
+
+  // Acknowledges. OK also for a message that is done already while the handle's lease runs.
+  // INVALID_RECEIPT_HANDLE when the lease has ended or was replaced.
+  absl::Status Ack(const ReceiptHandle& handle);
+  // Ends or extends the lease: visible again `invisible` from now. `suspend`: the next delivery
+  // does not count as an attempt. The result replaces the handle. Errors as Ack.
+  absl::StatusOr<ReceiptHandle> ChangeInvisible(const ReceiptHandle& handle,
+                                                std::chrono::milliseconds invisible, bool suspend);
+  // OK while the handle's lease runs and the message is not done. Errors as Ack.
+  absl::Status CheckLease(const ReceiptHandle& handle) const;
+  // The running lease of a message in a queue of `group`, for consumers that lost the handle.
+  std::optional<ReceiptHandle> FindLease(GroupId group, QueueKey queue, QueueOffset offset) const;
+
+  // The consumer is gone: its auto-renewed leases end `delay` from now.
+  void ReleaseClient(std::string_view client_id, std::chrono::milliseconds delay);
+  // Extends auto-renewed leases that are about to end, of clients that `is_alive`; others run out.
+  void RenewLeases(const std::function<bool(std::string_view client_id)>& is_alive);
+
+  // (group, topic) pairs that have messages whose lease ended since the last call; and when the
+  // next lease ends (nullopt: none runs). Costs do not grow with queues that have nothing due.
+  struct Due {
+    GroupId group;
+    TopicId topic;
+    friend bool operator==(const Due&, const Due&) = default;
+  };
+  std::vector<Due> TakeDue();
+  std::optional<Timestamp> NextDue() const;
+
+  // First offset not done. OFFSET_NOT_FOUND when the group never consumed from the queue.
+  absl::StatusOr<QueueOffset> CommittedOffset(GroupId group, QueueKey queue) const;
+  // Everything below `offset` is done, everything from it on is to be delivered (again).
+  absl::Status SetOffset(GroupId group, QueueKey queue, QueueOffset offset);
+
+  // Numbers of one queue for monitoring; zeros when the group never consumed from it.
+  struct Counts {
+    QueueOffset committed;
+    QueueOffset cursor;
+    uint64_t in_flight = 0;  // leased now
+    uint64_t retrying = 0;   // waiting for redelivery
+  };
+  absl::StatusOr<Counts> GetCounts(GroupId group, QueueKey queue) const;
+
+  // Payload of the next PROGRESS record: serialised storage.v1.ProgressChanges of at most about
+  // `max_bytes`, empty when nothing changed. What is taken must be appended, or given back.
+  std::string TakeChanges(size_t max_bytes);
+  // The last TakeChanges() was not appended: its queues count as changed again.
+  void GiveBackChanges();
+
+  // Forgets a deleted group or topic.
+  void DropGroup(GroupId group);
+  void DropTopic(TopicId topic);
+
+ private:
+  class Shards;
+  const std::unique_ptr<Shards> shards_;
+};
+
+}  // namespace dunlin::broker
