@@ -1,0 +1,208 @@
+#include "services/broker/delivery/taker.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/log.h"
+#include "services/base/status_macros.h"
+#include "services/broker/codes/public_code.h"
+#include "services/broker/wire/stored_message.h"
+
+namespace dunlin::broker {
+namespace {
+
+// What one call may look at and hand out. The first keeps a filter that matches little from holding
+// its thread; the second keeps a response of large messages from piling up behind a slow client.
+constexpr size_t kScanBudget = 4096;
+constexpr size_t kByteBudget = 8u << 20;
+// With a filter more is leased at a time than the batch needs: most may be passed over.
+constexpr size_t kFilteredStep = 128;
+
+}  // namespace
+
+struct Taker::Budget {
+  size_t messages = 0;
+  size_t scan = kScanBudget;
+  size_t bytes = kByteBudget;
+  bool exhausted = true;  // stays true when no limit cut the search short
+
+  bool empty() const { return messages == 0 || scan == 0 || bytes == 0; }
+};
+
+Taker::Taker(store::CommitLog& log, const store::Dispatcher& dispatcher, Progress& progress,
+             DeadLetters& dead_letters)
+    : log_(log), dispatcher_(dispatcher), progress_(progress), dead_letters_(dead_letters) {}
+
+Taker::Taken Taker::Take(const Subscription& subscription) {
+  Taken taken;
+  Budget budget;
+  budget.messages = subscription.batch;
+  const uint32_t queues = subscription.topic->queues();
+  const uint32_t first = subscription.topic->turn->fetch_add(1, std::memory_order_relaxed) % queues;
+  for (uint32_t i = 0; i < queues && !budget.empty(); ++i) {
+    TakeFromQueue(subscription, (first + i) % queues, budget, taken.messages);
+  }
+  taken.exhausted = budget.exhausted && !budget.empty();
+  return taken;
+}
+
+void Taker::TakeFromQueue(const Subscription& subscription, uint32_t queue, Budget& budget,
+                          std::vector<Delivered>& messages) {
+  ReserveRequest request;
+  request.group = subscription.group->id;
+  request.queue = {subscription.topic->id, queue};
+  request.max_attempts = subscription.group->max_attempts;
+  request.invisible = subscription.invisible;
+  request.auto_renew = subscription.auto_renew;
+  request.client_id = subscription.client_id;
+  std::vector<Reservation> reserved;
+  std::vector<store::IndexEntry> entries;
+  while (!budget.empty()) {
+    request.bounds = dispatcher_.queues().Bounds(request.queue);
+    request.start = request.bounds.min;
+    request.limit = subscription.filter.matches_all() ? budget.messages
+                                                      : std::max(budget.messages, kFilteredStep);
+    request.limit = std::min(request.limit, budget.scan);
+    reserved.clear();
+    const absl::Status status = progress_.Reserve(request, reserved);
+    if (!status.ok()) {
+      log::Error("group {} cannot read its progress in {} queue {}: {}", subscription.group->name,
+                 subscription.topic->name, queue, status.ToString());
+      return;
+    }
+    if (reserved.empty()) return;
+    budget.scan -= reserved.size();
+    for (size_t i = 0; i < reserved.size();) {
+      // One index read per run of neighbours.
+      size_t run = 1;
+      while (i + run < reserved.size() &&
+             reserved[i + run].handle.offset == reserved[i].handle.offset + run) {
+        ++run;
+      }
+      entries.clear();
+      const absl::Status read = dispatcher_.queues().Read(
+          request.queue, reserved[i].handle.offset, run, entries);
+      if (!read.ok() && !absl::IsOutOfRange(read)) {
+        log::Error("index of {} queue {}: {}", subscription.topic->name, queue, read.ToString());
+      }
+      for (size_t k = 0; k < run; ++k) {
+        Settle(subscription, reserved[i + k], k < entries.size() ? &entries[k] : nullptr, budget,
+               messages);
+      }
+      i += run;
+    }
+  }
+}
+
+void Taker::Settle(const Subscription& subscription, const Reservation& reservation,
+                   const store::IndexEntry* entry, Budget& budget,
+                   std::vector<Delivered>& messages) {
+  const ReceiptHandle& handle = reservation.handle;
+  if (entry == nullptr) {
+    // Expired since the bounds were read, or the index failed: the next poll decides again.
+    progress_.Return(handle, std::chrono::seconds(1), /*counts=*/false);
+    return;
+  }
+  if (budget.messages == 0 || budget.bytes == 0) {
+    progress_.Return(handle, std::chrono::milliseconds(0), /*counts=*/false);
+    budget.exhausted = false;
+    return;
+  }
+  std::optional<Delivered> found = ReadMatching(*entry, subscription.filter);
+  if (!found.has_value()) {
+    progress_.Finish(handle);
+    return;
+  }
+  if (reservation.exhausted) {
+    DeadLetters::Letter letter{subscription.group, handle, found->message.header().log_offset,
+                               handle.attempt - 1};
+    const absl::Status submitted = dead_letters_.Submit(
+        std::move(letter), [group = subscription.group](const absl::Status& status) {
+          if (!status.ok()) {
+            log::Warning("a dead letter of group {} waits for another try: {}", group->name,
+                         status.ToString());
+          }
+        });
+    if (!submitted.ok()) log::Warning("dead letter delayed: {}", submitted.ToString());
+    return;
+  }
+  found->handle = handle;
+  --budget.messages;
+  budget.bytes -= std::min<size_t>(budget.bytes, found->message.payload().size());
+  messages.push_back(*std::move(found));
+}
+
+std::optional<Delivered> Taker::ReadMatching(const store::IndexEntry& entry,
+                                             const TagFilter& filter) {
+  if (!filter.MayMatch(entry.tag_hash)) return std::nullopt;
+  absl::StatusOr<Delivered> message = ReadEntry(entry);
+  if (!message.ok()) {
+    damaged_.fetch_add(1, std::memory_order_relaxed);
+    log::Error("a message is passed over: {}", message.status().ToString());
+    return std::nullopt;
+  }
+  if (!filter.matches_all()) {
+    // Another tag may have the same hash.
+    absl::StatusOr<StoredMessage> stored = ScanStored(
+        message->message.payload(), message->message.header().properties_offset);
+    if (!stored.ok() || !filter.Matches(stored->tag)) return std::nullopt;
+  }
+  return *std::move(message);
+}
+
+absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const {
+  if (entry.length == 0) return absl::DataLossError("the record of this offset is damaged");
+  Delivered delivered;
+  ASSIGN_OR_RETURN(delivered.message, log_.Read(entry.log_offset));
+  if (delivered.message.header().kind != store::RecordKind::kDelivery) return delivered;
+  storage::v1::Delivery delivery;
+  const std::string_view payload = delivered.message.payload();
+  if (!delivery.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
+    return absl::DataLossError(
+        fmt::format("the DELIVERY record at {} is not one", entry.log_offset.value()));
+  }
+  delivered.dead_letter = true;
+  ASSIGN_OR_RETURN(delivered.message, log_.Read(LogOffset(delivery.origin_log_offset())));
+  return delivered;
+}
+
+absl::StatusOr<Taker::Pulled> Taker::Pull(const Topic& topic, uint32_t queue, QueueOffset offset,
+                                          size_t batch, const TagFilter& filter) {
+  const QueueKey key{topic.id, queue};
+  const store::QueueBounds bounds = dispatcher_.queues().Bounds(key);
+  if (offset < bounds.min || offset > bounds.max) {
+    return PublicError(PublicCode::kIllegalOffset,
+                       fmt::format("offset {} is outside queue {} of {}, which holds {} to {}",
+                                   offset.value(), queue, topic.name, bounds.min.value(),
+                                   bounds.max.value()));
+  }
+  Pulled pulled;
+  pulled.next = offset;
+  std::vector<store::IndexEntry> entries;
+  size_t bytes = kByteBudget;
+  size_t scan = kScanBudget;
+  while (pulled.messages.size() < batch && bytes > 0 && scan > 0) {
+    entries.clear();
+    const size_t step = filter.matches_all() ? batch - pulled.messages.size() : kFilteredStep;
+    RETURN_IF_ERROR(dispatcher_.queues().Read(key, pulled.next, step, entries));
+    if (entries.empty()) break;
+    for (const store::IndexEntry& entry : entries) {
+      if (pulled.messages.size() == batch || bytes == 0 || scan == 0) break;
+      --scan;
+      std::optional<Delivered> found = ReadMatching(entry, filter);
+      if (found.has_value()) {
+        found->handle.queue = key;
+        found->handle.offset = pulled.next;
+        bytes -= std::min<size_t>(bytes, found->message.payload().size());
+        pulled.messages.push_back(*std::move(found));
+      }
+      ++pulled.next;
+    }
+  }
+  return pulled;
+}
+
+}  // namespace dunlin::broker

@@ -1,0 +1,88 @@
+// Taker: gets messages out of the log for a consumer: leases them, filters, reads, verifies.
+//
+// Thread-safe; keeps nothing between calls. No lock is held while the log is read. What cannot be
+// read because it is damaged or has expired is passed over, counted and logged, never delivered.
+
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "services/broker/delivery/dead_letters.h"
+#include "services/broker/filter/tag_filter.h"
+#include "services/broker/progress/progress.h"
+#include "services/broker/topics/topic_table.h"
+#include "services/store/dispatch/dispatcher.h"
+#include "services/store/log/commit_log.h"
+
+namespace dunlin::broker {
+
+// What one ReceiveMessage asks for.
+struct Subscription {
+  std::shared_ptr<const Group> group;
+  std::shared_ptr<const Topic> topic;
+  TagFilter filter;
+  size_t batch = 1;
+  std::chrono::milliseconds invisible{0};
+  bool auto_renew = false;
+  std::string client_id;
+};
+
+// A message on its way to a consumer.
+struct Delivered {
+  ReceiptHandle handle;       // queue, offset, attempt; a lease unless it was pulled
+  store::RecordView message;  // the MESSAGE record
+  bool dead_letter = false;   // it stands in a dead-letter topic: show where it came from
+};
+
+class Taker {
+ public:
+  // All arguments must outlive the taker.
+  Taker(store::CommitLog& log, const store::Dispatcher& dispatcher, Progress& progress,
+        DeadLetters& dead_letters);
+
+  // `exhausted`: nothing more is there now; otherwise the batch or the budget of one call is full.
+  struct Taken {
+    std::vector<Delivered> messages;
+    bool exhausted = true;
+  };
+  Taken Take(const Subscription& subscription);
+
+  // Messages of one queue from `offset` on, without a lease; `next` is where to go on. Errors:
+  // ILLEGAL_OFFSET when `offset` is outside the queue.
+  struct Pulled {
+    std::vector<Delivered> messages;
+    QueueOffset next;
+  };
+  absl::StatusOr<Pulled> Pull(const Topic& topic, uint32_t queue, QueueOffset offset, size_t batch,
+                              const TagFilter& filter);
+
+  // The MESSAGE record that an index entry leads to, directly or through a DELIVERY record.
+  absl::StatusOr<Delivered> ReadEntry(const store::IndexEntry& entry) const;
+
+  // Messages passed over because their record is damaged.
+  uint64_t damaged() const { return damaged_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Budget;
+  void TakeFromQueue(const Subscription& subscription, uint32_t queue, Budget& budget,
+                     std::vector<Delivered>& messages);
+  void Settle(const Subscription& subscription, const Reservation& reservation,
+              const store::IndexEntry* entry, Budget& budget, std::vector<Delivered>& messages);
+  // Reads and filters; nullopt when the message is to be passed over.
+  std::optional<Delivered> ReadMatching(const store::IndexEntry& entry, const TagFilter& filter);
+
+  store::CommitLog& log_;
+  const store::Dispatcher& dispatcher_;
+  Progress& progress_;
+  DeadLetters& dead_letters_;
+  std::atomic<uint64_t> damaged_{0};
+};
+
+}  // namespace dunlin::broker

@@ -1,0 +1,186 @@
+#include "services/broker/delivery/waiting_room.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "services/broker/codes/public_code.h"
+
+namespace dunlin::broker {
+namespace {
+
+// How long the thread sleeps at most: a bound for events that do not interrupt it.
+constexpr std::chrono::milliseconds kNapWithWaiters{50};
+constexpr std::chrono::milliseconds kNapWhenEmpty{1000};
+
+constexpr GroupId kFirstGroup{0};
+constexpr GroupId kLastGroup{std::numeric_limits<uint32_t>::max()};
+// Pulls compete with nobody: each of them is asked.
+constexpr GroupId kPulls{0};
+
+}  // namespace
+
+WaitingRoom::WaitingRoom(const Options& options, store::Dispatcher& dispatcher, Progress& progress,
+                         const Clock& clock)
+    : options_(options), dispatcher_(dispatcher), progress_(progress), clock_(clock) {
+  thread_ = std::thread([this] { Loop(); });
+  pthread_setname_np(thread_.native_handle(), "delivery");
+}
+
+WaitingRoom::~WaitingRoom() { Stop(); }
+
+absl::Status WaitingRoom::Enter(std::shared_ptr<Waiter> waiter, TopicId topic, GroupId group,
+                                Timestamp deadline) {
+  const LogOffset seen = dispatcher_.dispatched().Get();
+  if (waiter->TryServe() == Waiter::Outcome::kServed) return absl::OkStatus();
+  if (deadline <= clock_.Now()) {
+    waiter->OnTimeout();
+    return absl::OkStatus();
+  }
+  const Place place{topic, group};
+  auto entry = std::make_shared<Entry>();
+  entry->waiter = std::move(waiter);
+  entry->place = place;
+  bool interrupt = false;
+  {
+    MutexLock lock(mutex_);
+    if (stopping_ || size_ >= options_.max_waiters) {
+      return PublicError(PublicCode::kTooManyRequests,
+                         fmt::format("{} polls are waiting already; try again later", size_));
+    }
+    interrupt = size_ == 0 || deadline < deadlines_.begin()->first;
+    ++size_;
+    lanes_[place].push_back(entry);
+    entry->deadline = deadlines_.emplace(deadline, entry);
+    // Something may have come between the look above and now.
+    nudged_.push_back(place);
+  }
+  if (interrupt || dispatcher_.dispatched().Get() != seen) dispatcher_.dispatched().Interrupt();
+  return absl::OkStatus();
+}
+
+void WaitingRoom::Nudge(TopicId topic, GroupId group) {
+  {
+    MutexLock lock(mutex_);
+    if (!lanes_.contains({topic, group})) return;
+    nudged_.emplace_back(topic, group);
+  }
+  dispatcher_.dispatched().Interrupt();
+}
+
+size_t WaitingRoom::size() const {
+  MutexLock lock(mutex_);
+  return size_;
+}
+
+void WaitingRoom::Stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  dispatcher_.dispatched().Interrupt();
+  if (thread_.joinable()) thread_.join();
+}
+
+void WaitingRoom::Loop() {
+  LogOffset seen = dispatcher_.dispatched().Get();
+  for (;;) {
+    seen = dispatcher_.dispatched().WaitAbove(seen, UntilNext());
+    for (TopicId topic : dispatcher_.TakeChangedTopics()) ServeTopic(topic);
+    for (const Progress::Due& due : progress_.TakeDue()) Serve({due.topic, due.group});
+    std::vector<Place> nudged;
+    {
+      MutexLock lock(mutex_);
+      nudged.swap(nudged_);
+    }
+    std::sort(nudged.begin(), nudged.end());
+    nudged.erase(std::unique(nudged.begin(), nudged.end()), nudged.end());
+    for (Place place : nudged) Serve(place);
+    TimeOut();
+    MutexLock lock(mutex_);
+    if (stopping_ && size_ == 0) return;
+  }
+}
+
+void WaitingRoom::ServeTopic(TopicId topic) {
+  std::vector<Place> places;
+  {
+    MutexLock lock(mutex_);
+    for (auto lane = lanes_.lower_bound({topic, kFirstGroup});
+         lane != lanes_.end() && lane->first <= Place{topic, kLastGroup}; ++lane) {
+      places.push_back(lane->first);
+    }
+  }
+  for (Place place : places) Serve(place);
+}
+
+void WaitingRoom::Serve(Place place) {
+  Lane asked;
+  {
+    MutexLock lock(mutex_);
+    auto lane = lanes_.find(place);
+    if (lane == lanes_.end()) return;
+    asked = lane->second;
+  }
+  bool look_again = false;
+  for (const std::shared_ptr<Entry>& entry : asked) {
+    // Not under the lock: serving reads the log and writes to the client.
+    const Waiter::Outcome outcome = entry->waiter->TryServe();
+    if (outcome == Waiter::Outcome::kServed) {
+      MutexLock lock(mutex_);
+      Forget(*entry);
+      continue;
+    }
+    look_again = look_again || outcome == Waiter::Outcome::kLookAgain;
+    if (place.second != kPulls) break;  // the others would find as little
+  }
+  if (look_again) {
+    MutexLock lock(mutex_);
+    nudged_.push_back(place);
+  }
+}
+
+void WaitingRoom::TimeOut() {
+  const Timestamp now = clock_.Now();
+  for (;;) {
+    std::shared_ptr<Entry> entry;
+    {
+      MutexLock lock(mutex_);
+      if (deadlines_.empty()) return;
+      auto first = deadlines_.begin();
+      if (first->first > now && !stopping_) return;
+      entry = first->second;
+      Forget(*entry);
+    }
+    entry->waiter->OnTimeout();
+  }
+}
+
+void WaitingRoom::Forget(Entry& entry) {
+  if (entry.gone) return;
+  entry.gone = true;
+  --size_;
+  auto lane = lanes_.find(entry.place);
+  // Mostly the first: lanes are served and time out in order.
+  auto found = std::find_if(lane->second.begin(), lane->second.end(),
+                            [&](const auto& other) { return other.get() == &entry; });
+  lane->second.erase(found);
+  if (lane->second.empty()) lanes_.erase(lane);
+  deadlines_.erase(entry.deadline);  // may be what keeps `entry`: nothing after this touches it
+}
+
+std::chrono::milliseconds WaitingRoom::UntilNext() const {
+  const Timestamp now = clock_.Now();
+  MutexLock lock(mutex_);
+  if (!nudged_.empty() || stopping_) return std::chrono::milliseconds(0);
+  if (size_ == 0) return kNapWhenEmpty;
+  std::chrono::milliseconds nap = std::min(kNapWithWaiters, deadlines_.begin()->first - now);
+  if (const std::optional<Timestamp> due = progress_.NextDue(); due.has_value()) {
+    nap = std::min(nap, *due - now);
+  }
+  return std::max(nap, std::chrono::milliseconds(0));
+}
+
+}  // namespace dunlin::broker

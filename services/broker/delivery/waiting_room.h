@@ -1,0 +1,103 @@
+// WaitingRoom: long polls that found nothing, and the thread (`delivery`) that serves them when a
+// message arrives, a lease ends or their time is up.
+//
+// Costs follow what happened (topics that changed, leases that ended), not what waits. Thread-safe.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+
+#include "services/base/clock.h"
+#include "services/base/mutex.h"
+#include "services/base/strong_int.h"
+#include "services/broker/progress/progress.h"
+#include "services/store/dispatch/dispatcher.h"
+
+namespace dunlin::broker {
+
+// A request that waits. Kept alive by the room until it is served, timed out or found cancelled.
+class Waiter {
+ public:
+  virtual ~Waiter() = default;
+
+  enum class Outcome {
+    kServed,     // answered, or its caller has gone: forget it
+    kNothing,    // nothing for it now
+    kLookAgain,  // its budget is used up: serve it again soon
+  };
+  // First in Enter(), then on the delivery thread only.
+  virtual Outcome TryServe() = 0;
+  // Its time is up, or the room closes. Answer without messages.
+  virtual void OnTimeout() = 0;
+};
+
+class WaitingRoom {
+ public:
+  struct Options {
+    size_t max_waiters = 100'000;
+  };
+
+  // Starts the thread. All arguments must outlive the room.
+  WaitingRoom(const Options& options, store::Dispatcher& dispatcher, Progress& progress,
+              const Clock& clock);
+  ~WaitingRoom();
+
+  // Serves `waiter` at once if it can be served, otherwise keeps it until `deadline`. `group` is 0
+  // for a pull, which competes with nobody. TOO_MANY_REQUESTS when the room is full; the waiter is
+  // then not kept.
+  absl::Status Enter(std::shared_ptr<Waiter> waiter, TopicId topic, GroupId group,
+                     Timestamp deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // A lease of this group ended early (negative acknowledgement, return): look soon.
+  void Nudge(TopicId topic, GroupId group) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  size_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Answers everybody and joins the thread. Idempotent.
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  using Place = std::pair<TopicId, GroupId>;
+  struct Entry;
+  using Deadlines = std::multimap<Timestamp, std::shared_ptr<Entry>>;
+  struct Entry {
+    std::shared_ptr<Waiter> waiter;
+    Place place;
+    Deadlines::iterator deadline;
+    bool gone = false;
+  };
+  // One lane of waiters competes for the same messages: the first is asked first.
+  using Lane = std::deque<std::shared_ptr<Entry>>;
+
+  void Loop();
+  void Serve(Place place) ABSL_LOCKS_EXCLUDED(mutex_);
+  void ServeTopic(TopicId topic) ABSL_LOCKS_EXCLUDED(mutex_);
+  void TimeOut() ABSL_LOCKS_EXCLUDED(mutex_);
+  std::chrono::milliseconds UntilNext() const ABSL_LOCKS_EXCLUDED(mutex_);
+  void Forget(Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const Options options_;
+  store::Dispatcher& dispatcher_;
+  Progress& progress_;
+  const Clock& clock_;
+
+  mutable Mutex mutex_;
+  // Lanes, ordered so that those of one topic are neighbours.
+  std::map<Place, Lane> lanes_ ABSL_GUARDED_BY(mutex_);
+  Deadlines deadlines_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Place> nudged_ ABSL_GUARDED_BY(mutex_);
+  size_t size_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace dunlin::broker

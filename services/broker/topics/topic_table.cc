@@ -1,0 +1,358 @@
+#include "services/broker/topics/topic_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/status_macros.h"
+
+namespace dunlin::broker {
+namespace {
+
+// Known kinds: NORMAL (1) to PRIORITY (6).
+constexpr uint32_t kAllKinds = 0b1111110;
+
+absl::Status Invalid(std::string message) { return absl::InvalidArgumentError(std::move(message)); }
+
+absl::Status CheckSpec(const TopicTable::TopicSpec& spec) {
+  if (spec.queues < 1 || spec.queues > kMaxQueues) {
+    return Invalid(fmt::format("topic {}: {} queues; choose 1 to {}", spec.name, spec.queues,
+                               kMaxQueues));
+  }
+  if (spec.kinds == 0 || (spec.kinds & ~kAllKinds) != 0) {
+    return Invalid(fmt::format(
+        "topic {}: names no known kind of message; choose among NORMAL, FIFO, DELAY, TRANSACTION, "
+        "LITE, PRIORITY",
+        spec.name));
+  }
+  return absl::OkStatus();
+}
+
+storage::v1::Topic ToProto(const Topic& topic) {
+  storage::v1::Topic proto;
+  proto.set_id(topic.id.value());
+  proto.set_namespace_(topic.name_space);
+  proto.set_name(topic.name);
+  proto.set_queues(topic.queues());
+  for (int32_t kind = 1; kind <= 6; ++kind) {
+    if (topic.Accepts(kind)) proto.add_accepted_kinds(kind);
+  }
+  proto.set_permission(static_cast<int32_t>(topic.access));
+  proto.set_created_ms(ToUnixMillis(topic.created));
+  proto.set_description(topic.description);
+  return proto;
+}
+
+std::shared_ptr<Topic> FromProto(const storage::v1::Topic& proto) {
+  auto topic = std::make_shared<Topic>();
+  topic->id = TopicId(proto.id());
+  topic->name_space = proto.namespace_();
+  topic->name = proto.name();
+  for (int32_t kind : proto.accepted_kinds()) topic->kinds |= KindBit(kind);
+  topic->access = static_cast<Access>(proto.permission());
+  topic->created = FromUnixMillis(proto.created_ms());
+  topic->description = proto.description();
+  topic->turn = std::make_shared<std::atomic<uint32_t>>(0);
+  return topic;
+}
+
+storage::v1::Group ToProto(const Group& group) {
+  storage::v1::Group proto;
+  proto.set_id(group.id.value());
+  proto.set_namespace_(group.name_space);
+  proto.set_name(group.name);
+  proto.set_max_attempts(group.max_attempts);
+  for (std::chrono::milliseconds delay : group.retry_delays) {
+    proto.add_retry_delays_ms(delay.count());
+  }
+  if (group.retry_delays.empty()) {
+    proto.mutable_exponential()->set_initial_ms(group.exponential.initial.count());
+    proto.mutable_exponential()->set_max_ms(group.exponential.max.count());
+    proto.mutable_exponential()->set_multiplier(group.exponential.multiplier);
+  }
+  proto.set_fifo(group.fifo);
+  proto.set_created_ms(ToUnixMillis(group.created));
+  proto.set_description(group.description);
+  return proto;
+}
+
+std::shared_ptr<Group> FromProto(const storage::v1::Group& proto) {
+  auto group = std::make_shared<Group>();
+  group->id = GroupId(proto.id());
+  group->name_space = proto.namespace_();
+  group->name = proto.name();
+  group->max_attempts = proto.max_attempts();
+  for (int64_t delay : proto.retry_delays_ms()) group->retry_delays.emplace_back(delay);
+  group->exponential.initial = std::chrono::milliseconds(proto.exponential().initial_ms());
+  group->exponential.max = std::chrono::milliseconds(proto.exponential().max_ms());
+  group->exponential.multiplier = proto.exponential().multiplier();
+  group->fifo = proto.fifo();
+  group->created = FromUnixMillis(proto.created_ms());
+  group->description = proto.description();
+  return group;
+}
+
+absl::Status CheckGroup(const Group& group) {
+  if (group.max_attempts < 1) {
+    return Invalid(fmt::format("group {}: max attempts is 0; a message needs at least one delivery",
+                               group.name));
+  }
+  for (std::chrono::milliseconds delay : group.retry_delays) {
+    if (delay.count() < 0) {
+      return Invalid(fmt::format("group {}: a retry delay of {} ms", group.name, delay.count()));
+    }
+  }
+  const Group::Exponential& backoff = group.exponential;
+  if (group.retry_delays.empty() && (backoff.initial.count() <= 0 ||
+                                     backoff.max < backoff.initial || backoff.multiplier < 1)) {
+    return Invalid(fmt::format(
+        "group {}: give a list of retry delays, or an exponential backoff with 0 < initial <= max "
+        "and multiplier >= 1 (initial {} ms, max {} ms, multiplier {})",
+        group.name, backoff.initial.count(), backoff.max.count(), backoff.multiplier));
+  }
+  return absl::OkStatus();
+}
+
+template <typename Value>
+std::vector<Value> SortedByName(const StringMap<Value>& map) {
+  std::vector<std::pair<std::string_view, Value>> sorted(map.begin(), map.end());
+  std::sort(sorted.begin(), sorted.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<Value> values;
+  values.reserve(sorted.size());
+  for (auto& [name, value] : sorted) values.push_back(std::move(value));
+  return values;
+}
+
+template <typename Map, typename Key>
+typename Map::mapped_type FindOrNull(const Map& map, const Key& key) {
+  auto found = map.find(key);
+  return found == map.end() ? nullptr : found->second;
+}
+
+}  // namespace
+
+std::string QualifiedName(std::string_view name_space, std::string_view name) {
+  return name_space.empty() ? std::string(name) : fmt::format("{}/{}", name_space, name);
+}
+
+std::chrono::milliseconds Group::RetryDelay(uint32_t attempt) const {
+  if (!retry_delays.empty()) {
+    return retry_delays[std::min<size_t>(std::max(attempt, 1u), retry_delays.size()) - 1];
+  }
+  const double delay = static_cast<double>(exponential.initial.count()) *
+                       std::pow(exponential.multiplier, std::max(attempt, 1u) - 1);
+  return std::chrono::milliseconds(
+      static_cast<int64_t>(std::min(delay, static_cast<double>(exponential.max.count()))));
+}
+
+TopicTable::TopicTable(store::CommitLog& log, const Clock& clock, TopicId next_topic,
+                       GroupId next_group)
+    : log_(log), clock_(clock), next_topic_(next_topic), next_group_(next_group) {}
+
+absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& log,
+                                                             const store::Dispatcher& dispatcher,
+                                                             const store::StateStore& state,
+                                                             const Clock& clock) {
+  auto table = std::unique_ptr<TopicTable>(new TopicTable(
+      log, clock, dispatcher.next_topic_id(), dispatcher.next_group_id()));
+  ASSIGN_OR_RETURN(const std::vector<storage::v1::Topic> topics, state.ListTopics());
+  ASSIGN_OR_RETURN(const std::vector<storage::v1::Group> groups, state.ListGroups());
+  MutexLock lock(table->mutex_);
+  for (const storage::v1::Topic& proto : topics) {
+    std::shared_ptr<Topic> topic = FromProto(proto);
+    for (uint32_t queue = 0; queue < proto.queues(); ++queue) {
+      topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
+      topic->tails.back()->next = dispatcher.NextOffset({topic->id, queue});
+    }
+    table->topics_[QualifiedName(topic->name_space, topic->name)] = topic;
+    table->topics_by_id_[topic->id] = topic;
+  }
+  for (const storage::v1::Group& proto : groups) {
+    std::shared_ptr<Group> group = FromProto(proto);
+    table->groups_[QualifiedName(group->name_space, group->name)] = group;
+    table->groups_by_id_[group->id] = group;
+  }
+  return table;
+}
+
+std::shared_ptr<const Topic> TopicTable::FindTopic(std::string_view name_space,
+                                                   std::string_view name) const {
+  if (name_space.empty()) {
+    MutexLock lock(mutex_);
+    return FindOrNull(topics_, name);
+  }
+  const std::string qualified = QualifiedName(name_space, name);
+  MutexLock lock(mutex_);
+  return FindOrNull(topics_, std::string_view(qualified));
+}
+
+std::shared_ptr<const Topic> TopicTable::FindTopic(TopicId id) const {
+  MutexLock lock(mutex_);
+  return FindOrNull(topics_by_id_, id);
+}
+
+std::shared_ptr<const Group> TopicTable::FindGroup(std::string_view name_space,
+                                                   std::string_view name) const {
+  const std::string qualified = QualifiedName(name_space, name);
+  MutexLock lock(mutex_);
+  return FindOrNull(groups_, std::string_view(qualified));
+}
+
+std::shared_ptr<const Group> TopicTable::FindGroup(GroupId id) const {
+  MutexLock lock(mutex_);
+  return FindOrNull(groups_by_id_, id);
+}
+
+std::vector<std::shared_ptr<const Topic>> TopicTable::Topics() const {
+  MutexLock lock(mutex_);
+  return SortedByName(topics_);
+}
+
+std::vector<std::shared_ptr<const Group>> TopicTable::Groups() const {
+  MutexLock lock(mutex_);
+  return SortedByName(groups_);
+}
+
+absl::Status TopicTable::Record(const std::string& change) {
+  const std::array<std::string_view, 1> payload = {change};
+  store::NewRecord record;
+  record.kind = store::RecordKind::kConfig;
+  record.payload = payload;
+  return log_.AppendAndWait(record).status();
+}
+
+absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::PutTopic(std::shared_ptr<Topic> topic) {
+  storage::v1::ConfigChange change;
+  *change.mutable_put_topic() = ToProto(*topic);
+  RETURN_IF_ERROR(Record(change.SerializeAsString()));
+  MutexLock lock(mutex_);
+  topics_[QualifiedName(topic->name_space, topic->name)] = topic;
+  topics_by_id_[topic->id] = topic;
+  return std::shared_ptr<const Topic>(std::move(topic));
+}
+
+absl::StatusOr<std::shared_ptr<const Group>> TopicTable::PutGroup(std::shared_ptr<Group> group) {
+  storage::v1::ConfigChange change;
+  *change.mutable_put_group() = ToProto(*group);
+  RETURN_IF_ERROR(Record(change.SerializeAsString()));
+  MutexLock lock(mutex_);
+  groups_[QualifiedName(group->name_space, group->name)] = group;
+  groups_by_id_[group->id] = group;
+  return std::shared_ptr<const Group>(std::move(group));
+}
+
+absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::CreateTopic(const TopicSpec& spec) {
+  RETURN_IF_ERROR(CheckSpec(spec));
+  MutexLock change(change_mutex_);
+  if (FindTopic(spec.name_space, spec.name) != nullptr) {
+    return absl::AlreadyExistsError(
+        fmt::format("topic {} exists already", QualifiedName(spec.name_space, spec.name)));
+  }
+  auto topic = std::make_shared<Topic>();
+  topic->id = next_topic_;
+  topic->name_space = spec.name_space;
+  topic->name = spec.name;
+  topic->kinds = spec.kinds;
+  topic->access = spec.access;
+  topic->created = clock_.Now();
+  topic->description = spec.description;
+  topic->turn = std::make_shared<std::atomic<uint32_t>>(0);
+  for (uint32_t queue = 0; queue < spec.queues; ++queue) {
+    topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
+  }
+  // Taken even if the record fails: an id is never reused.
+  ++next_topic_;
+  return PutTopic(std::move(topic));
+}
+
+absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::UpdateTopic(const TopicSpec& spec) {
+  RETURN_IF_ERROR(CheckSpec(spec));
+  MutexLock change(change_mutex_);
+  const std::shared_ptr<const Topic> old = FindTopic(spec.name_space, spec.name);
+  if (old == nullptr) {
+    return absl::NotFoundError(
+        fmt::format("there is no topic {}", QualifiedName(spec.name_space, spec.name)));
+  }
+  if (spec.queues < old->queues()) {
+    return Invalid(fmt::format(
+        "topic {} has {} queues; {} would put messages out of reach. The number can only grow",
+        spec.name, old->queues(), spec.queues));
+  }
+  auto topic = std::make_shared<Topic>(*old);
+  topic->kinds = spec.kinds;
+  topic->access = spec.access;
+  topic->description = spec.description;
+  while (topic->queues() < spec.queues) {
+    topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
+  }
+  return PutTopic(std::move(topic));
+}
+
+absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::DeleteTopic(std::string_view name_space,
+                                                                     std::string_view name) {
+  MutexLock change(change_mutex_);
+  std::shared_ptr<const Topic> topic = FindTopic(name_space, name);
+  if (topic == nullptr) {
+    return absl::NotFoundError(
+        fmt::format("there is no topic {}", QualifiedName(name_space, name)));
+  }
+  storage::v1::ConfigChange deletion;
+  deletion.set_delete_topic(topic->id.value());
+  RETURN_IF_ERROR(Record(deletion.SerializeAsString()));
+  MutexLock lock(mutex_);
+  topics_.erase(QualifiedName(name_space, name));
+  topics_by_id_.erase(topic->id);
+  return topic;
+}
+
+absl::StatusOr<std::shared_ptr<const Group>> TopicTable::CreateGroup(const Group& group) {
+  RETURN_IF_ERROR(CheckGroup(group));
+  MutexLock change(change_mutex_);
+  if (FindGroup(group.name_space, group.name) != nullptr) {
+    return absl::AlreadyExistsError(fmt::format("consumer group {} exists already",
+                                                QualifiedName(group.name_space, group.name)));
+  }
+  auto created = std::make_shared<Group>(group);
+  created->id = next_group_;
+  created->created = clock_.Now();
+  ++next_group_;
+  return PutGroup(std::move(created));
+}
+
+absl::StatusOr<std::shared_ptr<const Group>> TopicTable::UpdateGroup(const Group& group) {
+  RETURN_IF_ERROR(CheckGroup(group));
+  MutexLock change(change_mutex_);
+  const std::shared_ptr<const Group> old = FindGroup(group.name_space, group.name);
+  if (old == nullptr) {
+    return absl::NotFoundError(fmt::format("there is no consumer group {}",
+                                           QualifiedName(group.name_space, group.name)));
+  }
+  auto updated = std::make_shared<Group>(group);
+  updated->id = old->id;
+  updated->created = old->created;
+  return PutGroup(std::move(updated));
+}
+
+absl::StatusOr<std::shared_ptr<const Group>> TopicTable::DeleteGroup(std::string_view name_space,
+                                                                     std::string_view name) {
+  MutexLock change(change_mutex_);
+  std::shared_ptr<const Group> group = FindGroup(name_space, name);
+  if (group == nullptr) {
+    return absl::NotFoundError(
+        fmt::format("there is no consumer group {}", QualifiedName(name_space, name)));
+  }
+  storage::v1::ConfigChange deletion;
+  deletion.set_delete_group(group->id.value());
+  RETURN_IF_ERROR(Record(deletion.SerializeAsString()));
+  MutexLock lock(mutex_);
+  groups_.erase(QualifiedName(name_space, name));
+  groups_by_id_.erase(group->id);
+  return group;
+}
+
+}  // namespace dunlin::broker

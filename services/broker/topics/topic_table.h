@@ -1,0 +1,157 @@
+// TopicTable: which topics and consumer groups exist, and the next offset of each queue.
+//
+// The in-memory truth while the broker runs; made from the state store at start. A change is a
+// CONFIG record: it counts from the moment the record is durable, and is in the table from then on.
+//
+// Lookups are thread-safe, cheap and never wait for a disk. Changes wait for the log: call them on
+// an executor, not on an RPC thread.
+
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "services/base/clock.h"
+#include "services/base/mutex.h"
+#include "services/base/strings.h"
+#include "services/base/strong_int.h"
+#include "services/store/dispatch/dispatcher.h"
+#include "services/store/log/commit_log.h"
+#include "services/store/state/state_store.h"
+
+namespace dunlin::broker {
+
+// Bits of Topic::kinds: 1 << apache.rocketmq.v2.MessageType.
+constexpr uint32_t KindBit(int32_t message_type) { return uint32_t{1} << message_type; }
+
+enum class Access : int32_t { kNone = 1, kRead = 2, kWrite = 3, kReadWrite = 4 };  // v2.Permission
+
+// A topic as it was when looked up; changes make a new one that shares the tails.
+struct Topic {
+  TopicId id;
+  std::string name_space;  // empty: the default one
+  std::string name;
+  uint32_t kinds = 0;
+  Access access = Access::kReadWrite;
+  Timestamp created;
+  std::string description;
+  // One per queue; guarded by the append lock of the log.
+  std::vector<std::shared_ptr<store::QueueTailSlot>> tails;
+  // Spreads messages over the queues; shared by all versions of the topic.
+  std::shared_ptr<std::atomic<uint32_t>> turn;
+
+  uint32_t queues() const { return static_cast<uint32_t>(tails.size()); }
+  bool readable() const { return access == Access::kRead || access == Access::kReadWrite; }
+  bool writable() const { return access == Access::kWrite || access == Access::kReadWrite; }
+  bool Accepts(int32_t message_type) const { return (kinds & KindBit(message_type)) != 0; }
+};
+
+struct Group {
+  GroupId id;
+  std::string name_space;
+  std::string name;
+  uint32_t max_attempts = 17;
+  // Delay after the n-th failed attempt; the last one repeats. Empty when exponential.
+  std::vector<std::chrono::milliseconds> retry_delays;
+  struct Exponential {
+    std::chrono::milliseconds initial{0};
+    std::chrono::milliseconds max{0};
+    double multiplier = 1;
+  } exponential;
+  bool fifo = false;
+  Timestamp created;
+  std::string description;
+
+  // Delay before the next delivery after attempt `attempt` (1 or more) failed.
+  std::chrono::milliseconds RetryDelay(uint32_t attempt) const;
+};
+
+// "namespace/name", or the name alone in the default namespace.
+std::string QualifiedName(std::string_view name_space, std::string_view name);
+
+inline constexpr std::string_view kDeadLetterPrefix = "%DLQ%";
+inline constexpr uint32_t kMaxQueues = 65'535;
+
+class TopicTable {
+ public:
+  // All arguments must outlive the table.
+  static absl::StatusOr<std::unique_ptr<TopicTable>> Load(store::CommitLog& log,
+                                                          const store::Dispatcher& dispatcher,
+                                                          const store::StateStore& state,
+                                                          const Clock& clock);
+
+  // Null when there is none.
+  std::shared_ptr<const Topic> FindTopic(std::string_view name_space, std::string_view name) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  std::shared_ptr<const Topic> FindTopic(TopicId id) const ABSL_LOCKS_EXCLUDED(mutex_);
+  std::shared_ptr<const Group> FindGroup(std::string_view name_space, std::string_view name) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  std::shared_ptr<const Group> FindGroup(GroupId id) const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Ascending by qualified name.
+  std::vector<std::shared_ptr<const Topic>> Topics() const ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<std::shared_ptr<const Group>> Groups() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  struct TopicSpec {
+    std::string name_space;
+    std::string name;
+    uint32_t queues = 8;
+    uint32_t kinds = 0;
+    Access access = Access::kReadWrite;
+    std::string description;
+  };
+  // `spec.name` is taken as valid (admission/names.h). Errors: ALREADY_EXISTS, INVALID_ARGUMENT
+  // (queues, kinds), those of the log.
+  absl::StatusOr<std::shared_ptr<const Topic>> CreateTopic(const TopicSpec& spec)
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+  // Replaces everything but id and creation time. Errors: NOT_FOUND, INVALID_ARGUMENT (fewer
+  // queues than before: what is in them would be out of reach).
+  absl::StatusOr<std::shared_ptr<const Topic>> UpdateTopic(const TopicSpec& spec)
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+  absl::StatusOr<std::shared_ptr<const Topic>> DeleteTopic(std::string_view name_space,
+                                                           std::string_view name)
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+
+  // `group.id` and `group.created` are ignored. Errors as for topics.
+  absl::StatusOr<std::shared_ptr<const Group>> CreateGroup(const Group& group)
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+  absl::StatusOr<std::shared_ptr<const Group>> UpdateGroup(const Group& group)
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+  absl::StatusOr<std::shared_ptr<const Group>> DeleteGroup(std::string_view name_space,
+                                                           std::string_view name)
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+
+ private:
+  TopicTable(store::CommitLog& log, const Clock& clock, TopicId next_topic, GroupId next_group);
+
+  absl::StatusOr<std::shared_ptr<const Topic>> PutTopic(std::shared_ptr<Topic> topic)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_);
+  absl::StatusOr<std::shared_ptr<const Group>> PutGroup(std::shared_ptr<Group> group)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_);
+  absl::Status Record(const std::string& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_);
+
+  store::CommitLog& log_;
+  const Clock& clock_;
+
+  // Serialises changes; held while the log makes one durable. Taken before mutex_.
+  Mutex change_mutex_;
+  TopicId next_topic_ ABSL_GUARDED_BY(change_mutex_);
+  GroupId next_group_ ABSL_GUARDED_BY(change_mutex_);
+
+  mutable Mutex mutex_;
+  StringMap<std::shared_ptr<const Topic>> topics_ ABSL_GUARDED_BY(mutex_);
+  StringMap<std::shared_ptr<const Group>> groups_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<TopicId, std::shared_ptr<const Topic>> topics_by_id_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<GroupId, std::shared_ptr<const Group>> groups_by_id_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace dunlin::broker
