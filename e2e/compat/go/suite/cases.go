@@ -1,0 +1,426 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	rmq "github.com/apache/rocketmq-clients/golang/v5"
+	v2 "github.com/apache/rocketmq-clients/golang/v5/protocol/v2"
+)
+
+type suite struct {
+	endpoint string
+	prefix   string
+	messages int
+}
+
+var cases = map[string]func(*suite, string) error{
+	"hello":       (*suite).hello,
+	"round-trip":  (*suite).roundTrip,
+	"tags":        (*suite).tags,
+	"redelivery":  (*suite).redelivery,
+	"invisible":   (*suite).invisible,
+	"push":        (*suite).push,
+	"push-retry":  (*suite).pushRetry,
+	"dead-letter": (*suite).deadLetter,
+	"errors":      (*suite).errors,
+}
+
+func caseNames() []string { return slices.Sorted(maps.Keys(cases)) }
+
+func (s *suite) run(name string) error {
+	body, ok := cases[name]
+	if !ok {
+		return errors.New("there is no such case")
+	}
+	return body(s, s.prefix+"-"+name)
+}
+
+// One message there and back.
+func (s *suite) hello(name string) error {
+	producer, consumer, stop, err := s.producerAndConsumer(name)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	id, err := send(producer, name, "", "hello")
+	if err != nil {
+		return err
+	}
+	view, err := receiveOne(consumer, longLease, 20*time.Second)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		equal("message id", id, view.GetMessageId()),
+		equal("body", "hello", string(view.GetBody())),
+		equal("delivery attempt", 1, view.GetDeliveryAttempt()),
+		consumer.Ack(context.Background(), view))
+}
+
+// Many messages of all sizes, each received intact and only once.
+func (s *suite) roundTrip(name string) error {
+	producer, consumer, stop, err := s.producerAndConsumer(name)
+	if err != nil {
+		return err
+	}
+	defer stop()
+
+	var next atomic.Int64
+	produce := func() error {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= s.messages {
+				return nil
+			}
+			if _, err := producer.Send(context.Background(), sample(name, i)); err != nil {
+				return fmt.Errorf("send of %d: %w", i, err)
+			}
+		}
+	}
+	var seen sync.Map
+	var count atomic.Int64
+	consume := func() error {
+		for int(count.Load()) < s.messages {
+			views, err := receive(consumer, 32, longLease)
+			if err != nil {
+				return err
+			}
+			for _, view := range views {
+				i, err := checkSample(view)
+				if err != nil {
+					return err
+				}
+				if _, twice := seen.LoadOrStore(i, true); twice {
+					return fmt.Errorf("message %d came twice", i)
+				}
+				if err := consumer.Ack(context.Background(), view); err != nil {
+					return err
+				}
+				count.Add(1)
+			}
+		}
+		return nil
+	}
+	if err := atOnce(produce, consume, produce, consume, produce, consume, produce, consume); err != nil {
+		return err
+	}
+	left, err := receive(consumer, 32, longLease)
+	return errors.Join(err, equal("messages after the last", 0, len(left)))
+}
+
+// "a || b" lets through a and b; a tag of the same hash as another is still another tag.
+func (s *suite) tags(name string) error {
+	producer, err := s.producer(name)
+	if err != nil {
+		return err
+	}
+	defer producer.GracefulStop()
+	for _, tag := range []string{"a", "Aa", "BB", "b", "c", "ab", ""} {
+		if _, err := send(producer, name, tag, "tag "+tag); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		s.expectBodies(name, name, "a || b", "tag a", "tag b"),
+		s.expectBodies(name, name+"-hash", "Aa", "tag Aa"))
+}
+
+func (s *suite) expectBodies(topic, group, filter string, want ...string) error {
+	consumer, err := s.simpleConsumer(topic, group, filter)
+	if err != nil {
+		return err
+	}
+	defer consumer.GracefulStop()
+	var got []string
+	for empty := 0; empty < 4 && (empty < 1 || len(got) < len(want)); {
+		views, err := receive(consumer, 32, longLease)
+		if err != nil {
+			return err
+		}
+		if len(views) == 0 {
+			empty++
+		}
+		for _, view := range views {
+			got = append(got, string(view.GetBody()))
+			if err := consumer.Ack(context.Background(), view); err != nil {
+				return err
+			}
+		}
+	}
+	slices.Sort(got)
+	return equal("bodies of "+filter, fmt.Sprint(want), fmt.Sprint(got))
+}
+
+// A message that is not acknowledged comes again when its lease is over.
+func (s *suite) redelivery(name string) error {
+	producer, consumer, stop, err := s.producerAndConsumer(name)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	id, err := send(producer, name, "", "again")
+	if err != nil {
+		return err
+	}
+	first, err := receiveOne(consumer, shortLease, 20*time.Second)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	second, err := receiveOne(consumer, longLease, 30*time.Second)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(
+		between("until it came again", 9*time.Second, 20*time.Second, time.Since(start)),
+		equal("message id", id, second.GetMessageId()),
+		equal("first attempt", 1, first.GetDeliveryAttempt()),
+		equal("second attempt", 2, second.GetDeliveryAttempt()),
+		consumer.Ack(context.Background(), second)); err != nil {
+		return err
+	}
+	left, err := receive(consumer, 1, shortLease)
+	return errors.Join(err, equal("messages after the ack", 0, len(left)))
+}
+
+// ChangeInvisibleDuration shortens and lengthens a lease.
+func (s *suite) invisible(name string) error {
+	producer, consumer, stop, err := s.producerAndConsumer(name)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if _, err := send(producer, name, "", "lease"); err != nil {
+		return err
+	}
+	view, err := receiveOne(consumer, longLease, 20*time.Second)
+	if err != nil {
+		return err
+	}
+	if err := consumer.ChangeInvisibleDuration(view, 3*time.Second); err != nil {
+		return err
+	}
+	start := time.Now()
+	view, err = receiveOne(consumer, shortLease, 20*time.Second)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(
+		between("after shortening", 2*time.Second, 15*time.Second, time.Since(start)),
+		equal("delivery attempt", 2, view.GetDeliveryAttempt()),
+		consumer.ChangeInvisibleDuration(view, 25*time.Second)); err != nil {
+		return err
+	}
+	start = time.Now()
+	view, err = receiveOne(consumer, longLease, 40*time.Second)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		between("after lengthening", 24*time.Second, 35*time.Second, time.Since(start)),
+		equal("delivery attempt", 3, view.GetDeliveryAttempt()),
+		consumer.Ack(context.Background(), view))
+}
+
+// A listener works on several messages at the same time and gets each once.
+func (s *suite) push(name string) error {
+	const count = 500
+	producer, err := s.producer(name)
+	if err != nil {
+		return err
+	}
+	defer producer.GracefulStop()
+	var active, together, deliveries atomic.Int32
+	bodies := make(chan string, 2*count)
+	consumer, err := s.pushConsumer(name, func(view *rmq.MessageView) bool {
+		if active.Add(1) > 1 {
+			together.Store(1)
+		}
+		time.Sleep(20 * time.Millisecond)
+		active.Add(-1)
+		deliveries.Add(1)
+		bodies <- string(view.GetBody())
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	defer consumer.GracefulStop()
+	for i := range count {
+		if _, err := send(producer, name, "", fmt.Sprint("push ", i)); err != nil {
+			return err
+		}
+	}
+	distinct := map[string]bool{}
+	for timeout := time.After(60 * time.Second); len(distinct) < count; {
+		select {
+		case body := <-bodies:
+			distinct[body] = true
+		case <-timeout:
+			return fmt.Errorf("%d of %d arrived", len(distinct), count)
+		}
+	}
+	time.Sleep(2 * time.Second)
+	return errors.Join(
+		equal("listener called concurrently", 1, together.Load()),
+		equal("deliveries", count, deliveries.Load()))
+}
+
+// What a listener refuses comes again, one attempt higher.
+func (s *suite) pushRetry(name string) error {
+	producer, err := s.producer(name)
+	if err != nil {
+		return err
+	}
+	defer producer.GracefulStop()
+	attempts := make(chan int32, 100)
+	consumer, err := s.pushConsumer(name, func(view *rmq.MessageView) bool {
+		attempts <- view.GetDeliveryAttempt()
+		return view.GetDeliveryAttempt() >= 3
+	})
+	if err != nil {
+		return err
+	}
+	defer consumer.GracefulStop()
+	if _, err := send(producer, name, "", "retry"); err != nil {
+		return err
+	}
+	if err := expectAttempts(attempts, 3); err != nil {
+		return err
+	}
+	time.Sleep(10 * time.Second)
+	return equal("attempts after success", 0, len(attempts))
+}
+
+// The group allows 2 attempts: then the message lies in the group's dead letter topic.
+func (s *suite) deadLetter(name string) error {
+	producer, err := s.producer(name)
+	if err != nil {
+		return err
+	}
+	defer producer.GracefulStop()
+	attempts := make(chan int32, 100)
+	consumer, err := s.pushConsumer(name, func(view *rmq.MessageView) bool {
+		attempts <- view.GetDeliveryAttempt()
+		return false
+	})
+	if err != nil {
+		return err
+	}
+	defer consumer.GracefulStop()
+	message := &rmq.Message{Topic: name, Body: []byte("dead")}
+	message.SetTag("t")
+	message.SetKeys("k")
+	message.AddProperty("ключ", "значение")
+	if _, err := producer.Send(context.Background(), message); err != nil {
+		return err
+	}
+	if err := expectAttempts(attempts, 2); err != nil {
+		return err
+	}
+	graveyard, err := s.deadLetterConsumer(name)
+	if err != nil {
+		return err
+	}
+	defer graveyard.GracefulStop()
+	view, err := receiveOne(graveyard, longLease, 60*time.Second)
+	if err != nil {
+		return err
+	}
+	if view.GetTag() == nil {
+		return errors.New("the tag is lost")
+	}
+	return errors.Join(
+		equal("body", "dead", string(view.GetBody())),
+		equal("tag", "t", *view.GetTag()),
+		equal("keys", "[k]", fmt.Sprint(view.GetKeys())),
+		equal("property", "значение", view.GetProperties()["ключ"]),
+		graveyard.Ack(context.Background(), view),
+		equal("attempts beyond the second", 0, len(attempts)))
+}
+
+// The dead letter topic comes into being with its first message.
+func (s *suite) deadLetterConsumer(group string) (rmq.SimpleConsumer, error) {
+	for start := time.Now(); ; time.Sleep(time.Second) {
+		consumer, err := s.simpleConsumer("%DLQ%"+group, group+"-graveyard", "*")
+		if err == nil || time.Since(start) > time.Minute {
+			return consumer, err
+		}
+	}
+}
+
+// Bad sends are refused with the code an application would look at.
+func (s *suite) errors(name string) error {
+	producer, err := s.producer(name)
+	if err != nil {
+		return err
+	}
+	defer producer.GracefulStop()
+	refused := func(what string, want v2.Code, topic, tag, body string) error {
+		_, err := send(producer, topic, tag, body)
+		return equal("code for "+what, want, codeOf(err))
+	}
+	if err := errors.Join(
+		refused("an unknown topic", v2.Code_TOPIC_NOT_FOUND, s.prefix+"-absent", "", "x"),
+		refused("an empty body", v2.Code_MESSAGE_BODY_EMPTY, name, "", ""),
+		refused("a bar in the tag", v2.Code_ILLEGAL_MESSAGE_TAG, name, "a|b", "x"),
+		refused("a control character in the tag", v2.Code_ILLEGAL_MESSAGE_TAG, name, "a\x01b", "x")); err != nil {
+		return err
+	}
+	// The SDK itself refuses this one, by the limit in the server's settings.
+	if _, err = send(producer, name, "", string(make([]byte, largestBodyBytes+1))); err == nil {
+		return errors.New("a body over 4 MiB was accepted")
+	}
+	_, err = send(producer, name, "", "the producer still works")
+	return err
+}
+
+// expectAttempts waits for the deliveries 1 to `last`.
+func expectAttempts(attempts <-chan int32, last int32) error {
+	for want := int32(1); want <= last; want++ {
+		select {
+		case got := <-attempts:
+			if err := equal("delivery attempt", want, got); err != nil {
+				return err
+			}
+		case <-time.After(60 * time.Second):
+			return fmt.Errorf("no delivery attempt %d", want)
+		}
+	}
+	return nil
+}
+
+// atOnce runs the functions at the same time and returns the first error.
+func atOnce(functions ...func() error) error {
+	errs := make(chan error, len(functions))
+	for _, function := range functions {
+		go func() { errs <- function() }()
+	}
+	for range functions {
+		if err := <-errs; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func equal[T comparable](what string, want, got T) error {
+	if want != got {
+		return fmt.Errorf("%s: expected %v, got %v", what, want, got)
+	}
+	return nil
+}
+
+func between(what string, low, high, got time.Duration) error {
+	if got < low || high < got {
+		return fmt.Errorf("time %s: expected %v to %v, got %v", what, low, high, got)
+	}
+	return nil
+}

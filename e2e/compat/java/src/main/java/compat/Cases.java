@@ -1,0 +1,431 @@
+package compat;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.rocketmq.client.apis.ClientException;
+import org.apache.rocketmq.client.apis.consumer.ConsumeResult;
+import org.apache.rocketmq.client.apis.consumer.PushConsumer;
+import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
+import org.apache.rocketmq.client.apis.message.Message;
+import org.apache.rocketmq.client.apis.message.MessageBuilder;
+import org.apache.rocketmq.client.apis.message.MessageView;
+import org.apache.rocketmq.client.apis.producer.Producer;
+import org.apache.rocketmq.client.java.exception.BadRequestException;
+import org.apache.rocketmq.client.java.exception.NotFoundException;
+import org.apache.rocketmq.client.java.message.MessageBuilderImpl;
+
+/** The cases. Case NAME uses the topic PREFIX-NAME and the group of the same name. */
+final class Cases {
+  interface Case {
+    void run() throws Exception;
+  }
+
+  /** The server's smallest lease. */
+  private static final Duration SHORT = Duration.ofSeconds(10);
+  /** Longer than the suite: a message seen twice under this lease is the server's fault. */
+  private static final Duration LONG = Duration.ofMinutes(5);
+
+  private final Clients clients;
+  private final String prefix;
+  private final int messages;
+
+  Cases(Clients clients, String prefix, int messages) {
+    this.clients = clients;
+    this.prefix = prefix;
+    this.messages = messages;
+  }
+
+  Map<String, Case> all() {
+    Map<String, Case> all = new LinkedHashMap<>();
+    all.put("hello", this::hello);
+    all.put("round-trip", this::roundTrip);
+    all.put("tags", this::tags);
+    all.put("redelivery", this::redelivery);
+    all.put("invisible", this::invisible);
+    all.put("push", this::push);
+    all.put("push-retry", this::pushRetry);
+    all.put("dead-letter", this::deadLetter);
+    all.put("errors", this::errors);
+    all.put("restart", this::restart);
+    return all;
+  }
+
+  /** One message there and back. */
+  void hello() throws Exception {
+    String name = prefix + "-hello";
+    try (Producer producer = clients.producer();
+        SimpleConsumer consumer = clients.simpleConsumer(name, name, "*")) {
+      String id = send(producer, name, "", "hello");
+      MessageView view = receiveOne(consumer, LONG, 20);
+      Check.equal("message id", id, view.getMessageId().toString());
+      Check.equal("body", "hello", text(view));
+      Check.equal("delivery attempt", 1, view.getDeliveryAttempt());
+      consumer.ack(view);
+    }
+  }
+
+  /** Many messages of all sizes, each received intact and only once. */
+  void roundTrip() throws Exception {
+    String name = prefix + "-round-trip";
+    Set<Integer> seen = ConcurrentHashMap.newKeySet();
+    AtomicInteger next = new AtomicInteger();
+    try (Producer producer = clients.producer();
+        SimpleConsumer consumer = clients.simpleConsumer(name, name, "*")) {
+      List<Case> work = new ArrayList<>();
+      for (int n = 0; n < 4; n++) {
+        work.add(
+            () -> {
+              for (int i; (i = next.getAndIncrement()) < messages; ) {
+                producer.send(Sample.message(name, i));
+              }
+            });
+        work.add(
+            () -> {
+              while (seen.size() < messages) {
+                for (MessageView view : consumer.receive(32, LONG)) {
+                  int i = Sample.check(view);
+                  Check.that(seen.add(i), "message " + i + " came twice");
+                  consumer.ack(view);
+                }
+              }
+            });
+      }
+      atOnce(work);
+      Check.equal("messages after the last", List.of(), consumer.receive(32, LONG));
+    }
+  }
+
+  /** "a || b" lets through a and b; a tag of the same hash as another is still another tag. */
+  void tags() throws Exception {
+    String name = prefix + "-tags";
+    Check.equal("hash of the colliding tags", "Aa".hashCode(), "BB".hashCode());
+    try (Producer producer = clients.producer();
+        SimpleConsumer either = clients.simpleConsumer(name, name, "a || b");
+        SimpleConsumer colliding = clients.simpleConsumer(name, name + "-hash", "Aa")) {
+      for (String tag : List.of("a", "Aa", "BB", "b", "c", "ab", "")) {
+        send(producer, name, tag, "tag " + tag);
+      }
+      Check.equal("bodies of a || b", Set.of("tag a", "tag b"), drain(either, 2));
+      Check.equal("bodies of Aa", Set.of("tag Aa"), drain(colliding, 1));
+    }
+  }
+
+  /** A message that is not acknowledged comes again when its lease is over. */
+  void redelivery() throws Exception {
+    String name = prefix + "-redelivery";
+    try (Producer producer = clients.producer();
+        SimpleConsumer consumer = clients.simpleConsumer(name, name, "*")) {
+      String id = send(producer, name, "", "again");
+      MessageView first = receiveOne(consumer, SHORT, 20);
+      long start = System.nanoTime();
+      MessageView second = receiveOne(consumer, LONG, 30);
+      Check.between("seconds until it came again", 9, 20, secondsSince(start));
+      Check.equal("message id", id, second.getMessageId().toString());
+      Check.equal("first attempt", 1, first.getDeliveryAttempt());
+      Check.equal("second attempt", 2, second.getDeliveryAttempt());
+      Check.throwing(
+          BadRequestException.class,
+          "acknowledging with the receipt of the first attempt",
+          () -> {
+            consumer.ack(first);
+            return null;
+          });
+      consumer.ack(second);
+      Check.equal("messages after the ack", List.of(), consumer.receive(1, SHORT));
+    }
+  }
+
+  /** changeInvisibleDuration shortens and lengthens a lease. */
+  void invisible() throws Exception {
+    String name = prefix + "-invisible";
+    try (Producer producer = clients.producer();
+        SimpleConsumer consumer = clients.simpleConsumer(name, name, "*")) {
+      send(producer, name, "", "lease");
+      MessageView view = receiveOne(consumer, LONG, 20);
+      consumer.changeInvisibleDuration(view, Duration.ofSeconds(3));
+      long start = System.nanoTime();
+      view = receiveOne(consumer, SHORT, 20);
+      Check.between("seconds after shortening", 2, 15, secondsSince(start));
+      Check.equal("delivery attempt", 2, view.getDeliveryAttempt());
+
+      consumer.changeInvisibleDuration(view, Duration.ofSeconds(25));
+      start = System.nanoTime();
+      view = receiveOne(consumer, LONG, 40);
+      Check.between("seconds after lengthening", 24, 35, secondsSince(start));
+      Check.equal("delivery attempt", 3, view.getDeliveryAttempt());
+      consumer.ack(view);
+    }
+  }
+
+  /** A listener works on several messages at the same time and gets each once. */
+  void push() throws Exception {
+    String name = prefix + "-push";
+    int count = 500;
+    Map<String, Integer> seen = new ConcurrentHashMap<>();
+    AtomicInteger active = new AtomicInteger();
+    AtomicInteger peak = new AtomicInteger();
+    try (Producer producer = clients.producer();
+        PushConsumer consumer = clients.pushConsumer(
+            name,
+            name,
+            view -> {
+              peak.accumulateAndGet(active.incrementAndGet(), Math::max);
+              sleep(20);
+              active.decrementAndGet();
+              seen.merge(text(view), 1, Integer::sum);
+              return ConsumeResult.SUCCESS;
+            })) {
+      for (int i = 0; i < count; i++) send(producer, name, "", "push " + i);
+      await(60, () -> seen.size() == count, () -> seen.size() + " of " + count + " arrived");
+      sleep(2000);
+      Check.that(peak.get() > 1, "the listener was never called concurrently");
+      seen.forEach((body, times) -> Check.equal("deliveries of " + body, 1, times));
+    }
+  }
+
+  /** What a listener refuses comes again, one attempt higher. */
+  void pushRetry() throws Exception {
+    String name = prefix + "-push-retry";
+    BlockingQueue<Integer> attempts = new LinkedBlockingQueue<>();
+    try (Producer producer = clients.producer();
+        PushConsumer consumer = clients.pushConsumer(
+            name,
+            name,
+            view -> {
+              attempts.add(view.getDeliveryAttempt());
+              return attempts.size() < 3 ? ConsumeResult.FAILURE : ConsumeResult.SUCCESS;
+            })) {
+      send(producer, name, "", "retry");
+      for (int attempt = 1; attempt <= 3; attempt++) {
+        Check.equal("delivery attempt", attempt, attempts.poll(60, TimeUnit.SECONDS));
+      }
+      Check.equal("attempts after success", null, attempts.poll(10, TimeUnit.SECONDS));
+    }
+  }
+
+  /** The group allows 2 attempts: then the message lies in the group's dead letter topic. */
+  void deadLetter() throws Exception {
+    String name = prefix + "-dead-letter";
+    AtomicInteger attempts = new AtomicInteger();
+    try (Producer producer = clients.producer();
+        PushConsumer consumer = clients.pushConsumer(
+            name,
+            name,
+            view -> {
+              attempts.incrementAndGet();
+              return ConsumeResult.FAILURE;
+            })) {
+      MessageBuilder builder = new MessageBuilderImpl().setTopic(name).setBody("dead".getBytes(UTF_8));
+      producer.send(builder.setTag("t").setKeys("k").addProperty("ключ", "значение").build());
+      await(60, () -> attempts.get() == 2, () -> attempts + " attempts instead of 2");
+      try (SimpleConsumer graveyard = deadLetterConsumer(name)) {
+        MessageView view = receiveOne(graveyard, LONG, 60);
+        Check.equal("body", "dead", text(view));
+        Check.equal("tag", "t", view.getTag().orElse(null));
+        Check.equal("keys", List.of("k"), List.copyOf(view.getKeys()));
+        Check.equal("property", "значение", view.getProperties().get("ключ"));
+        graveyard.ack(view);
+      }
+      Check.equal("attempts", 2, attempts.get());
+    }
+  }
+
+  /** Bad sends are refused with the exception an application would catch. */
+  void errors() throws Exception {
+    String name = prefix + "-errors";
+    try (Producer producer = clients.producer()) {
+      Check.throwing(NotFoundException.class, "unknown topic",
+          () -> send(producer, prefix + "-absent", "", "x"));
+      Check.throwing(IllegalArgumentException.class, "empty body",
+          () -> send(producer, name, "", ""));
+      Check.throwing(BadRequestException.class, "control character in a tag",
+          () -> send(producer, name, "a\u0001b", "x"));
+      Message large = new MessageBuilderImpl().setTopic(name).setBody(new byte[(4 << 20) + 1]).build();
+      Check.throwing(ClientException.class, "body over 4 MiB", () -> producer.send(large));
+      send(producer, name, "", "the producer still works");
+    }
+  }
+
+  /**
+   * The server is killed and started again under running clients. Asks for it on standard output
+   * with the line "restart" and waits for any line on standard input. Every acknowledged message
+   * must arrive at a push and at a simple consumer.
+   */
+  void restart() throws Exception {
+    String name = prefix + "-restart";
+    Set<Integer> sent = ConcurrentHashMap.newKeySet();
+    Set<Integer> pushed = ConcurrentHashMap.newKeySet();
+    Set<Integer> received = ConcurrentHashMap.newKeySet();
+    AtomicInteger next = new AtomicInteger();
+    ExecutorService pool = Executors.newCachedThreadPool();
+    try (Producer producer = clients.producer();
+        SimpleConsumer simple = clients.simpleConsumer(name, name + "-simple", "*");
+        PushConsumer push = clients.pushConsumer(
+            name,
+            name,
+            view -> {
+              pushed.add(Integer.valueOf(text(view)));
+              return ConsumeResult.SUCCESS;
+            })) {
+      pool.submit(
+          () -> {
+            for (; !Thread.interrupted(); Thread.sleep(10)) {
+              int i = next.getAndIncrement();
+              if (!failsFor(() -> send(producer, name, "", Integer.toString(i)))) sent.add(i);
+            }
+            return null;
+          });
+      pool.submit(
+          () -> {
+            while (!Thread.interrupted()) {
+              boolean failed = failsFor(
+                  () -> {
+                    for (MessageView view : simple.receive(32, SHORT)) {
+                      received.add(Integer.valueOf(text(view)));
+                      simple.ack(view);
+                    }
+                    return null;
+                  });
+              if (failed) Thread.sleep(500);
+            }
+            return null;
+          });
+      await(30, () -> sent.size() > 100, () -> "only " + sent.size() + " sent before the restart");
+      System.out.println("restart");
+      Check.that(System.in.read() >= 0, "nobody restarted the server");
+      int before = sent.size();
+      await(60, () -> sent.size() > before + 100, () -> "no sends after the restart");
+      pool.shutdownNow().forEach(task -> {});
+      await(60, () -> pushed.containsAll(sent), () -> "push consumer misses " + missing(sent, pushed));
+      while (!received.containsAll(sent)) {
+        MessageView view = receiveOne(simple, SHORT, 60);
+        received.add(Integer.valueOf(text(view)));
+        simple.ack(view);
+      }
+    } finally {
+      pool.shutdownNow();
+    }
+  }
+
+  private static String missing(Set<Integer> expected, Set<Integer> actual) {
+    Set<Integer> missing = new TreeSet<>(expected);
+    missing.removeAll(actual);
+    return missing.size() + " of " + expected.size() + ", first " + missing.iterator().next();
+  }
+
+  /** The dead letter topic comes into being with its first message. */
+  private SimpleConsumer deadLetterConsumer(String group) throws Exception {
+    for (long start = System.nanoTime(); ; sleep(1000)) {
+      try {
+        return clients.simpleConsumer("%DLQ%" + group, group + "-graveyard", "*");
+      } catch (ClientException | RuntimeException e) {
+        if (secondsSince(start) > 60) throw e;
+      }
+    }
+  }
+
+  private static String send(Producer producer, String topic, String tag, String body)
+      throws ClientException {
+    MessageBuilder builder = new MessageBuilderImpl().setTopic(topic).setBody(body.getBytes(UTF_8));
+    if (!tag.isEmpty()) builder.setTag(tag);
+    return producer.send(builder.build()).getMessageId().toString();
+  }
+
+  private static MessageView receiveOne(SimpleConsumer consumer, Duration lease, int seconds)
+      throws ClientException {
+    for (long start = System.nanoTime(); secondsSince(start) < seconds; ) {
+      List<MessageView> views = consumer.receive(1, lease);
+      if (!views.isEmpty()) return views.get(0);
+    }
+    throw new AssertionError("no message within " + seconds + " s");
+  }
+
+  /** Receives and acknowledges until `count` came, and then what comes beyond. */
+  private static Set<String> drain(SimpleConsumer consumer, int count) throws ClientException {
+    Set<String> bodies = new TreeSet<>();
+    for (int empty = 0; empty < (bodies.size() < count ? 4 : 1); ) {
+      List<MessageView> views = consumer.receive(32, LONG);
+      if (views.isEmpty()) empty++;
+      for (MessageView view : views) {
+        bodies.add(text(view));
+        consumer.ack(view);
+      }
+    }
+    return bodies;
+  }
+
+  private static String text(MessageView view) {
+    return UTF_8.decode(view.getBody()).toString();
+  }
+
+  private static double secondsSince(long start) {
+    return (System.nanoTime() - start) / 1e9;
+  }
+
+  private static void sleep(int milliseconds) {
+    try {
+      Thread.sleep(milliseconds);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  private interface Condition {
+    boolean holds();
+  }
+
+  private static void await(int seconds, Condition condition, java.util.function.Supplier<String> why) {
+    for (long start = System.nanoTime(); !condition.holds(); sleep(50)) {
+      if (secondsSince(start) > seconds) throw new AssertionError(why.get());
+    }
+  }
+
+  private interface Action {
+    Object run() throws Exception;
+  }
+
+  /** For what may fail while the server is away. */
+  private static boolean failsFor(Action action) throws InterruptedException {
+    try {
+      action.run();
+      return false;
+    } catch (InterruptedException e) {
+      throw e;
+    } catch (Exception e) {
+      return true;
+    }
+  }
+
+  private static void atOnce(List<Case> work) throws Exception {
+    ExecutorService pool = Executors.newFixedThreadPool(work.size());
+    try {
+      List<Future<?>> running = new ArrayList<>();
+      for (Case body : work) {
+        running.add(
+            pool.submit(
+                () -> {
+                  body.run();
+                  return null;
+                }));
+      }
+      for (Future<?> one : running) one.get();
+    } finally {
+      pool.shutdownNow();
+    }
+  }
+}

@@ -1,0 +1,51 @@
+package compat;
+
+import java.time.Duration;
+import java.util.Map;
+import org.apache.rocketmq.client.apis.ClientConfiguration;
+import org.apache.rocketmq.client.apis.ClientException;
+import org.apache.rocketmq.client.apis.ClientServiceProvider;
+import org.apache.rocketmq.client.apis.consumer.FilterExpression;
+import org.apache.rocketmq.client.apis.consumer.MessageListener;
+import org.apache.rocketmq.client.apis.consumer.PushConsumer;
+import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
+import org.apache.rocketmq.client.apis.producer.Producer;
+
+/** Makes the SDK's clients for one access point. */
+final class Clients {
+  private static final Duration POLL = Duration.ofSeconds(5);
+
+  private final ClientServiceProvider provider = ClientServiceProvider.loadService();
+  private final ClientConfiguration configuration;
+
+  Clients(String endpoint, boolean tls) {
+    configuration =
+        ClientConfiguration.newBuilder().setEndpoints(endpoint).enableSsl(tls).build();
+  }
+
+  Producer producer() throws ClientException {
+    return provider.newProducerBuilder().setClientConfiguration(configuration).build();
+  }
+
+  SimpleConsumer simpleConsumer(String topic, String group, String tags) throws ClientException {
+    return provider
+        .newSimpleConsumerBuilder()
+        .setClientConfiguration(configuration)
+        .setConsumerGroup(group)
+        .setAwaitDuration(POLL)
+        .setSubscriptionExpressions(Map.of(topic, new FilterExpression(tags)))
+        .build();
+  }
+
+  PushConsumer pushConsumer(String topic, String group, MessageListener listener)
+      throws ClientException {
+    return provider
+        .newPushConsumerBuilder()
+        .setClientConfiguration(configuration)
+        .setConsumerGroup(group)
+        .setConsumptionThreadCount(8)
+        .setSubscriptionExpressions(Map.of(topic, FilterExpression.SUB_ALL))
+        .setMessageListener(listener)
+        .build();
+  }
+}
