@@ -1,0 +1,276 @@
+// The Node.js SDK against one server: every case prints "ok NAME" or "FAIL NAME: why".
+//
+// The cases run at the same time, since most of their time is waiting. Case NAME uses the topic
+// PREFIX-NAME and the group of the same name. The exit status is 1 when a case failed.
+
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { ConsumeResult, Producer, PushConsumer, SimpleConsumer } from 'rocketmq-client-nodejs';
+import * as sample from './sample.mjs';
+
+const LIMIT_MS = 170_000;
+const POLL_MS = 5_000;
+const SHORT_MS = 10_000; // the server's smallest lease
+const LONG_MS = 300_000; // outlasts the suite: a message seen twice under it is the server's fault
+
+const { values: options } = parseArgs({
+  options: {
+    endpoint: { type: 'string' },
+    prefix: { type: 'string' },
+    messages: { type: 'string', default: '10000' },
+    cases: { type: 'string' },
+  },
+});
+const { endpoint, prefix } = options;
+
+const cases = {
+  // One message there and back.
+  async 'hello'(name, using) {
+    const producer = await using(newProducer(name));
+    const consumer = await using(simpleConsumer(name, name));
+    const id = await send(producer, name, 'hello');
+    const view = await receiveOne(consumer, LONG_MS, 20);
+    assert.equal(view.messageId, id);
+    assert.equal(view.body.toString(), 'hello');
+    assert.equal(view.deliveryAttempt, 1);
+    await consumer.ack(view);
+  },
+
+  // Many messages of all sizes, each received intact and only once.
+  async 'round-trip'(name, using) {
+    const producer = await using(newProducer(name));
+    const consumer = await using(simpleConsumer(name, name));
+    const count = Number(options.messages);
+    const seen = new Set();
+    let next = 0;
+    const produce = async () => {
+      while (next < count) await producer.send(sample.message(name, next++));
+    };
+    const consume = async () => {
+      while (seen.size < count) {
+        const views = await consumer.receive(32, LONG_MS);
+        await Promise.all(views.map(async view => {
+          const i = sample.check(view);
+          assert(!seen.has(i), `message ${i} came twice`);
+          seen.add(i);
+          await consumer.ack(view);
+        }));
+      }
+    };
+    await Promise.all([1, 2, 3, 4].flatMap(() => [produce(), consume()]));
+    assert.deepEqual(await consumer.receive(32, LONG_MS), [], 'messages after the last');
+  },
+
+  // "a || b" lets through a and b; a tag of the same hash as another is still another tag.
+  async 'tags'(name, using) {
+    const producer = await using(newProducer(name));
+    const either = await using(simpleConsumer(name, name, 'a || b'));
+    const colliding = await using(simpleConsumer(name, `${name}-hash`, 'Aa'));
+    for (const tag of ['a', 'Aa', 'BB', 'b', 'c', 'ab', undefined]) {
+      await send(producer, name, `tag ${tag}`, { tag });
+    }
+    assert.deepEqual(await drain(either, 2), ['tag a', 'tag b']);
+    assert.deepEqual(await drain(colliding, 1), ['tag Aa']);
+  },
+
+  // A message that is not acknowledged comes again when its lease is over.
+  async 'redelivery'(name, using) {
+    const producer = await using(newProducer(name));
+    const consumer = await using(simpleConsumer(name, name));
+    const id = await send(producer, name, 'again');
+    const first = await receiveOne(consumer, SHORT_MS, 20);
+    const start = Date.now();
+    const second = await receiveOne(consumer, LONG_MS, 30);
+    expectSeconds('until it came again', 9, 20, start);
+    assert.equal(second.messageId, id);
+    assert.deepEqual([first.deliveryAttempt, second.deliveryAttempt], [1, 2]);
+    await assert.rejects(consumer.ack(first), { name: 'BadRequestException' });
+    await consumer.ack(second);
+    assert.deepEqual(await consumer.receive(1, SHORT_MS), [], 'messages after the ack');
+  },
+
+  // changeInvisibleDuration shortens and lengthens a lease.
+  async 'invisible'(name, using) {
+    const producer = await using(newProducer(name));
+    const consumer = await using(simpleConsumer(name, name));
+    await send(producer, name, 'lease');
+    let view = await receiveOne(consumer, LONG_MS, 20);
+    await consumer.changeInvisibleDuration(view, 3_000);
+    let start = Date.now();
+    view = await receiveOne(consumer, SHORT_MS, 20);
+    expectSeconds('after shortening', 2, 15, start);
+    assert.equal(view.deliveryAttempt, 2);
+
+    await consumer.changeInvisibleDuration(view, 25_000);
+    start = Date.now();
+    view = await receiveOne(consumer, LONG_MS, 40);
+    expectSeconds('after lengthening', 24, 35, start);
+    assert.equal(view.deliveryAttempt, 3);
+    await consumer.ack(view);
+  },
+
+  // A listener works on several messages at the same time and gets each once.
+  async 'push'(name, using) {
+    const count = 500;
+    const bodies = [];
+    let active = 0;
+    let peak = 0;
+    const producer = await using(newProducer(name));
+    await using(pushConsumer(name, async view => {
+      peak = Math.max(peak, ++active);
+      await sleep(20);
+      active--;
+      bodies.push(view.body.toString());
+      return true;
+    }));
+    for (let i = 0; i < count; i++) await send(producer, name, `push ${i}`);
+    await until(60, () => new Set(bodies).size === count, () => `${bodies.length} of ${count} arrived`);
+    await sleep(2_000);
+    assert(peak > 1, 'the listener was never called concurrently');
+    assert.equal(bodies.length, count, 'deliveries');
+  },
+
+  // What a listener refuses comes again, one attempt higher.
+  async 'push-retry'(name, using) {
+    const attempts = [];
+    const producer = await using(newProducer(name));
+    await using(pushConsumer(name, async view => attempts.push(view.deliveryAttempt) >= 3));
+    await send(producer, name, 'retry');
+    await until(90, () => attempts.length >= 3, () => `attempts: ${attempts}`);
+    await sleep(10_000);
+    assert.deepEqual(attempts, [1, 2, 3]);
+  },
+
+  // The group allows 2 attempts: then the message lies in the group's dead letter topic.
+  async 'dead-letter'(name, using) {
+    const attempts = [];
+    const producer = await using(newProducer(name));
+    await using(pushConsumer(name, async view => attempts.push(view.deliveryAttempt) < 0));
+    const properties = new Map([['ключ', 'значение']]);
+    await send(producer, name, 'dead', { tag: 't', keys: ['k'], properties });
+    await until(60, () => attempts.length === 2, () => `attempts: ${attempts}`);
+
+    const graveyard = await using(deadLetterConsumer(name));
+    const view = await receiveOne(graveyard, LONG_MS, 60);
+    assert.equal(view.body.toString(), 'dead');
+    assert.equal(view.tag, 't');
+    assert.deepEqual(view.keys, ['k']);
+    assert.equal(view.properties.get('ключ'), 'значение');
+    await graveyard.ack(view);
+    assert.deepEqual(attempts, [1, 2]);
+  },
+
+  // Bad sends are refused with the exception an application would catch.
+  async 'errors'(name, using) {
+    const producer = await using(newProducer(name));
+    const refused = (exception, topic, body, more) =>
+      assert.rejects(send(producer, topic, body, more), { name: exception }, `${exception} for ${more?.tag}`);
+    await refused('NotFoundException', `${prefix}-absent`, 'x');
+    await refused('BadRequestException', name, 'x', { tag: 'a|b' });
+    await refused('BadRequestException', name, 'x', { tag: 'a\u0001b' });
+    await assert.rejects(send(producer, name, ''), 'an empty body');
+    await assert.rejects(send(producer, name, 'x'.repeat((4 << 20) + 1)), 'a body over 4 MiB');
+    await send(producer, name, 'the producer still works');
+  },
+};
+
+async function newProducer(topic) {
+  return started(new Producer({ endpoints: endpoint, namespace: '', topics: [topic] }));
+}
+
+async function simpleConsumer(topic, consumerGroup, tags = '*') {
+  return started(new SimpleConsumer({
+    endpoints: endpoint, namespace: '', consumerGroup, awaitDuration: POLL_MS,
+    subscriptions: new Map([[topic, tags]]),
+  }));
+}
+
+async function pushConsumer(name, succeeds) {
+  return started(new PushConsumer({
+    endpoints: endpoint, namespace: '', consumerGroup: name,
+    subscriptions: new Map([[name, '*']]),
+    messageListener: {
+      consume: async view => (await succeeds(view)) ? ConsumeResult.SUCCESS : ConsumeResult.FAILURE,
+    },
+  }));
+}
+
+// The dead letter topic comes into being with its first message.
+async function deadLetterConsumer(group) {
+  for (const start = Date.now(); ; await sleep(1_000)) {
+    try {
+      return await simpleConsumer(`%DLQ%${group}`, `${group}-graveyard`);
+    } catch (error) {
+      if (Date.now() - start > 60_000) throw error;
+    }
+  }
+}
+
+async function started(client) {
+  await client.startup();
+  return client;
+}
+
+async function send(producer, topic, body, more = {}) {
+  return (await producer.send({ topic, body: Buffer.from(body), ...more })).messageId;
+}
+
+async function receiveOne(consumer, leaseMs, seconds) {
+  for (const start = Date.now(); Date.now() - start < seconds * 1_000;) {
+    const [view] = await consumer.receive(1, leaseMs);
+    if (view) return view;
+  }
+  throw new Error(`no message within ${seconds} s`);
+}
+
+// Receives and acknowledges until `count` came, and then what comes beyond.
+async function drain(consumer, count) {
+  const bodies = [];
+  for (let empty = 0; empty < (bodies.length < count ? 4 : 1);) {
+    const views = await consumer.receive(32, LONG_MS);
+    if (views.length === 0) empty++;
+    for (const view of views) {
+      bodies.push(view.body.toString());
+      await consumer.ack(view);
+    }
+  }
+  return bodies.sort();
+}
+
+async function until(seconds, holds, otherwise) {
+  for (const start = Date.now(); !holds(); await sleep(50)) {
+    assert(Date.now() - start < seconds * 1_000, otherwise());
+  }
+}
+
+function expectSeconds(what, low, high, start) {
+  const seconds = (Date.now() - start) / 1_000;
+  assert(low <= seconds && seconds <= high, `${what}: expected ${low} to ${high} s, got ${seconds}`);
+}
+
+// Runs one case and shuts down, last first, the clients it started with `using`.
+async function run(name) {
+  const clients = [];
+  const using = async promise => clients[clients.push(await promise) - 1];
+  try {
+    assert(cases[name], 'there is no such case');
+    await Promise.race([
+      cases[name](`${prefix}-${name}`, using),
+      sleep(LIMIT_MS).then(() => { throw new Error(`still running after ${LIMIT_MS / 1_000} s`); }),
+    ]);
+    console.log(`ok ${name}`);
+    return true;
+  } catch (error) {
+    console.error(error);
+    console.log(`FAIL ${name}: ${error}`.replaceAll('\n', ' '));
+    return false;
+  } finally {
+    for (const client of clients.reverse()) client.shutdown().catch(console.error);
+  }
+}
+
+const names = options.cases?.split(',') ?? Object.keys(cases);
+const results = await Promise.all(names.map(run));
+// The SDK keeps timers of its own; do not wait for them.
+process.exit(results.every(Boolean) ? 0 : 1);
