@@ -58,6 +58,14 @@ class Sdk:
         """The command of producer, simple_consumer or push_consumer."""
         raise NotImplementedError
 
+    def undocumented(self):
+        """Which of the quick start programs are not in docs/sdks.md word for word."""
+        page = (ROOT / "docs/sdks.md").read_text()
+        programs = [path for path in (HERE / self.name).rglob("*")
+                    if "quickstart" in path.parts and "node_modules" not in path.parts
+                    and path.suffix in (".java", ".go", ".py", ".mjs")]
+        return [path.name for path in programs if path.read_text() not in page]
+
     def need(self, holds, what):
         if not holds:
             raise Failure(f"{what}: run ./dev setup")
@@ -282,6 +290,9 @@ class Run:
 
     def quickstart(self, sdk):
         """The programs a new user starts with, in the order they would."""
+        differ = sdk.undocumented()
+        self.tally.add(sdk, "quickstart in docs/sdks.md",
+                       f"{', '.join(differ)} differ from the page" if differ else None, 0)
         self.program(sdk, "producer", "sent ")
         self.program(sdk, "simple_consumer", "received Hello from ")
         self.program(sdk, "push_consumer", "received Hello from ",
