@@ -1,0 +1,56 @@
+// ScanSend: a serialised SendMessageRequest as views, each message with the bytes that are stored
+// for it. No protobuf parse and no copy on the way that every SDK's requests take.
+//
+// Checks form only: what the values may be is admission's business.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/statusor.h"
+
+#include "services/broker/wire/message_properties.h"
+
+namespace dunlin::broker {
+
+// More messages than this in one request are not looked at: see RawSend::too_many.
+inline constexpr size_t kMaxMessagesPerSend = 4096;
+// Of one message, this many and one are kept, enough to refuse it.
+inline constexpr size_t kMaxUserPropertiesKept = 65'536;
+
+struct UserProperty {
+  std::string_view key;
+  std::string_view value;
+};
+
+struct RawMessage : MessageProperties {
+  std::string_view topic_namespace;
+  std::string_view topic_name;
+  absl::InlinedVector<UserProperty, 4> user_properties;
+  std::string_view body;
+
+  // What is stored (docs/decisions/0002-stored-message-layout.md): a serialised Message, in pieces.
+  absl::InlinedVector<std::string_view, 4> payload;
+  size_t payload_size = 0;
+  uint32_t properties_offset = 0;  // of the system_properties field in it
+};
+
+// Views point into the request, or into what RawSend owns; they stay valid when it is moved.
+struct RawSend {
+  absl::InlinedVector<RawMessage, 1> messages;
+  // The request has more than kMaxMessagesPerSend messages; only so many are here.
+  bool too_many = false;
+
+  // Rebuilt length prefixes, and messages that had to be put in order.
+  absl::InlinedVector<std::unique_ptr<char[]>, 1> owned;
+};
+
+// `request` must outlive the result. INVALID_ARGUMENT when the bytes are not a SendMessageRequest:
+// malformed, a string that is not UTF-8, or a known field of another type.
+absl::StatusOr<RawSend> ScanSend(std::string_view request);
+
+}  // namespace dunlin::broker
