@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -43,8 +44,10 @@ struct CommitLogOptions {
   FlushMode flush_mode = FlushMode::kAsync;
   uint64_t segment_size_bytes = uint64_t{1} << 30;  // a multiple of 4096, at least 64 KiB
   std::chrono::milliseconds flush_interval{500};    // ASYNC_FLUSH: at most this long not on disk
-  // What recovery may assume to have been flushed, from the checkpoint of a derived store.
-  LogOffset known_flushed;
+  // Where a record begins below which everything is known to have been flushed, from the checkpoint
+  // of a derived store: recovery does not read what is below. Asked once the directory is locked;
+  // may be empty.
+  std::function<LogOffset()> known_flushed;
 };
 
 // The next queue offset of one queue; guarded by the append lock of the log it is used with.

@@ -1,5 +1,5 @@
-// The frame around everything in the commit log: kinds, header, encoding. docs/formats/commit_log.md
-// specifies it byte by byte; this header is its other half.
+// The frame around everything in the commit log: kinds, header, encoding.
+// docs/formats/commit_log.md specifies it byte by byte; this header is its other half.
 
 #pragma once
 

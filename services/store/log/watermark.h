@@ -21,8 +21,13 @@ class Watermark {
   // Moves up to `offset` and wakes waiters; a lower offset is ignored.
   void Advance(LogOffset offset) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Returns when the watermark is above `seen`, was closed, or `timeout` passed; the value then.
-  LogOffset WaitAbove(LogOffset seen, std::chrono::milliseconds timeout) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Returns when the watermark is above `seen`, was closed or interrupted, or `timeout` passed; the
+  // value then.
+  LogOffset WaitAbove(LogOffset seen, std::chrono::milliseconds timeout) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Ends the waits under way without moving: for a waiter that has other things to look at too.
+  void Interrupt() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // No more advances: every wait returns at once from now on.
   void Close() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -31,9 +36,10 @@ class Watermark {
  private:
   std::atomic<uint64_t> value_;
   std::atomic<bool> closed_{false};
-  std::atomic<int> waiting_{0};  // lets Advance skip the lock when nobody waits
-  Mutex mutex_;
-  CondVar changed_;
+  mutable std::atomic<int> waiting_{0};  // lets Advance skip the lock when nobody waits
+  mutable Mutex mutex_;
+  mutable CondVar changed_;
+  mutable uint64_t interrupts_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace dunlin::store

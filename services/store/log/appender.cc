@@ -1,0 +1,402 @@
+#include "services/store/log/appender.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/container/inlined_vector.h"
+
+#include "services/base/bytes.h"
+#include "services/base/check.h"
+#include "services/base/crc32c.h"
+#include "services/base/log.h"
+#include "services/base/status_macros.h"
+#include "services/base/strings.h"
+#include "services/store/log/record_codec.h"
+
+namespace dunlin::store {
+namespace {
+
+// Blocks are this large, or as large as the one record they hold. A few are kept for reuse.
+constexpr size_t kBlockSize = 64u << 10;
+constexpr size_t kFreeBlocks = 64;
+// Larger payloads are copied and summed before the lock is taken.
+constexpr size_t kLargePayload = 4096;
+// What may wait for the disk at a time: more is refused, so that a slow disk costs no memory. Also
+// how far behind a torn record recovery looks for others (recovery.cc).
+constexpr uint64_t kMaxUnwritten = 64u << 20;
+// Under ASYNC_FLUSH the kernel is asked to write out at this rate instead of in one go.
+constexpr uint64_t kWritebackStep = 8u << 20;
+
+uint64_t PayloadSize(const NewRecord& record) {
+  uint64_t size = 0;
+  for (std::string_view piece : record.payload) size += piece.size();
+  return size;
+}
+
+void CopyPayload(const NewRecord& record, char* to) {
+  for (std::string_view piece : record.payload) {
+    if (!piece.empty()) std::memcpy(to, piece.data(), piece.size());
+    to += piece.size();
+  }
+}
+
+}  // namespace
+
+Appender::Appender(const Options& options, SegmentSet& segments, ControlPage& control,
+                   const Clock& clock)
+    : options_(options),
+      segments_(segments),
+      control_(control),
+      clock_(clock),
+      written_(options.end),
+      flushed_(options.end),
+      confirmed_(options.end) {
+  {
+    MutexLock lock(mutex_);
+    end_ = options.end;
+    last_time_ = options.last_time;
+    const std::shared_ptr<Segment> segment = segments_.Find(options.end);
+    segment_begin_ = segment != nullptr ? segment->begin() : options.end;
+    segment_end_ = segment != nullptr ? segment->end() : options.end + segments_.segment_size();
+  }
+  committer_ = std::thread([this] { CommitLoop(); });
+  pthread_setname_np(committer_.native_handle(), "committer");
+  flusher_ = std::thread([this] { FlushLoop(); });
+  pthread_setname_np(flusher_.native_handle(), "flusher");
+  preparer_ = std::thread([this] { PrepareLoop(); });
+  pthread_setname_np(preparer_.native_handle(), "preparer");
+}
+
+Appender::~Appender() {
+  if (const absl::Status closed = Close(); !closed.ok()) {
+    log::Error("the commit log did not close cleanly: {}", closed.ToString());
+  }
+}
+
+LogOffset Appender::end() const {
+  MutexLock lock(mutex_);
+  return end_;
+}
+
+absl::Status Appender::health() const {
+  MutexLock lock(mutex_);
+  return health_;
+}
+
+absl::Status Appender::CheckRoom(std::span<const NewRecord> records) const {
+  RETURN_IF_ERROR(health_);
+  if (closing_) return absl::UnavailableError("the log is closed");
+  if (end_ - written_.Get() > kMaxUnwritten) {
+    return absl::ResourceExhaustedError(
+        fmt::format("{} MiB wait for the disk already; slow down and try again",
+                    (end_ - written_.Get()) >> 20));
+  }
+  const uint64_t largest = std::min<uint64_t>(kMaxRecordLength, segments_.segment_size());
+  for (const NewRecord& record : records) {
+    const uint64_t space = RecordSpace(PayloadSize(record));
+    if (space > largest) {
+      return absl::InvalidArgumentError(fmt::format(
+          "a record of {} bytes does not fit a segment or the limit of {} bytes", space, largest));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Appender::Append(std::span<const NewRecord> records, std::span<Appended> appended,
+                              CommitWaiter* waiter) {
+  CHECK(records.size() == appended.size());
+  absl::InlinedVector<Prepared, 4> prepared(records.size());
+  for (size_t i = 0; i < records.size(); ++i) {
+    const uint64_t size = PayloadSize(records[i]);
+    if (size <= kLargePayload || size > kMaxRecordLength) continue;
+    prepared[i].bytes = std::make_unique_for_overwrite<char[]>(RecordSpace(size));
+    CopyPayload(records[i], prepared[i].bytes.get() + kRecordHeaderSize);
+    prepared[i].crc = Crc32c({prepared[i].bytes.get() + kRecordHeaderSize, size});
+  }
+  MutexLock lock(mutex_);
+  RETURN_IF_ERROR(CheckRoom(records));
+  for (size_t i = 0; i < records.size(); ++i) {
+    Place(records[i], PayloadSize(records[i]), std::move(prepared[i]), appended[i]);
+  }
+  if (waiter != nullptr) {
+    waiter->next_ = nullptr;
+    (last_waiter_ == nullptr ? first_waiter_ : last_waiter_->next_) = waiter;
+    last_waiter_ = waiter;
+  }
+  if (committer_sleeps_) {
+    committer_sleeps_ = false;
+    work_.Signal();
+  }
+  return absl::OkStatus();
+}
+
+RecordHeader Appender::MakeHeader(RecordKind kind, uint64_t payload_size) {
+  last_time_ = std::max(last_time_, clock_.Now());
+  RecordHeader header;
+  header.length = static_cast<uint32_t>(kRecordHeaderSize + payload_size);
+  header.kind = kind;
+  header.epoch = options_.epoch;
+  header.log_offset = end_;
+  header.store_time = last_time_;
+  header.unflushed = static_cast<uint32_t>(
+      std::min<uint64_t>((end_ - flushed_.Get()) / kRecordAlignment, UINT32_MAX));
+  return header;
+}
+
+char* Appender::Reserve(uint64_t space) {
+  const bool fits = !blocks_.empty() && blocks_.back().capacity - blocks_.back().used >= space &&
+                    blocks_.back().begin + blocks_.back().used == end_ &&
+                    blocks_.back().begin >= segment_begin_;  // never over the end of a segment
+  if (!fits) {
+    Block block;
+    if (space <= kBlockSize && !free_.empty()) {
+      block = std::move(free_.back());
+      free_.pop_back();
+    } else {
+      block.capacity = std::max<size_t>(space, kBlockSize);
+      block.bytes = std::make_unique_for_overwrite<char[]>(block.capacity);
+    }
+    block.begin = end_;
+    block.used = 0;
+    blocks_.push_back(std::move(block));
+  }
+  char* place = blocks_.back().bytes.get() + blocks_.back().used;
+  blocks_.back().used += space;
+  return place;
+}
+
+void Appender::PadSegment() {
+  const uint64_t rest = segment_end_ - end_;
+  if (rest >= kRecordHeaderSize) {
+    EncodeHeader(MakeHeader(RecordKind::kPadding, 0), 0, Reserve(kRecordHeaderSize));
+  }
+  // What is left behind the padding record is not written: readers go to the next segment.
+  end_ = segment_end_;
+  segment_begin_ = segment_end_;
+  segment_end_ = segment_begin_ + segments_.segment_size();
+  background_.SignalAll();
+}
+
+void Appender::Place(const NewRecord& record, uint64_t payload_size, Prepared prepared,
+                     Appended& appended) {
+  const uint64_t space = RecordSpace(payload_size);
+  if (segment_end_ - end_ < space) PadSegment();
+  RecordHeader header = MakeHeader(record.kind, payload_size);
+  header.flags = record.flags;
+  header.queue = record.queue;
+  header.queue_offset = record.tail != nullptr ? record.tail->next : record.queue_offset;
+  header.properties_offset = record.properties_offset;
+  if (record.tail != nullptr) ++record.tail->next;
+  char* place = nullptr;
+  if (prepared.bytes != nullptr) {
+    Block block;
+    block.begin = end_;
+    block.used = space;
+    block.capacity = space;
+    block.bytes = std::move(prepared.bytes);
+    place = block.bytes.get();
+    blocks_.push_back(std::move(block));
+  } else {
+    place = Reserve(space);
+    CopyPayload(record, place + kRecordHeaderSize);
+    prepared.crc = Crc32c({place + kRecordHeaderSize, payload_size});
+  }
+  EncodeHeader(header, prepared.crc, place);
+  std::memset(place + header.length, 0, space - header.length);
+  appended = {end_, header.queue_offset, header.store_time};
+  const uint64_t half = segment_begin_.value() + (segment_end_ - segment_begin_) / 2;
+  if (end_.value() < half && end_.value() + space >= half) background_.SignalAll();
+  end_ += space;
+}
+
+bool Appender::TakeBatch(Batch& batch) {
+  MutexLock lock(mutex_);
+  while (blocks_.empty() && !closing_) {
+    committer_sleeps_ = true;
+    work_.Wait(mutex_);
+  }
+  committer_sleeps_ = false;
+  if (blocks_.empty()) return false;
+  batch.blocks.swap(blocks_);
+  batch.waiters = std::exchange(first_waiter_, nullptr);
+  last_waiter_ = nullptr;
+  batch.end = end_;
+  return true;
+}
+
+void Appender::CommitLoop() {
+  Batch batch;
+  while (TakeBatch(batch)) {
+    absl::Status status = health();
+    if (status.ok()) {
+      status = Commit(batch);
+      if (!status.ok()) Fail(status);
+    }
+    Tell(batch.waiters, status.ok() ? status : health());
+    Recycle(batch);
+  }
+}
+
+absl::Status Appender::Commit(const Batch& batch) {
+  // Runs of neighbouring blocks of one segment, in one call each.
+  std::vector<std::string_view> pieces;
+  for (size_t i = 0; i < batch.blocks.size();) {
+    const LogOffset begin = batch.blocks[i].begin;
+    std::shared_ptr<Segment> segment = segments_.Find(begin);
+    if (segment == nullptr) {
+      // Only ever at the beginning of a segment that nobody prepared in time.
+      ASSIGN_OR_RETURN(segment, segments_.FindOrMake(begin));
+    }
+    pieces.clear();
+    LogOffset end = begin;
+    for (; i < batch.blocks.size() && batch.blocks[i].begin == end && end < segment->end(); ++i) {
+      pieces.emplace_back(batch.blocks[i].bytes.get(), batch.blocks[i].used);
+      end += batch.blocks[i].used;
+    }
+    RETURN_IF_ERROR(segment->Write(begin, pieces));
+  }
+  control_.offsets().appended.store(batch.end.value());
+  written_.Advance(batch.end);
+  if (options_.flush_mode == FlushMode::kSync) {
+    MutexLock flush(flush_mutex_);
+    RETURN_IF_ERROR(SyncUpTo(batch.end));
+  } else if (batch.end.value() - writeback_started_ >= kWritebackStep) {
+    const std::shared_ptr<Segment> segment = segments_.Find(batch.blocks.back().begin);
+    const LogOffset from = std::max(LogOffset(writeback_started_), segment->begin());
+    if (batch.end > from) segment->StartWriteback(from, batch.end - from);
+    writeback_started_ = batch.end.value();
+  }
+  confirmed_.Advance(batch.end);
+  return absl::OkStatus();
+}
+
+absl::Status Appender::SyncUpTo(LogOffset target) {
+  LogOffset at = flushed_.Get();
+  while (at < target) {
+    const std::shared_ptr<Segment> segment = segments_.FindFrom(at);
+    if (segment == nullptr || segment->begin() >= target) break;
+    RETURN_IF_ERROR(segment->Sync());
+    at = segment->end();
+  }
+  control_.SetFlushed(target);
+  flushed_.Advance(target);
+  return absl::OkStatus();
+}
+
+absl::Status Appender::FlushUpTo(LogOffset offset) {
+  for (;;) {
+    RETURN_IF_ERROR(health());
+    if (flushed_.Get() >= offset) return absl::OkStatus();
+    const LogOffset written = written_.Get();
+    if (written < offset) {
+      written_.WaitAbove(written, std::chrono::milliseconds(100));
+      if (written_.closed() && written_.Get() < offset) {
+        return absl::UnavailableError("the log was closed before it got there");
+      }
+      continue;
+    }
+    MutexLock flush(flush_mutex_);
+    if (flushed_.Get() >= offset) return absl::OkStatus();
+    if (absl::Status synced = SyncUpTo(written_.Get()); !synced.ok()) {
+      Fail(synced);
+      return health();
+    }
+  }
+}
+
+void Appender::Tell(CommitWaiter* waiters, const absl::Status& status) {
+  while (waiters != nullptr) {
+    // The waiter may be gone as soon as it has been told.
+    CommitWaiter* next = waiters->next_;
+    waiters->OnCommitted(status);
+    waiters = next;
+  }
+}
+
+void Appender::Recycle(Batch& batch) {
+  MutexLock lock(mutex_);
+  for (Block& block : batch.blocks) {
+    if (block.capacity == kBlockSize && free_.size() < kFreeBlocks) {
+      free_.push_back(std::move(block));
+    }
+  }
+  batch.blocks.clear();
+  batch.waiters = nullptr;
+}
+
+void Appender::Fail(const absl::Status& status) {
+  MutexLock lock(mutex_);
+  if (!health_.ok()) return;
+  health_ = absl::UnavailableError(fmt::format(
+      "the log takes no more: {}. What was acknowledged is safe; restart once the disk works",
+      FromAbsl(status.message())));
+  log::Critical("{}", FromAbsl(health_.message()));
+}
+
+void Appender::FlushLoop() {
+  for (;;) {
+    {
+      MutexLock lock(mutex_);
+      const auto wake = std::chrono::steady_clock::now() + options_.flush_interval;
+      while (!stopping_background_ && std::chrono::steady_clock::now() < wake) {
+        background_.WaitUntil(mutex_, wake);
+      }
+      if (stopping_background_) return;
+      if (!health_.ok()) continue;
+    }
+    // An error is remembered by the appender itself.
+    FlushUpTo(written_.Get()).IgnoreError();
+  }
+}
+
+void Appender::PrepareLoop() {
+  for (;;) {
+    LogOffset next;
+    {
+      MutexLock lock(mutex_);
+      while (!stopping_background_ &&
+             (end_ - segment_begin_ < (segment_end_ - segment_begin_) / 2 ||
+              segments_.Find(segment_end_) != nullptr)) {
+        background_.Wait(mutex_);
+      }
+      if (stopping_background_) return;
+      next = segment_end_;
+    }
+    const absl::Status prepared = segments_.Prepare(next);
+    if (prepared.ok()) continue;
+    log::Warning("the next segment could not be made ahead of need, trying again in a second: {}",
+                 prepared.ToString());
+    MutexLock lock(mutex_);
+    if (!stopping_background_) {
+      background_.WaitUntil(mutex_, std::chrono::steady_clock::now() + std::chrono::seconds(1));
+    }
+  }
+}
+
+absl::Status Appender::Close() {
+  {
+    MutexLock lock(mutex_);
+    closing_ = true;
+    work_.Signal();
+  }
+  if (!committer_.joinable()) return health();
+  committer_.join();
+  absl::Status status = FlushUpTo(end());
+  {
+    MutexLock lock(mutex_);
+    stopping_background_ = true;
+    background_.SignalAll();
+  }
+  flusher_.join();
+  preparer_.join();
+  written_.Close();
+  flushed_.Close();
+  confirmed_.Close();
+  return status;
+}
+
+}  // namespace dunlin::store

@@ -1,0 +1,169 @@
+#include "services/store/log/segment_set.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "services/base/log.h"
+#include "services/base/status_macros.h"
+
+namespace dunlin::store {
+namespace {
+
+// Zeros are written in pieces of this size, so that a stop need not wait long.
+constexpr uint64_t kZeroPiece = 1u << 20;
+constexpr std::string_view kSpareName = "spare";
+
+}  // namespace
+
+SegmentSet::SegmentSet(FileSystem& files, std::string directory, uint64_t segment_size)
+    : files_(files), directory_(std::move(directory)), segment_size_(segment_size) {}
+
+std::string SegmentSet::PathOf(LogOffset begin) const {
+  return fmt::format("{}/{}", directory_, SegmentName(begin));
+}
+
+absl::StatusOr<std::unique_ptr<SegmentSet>> SegmentSet::Open(FileSystem& files,
+                                                             std::string directory,
+                                                             uint64_t segment_size) {
+  RETURN_IF_ERROR(files.CreateDirectories(directory));
+  auto set = std::unique_ptr<SegmentSet>(new SegmentSet(files, std::move(directory), segment_size));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(set->directory_));
+  MutexLock lock(set->mutex_);
+  for (const std::string& name : names) {
+    const std::string path = fmt::format("{}/{}", set->directory_, name);
+    LogOffset begin;
+    if (!ParseSegmentName(name, begin)) {
+      log::Info("removing {}, left by an earlier run", path);
+      RETURN_IF_ERROR(files.Remove(path));
+      continue;
+    }
+    ASSIGN_OR_RETURN(std::shared_ptr<Segment> segment, Segment::Open(files, path, begin));
+    if (!set->segments_.empty() && set->segments_.rbegin()->second->end() > begin) {
+      return absl::DataLossError(fmt::format(
+          "segment {} begins before its predecessor ends at {}: a file was renamed or has the "
+          "wrong size. Put the original files back",
+          path, set->segments_.rbegin()->second->end().value()));
+    }
+    set->segments_.emplace(begin, std::move(segment));
+  }
+  return set;
+}
+
+std::shared_ptr<Segment> SegmentSet::Find(LogOffset offset) const {
+  MutexLock lock(mutex_);
+  auto after = segments_.upper_bound(offset);
+  if (after == segments_.begin()) return nullptr;
+  const std::shared_ptr<Segment>& segment = std::prev(after)->second;
+  return offset < segment->end() ? segment : nullptr;
+}
+
+std::shared_ptr<Segment> SegmentSet::FindFrom(LogOffset offset) const {
+  MutexLock lock(mutex_);
+  auto after = segments_.upper_bound(offset);
+  if (after != segments_.begin() && offset < std::prev(after)->second->end()) {
+    return std::prev(after)->second;
+  }
+  return after == segments_.end() ? nullptr : after->second;
+}
+
+std::vector<std::shared_ptr<Segment>> SegmentSet::List() const {
+  MutexLock lock(mutex_);
+  std::vector<std::shared_ptr<Segment>> list;
+  for (const auto& [begin, segment] : segments_) list.push_back(segment);
+  return list;
+}
+
+std::shared_ptr<Segment> SegmentSet::FindAt(LogOffset begin) const {
+  MutexLock lock(mutex_);
+  auto found = segments_.find(begin);
+  return found == segments_.end() ? nullptr : found->second;
+}
+
+std::string SegmentSet::TemporaryPath() {
+  MutexLock change(change_mutex_);
+  return fmt::format("{}/making-{}", directory_, made_++);
+}
+
+absl::StatusOr<std::shared_ptr<Segment>> SegmentSet::Adopt(const std::string& temporary,
+                                                           LogOffset begin) {
+  if (std::shared_ptr<Segment> found = FindAt(begin); found != nullptr) {
+    RETURN_IF_ERROR(files_.Remove(temporary));
+    return found;
+  }
+  RETURN_IF_ERROR(files_.Rename(temporary, PathOf(begin)));
+  RETURN_IF_ERROR(files_.SyncDirectory(directory_));
+  ASSIGN_OR_RETURN(std::shared_ptr<Segment> segment, Segment::Open(files_, PathOf(begin), begin));
+  MutexLock lock(mutex_);
+  return segments_.emplace(begin, std::move(segment)).first->second;
+}
+
+absl::StatusOr<std::shared_ptr<Segment>> SegmentSet::FindOrMake(LogOffset begin) {
+  if (std::shared_ptr<Segment> found = FindAt(begin); found != nullptr) return found;
+  const std::string temporary = TemporaryPath();
+  {
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
+                     files_.Open(temporary, OpenMode::kCreateNew));
+    RETURN_IF_ERROR(file->Allocate(segment_size_));
+    RETURN_IF_ERROR(file->DataSync());
+  }
+  MutexLock change(change_mutex_);
+  return Adopt(temporary, begin);
+}
+
+absl::Status SegmentSet::FillWithZeros(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files_.Open(path, OpenMode::kCreateNew));
+  RETURN_IF_ERROR(file->Allocate(segment_size_));
+  const std::string zeros(std::min(kZeroPiece, segment_size_), '\0');
+  for (uint64_t at = 0; at < segment_size_; at += zeros.size()) {
+    const std::string_view piece(zeros.data(),
+                                 std::min<uint64_t>(zeros.size(), segment_size_ - at));
+    RETURN_IF_ERROR(file->WriteAt(at, {&piece, 1}));
+    file->StartWriteback(at, piece.size());
+  }
+  return file->DataSync();
+}
+
+absl::Status SegmentSet::Prepare(LogOffset begin) {
+  if (FindAt(begin) != nullptr) return absl::OkStatus();
+  const std::string temporary = TemporaryPath();
+  bool reused = false;
+  {
+    MutexLock change(change_mutex_);
+    if (spare_.has_value()) {
+      RETURN_IF_ERROR(files_.Rename(*spare_, temporary));
+      spare_.reset();
+      reused = true;
+    }
+  }
+  // Long: not under a lock.
+  if (!reused) RETURN_IF_ERROR(FillWithZeros(temporary));
+  MutexLock change(change_mutex_);
+  return Adopt(temporary, begin).status();
+}
+
+absl::Status SegmentSet::DropBefore(LogOffset offset) {
+  MutexLock change(change_mutex_);
+  for (;;) {
+    std::shared_ptr<Segment> segment;
+    {
+      MutexLock lock(mutex_);
+      if (segments_.empty() || segments_.begin()->second->end() > offset) break;
+      segment = std::move(segments_.begin()->second);
+      segments_.erase(segments_.begin());
+    }
+    const bool reusable =
+        segment.use_count() == 1 && !spare_.has_value() && segment->size() == segment_size_;
+    if (reusable) {
+      std::string spare = fmt::format("{}/{}", directory_, kSpareName);
+      RETURN_IF_ERROR(files_.Rename(segment->path(), spare));
+      spare_ = std::move(spare);
+    } else {
+      RETURN_IF_ERROR(files_.Remove(segment->path()));
+    }
+  }
+  return files_.SyncDirectory(directory_);
+}
+
+}  // namespace dunlin::store

@@ -1,0 +1,74 @@
+// SegmentSet: the files of one log, in order; finds, makes, recycles and removes them.
+//
+// Thread-safe. Making the next segment ahead of need is what the log's `preparer` thread does with
+// Prepare(): filled with zeros and synced, or an expired one renamed, so that the committer's
+// writes change no metadata. A file gets its final name only when it is complete.
+
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "services/base/file.h"
+#include "services/base/mutex.h"
+#include "services/base/strong_int.h"
+#include "services/store/log/segment.h"
+
+namespace dunlin::store {
+
+class SegmentSet {
+ public:
+  // Opens what is in `directory`, which is made if need be. Leftovers of a crash (files without a
+  // segment's name) are removed; an empty or overlapping segment is DATA_LOSS.
+  static absl::StatusOr<std::unique_ptr<SegmentSet>> Open(FileSystem& files, std::string directory,
+                                                          uint64_t segment_size);
+
+  // The segment that covers `offset`; null when there is none.
+  std::shared_ptr<Segment> Find(LogOffset offset) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // The first segment that ends above `offset`; null when there is none.
+  std::shared_ptr<Segment> FindFrom(LogOffset offset) const ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<std::shared_ptr<Segment>> List() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The segment that begins at `begin`, made in a hurry if nobody prepared it: space reserved, not
+  // filled.
+  absl::StatusOr<std::shared_ptr<Segment>> FindOrMake(LogOffset begin)
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+  // Makes the segment at `begin` with care, if there is none yet.
+  absl::Status Prepare(LogOffset begin) ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+
+  // Gives up the segments that end at or below `offset`: one that nobody reads is kept for reuse,
+  // others are removed and vanish when the last reader is done.
+  absl::Status DropBefore(LogOffset offset) ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+
+  uint64_t segment_size() const { return segment_size_; }
+
+ private:
+  SegmentSet(FileSystem& files, std::string directory, uint64_t segment_size);
+
+  std::string PathOf(LogOffset begin) const;
+  absl::Status FillWithZeros(const std::string& path);
+  // Gives a complete file its name, unless there is a segment at `begin` already.
+  absl::StatusOr<std::shared_ptr<Segment>> Adopt(const std::string& temporary, LogOffset begin)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  std::shared_ptr<Segment> FindAt(LogOffset begin) const ABSL_LOCKS_EXCLUDED(mutex_);
+  std::string TemporaryPath() ABSL_LOCKS_EXCLUDED(change_mutex_);
+
+  FileSystem& files_;
+  const std::string directory_;
+  const uint64_t segment_size_;
+  // Serialises changes of the directory; held across their I/O. Taken before mutex_, which is the
+  // only one that readers take.
+  Mutex change_mutex_;
+  std::optional<std::string> spare_ ABSL_GUARDED_BY(change_mutex_);  // path of a file to reuse
+  int made_ ABSL_GUARDED_BY(change_mutex_) = 0;                      // for temporary names
+  mutable Mutex mutex_;
+  std::map<LogOffset, std::shared_ptr<Segment>> segments_ ABSL_GUARDED_BY(mutex_);  // by begin
+};
+
+}  // namespace dunlin::store
