@@ -5,7 +5,7 @@
 
 #include <utility>
 
-namespace dunlin::runtime {
+namespace dunlin {
 
 Executor::Executor(const std::string& name, size_t capacity) : name_(name), capacity_(capacity) {
   thread_ = std::thread([this] { Loop(); });
@@ -49,4 +49,4 @@ void Executor::Loop() {
   }
 }
 
-}  // namespace dunlin::runtime
+}  // namespace dunlin

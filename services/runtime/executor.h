@@ -14,7 +14,7 @@
 
 #include "services/base/mutex.h"
 
-namespace dunlin::runtime {
+namespace dunlin {
 
 class Executor {
  public:
@@ -42,4 +42,4 @@ class Executor {
   std::thread thread_;
 };
 
-}  // namespace dunlin::runtime
+}  // namespace dunlin

@@ -6,7 +6,7 @@
 
 #include "services/base/testing/status_matchers.h"
 
-namespace dunlin::runtime {
+namespace dunlin {
 namespace {
 
 TEST(ExecutorTest, RunsInOrderAndFinishesWhatItAccepted) {
@@ -34,4 +34,4 @@ TEST(ExecutorTest, RefusesWhatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace dunlin::runtime
+}  // namespace dunlin

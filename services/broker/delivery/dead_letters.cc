@@ -35,7 +35,7 @@ absl::StatusOr<std::shared_ptr<const Topic>> FindOrCreateTopic(TopicTable& topic
 }  // namespace
 
 DeadLetters::DeadLetters(TopicTable& topics, store::CommitLog& log, Progress& progress,
-                         runtime::Executor& executor)
+                         Executor& executor)
     : topics_(topics), log_(log), progress_(progress), executor_(executor) {}
 
 absl::Status DeadLetters::Submit(Letter letter,

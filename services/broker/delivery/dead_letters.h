@@ -22,7 +22,7 @@ class DeadLetters {
  public:
   // All arguments must outlive the object.
   DeadLetters(TopicTable& topics, store::CommitLog& log, Progress& progress,
-              runtime::Executor& executor);
+              Executor& executor);
 
   struct Letter {
     std::shared_ptr<const Group> group;
@@ -40,7 +40,7 @@ class DeadLetters {
   TopicTable& topics_;
   store::CommitLog& log_;
   Progress& progress_;
-  runtime::Executor& executor_;
+  Executor& executor_;
 };
 
 }  // namespace dunlin::broker

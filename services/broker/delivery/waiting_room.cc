@@ -53,12 +53,19 @@ absl::Status WaitingRoom::Enter(std::shared_ptr<Waiter> waiter, TopicId topic, G
     interrupt = size_ == 0 || deadline < deadlines_.begin()->first;
     ++size_;
     lanes_[place].push_back(entry);
+    entry->waiter->entry_ = entry;
     entry->deadline = deadlines_.emplace(deadline, entry);
     // Something may have come between the look above and now.
     nudged_.push_back(place);
   }
   if (interrupt || dispatcher_.dispatched().Get() != seen) dispatcher_.dispatched().Interrupt();
   return absl::OkStatus();
+}
+
+void WaitingRoom::Leave(Waiter& waiter) {
+  MutexLock lock(mutex_);
+  const auto entry = std::static_pointer_cast<Entry>(waiter.entry_.lock());
+  if (entry != nullptr) Forget(*entry);
 }
 
 void WaitingRoom::Nudge(TopicId topic, GroupId group) {

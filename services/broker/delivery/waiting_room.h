@@ -38,6 +38,10 @@ class Waiter {
   virtual Outcome TryServe() = 0;
   // Its time is up, or the room closes. Answer without messages.
   virtual void OnTimeout() = 0;
+
+ private:
+  friend class WaitingRoom;
+  std::weak_ptr<void> entry_;  // where it waits; guarded by the room's lock
 };
 
 class WaitingRoom {
@@ -56,6 +60,9 @@ class WaitingRoom {
   // then not kept.
   absl::Status Enter(std::shared_ptr<Waiter> waiter, TopicId topic, GroupId group,
                      Timestamp deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The caller has gone: frees the place. Nothing happens to one that does not wait.
+  void Leave(Waiter& waiter) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // A lease of this group ended early (negative acknowledgement, return): look soon.
   void Nudge(TopicId topic, GroupId group) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -1,0 +1,148 @@
+#include "services/broker/broker.h"
+
+#include <chrono>
+#include <optional>
+
+#include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/log.h"
+#include "services/base/status_macros.h"
+#include "services/broker/delivery/housekeeper.h"
+#include "services/broker/rpc/messaging_service.h"
+#include "services/broker/rpc/service_context.h"
+
+namespace dunlin::broker {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Changes of topics and groups and dead letters that may wait for the log at a time.
+constexpr size_t kExecutorCapacity = 10'000;
+
+store::CommitLogOptions LogOptions(const config::v1::DunlinConfig& config) {
+  store::CommitLogOptions options;
+  options.directory = config.data_dir() + "/store";
+  options.flush_mode = config.store().flush_mode() == config::v1::StoreConfig::SYNC_FLUSH
+                           ? store::FlushMode::kSync
+                           : store::FlushMode::kAsync;
+  options.segment_size_bytes = config.store().segment_size_bytes();
+  options.flush_interval = milliseconds(config.store().flush_interval_ms());
+  return options;
+}
+
+store::RetentionOptions RetentionOptionsOf(const config::v1::RetentionConfig& config) {
+  store::RetentionOptions options;
+  options.max_age = config.time_hours() == 0 ? milliseconds::max() : hours(config.time_hours());
+  options.max_bytes = config.max_bytes();
+  options.disk_high_percent = config.disk_high_watermark_percent();
+  options.disk_full_percent = config.disk_full_percent();
+  return options;
+}
+
+}  // namespace
+
+// Declared in the order of levels, so that destruction runs in reverse.
+class Broker::Rooms {
+ public:
+  absl::Status Open(const config::v1::DunlinConfig& config, FileSystem& files, const Clock& clock);
+  absl::Status Stop();
+
+  std::unique_ptr<store::StateStore> state;
+  std::unique_ptr<store::CommitLog> log;
+  std::unique_ptr<store::Dispatcher> dispatcher;
+  std::unique_ptr<store::Retention> retention;
+  std::unique_ptr<TopicTable> topics;
+  std::unique_ptr<Progress> progress;
+  std::unique_ptr<ClientRegistry> clients;
+  std::unique_ptr<Executor> executor;
+  std::unique_ptr<DeadLetters> dead_letters;
+  std::unique_ptr<Taker> taker;
+  std::unique_ptr<WaitingRoom> waiting_room;
+  std::unique_ptr<Housekeeper> housekeeper;
+  std::optional<ServiceContext> context;
+  std::unique_ptr<MessagingServiceImpl> messaging;
+  bool stopped = false;
+};
+
+absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSystem& files,
+                                 const Clock& clock) {
+  store::CommitLogOptions log_options = LogOptions(config);
+  // The lock on the directory is the log's: nothing else may be touched before it is held.
+  ASSIGN_OR_RETURN(log, store::CommitLog::Open(log_options, files, clock));
+  ASSIGN_OR_RETURN(state, store::StateStore::Open(log_options.directory + "/state"));
+  store::DispatcherOptions dispatcher_options;
+  dispatcher_options.checkpoint_interval = milliseconds(config.store().checkpoint_interval_ms());
+  ASSIGN_OR_RETURN(dispatcher, store::Dispatcher::Start(dispatcher_options, *log, *state));
+  retention =
+      store::Retention::Start(RetentionOptionsOf(config.store().retention()), *log, *dispatcher,
+                              clock);
+  ASSIGN_OR_RETURN(topics, TopicTable::Load(*log, *dispatcher, *state, clock));
+
+  ProgressOptions progress_options;
+  progress_options.max_in_flight = config.broker().max_in_flight_per_queue();
+  progress = std::make_unique<Progress>(progress_options, *state, clock);
+  ClientRegistryOptions client_options;
+  client_options.expiry = seconds(config.broker().client_expiry_seconds());
+  clients = std::make_unique<ClientRegistry>(client_options, clock);
+  executor = std::make_unique<Executor>("executor", kExecutorCapacity);
+  dead_letters = std::make_unique<DeadLetters>(*topics, *log, *progress, *executor);
+  taker = std::make_unique<Taker>(*log, *dispatcher, *progress, *dead_letters);
+  WaitingRoom::Options waiting_options;
+  waiting_options.max_waiters = config.broker().max_waiting_polls();
+  waiting_room =
+      std::make_unique<WaitingRoom>(waiting_options, *dispatcher, *progress, clock);
+  housekeeper = std::make_unique<Housekeeper>(*log, *progress, *clients, clock);
+
+  context.emplace(ServiceContext{config.broker(), clock, *log, *state, *dispatcher, *retention,
+                                 *topics, *progress, *dead_letters, *taker, *waiting_room,
+                                 *clients, *executor, "localhost", 0});
+  messaging = std::make_unique<MessagingServiceImpl>(*context);
+  return absl::OkStatus();
+}
+
+absl::Status Broker::Rooms::Stop() {
+  if (stopped) return absl::OkStatus();
+  stopped = true;
+  if (waiting_room != nullptr) waiting_room->Stop();
+  if (executor != nullptr) executor->Stop();
+  if (housekeeper != nullptr) housekeeper->Stop();
+  if (retention != nullptr) retention->Stop();
+  absl::Status status;
+  if (dispatcher != nullptr) {
+    status.Update(log->FlushUpTo(log->end()));
+    status.Update(dispatcher->Stop());
+  }
+  if (log != nullptr) status.Update(log->Close());
+  return status;
+}
+
+Broker::Broker(std::unique_ptr<Rooms> rooms) : rooms_(std::move(rooms)) {}
+
+Broker::~Broker() {
+  if (const absl::Status status = Stop(); !status.ok()) {
+    log::Error("the broker did not stop cleanly: {}", status.ToString());
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(const config::v1::DunlinConfig& config,
+                                                      FileSystem& files, const Clock& clock) {
+  auto rooms = std::make_unique<Rooms>();
+  const absl::Status opened = rooms->Open(config, files, clock);
+  auto broker = std::unique_ptr<Broker>(new Broker(std::move(rooms)));
+  if (!opened.ok()) return opened;
+  return broker;
+}
+
+std::vector<grpc::Service*> Broker::services() const { return {rooms_->messaging.get()}; }
+
+void Broker::SetAdvertisedAddress(const std::string& host, int port) {
+  rooms_->context->advertised_host = host;
+  rooms_->context->advertised_port = port;
+}
+
+void Broker::Drain() { rooms_->waiting_room->Stop(); }
+
+absl::Status Broker::Stop() { return rooms_->Stop(); }
+
+}  // namespace dunlin::broker

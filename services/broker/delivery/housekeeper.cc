@@ -1,0 +1,90 @@
+#include "services/broker/delivery/housekeeper.h"
+
+#include <pthread.h>
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "services/base/log.h"
+
+namespace dunlin::broker {
+namespace {
+
+constexpr size_t kMaxRecordBytes = 1u << 20;
+// A consumer that vanished gives its messages back after this.
+constexpr std::chrono::seconds kReleaseDelay{1};
+
+}  // namespace
+
+Housekeeper::Housekeeper(store::CommitLog& log, Progress& progress, ClientRegistry& clients,
+                         const Clock& clock)
+    : log_(log),
+      progress_(progress),
+      clients_(clients),
+      clock_(clock),
+      last_renewal_(clock.Now()) {
+  thread_ = std::thread([this] { Loop(); });
+  pthread_setname_np(thread_.native_handle(), "housekeeper");
+}
+
+Housekeeper::~Housekeeper() { Stop(); }
+
+void Housekeeper::Step() {
+  const absl::Status saved = SaveProgress();
+  if (!saved.ok() && !saving_fails_) {
+    log::Warning("consumer progress cannot be saved, trying on: {}", saved.ToString());
+  }
+  saving_fails_ = !saved.ok();
+  if (clock_.Now() - last_renewal_ < kRenewInterval) return;
+  last_renewal_ = clock_.Now();
+  for (const std::string& client : clients_.TakeExpired()) {
+    log::Info("client {} has gone silent", client);
+    progress_.ReleaseClient(client, kReleaseDelay);
+  }
+  progress_.RenewLeases([this](std::string_view client) { return clients_.IsAlive(client); });
+}
+
+absl::Status Housekeeper::SaveProgress() {
+  for (;;) {
+    const std::string changes = progress_.TakeChanges(kMaxRecordBytes);
+    if (changes.empty()) return absl::OkStatus();
+    const std::array<std::string_view, 1> payload = {changes};
+    store::NewRecord record;
+    record.kind = store::RecordKind::kProgress;
+    record.payload = payload;
+    std::array<store::Appended, 1> appended;
+    const absl::Status status = log_.Append({&record, 1}, appended, nullptr);
+    if (!status.ok()) {
+      progress_.GiveBackChanges();
+      return status;
+    }
+  }
+}
+
+void Housekeeper::Stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    stop_.Signal();
+  }
+  if (!thread_.joinable()) return;
+  thread_.join();
+  if (const absl::Status saved = SaveProgress(); !saved.ok()) {
+    log::Warning("the last consumer progress was not saved, messages may be delivered again: {}",
+                 saved.ToString());
+  }
+}
+
+void Housekeeper::Loop() {
+  MutexLock lock(mutex_);
+  while (!stopping_) {
+    stop_.WaitUntil(mutex_, std::chrono::steady_clock::now() + kSaveInterval);
+    if (stopping_) return;
+    mutex_.Unlock();
+    Step();
+    mutex_.Lock();
+  }
+}
+
+}  // namespace dunlin::broker

@@ -1,0 +1,30 @@
+#include "services/broker/rpc/call_context.h"
+
+#include <string_view>
+
+namespace dunlin::broker {
+namespace {
+
+std::string Header(const grpc::CallbackServerContext& context, const char* name) {
+  auto found = context.client_metadata().find(name);
+  if (found == context.client_metadata().end()) return {};
+  const std::string_view value(found->second.data(), found->second.size());
+  const size_t first = value.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return {};
+  return std::string(value.substr(first, value.find_last_not_of(" \t") - first + 1));
+}
+
+}  // namespace
+
+CallContext ReadCallContext(const grpc::CallbackServerContext& context) {
+  CallContext call;
+  call.client_id = Header(context, "x-mq-client-id");
+  call.language = Header(context, "x-mq-language");
+  call.version = Header(context, "x-mq-client-version");
+  call.name_space = Header(context, "x-mq-namespace");
+  call.peer = context.peer();
+  call.deadline = context.deadline();
+  return call;
+}
+
+}  // namespace dunlin::broker

@@ -1,0 +1,24 @@
+// CallContext: what the headers of a call say about its caller.
+
+#pragma once
+
+#include <grpcpp/server_context.h>
+
+#include <chrono>
+#include <string>
+
+namespace dunlin::broker {
+
+struct CallContext {
+  std::string client_id;   // x-mq-client-id; empty when missing or blank
+  std::string language;    // x-mq-language, free text
+  std::string version;     // x-mq-client-version
+  std::string name_space;  // x-mq-namespace: for resources that name none
+  std::string peer;        // as gRPC names it
+  // When the caller gives up; far in the future when it did not say.
+  std::chrono::system_clock::time_point deadline;
+};
+
+CallContext ReadCallContext(const grpc::CallbackServerContext& context);
+
+}  // namespace dunlin::broker

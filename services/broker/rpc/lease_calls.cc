@@ -1,0 +1,141 @@
+#include "services/broker/rpc/lease_calls.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "services/base/status_macros.h"
+#include "services/broker/admission/names.h"
+#include "services/broker/admission/receive_rules.h"
+#include "services/broker/codes/public_code.h"
+#include "services/broker/rpc/resources.h"
+#include "services/broker/rpc/status_map.h"
+
+namespace dunlin::broker {
+namespace {
+
+namespace v2 = apache::rocketmq::v2;
+
+absl::Status CheckNames(const CallContext& call, const v2::Resource& topic,
+                        const v2::Resource& group) {
+  RETURN_IF_ERROR(CheckClientId(call));
+  RETURN_IF_ERROR(ValidateTopicName(topic.name()));
+  return ValidateGroupName(group.name());
+}
+
+absl::Status AckOne(ServiceContext& services, const CallContext& call,
+                    const v2::AckMessageRequest& request, const v2::AckMessageEntry& entry) {
+  ASSIGN_OR_RETURN(const ReceiptHandle handle,
+                   FindLease(services, call, request.topic(), request.group(),
+                             entry.receipt_handle()));
+  return services.progress.Ack(handle);
+}
+
+// Node.js push consumers ask for a redelivery after a few milliseconds when a listener fails, and
+// would burn all attempts of a message at once. They get the group's backoff instead.
+std::chrono::milliseconds WithFloor(const ServiceContext& services, const CallContext& call,
+                                    const ReceiptHandle& handle,
+                                    std::chrono::milliseconds invisible) {
+  if (!handle.auto_renew || (call.language != "HTTP" && call.language != "NODE_JS")) {
+    return invisible;
+  }
+  const std::shared_ptr<const Group> group = services.topics.FindGroup(handle.group);
+  if (group == nullptr) return invisible;
+  return std::max(invisible, group->RetryDelay(handle.attempt));
+}
+
+absl::StatusOr<ReceiptHandle> Change(ServiceContext& services, const CallContext& call,
+                                     const v2::ChangeInvisibleDurationRequest& request) {
+  RETURN_IF_ERROR(CheckNames(call, request.topic(), request.group()));
+  const google::protobuf::Duration& wire = request.invisible_duration();
+  const std::chrono::milliseconds asked = std::chrono::seconds(wire.seconds()) +
+                                          std::chrono::milliseconds(wire.nanos() / 1'000'000);
+  RETURN_IF_ERROR(CheckChangedInvisible(asked, services.config.max_invisible_duration_ms()));
+  ASSIGN_OR_RETURN(const ReceiptHandle handle,
+                   FindLease(services, call, request.topic(), request.group(),
+                             request.receipt_handle()));
+  const std::chrono::milliseconds invisible = WithFloor(services, call, handle, asked);
+  ASSIGN_OR_RETURN(ReceiptHandle changed,
+                   services.progress.ChangeInvisible(handle, invisible, request.suspend()));
+  if (invisible.count() == 0) services.waiting_room.Nudge(handle.queue.topic, handle.group);
+  return changed;
+}
+
+// C++ consumers leave the handle out: the lease is found by the message id among the group's
+// current leases.
+absl::StatusOr<DeadLetters::Letter> FindLetter(
+    ServiceContext& services, const CallContext& call,
+    const v2::ForwardMessageToDeadLetterQueueRequest& request) {
+  RETURN_IF_ERROR(CheckNames(call, request.topic(), request.group()));
+  ASSIGN_OR_RETURN(const ReceiptHandle handle,
+                   FindLease(services, call, request.topic(), request.group(),
+                             request.receipt_handle()));
+  RETURN_IF_ERROR(services.progress.CheckLease(handle));
+  std::vector<store::IndexEntry> entries;
+  RETURN_IF_ERROR(services.dispatcher.queues().Read(handle.queue, handle.offset, 1, entries));
+  if (entries.empty()) {
+    return PublicError(PublicCode::kInvalidReceiptHandle, "the message has expired");
+  }
+  ASSIGN_OR_RETURN(const Delivered found, services.taker.ReadEntry(entries.front()));
+  DeadLetters::Letter letter;
+  letter.group = services.topics.FindGroup(handle.group);
+  if (letter.group == nullptr) {
+    return PublicError(PublicCode::kInvalidReceiptHandle, "the consumer group was just deleted");
+  }
+  letter.handle = handle;
+  letter.message = found.message.header().log_offset;
+  letter.attempts = std::max<uint32_t>(handle.attempt,
+                                       static_cast<uint32_t>(std::max(request.delivery_attempt(), 0)));
+  return letter;
+}
+
+}  // namespace
+
+void AckMessages(ServiceContext& services, const CallContext& call,
+                 const v2::AckMessageRequest& request, v2::AckMessageResponse& response) {
+  const absl::Status names = CheckNames(call, request.topic(), request.group());
+  for (const v2::AckMessageEntry& entry : request.entries()) {
+    v2::AckMessageResultEntry& result = *response.add_entries();
+    result.set_message_id(entry.message_id());
+    result.set_receipt_handle(entry.receipt_handle());
+    *result.mutable_status() = ToWire(names.ok() ? AckOne(services, call, request, entry) : names);
+  }
+  if (!names.ok() || response.entries().empty()) {
+    *response.mutable_status() = ToWire(
+        !names.ok() ? names
+                    : PublicError(PublicCode::kBadRequest,
+                                  "the request acknowledges nothing; give at least one entry"));
+    return;
+  }
+  *response.mutable_status() = response.entries(0).status();
+  for (const v2::AckMessageResultEntry& entry : response.entries()) {
+    if (entry.status().code() != response.status().code()) {
+      response.mutable_status()->set_code(v2::MULTIPLE_RESULTS);
+      response.mutable_status()->set_message("entries differ: see the status of each");
+      return;
+    }
+  }
+}
+
+void ChangeInvisible(ServiceContext& services, const CallContext& call,
+                     const v2::ChangeInvisibleDurationRequest& request,
+                     v2::ChangeInvisibleDurationResponse& response) {
+  const absl::StatusOr<ReceiptHandle> changed = Change(services, call, request);
+  *response.mutable_status() = ToWire(changed.status());
+  if (changed.ok()) response.set_receipt_handle(Encode(*changed));
+}
+
+void ForwardToDeadLetters(ServiceContext& services, const CallContext& call,
+                          const v2::ForwardMessageToDeadLetterQueueRequest& request,
+                          absl::AnyInvocable<void(const absl::Status&)> done) {
+  absl::StatusOr<DeadLetters::Letter> letter = FindLetter(services, call, request);
+  if (!letter.ok()) return done(letter.status());
+  auto shared = std::make_shared<absl::AnyInvocable<void(const absl::Status&)>>(std::move(done));
+  const absl::Status accepted = services.dead_letters.Submit(
+      *std::move(letter), [shared](const absl::Status& status) { (*shared)(status); });
+  if (!accepted.ok()) (*shared)(accepted);
+}
+
+}  // namespace dunlin::broker

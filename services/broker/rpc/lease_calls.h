@@ -1,0 +1,30 @@
+// AckMessage, ChangeInvisibleDuration and ForwardMessageToDeadLetterQueue: the end of a lease.
+
+#pragma once
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+
+#include "proto/apache/rocketmq/v2/service.pb.h"
+#include "services/broker/rpc/call_context.h"
+#include "services/broker/rpc/service_context.h"
+
+namespace dunlin::broker {
+
+// Fills one entry per entry of the request, in order, whatever happens. Overall: the common code,
+// or MULTIPLE_RESULTS.
+void AckMessages(ServiceContext& services, const CallContext& call,
+                 const apache::rocketmq::v2::AckMessageRequest& request,
+                 apache::rocketmq::v2::AckMessageResponse& response);
+
+void ChangeInvisible(ServiceContext& services, const CallContext& call,
+                     const apache::rocketmq::v2::ChangeInvisibleDurationRequest& request,
+                     apache::rocketmq::v2::ChangeInvisibleDurationResponse& response);
+
+// `done` is told exactly once, here or on the executor.
+void ForwardToDeadLetters(
+    ServiceContext& services, const CallContext& call,
+    const apache::rocketmq::v2::ForwardMessageToDeadLetterQueueRequest& request,
+    absl::AnyInvocable<void(const absl::Status&)> done);
+
+}  // namespace dunlin::broker

@@ -1,0 +1,191 @@
+#include "services/broker/rpc/pull_call.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "services/base/status_macros.h"
+#include "services/broker/admission/names.h"
+#include "services/broker/admission/receive_rules.h"
+#include "services/broker/codes/public_code.h"
+#include "services/broker/rpc/buffers.h"
+#include "services/broker/rpc/message_encoder.h"
+#include "services/broker/rpc/offset_calls.h"
+#include "services/broker/rpc/resources.h"
+#include "services/broker/rpc/status_map.h"
+
+namespace dunlin::broker {
+namespace {
+
+namespace v2 = apache::rocketmq::v2;
+using std::chrono::milliseconds;
+
+// An answer leaves this long before the caller gives up.
+constexpr milliseconds kReserve{250};
+// Pulls compete with nobody for their messages.
+constexpr GroupId kNoGroup{0};
+
+}  // namespace
+
+PullCall::PullCall(ServiceContext& services, const grpc::CallbackServerContext& context)
+    : services_(services), call_(ReadCallContext(context)) {}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* PullCall::Start(
+    ServiceContext& services, const grpc::CallbackServerContext& context,
+    const grpc::ByteBuffer& request) {
+  auto call = std::shared_ptr<PullCall>(new PullCall(services, context));
+  call->self_ = call;
+  call->Run(request);
+  return call.get();
+}
+
+void PullCall::Run(const grpc::ByteBuffer& request) {
+  absl::Status status = Parse(request, request_);
+  if (!status.ok()) {
+    if (Claim()) {
+      Finish(grpc::Status(grpc::StatusCode::INTERNAL, std::string(status.message())));
+    }
+    return;
+  }
+  status = Check();
+  if (!status.ok()) return Answer(status, {});
+  const absl::Status entered =
+      services_.waiting_room.Enter(self_, queue_.topic, kNoGroup, deadline_);
+  if (!entered.ok()) Answer(entered, {});
+}
+
+absl::Status PullCall::Check() {
+  RETURN_IF_ERROR(CheckClientId(call_));
+  RETURN_IF_ERROR(ValidateGroupName(request_.group().name()));
+  ASSIGN_OR_RETURN(queue_, FindQueue(services_, call_, request_.message_queue()));
+  ASSIGN_OR_RETURN(topic_, FindTopic(services_, call_, request_.message_queue().topic()));
+  if (!topic_->readable()) {
+    return PublicError(PublicCode::kForbidden,
+                       fmt::format("topic {} may not be read from", topic_->name));
+  }
+  const v2::FilterExpression& filter = request_.filter_expression();
+  RETURN_IF_ERROR(CheckFilterType(filter.type()));
+  ASSIGN_OR_RETURN(filter_, TagFilter::Parse(filter.expression()));
+  if (request_.offset() < 0) {
+    return PublicError(PublicCode::kIllegalOffset,
+                       fmt::format("offset {}: offsets begin at 0", request_.offset()));
+  }
+  if (request_.batch_size() < 1) {
+    return PublicError(PublicCode::kBadRequest,
+                       fmt::format("batch_size is {}; ask for at least one message",
+                                   request_.batch_size()));
+  }
+  batch_ = std::min<size_t>(static_cast<size_t>(request_.batch_size()),
+                            services_.config.max_receive_batch());
+  services_.clients.Touch(call_.client_id);
+  const google::protobuf::Duration& asked = request_.long_polling_timeout();
+  const milliseconds polling =
+      std::chrono::seconds(asked.seconds()) + milliseconds(asked.nanos() / 1'000'000);
+  const auto now = std::chrono::system_clock::now();
+  const milliseconds remaining =
+      call_.deadline - now > std::chrono::hours(1)
+          ? std::chrono::hours(1)
+          : std::chrono::duration_cast<milliseconds>(call_.deadline - now);
+  if (remaining <= milliseconds(0) || polling < milliseconds(0)) {
+    return PublicError(PublicCode::kIllegalPollingTime,
+                       fmt::format("a polling time of {} ms with {} ms left until the deadline",
+                                   polling.count(), remaining.count()));
+  }
+  deadline_ = services_.clock.Now() +
+              std::clamp(std::min(polling, remaining - kReserve), milliseconds(0),
+                         milliseconds(services_.config.max_long_polling_ms()));
+  return absl::OkStatus();
+}
+
+Waiter::Outcome PullCall::TryServe() {
+  {
+    MutexLock lock(mutex_);
+    if (claimed_) return Outcome::kServed;
+  }
+  absl::StatusOr<Taker::Pulled> pulled =
+      services_.taker.Pull(*topic_, queue_.queue, QueueOffset(static_cast<uint64_t>(request_.offset())),
+                           batch_, filter_);
+  // Messages that the filter passed over move the offset: worth an answer too.
+  const bool nothing = pulled.ok() && pulled->messages.empty() &&
+                       pulled->next.value() == static_cast<uint64_t>(request_.offset());
+  if (nothing) return Outcome::kNothing;
+  if (!pulled.ok()) {
+    Answer(pulled.status(), {});
+  } else if (pulled->messages.empty()) {
+    Answer(PublicError(PublicCode::kMessageNotFound,
+                       "none of the messages passed over matches the filter; go on behind them"),
+           *std::move(pulled));
+  } else {
+    Answer(absl::OkStatus(), *std::move(pulled));
+  }
+  return Outcome::kServed;
+}
+
+void PullCall::OnTimeout() {
+  Taker::Pulled nothing;
+  nothing.next = QueueOffset(static_cast<uint64_t>(request_.offset()));
+  Answer(PublicError(PublicCode::kMessageNotFound, "no message came while the pull waited"),
+         std::move(nothing));
+}
+
+bool PullCall::Claim() {
+  MutexLock lock(mutex_);
+  if (claimed_) return false;
+  claimed_ = true;
+  return true;
+}
+
+void PullCall::Answer(const absl::Status& status, Taker::Pulled pulled) {
+  if (!Claim()) return;  // the caller has gone
+  status_ = ToWire(status);
+  pulled_ = std::move(pulled);
+  WriteNext();
+}
+
+grpc::ByteBuffer PullCall::EncodeElement(size_t index) const {
+  if (index >= 1 && index <= pulled_.messages.size()) {
+    return EncodePulled(services_, request_.message_queue().topic(), pulled_.messages[index - 1]);
+  }
+  v2::PullMessageResponse element;
+  if (index == 0) {
+    *element.mutable_status() = status_;
+  } else {
+    element.set_next_offset(static_cast<int64_t>(pulled_.next.value()));
+  }
+  return Serialize(element);
+}
+
+void PullCall::WriteNext() {
+  element_ = EncodeElement(next_);
+  if (next_ > pulled_.messages.size()) {
+    MutexLock lock(mutex_);
+    if (finished_) return;
+    finished_ = true;
+    StartWriteAndFinish(&element_, grpc::WriteOptions(), grpc::Status::OK);
+    return;
+  }
+  ++next_;
+  StartWrite(&element_, grpc::WriteOptions().set_buffer_hint());
+}
+
+void PullCall::OnWriteDone(bool ok) {
+  if (ok) return WriteNext();
+  MutexLock lock(mutex_);
+  if (finished_) return;
+  finished_ = true;
+  Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the caller has gone"));
+}
+
+void PullCall::OnCancel() {
+  {
+    MutexLock lock(mutex_);
+    if (claimed_) return;  // the write under way fails, and ends it
+    claimed_ = true;
+    finished_ = true;
+  }
+  Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the caller has gone"));
+  services_.waiting_room.Leave(*this);
+}
+
+}  // namespace dunlin::broker

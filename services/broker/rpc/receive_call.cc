@@ -1,0 +1,231 @@
+#include "services/broker/rpc/receive_call.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "services/base/status_macros.h"
+#include "services/broker/admission/names.h"
+#include "services/broker/admission/receive_rules.h"
+#include "services/broker/codes/public_code.h"
+#include "services/broker/rpc/buffers.h"
+#include "services/broker/rpc/message_encoder.h"
+#include "services/broker/rpc/resources.h"
+#include "services/broker/rpc/status_map.h"
+
+namespace dunlin::broker {
+namespace {
+
+namespace v2 = apache::rocketmq::v2;
+using std::chrono::milliseconds;
+
+// An answer leaves this long before the caller gives up: one that comes later is lost with its
+// leases.
+constexpr milliseconds kReserve{250};
+// What a caller that names no polling time allows for the request itself, of its deadline.
+constexpr milliseconds kUsualRequestTime{1500};
+// Leases of a consumer that hung up while it was being answered end after this.
+constexpr milliseconds kReleaseDelay{1000};
+
+milliseconds ToMillis(const google::protobuf::Duration& duration) {
+  return std::chrono::seconds(duration.seconds()) + milliseconds(duration.nanos() / 1'000'000);
+}
+
+}  // namespace
+
+ReceiveCall::ReceiveCall(ServiceContext& services, const grpc::CallbackServerContext& context)
+    : services_(services), call_(ReadCallContext(context)) {}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* ReceiveCall::Start(
+    ServiceContext& services, const grpc::CallbackServerContext& context,
+    const grpc::ByteBuffer& request) {
+  auto call = std::shared_ptr<ReceiveCall>(new ReceiveCall(services, context));
+  call->self_ = call;
+  call->Run(request);
+  return call.get();
+}
+
+void ReceiveCall::Run(const grpc::ByteBuffer& request) {
+  absl::Status status = Parse(request, request_);
+  if (!status.ok()) {
+    if (Claim(State::kFinished)) {
+      Finish(grpc::Status(grpc::StatusCode::INTERNAL, std::string(status.message())));
+    }
+    return;
+  }
+  status = Check();
+  if (!status.ok()) return Answer(status, {});
+  FindOrCreateGroup(services_, call_, request_.group(),
+                    [call = self_](absl::StatusOr<std::shared_ptr<const Group>> group) {
+                      if (!group.ok()) return call->Answer(group.status(), {});
+                      call->subscription_.group = *std::move(group);
+                      call->Wait();
+                    });
+}
+
+absl::Status ReceiveCall::Check() {
+  RETURN_IF_ERROR(CheckClientId(call_));
+  RETURN_IF_ERROR(ValidateGroupName(request_.group().name()));
+  ASSIGN_OR_RETURN(subscription_.topic,
+                   FindTopic(services_, call_, request_.message_queue().topic()));
+  if (!subscription_.topic->readable()) {
+    return PublicError(PublicCode::kForbidden,
+                       fmt::format("topic {} may not be read from", subscription_.topic->name));
+  }
+  const v2::FilterExpression& filter = request_.filter_expression();
+  RETURN_IF_ERROR(CheckFilterType(filter.type()));
+  ASSIGN_OR_RETURN(subscription_.filter, TagFilter::Parse(filter.expression()));
+  subscription_.auto_renew = request_.auto_renew();
+  if (!request_.auto_renew()) {
+    subscription_.invisible = ToMillis(request_.invisible_duration());
+    RETURN_IF_ERROR(CheckReceiveInvisible(subscription_.invisible,
+                                          services_.config.min_invisible_duration_ms(),
+                                          services_.config.max_invisible_duration_ms()));
+  }
+  if (request_.batch_size() < 1) {
+    return PublicError(PublicCode::kBadRequest,
+                       fmt::format("batch_size is {}; ask for at least one message",
+                                   request_.batch_size()));
+  }
+  subscription_.batch = std::min<size_t>(static_cast<size_t>(request_.batch_size()),
+                                         services_.config.max_receive_batch());
+  subscription_.client_id = call_.client_id;
+  services_.clients.Touch(call_.client_id);
+  ASSIGN_OR_RETURN(const milliseconds polling, PollingTime());
+  deadline_ = services_.clock.Now() + polling;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<milliseconds> ReceiveCall::PollingTime() const {
+  const milliseconds longest(services_.config.max_long_polling_ms());
+  const auto now = std::chrono::system_clock::now();
+  // Without a deadline gRPC says "never".
+  const milliseconds remaining = call_.deadline - now > std::chrono::hours(1)
+                                     ? std::chrono::hours(1)
+                                     : std::chrono::duration_cast<milliseconds>(call_.deadline - now);
+  const milliseconds base = request_.has_long_polling_timeout()
+                                ? ToMillis(request_.long_polling_timeout())
+                                : remaining - kUsualRequestTime;
+  if (remaining <= milliseconds(0) ||
+      (request_.has_long_polling_timeout() && base < milliseconds(0))) {
+    return PublicError(
+        PublicCode::kIllegalPollingTime,
+        fmt::format("a polling time of {} ms with {} ms left until the deadline of the call; "
+                    "allow more time",
+                    base.count(), remaining.count()));
+  }
+  return std::clamp(std::min(base, remaining - kReserve), milliseconds(0), longest);
+}
+
+void ReceiveCall::Wait() {
+  const absl::Status entered = services_.waiting_room.Enter(
+      self_, subscription_.topic->id, subscription_.group->id, deadline_);
+  if (!entered.ok()) Answer(entered, {});
+}
+
+Waiter::Outcome ReceiveCall::TryServe() {
+  {
+    MutexLock lock(mutex_);
+    if (state_ != State::kWaiting) return Outcome::kServed;
+  }
+  Taker::Taken taken = services_.taker.Take(subscription_);
+  if (taken.messages.empty()) return taken.exhausted ? Outcome::kNothing : Outcome::kLookAgain;
+  Answer(absl::OkStatus(), std::move(taken.messages));
+  return Outcome::kServed;
+}
+
+void ReceiveCall::OnTimeout() {
+  Answer(PublicError(PublicCode::kMessageNotFound, "no message came while the poll waited"), {});
+}
+
+bool ReceiveCall::Claim(State to) {
+  MutexLock lock(mutex_);
+  if (state_ != State::kWaiting) return false;
+  state_ = to;
+  return true;
+}
+
+void ReceiveCall::Answer(const absl::Status& status, std::vector<Delivered> messages) {
+  if (!Claim(State::kWriting)) {
+    // The caller has gone meanwhile: as if nothing had been taken.
+    for (const Delivered& message : messages) {
+      services_.progress.Return(message.handle, milliseconds(0), /*counts=*/false);
+    }
+    if (!messages.empty()) {
+      services_.waiting_room.Nudge(subscription_.topic->id, subscription_.group->id);
+    }
+    return;
+  }
+  status_ = ToWire(status);
+  messages_ = std::move(messages);
+  WriteNext();
+}
+
+grpc::ByteBuffer ReceiveCall::EncodeElement(size_t index) const {
+  if (index >= 1 && index <= messages_.size()) {
+    return EncodeReceived(services_, request_.message_queue().topic(), messages_[index - 1]);
+  }
+  v2::ReceiveMessageResponse element;
+  if (index == 0) {
+    *element.mutable_status() = status_;
+  } else {
+    const int64_t now = ToUnixMillis(services_.clock.Now());
+    element.mutable_delivery_timestamp()->set_seconds(now / 1000);
+    element.mutable_delivery_timestamp()->set_nanos(static_cast<int32_t>(now % 1000) * 1'000'000);
+  }
+  return Serialize(element);
+}
+
+void ReceiveCall::WriteNext() {
+  element_ = EncodeElement(next_);
+  if (next_ > messages_.size()) {
+    MutexLock lock(mutex_);
+    if (state_ == State::kFinished) return;
+    state_ = State::kFinished;
+    StartWriteAndFinish(&element_, grpc::WriteOptions(), grpc::Status::OK);
+    return;
+  }
+  ++next_;
+  // All but the last leave in as few packets as fit.
+  StartWrite(&element_, grpc::WriteOptions().set_buffer_hint());
+}
+
+void ReceiveCall::OnWriteDone(bool ok) {
+  if (ok) {
+    written_ = next_ - 1;  // the first element is the status
+    return WriteNext();
+  }
+  MutexLock lock(mutex_);
+  cancelled_ = true;
+  if (state_ == State::kFinished) return;
+  state_ = State::kFinished;
+  Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the caller has gone"));
+}
+
+void ReceiveCall::OnCancel() {
+  {
+    MutexLock lock(mutex_);
+    cancelled_ = true;
+    if (state_ != State::kWaiting) return;  // the write under way fails, and ends it
+    state_ = State::kFinished;
+  }
+  Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the caller has gone"));
+  services_.waiting_room.Leave(*this);
+}
+
+void ReceiveCall::OnDone() {
+  bool cancelled = false;
+  {
+    MutexLock lock(mutex_);
+    cancelled = cancelled_;
+  }
+  if (cancelled) {
+    for (size_t i = 0; i < messages_.size(); ++i) {
+      services_.progress.Return(messages_[i].handle, kReleaseDelay, /*counts=*/i < written_);
+    }
+  }
+  self_.reset();  // the waiting room may still hold the last reference
+}
+
+}  // namespace dunlin::broker

@@ -1,0 +1,135 @@
+#include "services/broker/rpc/resources.h"
+
+#include <fmt/format.h>
+
+#include <string>
+#include <utility>
+
+#include "services/base/status_macros.h"
+#include "services/broker/admission/names.h"
+#include "services/broker/codes/public_code.h"
+#include "services/broker/rpc/settings.h"
+
+namespace dunlin::broker {
+namespace {
+
+namespace v2 = apache::rocketmq::v2;
+
+// MessageType NORMAL.
+constexpr int32_t kNormal = 1;
+
+absl::Status NoTopic(std::string_view name) {
+  return PublicError(
+      PublicCode::kTopicNotFound,
+      fmt::format("there is no topic {}; make it with `dunlinctl topic create {}` or switch on "
+                  "broker.auto_create_topics",
+                  name, name));
+}
+
+absl::Status NoGroup(std::string_view name) {
+  return PublicError(
+      PublicCode::kConsumerGroupNotFound,
+      fmt::format("there is no consumer group {}; make it with `dunlinctl group create {}` or "
+                  "switch on broker.auto_create_groups",
+                  name, name));
+}
+
+}  // namespace
+
+std::string_view NamespaceOf(const CallContext& call, const v2::Resource& resource) {
+  return resource.resource_namespace().empty() ? std::string_view(call.name_space)
+                                               : std::string_view(resource.resource_namespace());
+}
+
+absl::Status CheckClientId(const CallContext& call) {
+  if (!call.client_id.empty()) return absl::OkStatus();
+  return PublicError(PublicCode::kClientIdRequired,
+                     "the header x-mq-client-id is missing or blank; name the client instance");
+}
+
+absl::StatusOr<std::shared_ptr<const Topic>> FindTopic(const ServiceContext& services,
+                                                       const CallContext& call,
+                                                       const v2::Resource& resource) {
+  RETURN_IF_ERROR(ValidateTopicName(resource.name()));
+  std::shared_ptr<const Topic> topic =
+      services.topics.FindTopic(NamespaceOf(call, resource), resource.name());
+  if (topic == nullptr) return NoTopic(resource.name());
+  return topic;
+}
+
+absl::StatusOr<std::shared_ptr<const Group>> FindGroup(const ServiceContext& services,
+                                                       const CallContext& call,
+                                                       const v2::Resource& resource) {
+  RETURN_IF_ERROR(ValidateGroupName(resource.name()));
+  std::shared_ptr<const Group> group =
+      services.topics.FindGroup(NamespaceOf(call, resource), resource.name());
+  if (group == nullptr) return NoGroup(resource.name());
+  return group;
+}
+
+void FindOrCreateTopic(ServiceContext& services, const CallContext& call,
+                       const v2::Resource& resource, ThenTopic then) {
+  absl::StatusOr<std::shared_ptr<const Topic>> found = FindTopic(services, call, resource);
+  if (!services.config.auto_create_topics() ||
+      CodeOf(found.status()) != PublicCode::kTopicNotFound) {
+    return then(std::move(found));
+  }
+  TopicTable::TopicSpec spec;
+  spec.name_space = std::string(NamespaceOf(call, resource));
+  spec.name = resource.name();
+  spec.queues = services.config.default_topic_queues();
+  spec.kinds = KindBit(kNormal);
+  spec.description = "made at first use";
+  auto shared = std::make_shared<ThenTopic>(std::move(then));
+  const absl::Status accepted = services.executor.Run([&services, spec, shared] {
+    absl::StatusOr<std::shared_ptr<const Topic>> created = services.topics.CreateTopic(spec);
+    if (absl::IsAlreadyExists(created.status())) {
+      created = services.topics.FindTopic(spec.name_space, spec.name);
+      if (*created == nullptr) created = NoTopic(spec.name);
+    }
+    (*shared)(std::move(created));
+  });
+  if (!accepted.ok()) (*shared)(accepted);
+}
+
+void FindOrCreateGroup(ServiceContext& services, const CallContext& call,
+                       const v2::Resource& resource, ThenGroup then) {
+  absl::StatusOr<std::shared_ptr<const Group>> found = FindGroup(services, call, resource);
+  if (!services.config.auto_create_groups() ||
+      CodeOf(found.status()) != PublicCode::kConsumerGroupNotFound) {
+    return then(std::move(found));
+  }
+  Group group = DefaultGroup(services.config, NamespaceOf(call, resource), resource.name());
+  group.description = "made at first use";
+  auto shared = std::make_shared<ThenGroup>(std::move(then));
+  const absl::Status accepted = services.executor.Run([&services, group, shared] {
+    absl::StatusOr<std::shared_ptr<const Group>> created = services.topics.CreateGroup(group);
+    if (absl::IsAlreadyExists(created.status())) {
+      created = services.topics.FindGroup(group.name_space, group.name);
+      if (*created == nullptr) created = NoGroup(group.name);
+    }
+    (*shared)(std::move(created));
+  });
+  if (!accepted.ok()) (*shared)(accepted);
+}
+
+absl::StatusOr<ReceiptHandle> FindLease(const ServiceContext& services, const CallContext& call,
+                                        const v2::Resource& topic, const v2::Resource& group,
+                                        std::string_view text) {
+  ASSIGN_OR_RETURN(const ReceiptHandle handle, DecodeReceiptHandle(text));
+  const std::shared_ptr<const Topic> known_topic =
+      services.topics.FindTopic(NamespaceOf(call, topic), topic.name());
+  const std::shared_ptr<const Group> known_group =
+      services.topics.FindGroup(NamespaceOf(call, group), group.name());
+  if (known_topic == nullptr || known_group == nullptr || known_topic->id != handle.queue.topic ||
+      known_group->id != handle.group || handle.queue.queue >= known_topic->queues()) {
+    return PublicError(
+        PublicCode::kInvalidReceiptHandle,
+        fmt::format("the receipt handle does not belong to topic {} and group {}: either they were "
+                    "deleted since, or it was received under other names",
+                    topic.name(), group.name()));
+  }
+  return handle;
+}
+
+}  // namespace dunlin::broker

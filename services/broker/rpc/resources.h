@@ -1,0 +1,51 @@
+// From names on the wire to topics, groups and leases; makes what may be made on first use.
+
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+
+#include "proto/apache/rocketmq/v2/definition.pb.h"
+#include "services/broker/progress/receipt_handle.h"
+#include "services/broker/rpc/call_context.h"
+#include "services/broker/rpc/service_context.h"
+#include "services/broker/topics/topic_table.h"
+
+namespace dunlin::broker {
+
+// The namespace of a resource: its own, or that of the call's header.
+std::string_view NamespaceOf(const CallContext& call,
+                             const apache::rocketmq::v2::Resource& resource);
+
+// OK when the client said who it is; CLIENT_ID_REQUIRED otherwise.
+absl::Status CheckClientId(const CallContext& call);
+
+// Errors: ILLEGAL_TOPIC, TOPIC_NOT_FOUND.
+absl::StatusOr<std::shared_ptr<const Topic>> FindTopic(
+    const ServiceContext& services, const CallContext& call,
+    const apache::rocketmq::v2::Resource& resource);
+// Errors: ILLEGAL_CONSUMER_GROUP, CONSUMER_GROUP_NOT_FOUND.
+absl::StatusOr<std::shared_ptr<const Group>> FindGroup(
+    const ServiceContext& services, const CallContext& call,
+    const apache::rocketmq::v2::Resource& resource);
+
+// As above, but when broker.auto_create_* allows it the missing one is made first. `then` is called
+// exactly once: at once on this thread, or later on the executor's.
+using ThenTopic = absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<const Topic>>)>;
+void FindOrCreateTopic(ServiceContext& services, const CallContext& call,
+                       const apache::rocketmq::v2::Resource& resource, ThenTopic then);
+using ThenGroup = absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<const Group>>)>;
+void FindOrCreateGroup(ServiceContext& services, const CallContext& call,
+                       const apache::rocketmq::v2::Resource& resource, ThenGroup then);
+
+// The handle in `text` if it is one of this topic and group. INVALID_RECEIPT_HANDLE otherwise, also
+// when the topic or group does not exist: push consumers repeat anything else for ever.
+absl::StatusOr<ReceiptHandle> FindLease(const ServiceContext& services, const CallContext& call,
+                                        const apache::rocketmq::v2::Resource& topic,
+                                        const apache::rocketmq::v2::Resource& group,
+                                        std::string_view text);
+
+}  // namespace dunlin::broker

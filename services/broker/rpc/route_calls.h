@@ -1,0 +1,30 @@
+// QueryRoute and QueryAssignment: where the queues of a topic are.
+
+#pragma once
+
+#include "absl/status/status.h"
+
+#include "proto/apache/rocketmq/v2/service.pb.h"
+#include "services/broker/rpc/call_context.h"
+#include "services/broker/rpc/service_context.h"
+#include "services/broker/topics/topic_table.h"
+
+namespace dunlin::broker {
+
+// One READ, WRITE, READ_WRITE or NONE queue after the other, ids from 0. Endpoints are those the
+// client says it used, so that address translation and port mappings just work.
+void FillRoute(const ServiceContext& services, const Topic& topic,
+               const apache::rocketmq::v2::QueryRouteRequest& request,
+               apache::rocketmq::v2::QueryRouteResponse& response);
+
+// One assignment per broker with queue id -1 ("any queue"), or one per queue for ordered groups.
+// There is no exclusive assignment: leases decide. Errors: ILLEGAL_TOPIC, ILLEGAL_CONSUMER_GROUP,
+// TOPIC_NOT_FOUND, FORBIDDEN, ILLEGAL_ACCESS_POINT.
+absl::Status FillAssignments(const ServiceContext& services, const CallContext& call,
+                             const apache::rocketmq::v2::QueryAssignmentRequest& request,
+                             apache::rocketmq::v2::QueryAssignmentResponse& response);
+
+// ILLEGAL_ACCESS_POINT for endpoints that no client could use; empty ones are fine.
+absl::Status CheckEndpoints(const apache::rocketmq::v2::Endpoints& endpoints);
+
+}  // namespace dunlin::broker

@@ -1,0 +1,105 @@
+#include "services/broker/rpc/send_call.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "proto/apache/rocketmq/v2/service.pb.h"
+#include "services/base/status_macros.h"
+#include "services/broker/admission/admission.h"
+#include "services/broker/codes/public_code.h"
+#include "services/broker/rpc/call_context.h"
+#include "services/broker/rpc/resources.h"
+#include "services/broker/rpc/status_map.h"
+
+namespace dunlin::broker {
+namespace {
+
+namespace v2 = apache::rocketmq::v2;
+
+}  // namespace
+
+SendCall::SendCall(ServiceContext& services, const grpc::CallbackServerContext& context,
+                   const grpc::ByteBuffer& request, grpc::ByteBuffer& response)
+    : services_(services), context_(context), response_(response), request_(request) {}
+
+grpc::ServerUnaryReactor* SendCall::Start(ServiceContext& services,
+                                          const grpc::CallbackServerContext& context,
+                                          const grpc::ByteBuffer& request,
+                                          grpc::ByteBuffer& response) {
+  auto* call = new SendCall(services, context, request, response);
+  call->Run();
+  return call;
+}
+
+void SendCall::Run() {
+  absl::StatusOr<RawSend> scanned = ScanSend(request_.view());
+  if (!scanned.ok()) {
+    // What gRPC itself answers to bytes that are no message.
+    return Finish(grpc::Status(grpc::StatusCode::INTERNAL, std::string(scanned.status().message())));
+  }
+  send_ = *std::move(scanned);
+  const CallContext call = ReadCallContext(context_);
+  absl::Status status = CheckClientId(call);
+  if (status.ok()) status = AdmitSend(send_, LimitsOf(services_.config), services_.clock.Now());
+  if (!status.ok()) return Refuse(status);
+  v2::Resource topic;
+  topic.set_resource_namespace(std::string(send_.messages[0].topic_namespace));
+  topic.set_name(std::string(send_.messages[0].topic_name));
+  FindOrCreateTopic(services_, call, topic,
+                    [this](absl::StatusOr<std::shared_ptr<const Topic>> found) {
+                      absl::Status done = found.status();
+                      if (done.ok()) done = Append(**found);
+                      if (!done.ok()) Refuse(done);
+                    });
+}
+
+absl::Status SendCall::Append(const Topic& topic) {
+  if (!topic.writable()) {
+    return PublicError(PublicCode::kForbidden,
+                       fmt::format("topic {} may not be written to", topic.name));
+  }
+  if (services_.retention.DiskIsFull()) {
+    return PublicError(PublicCode::kTooManyRequests,
+                       "the broker's disk is nearly full; free space or shorten the retention");
+  }
+  absl::InlinedVector<store::NewRecord, 1> records(send_.messages.size());
+  for (size_t i = 0; i < records.size(); ++i) {
+    const RawMessage& message = send_.messages[i];
+    RETURN_IF_ERROR(CheckKind(KindOf(message), topic.kinds, topic.name));
+    store::NewRecord& record = records[i];
+    const uint32_t queue = topic.turn->fetch_add(1, std::memory_order_relaxed) % topic.queues();
+    record.queue = {topic.id, queue};
+    record.tail = topic.tails[queue].get();
+    record.properties_offset = message.properties_offset;
+    record.payload = message.payload;
+    if (message.gzip) record.flags = store::kFlagGzip;
+  }
+  appended_.resize(records.size());
+  return services_.log.Append(records, absl::MakeSpan(appended_), this);
+}
+
+void SendCall::OnCommitted(const absl::Status& status) {
+  if (!status.ok()) {
+    return Refuse(PublicError(PublicCode::kMasterPersistenceTimeout, status.message()));
+  }
+  v2::SendMessageResponse response;
+  *response.mutable_status() = OkOnWire();
+  for (size_t i = 0; i < appended_.size(); ++i) {
+    v2::SendResultEntry& entry = *response.add_entries();
+    *entry.mutable_status() = response.status();
+    entry.set_message_id(std::string(send_.messages[i].message_id));
+    entry.set_offset(static_cast<int64_t>(appended_[i].queue_offset.value()));
+  }
+  response_ = Serialize(response);
+  Finish(grpc::Status::OK);
+}
+
+void SendCall::Refuse(const absl::Status& status) {
+  v2::SendMessageResponse response;
+  *response.mutable_status() = ToWire(status);
+  response_ = Serialize(response);
+  Finish(grpc::Status::OK);
+}
+
+}  // namespace dunlin::broker

@@ -1,0 +1,50 @@
+// SendCall: one SendMessage, from its bytes to the answer; appends and waits without a thread.
+
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+
+#include "services/broker/rpc/buffers.h"
+#include "services/broker/rpc/service_context.h"
+#include "services/broker/wire/send_scanner.h"
+#include "services/store/log/commit_log.h"
+
+namespace dunlin::broker {
+
+// Owns itself until the call is over.
+class SendCall final : public grpc::ServerUnaryReactor, public store::CommitWaiter {
+ public:
+  static grpc::ServerUnaryReactor* Start(ServiceContext& services,
+                                         const grpc::CallbackServerContext& context,
+                                         const grpc::ByteBuffer& request,
+                                         grpc::ByteBuffer& response);
+
+  // The batch is durable, or never will be. On the committer thread.
+  void OnCommitted(const absl::Status& status) override;
+  void OnDone() override { delete this; }
+
+ private:
+  SendCall(ServiceContext& services, const grpc::CallbackServerContext& context,
+           const grpc::ByteBuffer& request, grpc::ByteBuffer& response);
+
+  void Run();
+  // Everything the topic has a say in, then the append.
+  absl::Status Append(const Topic& topic);
+  void Refuse(const absl::Status& status);
+
+  ServiceContext& services_;
+  const grpc::CallbackServerContext& context_;
+  grpc::ByteBuffer& response_;
+  const FlatBuffer request_;
+  RawSend send_;
+  absl::InlinedVector<store::Appended, 1> appended_;
+};
+
+}  // namespace dunlin::broker

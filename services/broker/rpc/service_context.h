@@ -1,0 +1,43 @@
+// ServiceContext: the rooms that the RPC adapters call, by reference; made by the composition root.
+
+#pragma once
+
+#include <string>
+
+#include "proto/dunlin/config/v1/config.pb.h"
+#include "services/base/clock.h"
+#include "services/broker/clients/client_registry.h"
+#include "services/broker/delivery/dead_letters.h"
+#include "services/broker/delivery/taker.h"
+#include "services/broker/delivery/waiting_room.h"
+#include "services/broker/progress/progress.h"
+#include "services/broker/topics/topic_table.h"
+#include "services/runtime/executor.h"
+#include "services/store/dispatch/dispatcher.h"
+#include "services/store/log/commit_log.h"
+#include "services/store/retention/retention.h"
+#include "services/store/state/state_store.h"
+
+namespace dunlin::broker {
+
+// Everything outlives the services.
+struct ServiceContext {
+  const config::v1::BrokerConfig& config;
+  const Clock& clock;
+  store::CommitLog& log;
+  store::StateStore& state;
+  store::Dispatcher& dispatcher;
+  store::Retention& retention;
+  TopicTable& topics;
+  Progress& progress;
+  DeadLetters& dead_letters;
+  Taker& taker;
+  WaitingRoom& waiting_room;
+  ClientRegistry& clients;
+  Executor& executor;
+  // Host and port put into routes when the client does not say how it reached the server.
+  std::string advertised_host;
+  int32_t advertised_port = 0;
+};
+
+}  // namespace dunlin::broker

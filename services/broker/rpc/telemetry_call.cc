@@ -1,0 +1,144 @@
+#include "services/broker/rpc/telemetry_call.h"
+
+#include <memory>
+#include <utility>
+
+#include "services/base/status_macros.h"
+#include "services/broker/admission/client_properties.h"
+#include "services/broker/admission/names.h"
+#include "services/broker/rpc/resources.h"
+#include "services/broker/rpc/settings.h"
+#include "services/broker/rpc/status_map.h"
+
+namespace dunlin::broker {
+namespace {
+
+namespace v2 = apache::rocketmq::v2;
+
+// Answers a client does not read pile up to here, then the stream ends.
+constexpr size_t kMaxUnsent = 16;
+
+}  // namespace
+
+TelemetryCall::TelemetryCall(ServiceContext& services, const grpc::CallbackServerContext& context)
+    : services_(services), call_(ReadCallContext(context)) {
+  StartSendInitialMetadata();
+  if (const absl::Status known = CheckClientId(call_); !known.ok()) {
+    Command answer;
+    *answer.mutable_status() = ToWire(known);
+    Send(std::move(answer));
+    FinishWhenWritten(grpc::Status::OK);
+    return;
+  }
+  services_.clients.StreamOpened(call_.client_id);
+  opened_ = true;
+  StartRead(&received_);
+}
+
+void TelemetryCall::OnReadDone(bool ok) {
+  if (!ok) return FinishWhenWritten(grpc::Status::OK);  // half-closed by the client
+  services_.clients.Touch(call_.client_id);
+  Command answer;
+  if (received_.has_settings()) {
+    const absl::Status status = ReadSettings(received_.settings(), answer);
+    if (!status.ok()) {
+      return FinishWhenWritten(
+          grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, std::string(status.message())));
+    }
+    Send(std::move(answer));
+  }
+  // Other commands answer questions that this server does not ask.
+  StartRead(&received_);
+}
+
+absl::Status TelemetryCall::ReadSettings(const v2::Settings& sent, Command& answer) {
+  ClientInfo info;
+  info.client_id = call_.client_id;
+  info.language = call_.language;
+  info.version = call_.version;
+  info.peer = call_.peer;
+  info.client_type = sent.client_type();
+  std::shared_ptr<const Group> group;
+  for (const v2::Resource& topic : sent.publishing().topics()) {
+    RETURN_IF_ERROR(ValidateTopicName(topic.name()));
+    info.topics.push_back(QualifiedName(NamespaceOf(call_, topic), topic.name()));
+  }
+  for (const v2::SubscriptionEntry& entry : sent.subscription().subscriptions()) {
+    RETURN_IF_ERROR(ValidateTopicName(entry.topic().name()));
+    info.topics.push_back(QualifiedName(NamespaceOf(call_, entry.topic()), entry.topic().name()));
+  }
+  if (sent.has_subscription()) {
+    const v2::Resource& resource = sent.subscription().group();
+    RETURN_IF_ERROR(ValidateGroupName(resource.name()));
+    info.group = QualifiedName(NamespaceOf(call_, resource), resource.name());
+    group = services_.topics.FindGroup(NamespaceOf(call_, resource), resource.name());
+  }
+  if (const absl::Status properties = CheckClientProperties(sent.client_properties());
+      !properties.ok()) {
+    *answer.mutable_status() = ToWire(properties);
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(*answer.mutable_settings(),
+                   MergeSettings(sent, group.get(), services_.config, call_.language));
+  services_.clients.Update(info);
+  // Clients drop settings that come without an OK.
+  *answer.mutable_status() = OkOnWire();
+  return absl::OkStatus();
+}
+
+void TelemetryCall::Send(Command command) {
+  MutexLock lock(mutex_);
+  if (finishing_) return;
+  if (unsent_.size() >= kMaxUnsent) {
+    finishing_ = true;
+    result_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                           "the client does not read what it is sent on this stream");
+    return;
+  }
+  unsent_.push_back(std::move(command));
+  WriteOrFinish();
+}
+
+void TelemetryCall::FinishWhenWritten(const grpc::Status& status) {
+  MutexLock lock(mutex_);
+  if (finishing_) return;
+  finishing_ = true;
+  result_ = status;
+  WriteOrFinish();
+}
+
+void TelemetryCall::WriteOrFinish() {
+  if (writing_ || finished_) return;
+  if (!unsent_.empty()) {
+    writing_ = true;
+    StartWrite(&unsent_.front());
+  } else if (finishing_) {
+    finished_ = true;
+    Finish(result_);
+  }
+}
+
+void TelemetryCall::OnWriteDone(bool ok) {
+  MutexLock lock(mutex_);
+  writing_ = false;
+  unsent_.pop_front();
+  if (!ok) {
+    unsent_.clear();
+    if (!finishing_) {
+      finishing_ = true;
+      result_ = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the client has gone");
+    }
+  }
+  WriteOrFinish();
+}
+
+void TelemetryCall::OnCancel() {
+  FinishWhenWritten(grpc::Status(grpc::StatusCode::CANCELLED, "the stream broke"));
+}
+
+void TelemetryCall::OnDone() {
+  if (opened_) services_.clients.StreamClosed(call_.client_id);
+  delete this;
+}
+
+}  // namespace dunlin::broker

@@ -1,0 +1,52 @@
+// TelemetryCall: one Telemetry stream; settings in, settings and commands out.
+
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <deque>
+#include <string>
+
+#include "proto/apache/rocketmq/v2/service.pb.h"
+#include "services/base/mutex.h"
+#include "services/broker/rpc/call_context.h"
+#include "services/broker/rpc/service_context.h"
+
+namespace dunlin::broker {
+
+// Deletes itself when the stream is over.
+class TelemetryCall final
+    : public grpc::ServerBidiReactor<apache::rocketmq::v2::TelemetryCommand,
+                                     apache::rocketmq::v2::TelemetryCommand> {
+ public:
+  // Sends the response headers at once: some clients wait for them before they say anything.
+  TelemetryCall(ServiceContext& services, const grpc::CallbackServerContext& context);
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  using Command = apache::rocketmq::v2::TelemetryCommand;
+
+  // Fills the answer; an error ends the stream.
+  absl::Status ReadSettings(const apache::rocketmq::v2::Settings& sent, Command& answer);
+  void Send(Command command) ABSL_LOCKS_EXCLUDED(mutex_);
+  void FinishWhenWritten(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
+  void WriteOrFinish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  ServiceContext& services_;
+  const CallContext call_;
+  Command received_;  // of the read under way
+  bool opened_ = false;
+
+  Mutex mutex_;
+  std::deque<Command> unsent_ ABSL_GUARDED_BY(mutex_);  // the first is being written
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finishing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  grpc::Status result_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace dunlin::broker
