@@ -22,7 +22,7 @@ class TreeBuilder final : public YAML::EventHandler {
  public:
   explicit TreeBuilder(std::string_view name) : name_(name) {}
 
-  const absl::Status& status() const { return status_; }
+  const absl::Status& GetStatus() const { return status_; }
   YamlNode TakeRoot() { return std::move(root_); }
 
   void OnDocumentStart(const YAML::Mark& /*mark*/) override {}
@@ -170,7 +170,7 @@ absl::StatusOr<YamlNode> ParseYaml(std::string_view text, std::string_view name)
   }
   TreeBuilder builder(name);
   const absl::Status parsed = RunParser(text, name, builder);
-  RETURN_IF_ERROR(builder.status());
+  RETURN_IF_ERROR(builder.GetStatus());
   RETURN_IF_ERROR(parsed);
   YamlNode root = builder.TakeRoot();
   if (root.kind == YamlNode::Kind::kNull) root.kind = YamlNode::Kind::kMap;
