@@ -14,7 +14,8 @@ const TAGS = ['plain', 'étiquette', '标签'];
 
 export function message(topic, i) {
   const body = randomBytes(bodyBytes(i));
-  return { topic, body, tag: TAGS[i % TAGS.length], keys: keys(i), properties: properties(i, sha256(body)) };
+  const tag = TAGS[i % TAGS.length];
+  return { topic, body, tag, keys: keys(i), properties: properties(i, sha256(body)) };
 }
 
 // Returns which message this is; throws when any part of it is not what was sent.

@@ -125,7 +125,8 @@ const cases = {
       return true;
     }));
     for (let i = 0; i < count; i++) await send(producer, name, `push ${i}`);
-    await until(60, () => new Set(bodies).size === count, () => `${bodies.length} of ${count} arrived`);
+    const arrived = () => `${bodies.length} of ${count} arrived`;
+    await until(60, () => new Set(bodies).size === count, arrived);
     await sleep(2_000);
     assert(peak > 1, 'the listener was never called concurrently');
     assert.equal(bodies.length, count, 'deliveries');
@@ -165,7 +166,7 @@ const cases = {
   async 'errors'(name, using) {
     const producer = await using(newProducer(name));
     const refused = (exception, topic, body, more) =>
-      assert.rejects(send(producer, topic, body, more), { name: exception }, `${exception} for ${more?.tag}`);
+      assert.rejects(send(producer, topic, body, more), { name: exception }, exception);
     await refused('NotFoundException', `${prefix}-absent`, 'x');
     await refused('BadRequestException', name, 'x', { tag: 'a|b' });
     await refused('BadRequestException', name, 'x', { tag: 'a\u0001b' });
@@ -246,7 +247,8 @@ async function until(seconds, holds, otherwise) {
 
 function expectSeconds(what, low, high, start) {
   const seconds = (Date.now() - start) / 1_000;
-  assert(low <= seconds && seconds <= high, `${what}: expected ${low} to ${high} s, got ${seconds}`);
+  const text = `${what}: expected ${low} to ${high} s, got ${seconds}`;
+  assert(low <= seconds && seconds <= high, text);
 }
 
 // Runs one case and shuts down, last first, the clients it started with `using`.

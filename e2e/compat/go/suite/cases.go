@@ -108,7 +108,8 @@ func (s *suite) roundTrip(name string) error {
 		}
 		return nil
 	}
-	if err := atOnce(produce, consume, produce, consume, produce, consume, produce, consume); err != nil {
+	work := slices.Repeat([]func() error{produce, consume}, 4)
+	if err := atOnce(work...); err != nil {
 		return err
 	}
 	left, err := receive(consumer, 32, longLease)
@@ -371,7 +372,7 @@ func (s *suite) errors(name string) error {
 		refused("an unknown topic", v2.Code_TOPIC_NOT_FOUND, s.prefix+"-absent", "", "x"),
 		refused("an empty body", v2.Code_MESSAGE_BODY_EMPTY, name, "", ""),
 		refused("a bar in the tag", v2.Code_ILLEGAL_MESSAGE_TAG, name, "a|b", "x"),
-		refused("a control character in the tag", v2.Code_ILLEGAL_MESSAGE_TAG, name, "a\x01b", "x")); err != nil {
+		refused("a control character", v2.Code_ILLEGAL_MESSAGE_TAG, name, "a\x01b", "x")); err != nil {
 		return err
 	}
 	// The SDK itself refuses this one, by the limit in the server's settings.

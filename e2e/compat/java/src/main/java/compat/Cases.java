@@ -16,12 +16,14 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
 import org.apache.rocketmq.client.apis.ClientException;
 import org.apache.rocketmq.client.apis.consumer.ConsumeResult;
 import org.apache.rocketmq.client.apis.consumer.PushConsumer;
 import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
-import org.apache.rocketmq.client.apis.message.Message;
 import org.apache.rocketmq.client.apis.message.MessageBuilder;
 import org.apache.rocketmq.client.apis.message.MessageView;
 import org.apache.rocketmq.client.apis.producer.Producer;
@@ -230,8 +232,8 @@ final class Cases {
               attempts.incrementAndGet();
               return ConsumeResult.FAILURE;
             })) {
-      MessageBuilder builder = new MessageBuilderImpl().setTopic(name).setBody("dead".getBytes(UTF_8));
-      producer.send(builder.setTag("t").setKeys("k").addProperty("ключ", "значение").build());
+      MessageBuilder dead = new MessageBuilderImpl().setTopic(name).setBody("dead".getBytes(UTF_8));
+      producer.send(dead.setTag("t").setKeys("k").addProperty("ключ", "значение").build());
       await(60, () -> attempts.get() == 2, () -> attempts + " attempts instead of 2");
       try (SimpleConsumer graveyard = deadLetterConsumer(name)) {
         MessageView view = receiveOne(graveyard, LONG, 60);
@@ -255,8 +257,8 @@ final class Cases {
           () -> send(producer, name, "", ""));
       Check.throwing(BadRequestException.class, "control character in a tag",
           () -> send(producer, name, "a\u0001b", "x"));
-      Message large = new MessageBuilderImpl().setTopic(name).setBody(new byte[(4 << 20) + 1]).build();
-      Check.throwing(ClientException.class, "body over 4 MiB", () -> producer.send(large));
+      MessageBuilder large = new MessageBuilderImpl().setTopic(name).setBody(new byte[(4 << 20) + 1]);
+      Check.throwing(ClientException.class, "body over 4 MiB", () -> producer.send(large.build()));
       send(producer, name, "", "the producer still works");
     }
   }
@@ -271,7 +273,8 @@ final class Cases {
     Set<Integer> sent = ConcurrentHashMap.newKeySet();
     Set<Integer> pushed = ConcurrentHashMap.newKeySet();
     Set<Integer> received = ConcurrentHashMap.newKeySet();
-    AtomicInteger next = new AtomicInteger();
+    AtomicBoolean sending = new AtomicBoolean(true);
+    AtomicBoolean receiving = new AtomicBoolean(true);
     ExecutorService pool = Executors.newCachedThreadPool();
     try (Producer producer = clients.producer();
         SimpleConsumer simple = clients.simpleConsumer(name, name + "-simple", "*");
@@ -282,43 +285,43 @@ final class Cases {
               pushed.add(Integer.valueOf(text(view)));
               return ConsumeResult.SUCCESS;
             })) {
-      pool.submit(
+      pool.execute(
           () -> {
-            for (; !Thread.interrupted(); Thread.sleep(10)) {
-              int i = next.getAndIncrement();
-              if (!failsFor(() -> send(producer, name, "", Integer.toString(i)))) sent.add(i);
+            for (int i = 0; sending.get(); i++) {
+              try {
+                send(producer, name, "", Integer.toString(i));
+                sent.add(i);
+                sleep(10);
+              } catch (ClientException | RuntimeException e) {
+                sleep(500); // the server is away
+              }
             }
-            return null;
           });
-      pool.submit(
+      pool.execute(
           () -> {
-            while (!Thread.interrupted()) {
-              boolean failed = failsFor(
-                  () -> {
-                    for (MessageView view : simple.receive(32, SHORT)) {
-                      received.add(Integer.valueOf(text(view)));
-                      simple.ack(view);
-                    }
-                    return null;
-                  });
-              if (failed) Thread.sleep(500);
+            while (receiving.get()) {
+              try {
+                for (MessageView view : simple.receive(32, SHORT)) {
+                  received.add(Integer.valueOf(text(view)));
+                  simple.ack(view);
+                }
+              } catch (ClientException | RuntimeException e) {
+                sleep(500); // the server is away
+              }
             }
-            return null;
           });
       await(30, () -> sent.size() > 100, () -> "only " + sent.size() + " sent before the restart");
       System.out.println("restart");
       Check.that(System.in.read() >= 0, "nobody restarted the server");
       int before = sent.size();
       await(60, () -> sent.size() > before + 100, () -> "no sends after the restart");
-      pool.shutdownNow().forEach(task -> {});
-      await(60, () -> pushed.containsAll(sent), () -> "push consumer misses " + missing(sent, pushed));
-      while (!received.containsAll(sent)) {
-        MessageView view = receiveOne(simple, SHORT, 60);
-        received.add(Integer.valueOf(text(view)));
-        simple.ack(view);
-      }
+      sending.set(false);
+      await(60, () -> pushed.containsAll(sent), () -> "push: lost " + missing(sent, pushed));
+      await(60, () -> received.containsAll(sent), () -> "simple: lost " + missing(sent, received));
     } finally {
-      pool.shutdownNow();
+      sending.set(false);
+      receiving.set(false);
+      pool.shutdown();
     }
   }
 
@@ -385,29 +388,9 @@ final class Cases {
     }
   }
 
-  private interface Condition {
-    boolean holds();
-  }
-
-  private static void await(int seconds, Condition condition, java.util.function.Supplier<String> why) {
-    for (long start = System.nanoTime(); !condition.holds(); sleep(50)) {
+  private static void await(int seconds, BooleanSupplier condition, Supplier<String> why) {
+    for (long start = System.nanoTime(); !condition.getAsBoolean(); sleep(50)) {
       if (secondsSince(start) > seconds) throw new AssertionError(why.get());
-    }
-  }
-
-  private interface Action {
-    Object run() throws Exception;
-  }
-
-  /** For what may fail while the server is away. */
-  private static boolean failsFor(Action action) throws InterruptedException {
-    try {
-      action.run();
-      return false;
-    } catch (InterruptedException e) {
-      throw e;
-    } catch (Exception e) {
-      return true;
     }
   }
 

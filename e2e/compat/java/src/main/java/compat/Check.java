@@ -26,7 +26,8 @@ final class Check {
       action.call();
     } catch (Throwable thrown) {
       if (type.isInstance(thrown)) return type.cast(thrown);
-      throw new AssertionError(what + ": expected " + type.getSimpleName() + ", got " + thrown, thrown);
+      String text = what + ": expected " + type.getSimpleName() + ", got " + thrown;
+      throw new AssertionError(text, thrown);
     }
     throw new AssertionError(what + ": was accepted");
   }

@@ -44,7 +44,7 @@ final class Sample {
     return i;
   }
 
-  /** Mostly small, with a tail: one in 10 is some KiB, one in 100 over 128 KiB, one in 1000 4 MiB. */
+  /** Mostly small, with a tail: 1 in 10 is some KiB, 1 in 100 over 128 KiB, 1 in 1000 4 MiB. */
   private static int bodyBytes(int i) {
     if (i % 1000 == 500) return LARGEST_BODY_BYTES;
     if (i % 100 == 50) return (128 << 10) + i;

@@ -15,7 +15,11 @@ public final class ProducerExample {
     ClientConfiguration configuration =
         ClientConfiguration.newBuilder().setEndpoints(endpoint).build();
     try (Producer producer =
-        provider.newProducerBuilder().setClientConfiguration(configuration).setTopics("hello").build()) {
+        provider
+            .newProducerBuilder()
+            .setClientConfiguration(configuration)
+            .setTopics("hello")
+            .build()) {
       Message message =
           provider
               .newMessageBuilder()
