@@ -19,10 +19,12 @@ const { values: options } = parseArgs({
     endpoint: { type: 'string' },
     prefix: { type: 'string' },
     messages: { type: 'string', default: '10000' },
+    tls: { type: 'string', default: 'off' }, // on: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names the authority
     cases: { type: 'string' },
   },
 });
-const { endpoint, prefix } = options;
+const { prefix } = options;
+const connection = { endpoints: options.endpoint, namespace: '', sslEnabled: options.tls === 'on' };
 
 const cases = {
   // One message there and back.
@@ -177,19 +179,19 @@ const cases = {
 };
 
 async function newProducer(topic) {
-  return started(new Producer({ endpoints: endpoint, namespace: '', topics: [topic] }));
+  return started(new Producer({ ...connection, topics: [topic] }));
 }
 
 async function simpleConsumer(topic, consumerGroup, tags = '*') {
   return started(new SimpleConsumer({
-    endpoints: endpoint, namespace: '', consumerGroup, awaitDuration: POLL_MS,
+    ...connection, consumerGroup, awaitDuration: POLL_MS,
     subscriptions: new Map([[topic, tags]]),
   }));
 }
 
 async function pushConsumer(name, succeeds) {
   return started(new PushConsumer({
-    endpoints: endpoint, namespace: '', consumerGroup: name,
+    ...connection, consumerGroup: name,
     subscriptions: new Map([[name, '*']]),
     messageListener: {
       consume: async view => (await succeeds(view)) ? ConsumeResult.SUCCESS : ConsumeResult.FAILURE,

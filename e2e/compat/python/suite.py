@@ -30,24 +30,25 @@ LONG_SECONDS = 300  # outlasts the suite: a message seen twice under it is the s
 class Clients:
     """Makes the SDK's clients for one access point and shuts them down."""
 
-    def __init__(self, endpoint):
+    def __init__(self, endpoint, tls):
         self.configuration = ClientConfiguration(endpoint, Credentials())
+        self.tls = tls
 
     @contextmanager
     def producer(self, *topics):
-        yield from self._running(Producer(self.configuration, topics))
+        yield from self._running(Producer(self.configuration, topics, tls_enable=self.tls))
 
     @contextmanager
     def simple_consumer(self, topic, group, tags="*"):
         yield from self._running(SimpleConsumer(
             self.configuration, group, {topic: FilterExpression(tags)},
-            await_duration=POLL_SECONDS))
+            await_duration=POLL_SECONDS, tls_enable=self.tls))
 
     @contextmanager
     def push_consumer(self, topic, group, consume):
         yield from self._running(PushConsumer(
             self.configuration, group, Listener(consume), {topic: FilterExpression()},
-            consumption_thread_count=8))
+            consumption_thread_count=8, tls_enable=self.tls))
 
     @staticmethod
     def _running(client):
@@ -369,10 +370,13 @@ def main():
     parser.add_argument("--endpoint", required=True, metavar="HOST:PORT")
     parser.add_argument("--prefix", required=True)
     parser.add_argument("--messages", type=int, default=10000)
+    parser.add_argument("--tls", choices=("on", "off"), default="off",
+                        help="on: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names the authority")
     parser.add_argument("--cases", default=",".join(names))
     options = parser.parse_args()
 
-    cases = Cases(Clients(options.endpoint), options.prefix, options.messages)
+    clients = Clients(options.endpoint, options.tls == "on")
+    cases = Cases(clients, options.prefix, options.messages)
     results = {}
 
     def run(name):
