@@ -388,7 +388,6 @@ def main():
 
     directory = Path(tempfile.mkdtemp(prefix="dunlin-compat-"))
     os.environ["HOME"] = str(directory)  # the SDKs write their logs below it
-    os.environ["rocketmq.client.logRoot"] = str(directory / "logs")
     try:
         Run(options, directory, tally).all(sdks)
     except Failure as failure:
