@@ -17,7 +17,7 @@ namespace dunlin::broker {
 namespace {
 
 using std::chrono::milliseconds;
-using std::string_literals::operator""s;
+using namespace std::string_literals;
 using ::testing::HasSubstr;
 
 TEST(NamesTest, LegalTopics) {

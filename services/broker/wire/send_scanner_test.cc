@@ -14,14 +14,13 @@
 #include "services/base/testing/status_matchers.h"
 #include "services/broker/wire/stored_message.h"
 #include "services/broker/wire/testing/random_message.h"
-#include "services/broker/wire/wire_writer.h"
 
 namespace dunlin::broker {
 namespace {
 
 namespace v2 = apache::rocketmq::v2;
 using google::protobuf::util::MessageDifferencer;
-using std::string_literals::operator""s;
+using namespace std::string_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -144,10 +143,9 @@ TEST(ScanSendTest, NothingIsCopiedUnlessServerFieldsAreDropped) {
 
 TEST(ScanSendTest, UnknownFieldsAreKept) {
   // Field 100 of Message and field 100 of SystemProperties, both 7.
-  const std::string request = "\x0a\x10\x0a\x03\x12\x01t\xa0\x06\x07\x1a\x03\xa0\x06\x07\x22\x01z"s;
-  std::string fixed = request;
-  fixed[1] = static_cast<char>(fixed.size() - 2);
-  const absl::StatusOr<RawSend> send = ScanSend(fixed);
+  const std::string request =
+      WrapSend("\x0a\x03\x12\x01t\xa0\x06\x07\x1a\x03\xa0\x06\x07\x22\x01z"s);
+  const absl::StatusOr<RawSend> send = ScanSend(request);
   ASSERT_OK(send);
   EXPECT_EQ(PayloadOf(send->messages[0]),
             "\x0a\x03\x12\x01t\xa0\x06\x07\x22\x01z\x1a\x03\xa0\x06\x07"s);
@@ -161,8 +159,7 @@ TEST(ScanSendTest, FieldsThatOccurTwiceAreMergedAsAParserDoes) {
         RandomMessage(random).SerializeAsString() + RandomMessage(random).SerializeAsString();
     v2::Message merged;
     ASSERT_TRUE(merged.ParseFromString(twice));
-    std::string request;
-    WireWriter(request).Bytes(1, twice);
+    const std::string request = WrapSend(twice);
     const absl::StatusOr<RawSend> send = ScanSend(request);
     ASSERT_OK(send);
     v2::Message stored;

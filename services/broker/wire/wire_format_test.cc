@@ -10,7 +10,7 @@
 namespace dunlin::broker {
 namespace {
 
-using std::string_literals::operator""s;
+using namespace std::string_literals;
 
 bool IsWellFormed(std::string_view bytes) {
   WireReader reader(bytes);

@@ -86,8 +86,12 @@ v2::Message UsualMessage(size_t body_bytes) {
 }
 
 std::string SerializeSend(const v2::Message& message) {
+  return WrapSend(message.SerializeAsString());
+}
+
+std::string WrapSend(std::string_view message) {
   std::string request;
-  WireWriter(request).Bytes(1, message.SerializeAsString());
+  WireWriter(request).Bytes(1, message);
   return request;
 }
 

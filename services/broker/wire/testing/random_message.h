@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <random>
 #include <string>
+#include <string_view>
 
 #include "proto/apache/rocketmq/v2/definition.pb.h"
 #include "services/broker/wire/send_scanner.h"
@@ -17,7 +18,9 @@ apache::rocketmq::v2::Message RandomMessage(std::mt19937& random);
 // As an SDK sends it: NORMAL, with what a producer fills in.
 apache::rocketmq::v2::Message UsualMessage(size_t body_bytes);
 
+// A SendMessageRequest of one message, given as itself or as its bytes.
 std::string SerializeSend(const apache::rocketmq::v2::Message& message);
+std::string WrapSend(std::string_view message);
 
 // The pieces of the payload joined.
 std::string PayloadOf(const RawMessage& message);

@@ -1,0 +1,11 @@
+// libFuzzer target: ./dev fuzz //services/broker/wire:stored_message_fuzz
+
+#include <cstddef>
+#include <cstdint>
+
+#include "services/broker/wire/testing/fuzz_checks.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  dunlin::broker::CheckAnyStored({reinterpret_cast<const char*>(data), size});
+  return 0;
+}
