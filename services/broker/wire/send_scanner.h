@@ -34,7 +34,7 @@ struct RawMessage : MessageProperties {
   std::string_view body;
 
   // What is stored (docs/decisions/0002-stored-message-layout.md): a serialised Message, in pieces.
-  absl::InlinedVector<std::string_view, 4> payload;
+  absl::InlinedVector<std::string_view, 6> payload;
   size_t payload_size = 0;
   uint32_t properties_offset = 0;  // of the system_properties field in it
 };

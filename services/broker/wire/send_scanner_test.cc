@@ -170,6 +170,17 @@ TEST(ScanSendTest, FieldsThatOccurTwiceAreMergedAsAParserDoes) {
   }
 }
 
+// The example of docs/decisions/0002-stored-message-layout.md.
+TEST(ScanSendTest, ExampleOfTheDocumentation) {
+  const std::string request =
+      WrapSend("\x0a\x03\x12\x01t\x1a\x08\x0a\x01\x61\x1a\x01m\x68\x03\x22\x01x"s);
+  const absl::StatusOr<RawSend> send = ScanSend(request);
+  ASSERT_OK(send);
+  EXPECT_EQ(PayloadOf(send->messages[0]),
+            "\x0a\x03\x12\x01t\x22\x01x\x1a\x06\x0a\x01\x61\x1a\x01m"s);
+  EXPECT_EQ(send->messages[0].properties_offset, 8u);
+}
+
 TEST(ScanSendTest, EmptyRequestHasNoMessages) {
   const absl::StatusOr<RawSend> send = ScanSend("");
   ASSERT_OK(send);
