@@ -167,9 +167,10 @@ absl::Status CheckRequest(const RawSend& send) {
                        "the request has no message; send at least one");
   }
   if (send.too_many) {
-    return PublicError(
-        PublicCode::kBadRequest,
-        fmt::format("the request has more than {} messages; split the batch", kMaxMessagesPerSend));
+    return PublicError(PublicCode::kBadRequest,
+                       fmt::format("the request has more than {} messages, or more than {} user "
+                                   "properties and keys; split the batch",
+                                   kMaxMessagesPerSend, kMaxPropertiesPerSend));
   }
   const RawMessage& first = send.messages.front();
   for (const RawMessage& message : send.messages) {

@@ -17,8 +17,13 @@ namespace dunlin::broker {
 namespace {
 
 using std::chrono::milliseconds;
-using namespace std::string_literals;
 using ::testing::HasSubstr;
+
+// The bytes of a literal, zeros and all.
+template <size_t kSize>
+std::string Bytes(const char (&literal)[kSize]) {
+  return std::string(literal, kSize - 1);
+}
 
 TEST(NamesTest, LegalTopics) {
   for (const std::string_view name :
@@ -44,7 +49,7 @@ TEST(NamesTest, Groups) {
   EXPECT_OK(ValidateGroupName("group-1"));
   EXPECT_OK(ValidateGroupName(std::string(120, 'g')));
   for (const std::string& name :
-       {""s, "a b"s, "CID_RMQ_SYS_x"s, std::string(121, 'g'), "gr\0up"s}) {
+       {Bytes(""), Bytes("a b"), Bytes("CID_RMQ_SYS_x"), std::string(121, 'g'), Bytes("gr\0up")}) {
     EXPECT_EQ(CodeOf(ValidateGroupName(name)), PublicCode::kIllegalConsumerGroup) << name;
   }
 }
@@ -95,8 +100,8 @@ TEST(ClientPropertiesTest, Limits) {
   using Properties = std::map<std::string, std::string>;
   EXPECT_OK(CheckClientProperties(Properties{}));
   EXPECT_OK(CheckClientProperties(Properties{{"app.Name-1_x", std::string(256, 'v')}}));
-  for (const std::string& key :
-       {""s, "1a"s, "_a"s, "a b"s, "é"s, std::string(65, 'k'), "rocketmq.x"s}) {
+  for (const std::string& key : {Bytes(""), Bytes("1a"), Bytes("_a"), Bytes("a b"), Bytes("é"),
+                                 std::string(65, 'k'), Bytes("rocketmq.x")}) {
     EXPECT_EQ(CodeOf(CheckClientProperties(Properties{{key, "v"}})),
               PublicCode::kInvalidClientProperties)
         << key;

@@ -175,7 +175,7 @@ absl::Status PublicError(PublicCode code, std::string_view message) {
   absl::Status status(InfoOf(code).canonical, ToAbsl(message));
   char bytes[sizeof(code)];
   std::memcpy(bytes, &code, sizeof(code));
-  status.SetPayload(kPayloadUrl, absl::Cord(absl::string_view(bytes, sizeof(bytes))));
+  status.SetPayload(kPayloadUrl, absl::Cord(ToAbsl({bytes, sizeof(bytes)})));
   return status;
 }
 

@@ -195,9 +195,10 @@ absl::StatusOr<RawSend> ScanSend(std::string_view request) {
   RawSend& send = *result;
   WireReader reader(request);
   WireField field;
+  size_t properties = 0;
   while (reader.Next(field)) {
     if (field.number != kMessages) continue;
-    if (send.messages.size() == kMaxMessagesPerSend) {
+    if (send.messages.size() == kMaxMessagesPerSend || properties > kMaxPropertiesPerSend) {
       send.too_many = true;
       return result;
     }
@@ -206,6 +207,7 @@ absl::StatusOr<RawSend> ScanSend(std::string_view request) {
                                                     send.messages.size(),
                                                     FromAbsl(status.message())));
     }
+    properties += send.messages.back().user_properties.size() + send.messages.back().keys.size();
   }
   if (!reader.ok()) return absl::InvalidArgumentError("the SendMessageRequest is malformed");
   return result;

@@ -19,6 +19,9 @@ namespace dunlin::broker {
 
 // More messages than this in one request are not looked at: see RawSend::too_many.
 inline constexpr size_t kMaxMessagesPerSend = 4096;
+// Nor are messages behind so many user properties and keys: a view takes more room than an empty
+// property takes in a request.
+inline constexpr size_t kMaxPropertiesPerSend = size_t{1} << 19;
 // Of one message, this many and one are kept, enough to refuse it.
 inline constexpr size_t kMaxUserPropertiesKept = 65'536;
 
@@ -42,7 +45,7 @@ struct RawMessage : MessageProperties {
 // Views point into the request, or into what RawSend owns; they stay valid when it is moved.
 struct RawSend {
   absl::InlinedVector<RawMessage, 1> messages;
-  // The request has more than kMaxMessagesPerSend messages; only so many are here.
+  // The request has more messages or properties than the limits above; the rest is not here.
   bool too_many = false;
 
   // Rebuilt length prefixes, and messages that had to be put in order.

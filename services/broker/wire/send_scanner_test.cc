@@ -20,9 +20,14 @@ namespace {
 
 namespace v2 = apache::rocketmq::v2;
 using google::protobuf::util::MessageDifferencer;
-using namespace std::string_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+
+// The bytes of a literal, zeros and all.
+template <size_t kSize>
+std::string Bytes(const char (&literal)[kSize]) {
+  return std::string(literal, kSize - 1);
+}
 
 void ExpectSameProperties(const v2::SystemProperties& sent, const MessageProperties& scanned) {
   EXPECT_EQ(scanned.tag, sent.tag());
@@ -144,11 +149,11 @@ TEST(ScanSendTest, NothingIsCopiedUnlessServerFieldsAreDropped) {
 TEST(ScanSendTest, UnknownFieldsAreKept) {
   // Field 100 of Message and field 100 of SystemProperties, both 7.
   const std::string request =
-      WrapSend("\x0a\x03\x12\x01t\xa0\x06\x07\x1a\x03\xa0\x06\x07\x22\x01z"s);
+      WrapSend(Bytes("\x0a\x03\x12\x01t\xa0\x06\x07\x1a\x03\xa0\x06\x07\x22\x01z"));
   const absl::StatusOr<RawSend> send = ScanSend(request);
   ASSERT_OK(send);
   EXPECT_EQ(PayloadOf(send->messages[0]),
-            "\x0a\x03\x12\x01t\xa0\x06\x07\x22\x01z\x1a\x03\xa0\x06\x07"s);
+            Bytes("\x0a\x03\x12\x01t\xa0\x06\x07\x22\x01z\x1a\x03\xa0\x06\x07"));
 }
 
 // Concatenated messages are one merged message to protobuf.
@@ -173,11 +178,11 @@ TEST(ScanSendTest, FieldsThatOccurTwiceAreMergedAsAParserDoes) {
 // The example of docs/decisions/0002-stored-message-layout.md.
 TEST(ScanSendTest, ExampleOfTheDocumentation) {
   const std::string request =
-      WrapSend("\x0a\x03\x12\x01t\x1a\x08\x0a\x01\x61\x1a\x01m\x68\x03\x22\x01x"s);
+      WrapSend(Bytes("\x0a\x03\x12\x01t\x1a\x08\x0a\x01\x61\x1a\x01m\x68\x03\x22\x01x"));
   const absl::StatusOr<RawSend> send = ScanSend(request);
   ASSERT_OK(send);
   EXPECT_EQ(PayloadOf(send->messages[0]),
-            "\x0a\x03\x12\x01t\x22\x01x\x1a\x06\x0a\x01\x61\x1a\x01m"s);
+            Bytes("\x0a\x03\x12\x01t\x22\x01x\x1a\x06\x0a\x01\x61\x1a\x01m"));
   EXPECT_EQ(send->messages[0].properties_offset, 8u);
 }
 
@@ -188,9 +193,9 @@ TEST(ScanSendTest, EmptyRequestHasNoMessages) {
 }
 
 TEST(ScanSendTest, EmptyMessageStillHasAWholePayload) {
-  const absl::StatusOr<RawSend> send = ScanSend("\x0a\x00"s);
+  const absl::StatusOr<RawSend> send = ScanSend(Bytes("\x0a\x00"));
   ASSERT_OK(send);
-  EXPECT_EQ(PayloadOf(send->messages[0]), "\x0a\x00\x1a\x00"s);
+  EXPECT_EQ(PayloadOf(send->messages[0]), Bytes("\x0a\x00\x1a\x00"));
   EXPECT_EQ(send->messages[0].properties_offset, 2u);
 }
 
@@ -214,11 +219,22 @@ TEST(ScanSendTest, StringsMustBeUtf8) {
 
 TEST(ScanSendTest, MessagesBeyondTheLimitAreNotLookedAt) {
   std::string request;
-  for (size_t i = 0; i <= kMaxMessagesPerSend; ++i) request += "\x0a\x00"s;
+  for (size_t i = 0; i <= kMaxMessagesPerSend; ++i) request += Bytes("\x0a\x00");
   const absl::StatusOr<RawSend> send = ScanSend(request);
   ASSERT_OK(send);
   EXPECT_TRUE(send->too_many);
   EXPECT_EQ(send->messages.size(), kMaxMessagesPerSend);
+}
+
+TEST(ScanSendTest, MessagesBehindTooManyPropertiesAreNotLookedAt) {
+  std::string properties;
+  for (size_t i = 0; i < kMaxUserPropertiesKept; ++i) properties += Bytes("\x12\x00");
+  std::string request;
+  for (size_t i = 0; i < 12; ++i) request += WrapSend(properties);
+  const absl::StatusOr<RawSend> send = ScanSend(request);
+  ASSERT_OK(send);
+  EXPECT_TRUE(send->too_many);
+  EXPECT_EQ(send->messages.size(), kMaxPropertiesPerSend / kMaxUserPropertiesKept + 1);
 }
 
 TEST(KindTest, FollowsFromWhatTheMessageCarries) {

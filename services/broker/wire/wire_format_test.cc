@@ -10,7 +10,11 @@
 namespace dunlin::broker {
 namespace {
 
-using namespace std::string_literals;
+// The bytes of a literal, zeros and all.
+template <size_t kSize>
+std::string Bytes(const char (&literal)[kSize]) {
+  return std::string(literal, kSize - 1);
+}
 
 bool IsWellFormed(std::string_view bytes) {
   WireReader reader(bytes);
@@ -51,24 +55,25 @@ TEST(WireReaderTest, EveryCutOfAFieldIsMalformed) {
 }
 
 TEST(WireReaderTest, HostileBytesAreMalformed) {
-  EXPECT_FALSE(IsWellFormed("\x00\x00"s)) << "field number 0";
-  EXPECT_FALSE(IsWellFormed("\x0e\x00"s)) << "wire type 6";
-  EXPECT_FALSE(IsWellFormed("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"s)) << "huge length";
-  EXPECT_FALSE(IsWellFormed("\x08"s + std::string(11, '\xff'))) << "endless varint";
-  EXPECT_FALSE(IsWellFormed("\xff\xff\xff\xff\xff\x01\x00"s)) << "tag above 32 bits";
-  EXPECT_FALSE(IsWellFormed("\x09\x01\x02"s)) << "cut fixed64";
-  EXPECT_FALSE(IsWellFormed("\x0c"s)) << "end of a group that never began";
+  EXPECT_FALSE(IsWellFormed(Bytes("\x00\x00"))) << "field number 0";
+  EXPECT_FALSE(IsWellFormed(Bytes("\x0e\x00"))) << "wire type 6";
+  EXPECT_FALSE(IsWellFormed(Bytes("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")))
+      << "huge length";
+  EXPECT_FALSE(IsWellFormed(Bytes("\x08") + std::string(11, '\xff'))) << "endless varint";
+  EXPECT_FALSE(IsWellFormed(Bytes("\xff\xff\xff\xff\xff\x01\x00"))) << "tag above 32 bits";
+  EXPECT_FALSE(IsWellFormed(Bytes("\x09\x01\x02"))) << "cut fixed64";
+  EXPECT_FALSE(IsWellFormed(Bytes("\x0c"))) << "end of a group that never began";
 }
 
 TEST(WireReaderTest, GroupsArePassedOverWhole) {
-  const std::string group = "\x0b\x10\x05\x1b\x1c\x0c\x08\x01"s;  // {2: 5, 3: {}} then 1: 1
+  const std::string group = Bytes("\x0b\x10\x05\x1b\x1c\x0c\x08\x01");  // {2: 5, 3: {}} then 1: 1
   WireReader reader(group);
   WireField field;
   ASSERT_TRUE(reader.Next(field));
   EXPECT_EQ(field.whole.size(), 6u);
   ASSERT_TRUE(reader.Next(field));
   EXPECT_EQ(field.varint, 1u);
-  EXPECT_FALSE(IsWellFormed("\x0b\x14"s)) << "ended by another number";
+  EXPECT_FALSE(IsWellFormed(Bytes("\x0b\x14"))) << "ended by another number";
   EXPECT_FALSE(IsWellFormed(std::string(1000, '\x0b'))) << "nested too deep";
 }
 
