@@ -47,7 +47,6 @@ class Sdk:
     name = ""
     other_tls = ["--tls", "off"]  # the transport that is not this SDK's default
     verifies = False  # whether it verifies the server's certificate
-    restarts = False
 
     def prepare(self):
         """Builds what must be built; raises Failure when the toolchain is missing."""
@@ -81,7 +80,6 @@ class Sdk:
 
 class Java(Sdk):
     name = "java"
-    restarts = True
 
     def prepare(self):
         self.need(shutil.which("java") and shutil.which("mvn"), "no JDK or no Maven")
@@ -120,7 +118,6 @@ class Python(Sdk):
     name = "python"
     other_tls = ["--tls", "on"]
     verifies = True
-    restarts = True
     python = ROOT / ".venv/bin/python"
 
     def prepare(self):
@@ -232,6 +229,8 @@ class Run:
         self.endpoint = options.endpoint
 
     def all(self, sdks):
+        if not Path(self.options.dunlinctl).exists():
+            raise Failure(f"{self.options.dunlinctl} is missing: run ./dev build")
         if not self.endpoint:
             self.server = Server(self.directory)
             self.server.start()
@@ -240,9 +239,8 @@ class Run:
         try:
             self.admin("topic", "create", "hello")
             with ThreadPoolExecutor(2) as two_at_a_time:
-                for finished in [two_at_a_time.submit(self.one, sdk) for sdk in sdks]:
-                    finished.result()
-            self.restart([sdk for sdk in sdks if sdk.restarts])
+                list(two_at_a_time.map(self.one, sdks))
+            self.restart(sdks)
         finally:
             if self.server:
                 self.server.stop()

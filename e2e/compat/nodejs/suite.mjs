@@ -4,6 +4,7 @@
 // PREFIX-NAME and the group of the same name. The exit status is 1 when a case failed.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ConsumeResult, Producer, PushConsumer, SimpleConsumer } from 'rocketmq-client-nodejs';
@@ -175,6 +176,53 @@ const cases = {
     await assert.rejects(send(producer, name, ''), 'an empty body');
     await assert.rejects(send(producer, name, 'x'.repeat((4 << 20) + 1)), 'a body over 4 MiB');
     await send(producer, name, 'the producer still works');
+  },
+
+  // The server is killed and started again under running clients. Asks for it on standard output
+  // with the line "restart" and waits for a line on standard input. Every acknowledged message must
+  // arrive at a push and at a simple consumer.
+  async 'restart'(name, using) {
+    const sent = new Set();
+    const pushed = new Set();
+    const received = new Set();
+    const lost = got => [...sent].filter(body => !got.has(body)).length;
+    const producer = await using(newProducer(name));
+    const simple = await using(simpleConsumer(name, `${name}-simple`));
+    await using(pushConsumer(name, async view => pushed.add(view.body.toString())));
+
+    let sending = true;
+    let receiving = true;
+    const away = () => sleep(500); // calls fail while the server is away
+    const produce = async () => {
+      for (let i = 0; sending; i++) {
+        const body = String(i);
+        await send(producer, name, body).then(() => sent.add(body), away);
+        await sleep(10);
+      }
+    };
+    const consume = async () => {
+      while (receiving) {
+        await simple.receive(32, SHORT_MS).then(views => Promise.all(views.map(view => {
+          received.add(view.body.toString());
+          return simple.ack(view);
+        }))).catch(away);
+      }
+    };
+    const work = Promise.all([produce(), consume()]);
+    try {
+      await until(30, () => sent.size > 100, () => `only ${sent.size} sent before the restart`);
+      console.log('restart');
+      await once(process.stdin, 'data');
+      const before = sent.size;
+      await until(60, () => sent.size > before + 100, () => 'no sends after the restart');
+      sending = false;
+      await until(60, () => lost(pushed) === 0, () => `push: ${lost(pushed)} of ${sent.size} lost`);
+      await until(60, () => lost(received) === 0,
+        () => `simple: ${lost(received)} of ${sent.size} lost`);
+    } finally {
+      sending = receiving = false;
+      await work;
+    }
   },
 };
 

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,6 +32,7 @@ var cases = map[string]func(*suite, string) error{
 	"push-retry":  (*suite).pushRetry,
 	"dead-letter": (*suite).deadLetter,
 	"errors":      (*suite).errors,
+	"restart":     (*suite).restart,
 }
 
 func caseNames() []string { return slices.Sorted(maps.Keys(cases)) }
@@ -381,6 +384,123 @@ func (s *suite) errors(name string) error {
 	}
 	_, err = send(producer, name, "", "the producer still works")
 	return err
+}
+
+// The server is killed and started again under running clients. Asks for it on standard output with
+// the line "restart" and waits for a line on standard input. Every acknowledged message must arrive
+// at a push and at a simple consumer.
+func (s *suite) restart(name string) error {
+	producer, err := s.producer(name)
+	if err != nil {
+		return err
+	}
+	defer producer.GracefulStop()
+	simple, err := s.simpleConsumer(name, name+"-simple", "*")
+	if err != nil {
+		return err
+	}
+	defer simple.GracefulStop()
+	var sent, pushed, received bodies
+	push, err := s.pushConsumer(name, func(view *rmq.MessageView) bool {
+		pushed.add(string(view.GetBody()))
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	defer push.GracefulStop()
+
+	sending, stopSending := context.WithCancel(context.Background())
+	defer stopSending()
+	receiving, stopReceiving := context.WithCancel(context.Background())
+	defer stopReceiving()
+	go func() {
+		for i := 0; sending.Err() == nil; i++ {
+			if _, err := send(producer, name, "", fmt.Sprint(i)); err != nil {
+				time.Sleep(500 * time.Millisecond) // the server is away
+				continue
+			}
+			sent.add(fmt.Sprint(i))
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	go func() {
+		for receiving.Err() == nil {
+			views, err := receive(simple, 32, shortLease)
+			if err != nil {
+				time.Sleep(500 * time.Millisecond) // the server is away
+			}
+			for _, view := range views {
+				received.add(string(view.GetBody()))
+				_ = simple.Ack(receiving, view) // lost with the server: it comes again
+			}
+		}
+	}()
+	if err := await(30*time.Second, func() bool { return sent.count() > 100 }); err != nil {
+		return fmt.Errorf("sends before the restart: %w", err)
+	}
+	fmt.Println("restart")
+	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+		return fmt.Errorf("nobody restarted the server: %w", err)
+	}
+	before := sent.count()
+	if err := await(time.Minute, func() bool { return sent.count() > before+100 }); err != nil {
+		return fmt.Errorf("sends after the restart: %w", err)
+	}
+	stopSending()
+	if err := await(time.Minute, func() bool { return sent.missingIn(&pushed) == 0 }); err != nil {
+		return fmt.Errorf("push: %d of %d lost: %w", sent.missingIn(&pushed), sent.count(), err)
+	}
+	if err := await(time.Minute, func() bool { return sent.missingIn(&received) == 0 }); err != nil {
+		return fmt.Errorf("simple: %d of %d lost: %w", sent.missingIn(&received), sent.count(), err)
+	}
+	return nil
+}
+
+// bodies is a set that may be used from several goroutines.
+type bodies struct {
+	mutex sync.Mutex
+	set   map[string]bool
+}
+
+func (b *bodies) add(body string) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	if b.set == nil {
+		b.set = map[string]bool{}
+	}
+	b.set[body] = true
+}
+
+func (b *bodies) count() int {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return len(b.set)
+}
+
+func (b *bodies) copied() map[string]bool {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return maps.Clone(b.set)
+}
+
+func (b *bodies) missingIn(other *bodies) int {
+	there, missing := other.copied(), 0
+	for body := range b.copied() {
+		if !there[body] {
+			missing++
+		}
+	}
+	return missing
+}
+
+func await(limit time.Duration, holds func() bool) error {
+	for start := time.Now(); !holds(); time.Sleep(50 * time.Millisecond) {
+		if time.Since(start) > limit {
+			return fmt.Errorf("not within %v", limit)
+		}
+	}
+	return nil
 }
 
 // expectAttempts waits for the deliveries 1 to `last`.
