@@ -29,6 +29,7 @@ struct ClientInfo {
   Timestamp first_seen;
   Timestamp last_seen;
   uint32_t streams = 0;      // open Telemetry streams
+  bool streamed = false;     // had one at some time
 };
 
 struct ClientRegistryOptions {

@@ -85,9 +85,6 @@ class Progress {
                                                 std::chrono::milliseconds invisible, bool suspend);
   // OK while the handle's lease runs and the message is not done. Errors as Ack.
   absl::Status CheckLease(const ReceiptHandle& handle) const;
-  // The running lease of a message in a queue of `group`, for consumers that lost the handle.
-  std::optional<ReceiptHandle> FindLease(GroupId group, QueueKey queue, QueueOffset offset) const;
-
   // The consumer is gone: its auto-renewed leases end `delay` from now.
   void ReleaseClient(std::string_view client_id, std::chrono::milliseconds delay);
   // Extends auto-renewed leases that are about to end, of clients that `is_alive`; others run out.
@@ -98,7 +95,7 @@ class Progress {
   struct Due {
     GroupId group;
     TopicId topic;
-    friend bool operator==(const Due&, const Due&) = default;
+    friend constexpr auto operator<=>(const Due&, const Due&) = default;
   };
   std::vector<Due> TakeDue();
   std::optional<Timestamp> NextDue() const;

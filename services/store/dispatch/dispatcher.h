@@ -61,6 +61,19 @@ class Dispatcher {
   // thread) and waits for them.
   virtual absl::Status Snapshot() = 0;
 
+  // The newest complete snapshot in the log.
+  struct SnapshotInfo {
+    bool exists = false;
+    LogOffset as_of;  // it holds the state up to there
+  };
+  virtual SnapshotInfo snapshot() const = 0;
+
+  // Before retention drops what is below `begin`: messages down there to which a DELIVERY record
+  // further on still points are appended again, in that record's place. Waits for them.
+  virtual absl::Status MoveBefore(LogOffset begin) = 0;
+  // What is below `begin` is gone: rows that point there may go too.
+  virtual void ForgetBefore(LogOffset begin) = 0;
+
   // The sticky error that stopped the thread, OK while it works.
   virtual absl::Status health() const = 0;
 

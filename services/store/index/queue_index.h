@@ -28,9 +28,6 @@ struct QueueBounds {
   QueueOffset max;
 };
 
-// The hash in IndexEntry::tag_hash; never 0 for a non-empty tag.
-uint32_t TagHash(std::string_view tag);
-
 class QueueIndex {
  public:
   virtual ~QueueIndex() = default;

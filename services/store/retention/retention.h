@@ -8,10 +8,12 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "absl/status/status.h"
 
 #include "services/base/clock.h"
+#include "services/base/file.h"
 #include "services/store/dispatch/dispatcher.h"
 #include "services/store/log/commit_log.h"
 
@@ -27,8 +29,10 @@ struct RetentionOptions {
 
 class Retention {
  public:
+  // Starts the thread. `directory`: whose disk counts. All arguments must outlive the retention.
   static std::unique_ptr<Retention> Start(const RetentionOptions& options, CommitLog& log,
-                                          Dispatcher& dispatcher, const Clock& clock);
+                                          Dispatcher& dispatcher, FileSystem& files,
+                                          const std::string& directory, const Clock& clock);
   virtual ~Retention() = default;
 
   // One round. Errors are logged by the thread and tried again in the next round.

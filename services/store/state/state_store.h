@@ -29,11 +29,16 @@ class Topic;
 
 namespace dunlin::store {
 
+class Database;
+
 class StateStore {
  public:
   // Opens or creates the database. One that is damaged is removed and made anew: it is only a view.
   static absl::StatusOr<std::unique_ptr<StateStore>> Open(const std::string& directory);
   virtual ~StateStore() = default;
+
+  // For the rooms that build the view.
+  virtual Database& database() = 0;
 
   // What was in force when the log had been applied up to the dispatched offset.
   virtual absl::StatusOr<std::vector<storage::v1::Topic>> ListTopics() const = 0;

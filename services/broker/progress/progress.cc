@@ -1,0 +1,469 @@
+#include "services/broker/progress/progress.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <random>
+#include <set>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+
+#include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/mutex.h"
+#include "services/base/status_macros.h"
+#include "services/broker/codes/public_code.h"
+#include "services/broker/progress/group_queue.h"
+
+namespace dunlin::broker {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Locks are spread over (group, topic) by hash.
+constexpr size_t kShards = 64;
+// A message that waits to become a dead letter is hidden for this long per try.
+constexpr milliseconds kDeadLetterLease = std::chrono::seconds(10);
+// Leases that end within this time are renewed; longer than the interval of RenewLeases.
+constexpr milliseconds kRenewAhead = std::chrono::seconds(10);
+
+absl::Status Invalid(std::string_view why) {
+  return PublicError(PublicCode::kInvalidReceiptHandle, why);
+}
+
+// One (group, queue).
+struct Key {
+  GroupId group;
+  QueueKey queue;
+  friend constexpr auto operator<=>(const Key&, const Key&) = default;
+  template <typename Hash>
+  friend Hash AbslHashValue(Hash hash, const Key& key) {
+    return Hash::combine(std::move(hash), key.group, key.queue);
+  }
+};
+
+uint64_t RandomStart() {
+  std::random_device random;
+  return (uint64_t{random()} << 32) | random();
+}
+
+void FillProto(const Key& key, const GroupQueue& queue, storage::v1::QueueProgress& proto) {
+  proto.set_group_id(key.group.value());
+  proto.set_topic_id(key.queue.topic.value());
+  proto.set_queue(key.queue.queue);
+  proto.set_cursor(queue.cursor().value());
+  uint64_t previous = 0;
+  for (const auto& [offset, entry] : queue.in_flight()) {
+    proto.add_offset_deltas(offset.value() - previous);
+    previous = offset.value();
+    proto.add_attempts(entry.attempts);
+    proto.add_visible_at_ms(ToUnixMillis(entry.visible_at));
+    proto.add_lease_ids(entry.lease_id);
+  }
+}
+
+GroupQueue FromProto(const storage::v1::QueueProgress& proto) {
+  GroupQueue queue{QueueOffset(proto.cursor())};
+  uint64_t offset = 0;
+  for (int i = 0; i < proto.offset_deltas_size(); ++i) {
+    offset += proto.offset_deltas(i);
+    GroupQueue::InFlight entry;
+    entry.attempts = proto.attempts(i);
+    entry.visible_at = FromUnixMillis(proto.visible_at_ms(i));
+    entry.lease_id = proto.lease_ids(i);
+    queue.Restore(QueueOffset(offset), entry);
+  }
+  return queue;
+}
+
+}  // namespace
+
+class Progress::Shards {
+ public:
+  Shards(const ProgressOptions& options, const store::StateStore& state, const Clock& clock)
+      : options_(options), state_(state), clock_(clock), next_lease_(RandomStart()) {}
+
+  struct Slot {
+    explicit Slot(GroupQueue initial) : queue(std::move(initial)) {}
+    GroupQueue queue;
+    bool changed = false;  // is in changed_
+  };
+  struct Shard {
+    Mutex mutex;
+    absl::flat_hash_map<Key, std::unique_ptr<Slot>> slots ABSL_GUARDED_BY(mutex);
+  };
+
+  Shard& ShardOf(GroupId group, TopicId topic) {
+    return shards_[absl::Hash<std::pair<GroupId, TopicId>>()({group, topic}) % kShards];
+  }
+  Shard& ShardOf(const Key& key) { return ShardOf(key.group, key.queue.topic); }
+
+  // Null when the group never consumed from the queue and `start` says nothing.
+  absl::StatusOr<Slot*> Find(Shard& shard, const Key& key, std::optional<QueueOffset> start)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex) {
+    auto found = shard.slots.find(key);
+    if (found != shard.slots.end()) return found->second.get();
+    const absl::StatusOr<storage::v1::QueueProgress> saved =
+        state_.GetProgress(key.group, key.queue);
+    if (!saved.ok() && !absl::IsNotFound(saved.status())) return saved.status();
+    if (!saved.ok() && !start.has_value()) return nullptr;
+    auto slot =
+        std::make_unique<Slot>(saved.ok() ? FromProto(*saved) : GroupQueue(*start));
+    Slot* added = shard.slots.emplace(key, std::move(slot)).first->second.get();
+    Announce(key, added->queue);
+    return added;
+  }
+
+  // To be called after every change of a slot.
+  void Changed(const Key& key, Slot& slot) ABSL_LOCKS_EXCLUDED(index_mutex_) {
+    const std::optional<Timestamp> next = slot.queue.NextVisible();
+    MutexLock lock(index_mutex_);
+    if (!slot.changed) {
+      slot.changed = true;
+      changed_.push_back(key);
+    }
+    AnnounceLocked(key, next);
+  }
+
+  void Announce(const Key& key, const GroupQueue& queue) ABSL_LOCKS_EXCLUDED(index_mutex_) {
+    MutexLock lock(index_mutex_);
+    AnnounceLocked(key, queue.NextVisible());
+  }
+
+  void AnnounceLocked(const Key& key, std::optional<Timestamp> next)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(index_mutex_) {
+    auto announced = announced_.find(key);
+    if (announced != announced_.end()) {
+      if (next.has_value() && announced->second == *next) return;
+      by_end_.erase({announced->second, key});
+      announced_.erase(announced);
+    }
+    if (!next.has_value()) return;
+    by_end_.emplace(*next, key);
+    announced_.emplace(key, *next);
+  }
+
+  // Keys whose first lease ends at or before `until`, without forgetting them.
+  std::vector<Key> EndingBy(Timestamp until) ABSL_LOCKS_EXCLUDED(index_mutex_) {
+    std::vector<Key> keys;
+    MutexLock lock(index_mutex_);
+    for (auto end = by_end_.begin(); end != by_end_.end() && end->first <= until; ++end) {
+      keys.push_back(end->second);
+    }
+    return keys;
+  }
+
+  void Forget(const Key& key) ABSL_LOCKS_EXCLUDED(index_mutex_) {
+    MutexLock lock(index_mutex_);
+    AnnounceLocked(key, std::nullopt);
+  }
+
+  // The entry of a handle whose lease runs; INVALID_RECEIPT_HANDLE otherwise, with `done` set when
+  // the message is done and the lease it was delivered with would still run.
+  absl::StatusOr<const GroupQueue::Entry*> FindRunning(const Slot* slot,
+                                                       const ReceiptHandle& handle, bool* done) {
+    const Timestamp now = clock_.Now();
+    *done = false;
+    if (slot == nullptr || handle.offset >= slot->queue.cursor()) {
+      return Invalid("the server does not know this delivery (any more); the message will come again");
+    }
+    const GroupQueue::Entry* entry = slot->queue.FindLease(handle.offset, handle.lease_id);
+    if (entry != nullptr) {
+      if (entry->second.visible_at > now) return entry;
+      return Invalid(fmt::format("the lease ended {} ms ago; the message will come again",
+                                 (now - entry->second.visible_at).count()));
+    }
+    if (slot->queue.in_flight().contains(handle.offset)) {
+      return Invalid("the receipt handle was replaced by a later one of the same message");
+    }
+    const Timestamp end =
+        handle.auto_renew ? handle.visible_at + options_.renew_total : handle.visible_at;
+    *done = end > now;
+    return Invalid("the lease has ended");
+  }
+
+  uint64_t NextLease() { return next_lease_.fetch_add(1, std::memory_order_relaxed); }
+
+  const ProgressOptions options_;
+  const store::StateStore& state_;
+  const Clock& clock_;
+  std::array<Shard, kShards> shards_;
+  std::atomic<uint64_t> next_lease_;
+
+  // Taken after a shard's lock, never before one.
+  Mutex index_mutex_;
+  std::set<std::pair<Timestamp, Key>> by_end_ ABSL_GUARDED_BY(index_mutex_);
+  absl::flat_hash_map<Key, Timestamp> announced_ ABSL_GUARDED_BY(index_mutex_);
+  std::vector<Key> changed_ ABSL_GUARDED_BY(index_mutex_);
+  std::vector<Key> taken_ ABSL_GUARDED_BY(index_mutex_);
+};
+
+Progress::Progress(const ProgressOptions& options, const store::StateStore& state,
+                   const Clock& clock)
+    : shards_(std::make_unique<Shards>(options, state, clock)) {}
+Progress::~Progress() = default;
+
+absl::Status Progress::Reserve(const ReserveRequest& request, std::vector<Reservation>& reserved) {
+  const Key key{request.group, request.queue};
+  Shards::Shard& shard = shards_->ShardOf(key);
+  MutexLock lock(shard.mutex);
+  ASSIGN_OR_RETURN(Shards::Slot* const slot, shards_->Find(shard, key, request.start));
+  GroupQueue& queue = slot->queue;
+  queue.Expire(request.bounds.min);
+  GroupQueue::Terms terms;
+  terms.now = shards_->clock_.Now();
+  terms.visible_at =
+      terms.now + (request.auto_renew ? shards_->options_.renew_step : request.invisible);
+  if (request.auto_renew) {
+    terms.renewed_for = std::make_shared<const std::string>(request.client_id);
+  }
+  for (size_t taken = 0; taken < request.limit; ++taken) {
+    terms.lease_id = shards_->NextLease();
+    const GroupQueue::Entry* entry = queue.Redeliver(terms);
+    if (entry == nullptr && queue.cursor() < request.bounds.max &&
+        queue.in_flight().size() < shards_->options_.max_in_flight) {
+      entry = queue.DeliverNext(terms);
+    }
+    if (entry == nullptr) break;
+    Reservation reservation;
+    reservation.handle = {key.group,          key.queue,           entry->first, terms.lease_id,
+                          entry->second.attempts, terms.visible_at, request.auto_renew};
+    if (entry->second.attempts > request.max_attempts) {
+      reservation.exhausted = true;
+      GroupQueue::Terms dead = terms;
+      dead.visible_at = terms.now + kDeadLetterLease;
+      dead.renewed_for = nullptr;
+      queue.Change(entry->first, dead, /*uncount=*/true);
+    }
+    reserved.push_back(std::move(reservation));
+  }
+  if (!reserved.empty()) shards_->Changed(key, *slot);
+  return absl::OkStatus();
+}
+
+void Progress::Finish(const ReceiptHandle& handle) {
+  const Key key{handle.group, handle.queue};
+  Shards::Shard& shard = shards_->ShardOf(key);
+  MutexLock lock(shard.mutex);
+  auto found = shard.slots.find(key);
+  if (found == shard.slots.end()) return;
+  if (found->second->queue.Finish(handle.offset)) shards_->Changed(key, *found->second);
+}
+
+void Progress::Return(const ReceiptHandle& handle, milliseconds delay, bool counts) {
+  const Key key{handle.group, handle.queue};
+  Shards::Shard& shard = shards_->ShardOf(key);
+  MutexLock lock(shard.mutex);
+  auto found = shard.slots.find(key);
+  if (found == shard.slots.end()) return;
+  GroupQueue& queue = found->second->queue;
+  if (queue.FindLease(handle.offset, handle.lease_id) == nullptr) return;
+  GroupQueue::Terms terms;
+  terms.now = shards_->clock_.Now();
+  terms.visible_at = terms.now + delay;
+  terms.lease_id = shards_->NextLease();
+  queue.Change(handle.offset, terms, /*uncount=*/!counts);
+  shards_->Changed(key, *found->second);
+}
+
+absl::Status Progress::Ack(const ReceiptHandle& handle) {
+  const Key key{handle.group, handle.queue};
+  Shards::Shard& shard = shards_->ShardOf(key);
+  MutexLock lock(shard.mutex);
+  ASSIGN_OR_RETURN(Shards::Slot* const slot, shards_->Find(shard, key, std::nullopt));
+  bool done = false;
+  const absl::StatusOr<const GroupQueue::Entry*> entry =
+      shards_->FindRunning(slot, handle, &done);
+  if (done) return absl::OkStatus();
+  RETURN_IF_ERROR(entry.status());
+  slot->queue.Finish(handle.offset);
+  shards_->Changed(key, *slot);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ReceiptHandle> Progress::ChangeInvisible(const ReceiptHandle& handle,
+                                                        milliseconds invisible, bool suspend) {
+  const Key key{handle.group, handle.queue};
+  Shards::Shard& shard = shards_->ShardOf(key);
+  MutexLock lock(shard.mutex);
+  ASSIGN_OR_RETURN(Shards::Slot* const slot, shards_->Find(shard, key, std::nullopt));
+  bool done = false;
+  RETURN_IF_ERROR(shards_->FindRunning(slot, handle, &done).status());
+  GroupQueue::Terms terms;
+  terms.now = shards_->clock_.Now();
+  terms.visible_at = terms.now + invisible;
+  terms.lease_id = shards_->NextLease();
+  slot->queue.Change(handle.offset, terms, /*uncount=*/suspend);
+  shards_->Changed(key, *slot);
+  ReceiptHandle changed = handle;
+  changed.lease_id = terms.lease_id;
+  changed.visible_at = terms.visible_at;
+  changed.auto_renew = false;
+  return changed;
+}
+
+absl::Status Progress::CheckLease(const ReceiptHandle& handle) const {
+  const Key key{handle.group, handle.queue};
+  Shards::Shard& shard = shards_->ShardOf(key);
+  MutexLock lock(shard.mutex);
+  ASSIGN_OR_RETURN(Shards::Slot* const slot, shards_->Find(shard, key, std::nullopt));
+  bool done = false;
+  return shards_->FindRunning(slot, handle, &done).status();
+}
+
+void Progress::ReleaseClient(std::string_view client_id, milliseconds delay) {
+  const std::string client(client_id);
+  const Timestamp at = shards_->clock_.Now() + delay;
+  for (Shards::Shard& shard : shards_->shards_) {
+    MutexLock lock(shard.mutex);
+    for (auto& [key, slot] : shard.slots) {
+      if (slot->queue.Release(client, at) > 0) shards_->Changed(key, *slot);
+    }
+  }
+}
+
+void Progress::RenewLeases(const std::function<bool(std::string_view client_id)>& is_alive) {
+  const Timestamp now = shards_->clock_.Now();
+  const ProgressOptions& options = shards_->options_;
+  for (const Key& key : shards_->EndingBy(now + kRenewAhead)) {
+    Shards::Shard& shard = shards_->ShardOf(key);
+    MutexLock lock(shard.mutex);
+    auto found = shard.slots.find(key);
+    if (found == shard.slots.end()) continue;
+    if (found->second->queue.Renew(now, now + kRenewAhead, options.renew_step,
+                                   options.renew_total, is_alive) > 0) {
+      shards_->Changed(key, *found->second);
+    }
+  }
+}
+
+std::vector<Progress::Due> Progress::TakeDue() {
+  const Timestamp now = shards_->clock_.Now();
+  std::vector<Due> due;
+  for (const Key& key : shards_->EndingBy(now)) {
+    due.push_back({key.group, key.queue.topic});
+    // What has ended was told; the next end is that of a lease that still runs.
+    Shards::Shard& shard = shards_->ShardOf(key);
+    MutexLock lock(shard.mutex);
+    auto found = shard.slots.find(key);
+    MutexLock index(shards_->index_mutex_);
+    shards_->AnnounceLocked(key, found == shard.slots.end()
+                                     ? std::nullopt
+                                     : found->second->queue.NextVisibleAfter(now));
+  }
+  std::sort(due.begin(), due.end());
+  due.erase(std::unique(due.begin(), due.end()), due.end());
+  return due;
+}
+
+std::optional<Timestamp> Progress::NextDue() const {
+  MutexLock lock(shards_->index_mutex_);
+  if (shards_->by_end_.empty()) return std::nullopt;
+  return shards_->by_end_.begin()->first;
+}
+
+absl::StatusOr<QueueOffset> Progress::CommittedOffset(GroupId group, QueueKey queue) const {
+  const Key key{group, queue};
+  Shards::Shard& shard = shards_->ShardOf(key);
+  MutexLock lock(shard.mutex);
+  ASSIGN_OR_RETURN(const Shards::Slot* const slot, shards_->Find(shard, key, std::nullopt));
+  if (slot == nullptr) {
+    return PublicError(PublicCode::kOffsetNotFound, "the group never consumed from this queue");
+  }
+  return slot->queue.committed();
+}
+
+absl::Status Progress::SetOffset(GroupId group, QueueKey queue, QueueOffset offset) {
+  const Key key{group, queue};
+  Shards::Shard& shard = shards_->ShardOf(key);
+  MutexLock lock(shard.mutex);
+  ASSIGN_OR_RETURN(Shards::Slot* const slot, shards_->Find(shard, key, offset));
+  slot->queue.Reset(offset);
+  shards_->Changed(key, *slot);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Progress::Counts> Progress::GetCounts(GroupId group, QueueKey queue) const {
+  const Key key{group, queue};
+  Shards::Shard& shard = shards_->ShardOf(key);
+  MutexLock lock(shard.mutex);
+  ASSIGN_OR_RETURN(const Shards::Slot* const slot, shards_->Find(shard, key, std::nullopt));
+  Counts counts;
+  if (slot == nullptr) return counts;
+  counts.committed = slot->queue.committed();
+  counts.cursor = slot->queue.cursor();
+  counts.retrying = slot->queue.CountVisible(shards_->clock_.Now());
+  counts.in_flight = slot->queue.in_flight().size() - counts.retrying;
+  return counts;
+}
+
+std::string Progress::TakeChanges(size_t max_bytes) {
+  storage::v1::ProgressChanges changes;
+  size_t bytes = 0;
+  while (bytes < max_bytes) {
+    Key key;
+    {
+      MutexLock lock(shards_->index_mutex_);
+      if (changes.queues_size() == 0) shards_->taken_.clear();
+      if (shards_->changed_.empty()) break;
+      key = shards_->changed_.back();
+      shards_->changed_.pop_back();
+      shards_->taken_.push_back(key);
+    }
+    Shards::Shard& shard = shards_->ShardOf(key);
+    MutexLock lock(shard.mutex);
+    auto found = shard.slots.find(key);
+    if (found == shard.slots.end()) continue;  // dropped meanwhile
+    {
+      // From here on a further change is a new one.
+      MutexLock index(shards_->index_mutex_);
+      found->second->changed = false;
+    }
+    storage::v1::QueueProgress& proto = *changes.add_queues();
+    FillProto(key, found->second->queue, proto);
+    bytes += proto.ByteSizeLong();
+  }
+  return changes.SerializeAsString();
+}
+
+void Progress::GiveBackChanges() {
+  std::vector<Key> keys;
+  {
+    MutexLock lock(shards_->index_mutex_);
+    keys.swap(shards_->taken_);
+  }
+  for (const Key& key : keys) {
+    Shards::Shard& shard = shards_->ShardOf(key);
+    MutexLock lock(shard.mutex);
+    auto found = shard.slots.find(key);
+    if (found != shard.slots.end()) shards_->Changed(key, *found->second);
+  }
+}
+
+void Progress::DropGroup(GroupId group) {
+  for (Shards::Shard& shard : shards_->shards_) {
+    MutexLock lock(shard.mutex);
+    for (auto slot = shard.slots.begin(); slot != shard.slots.end();) {
+      auto current = slot++;
+      if (current->first.group != group) continue;
+      shards_->Forget(current->first);
+      shard.slots.erase(current);
+    }
+  }
+}
+
+void Progress::DropTopic(TopicId topic) {
+  for (Shards::Shard& shard : shards_->shards_) {
+    MutexLock lock(shard.mutex);
+    for (auto slot = shard.slots.begin(); slot != shard.slots.end();) {
+      auto current = slot++;
+      if (current->first.queue.topic != topic) continue;
+      shards_->Forget(current->first);
+      shard.slots.erase(current);
+    }
+  }
+}
+
+}  // namespace dunlin::broker

@@ -1,0 +1,358 @@
+#include "services/store/dispatch/applier.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "services/base/log.h"
+#include "services/base/status_macros.h"
+#include "services/base/strings.h"
+#include "services/store/index/message_keys.h"
+#include "services/store/index/tag_hash.h"
+#include "services/store/state/state_keys.h"
+
+namespace dunlin::store {
+namespace {
+
+template <typename Proto>
+absl::Status ParsePayload(const RecordView& record, Proto& proto) {
+  const std::string_view payload = record.payload();
+  if (proto.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
+    return absl::OkStatus();
+  }
+  return absl::DataLossError(fmt::format("the record at {} holds no {}",
+                                         record.header().log_offset.value(),
+                                         proto.GetTypeName()));
+}
+
+}  // namespace
+
+Applier::Applier(CommitLog& log, Database& database, QueueChunks& queues, KeyRows& keys,
+                 const storage::v1::Checkpoint& checkpoint)
+    : log_(log), database_(database), queues_(queues), keys_(keys), checkpoint_(checkpoint) {
+  checkpoint_.set_next_topic_id(std::max(checkpoint_.next_topic_id(), 1u));
+  checkpoint_.set_next_group_id(std::max(checkpoint_.next_group_id(), 1u));
+}
+
+absl::Status Applier::Apply(const RecordView& record) {
+  switch (record.header().kind) {
+    case RecordKind::kMessage:
+      return ApplyMessage(record);
+    case RecordKind::kDelivery:
+      return ApplyDelivery(record, /*state_only=*/false);
+    case RecordKind::kProgress:
+      return ApplyProgress(record);
+    case RecordKind::kConfig:
+      return ApplyConfig(record);
+    case RecordKind::kSnapshot:
+      return ApplySnapshot(record);
+    case RecordKind::kPadding:
+      return absl::OkStatus();
+    case RecordKind::kResolution:
+      break;
+  }
+  return absl::UnimplementedError(
+      fmt::format("the record at {} is of kind {}, which this version does not know: the store was "
+                  "written by a newer one",
+                  record.header().log_offset.value(), static_cast<int>(record.header().kind)));
+}
+
+absl::Status Applier::ApplyMessage(const RecordView& record) {
+  const RecordHeader& header = record.header();
+  IndexEntry entry{header.log_offset, header.length, 0};
+  const absl::StatusOr<MessageKeys> keys =
+      ReadMessageKeys(record.payload(), header.properties_offset);
+  if (keys.ok()) {
+    entry.tag_hash = TagHash(keys->tag);
+    keys_.Put(header.queue.topic, header.log_offset, *keys, batch_);
+  } else {
+    // It was checked when it came in; served all the same, found by offset only.
+    log::Error("message at {}: {}", header.log_offset.value(), FromAbsl(keys.status().message()));
+  }
+  topics_.insert(header.queue.topic);
+  return queues_.Put(header.queue, header.queue_offset, entry, batch_);
+}
+
+absl::Status Applier::ApplyDelivery(const RecordView& record, bool state_only) {
+  const RecordHeader& header = record.header();
+  storage::v1::Delivery delivery;
+  RETURN_IF_ERROR(ParsePayload(record, delivery));
+  if (!state_only) {
+    IndexEntry entry{header.log_offset, header.length, 0};
+    const LogOffset origin(delivery.origin_log_offset());
+    absl::StatusOr<MessageKeys> keys = absl::NotFoundError("");
+    if (delivery.message().empty()) {
+      const absl::StatusOr<RecordView> message = log_.Read(origin);
+      if (message.ok()) {
+        keys = ReadMessageKeys(message->payload(), message->header().properties_offset);
+      }
+      batch_.Put(database_.handle(Family::kPointers),
+                 BigEndian(origin.value()) + BigEndian(header.log_offset.value()),
+                 rocksdb::Slice());
+    } else {
+      keys = ReadMessageKeys(delivery.message(), delivery.properties_offset());
+    }
+    if (keys.ok()) {
+      entry.tag_hash = TagHash(keys->tag);
+      keys_.Put(header.queue.topic, header.log_offset, *keys, batch_);
+    }
+    topics_.insert(header.queue.topic);
+    RETURN_IF_ERROR(queues_.Put(header.queue, header.queue_offset, entry, batch_));
+  }
+  const bool relocated = (header.flags & kFlagRelocated) != 0;
+  return delivery.group_id() == 0 || relocated ? absl::OkStatus() : EndFlight(delivery);
+}
+
+absl::Status Applier::EndFlight(const storage::v1::Delivery& delivery) {
+  // The row may be in the batch under way.
+  RETURN_IF_ERROR(WriteBatch());
+  const std::string key =
+      ProgressKey(GroupId(delivery.group_id()),
+                  {TopicId(delivery.origin_topic_id()), delivery.origin_queue()});
+  ASSIGN_OR_RETURN(const std::optional<std::string> row, database_.Get(Family::kProgress, key));
+  storage::v1::QueueProgress progress;
+  if (!row.has_value()) return absl::OkStatus();
+  if (!progress.ParseFromString(*row)) return absl::DataLossError("a progress row is damaged");
+  storage::v1::QueueProgress kept = progress;
+  kept.clear_offset_deltas();
+  kept.clear_attempts();
+  kept.clear_visible_at_ms();
+  kept.clear_lease_ids();
+  uint64_t offset = 0;
+  uint64_t previous = 0;
+  for (int i = 0; i < progress.offset_deltas_size(); ++i) {
+    offset += progress.offset_deltas(i);
+    if (offset == delivery.origin_queue_offset()) continue;
+    kept.add_offset_deltas(offset - previous);
+    previous = offset;
+    kept.add_attempts(progress.attempts(i));
+    kept.add_visible_at_ms(progress.visible_at_ms(i));
+    kept.add_lease_ids(progress.lease_ids(i));
+  }
+  batch_.Put(database_.handle(Family::kProgress), key, kept.SerializeAsString());
+  return absl::OkStatus();
+}
+
+absl::Status Applier::ApplyProgress(const RecordView& record) {
+  storage::v1::ProgressChanges changes;
+  RETURN_IF_ERROR(ParsePayload(record, changes));
+  for (const storage::v1::QueueProgress& progress : changes.queues()) {
+    batch_.Put(database_.handle(Family::kProgress),
+               ProgressKey(GroupId(progress.group_id()),
+                           {TopicId(progress.topic_id()), progress.queue()}),
+               progress.SerializeAsString());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Applier::ApplyConfig(const RecordView& record) {
+  storage::v1::ConfigChange change;
+  RETURN_IF_ERROR(ParsePayload(record, change));
+  rocksdb::ColumnFamilyHandle* const config = database_.handle(Family::kConfig);
+  switch (change.change_case()) {
+    case storage::v1::ConfigChange::kPutTopic: {
+      const storage::v1::Topic& topic = change.put_topic();
+      checkpoint_.set_next_topic_id(std::max(checkpoint_.next_topic_id(), topic.id() + 1));
+      batch_.Put(config, TopicKey(TopicId(topic.id())), topic.SerializeAsString());
+      return absl::OkStatus();
+    }
+    case storage::v1::ConfigChange::kPutGroup: {
+      const storage::v1::Group& group = change.put_group();
+      checkpoint_.set_next_group_id(std::max(checkpoint_.next_group_id(), group.id() + 1));
+      batch_.Put(config, GroupKey(GroupId(group.id())), group.SerializeAsString());
+      return absl::OkStatus();
+    }
+    case storage::v1::ConfigChange::kDeleteTopic:
+      return DropTopic(TopicId(change.delete_topic()));
+    case storage::v1::ConfigChange::kDeleteGroup:
+      DropGroup(GroupId(change.delete_group()));
+      return absl::OkStatus();
+    case storage::v1::ConfigChange::CHANGE_NOT_SET:
+      break;
+  }
+  return absl::UnimplementedError(
+      fmt::format("the configuration change at {} is one that this version does not know",
+                  record.header().log_offset.value()));
+}
+
+absl::Status Applier::DropTopic(TopicId topic) {
+  RETURN_IF_ERROR(WriteBatch());
+  batch_.Delete(database_.handle(Family::kConfig), TopicKey(topic));
+  queues_.DropTopic(topic, batch_);
+  // Rows begin with the group: all are looked at, which deleting a topic is rare enough for.
+  return database_.Scan(Family::kProgress, "", [&](std::string_view key, std::string_view) {
+    if (TopicId(FromBigEndian32(key.substr(4))) == topic) {
+      batch_.Delete(database_.handle(Family::kProgress), rocksdb::Slice(key.data(), key.size()));
+    }
+    return true;
+  });
+}
+
+void Applier::DropGroup(GroupId group) {
+  batch_.Delete(database_.handle(Family::kConfig), GroupKey(group));
+  batch_.DeleteRange(database_.handle(Family::kProgress), BigEndian(group.value()),
+                     BigEndian(group.value() + 1));
+}
+
+absl::Status Applier::ApplySnapshot(const RecordView& record) {
+  storage::v1::SnapshotPart part;
+  RETURN_IF_ERROR(ParsePayload(record, part));
+  if (part.part() == 0) {
+    parts_.clear();
+    first_part_ = record.header().log_offset;
+  }
+  if (part.part() != parts_.size()) {
+    parts_.clear();  // an incomplete snapshot counts for nothing
+    return absl::OkStatus();
+  }
+  const bool last = part.last();
+  const LogOffset as_of(part.as_of());
+  parts_.push_back(std::move(part));
+  if (!rebuilding_) parts_.back().clear_progress();  // only counted
+  if (!last) return absl::OkStatus();
+  checkpoint_.set_has_snapshot(true);
+  checkpoint_.set_snapshot_offset(first_part_.value());
+  checkpoint_.set_snapshot_as_of(as_of.value());
+  if (rebuilding_) {
+    for (const storage::v1::SnapshotPart& complete : parts_) {
+      RETURN_IF_ERROR(PutSnapshotRows(complete));
+    }
+    // Between the moment it describes and its own place in the log state went on changing.
+    RETURN_IF_ERROR(ApplyStateAgain(as_of, first_part_));
+  }
+  parts_.clear();
+  return absl::OkStatus();
+}
+
+absl::Status Applier::PutSnapshotRows(const storage::v1::SnapshotPart& part) {
+  if (part.part() == 0) {
+    checkpoint_.set_next_topic_id(std::max(checkpoint_.next_topic_id(), part.next_topic_id()));
+    checkpoint_.set_next_group_id(std::max(checkpoint_.next_group_id(), part.next_group_id()));
+  }
+  rocksdb::ColumnFamilyHandle* const config = database_.handle(Family::kConfig);
+  for (const storage::v1::Topic& topic : part.topics()) {
+    batch_.Put(config, TopicKey(TopicId(topic.id())), topic.SerializeAsString());
+  }
+  for (const storage::v1::Group& group : part.groups()) {
+    batch_.Put(config, GroupKey(GroupId(group.id())), group.SerializeAsString());
+  }
+  for (const storage::v1::QueueProgress& progress : part.progress()) {
+    batch_.Put(database_.handle(Family::kProgress),
+               ProgressKey(GroupId(progress.group_id()),
+                           {TopicId(progress.topic_id()), progress.queue()}),
+               progress.SerializeAsString());
+  }
+  for (const storage::v1::QueueTail& tail : part.tails()) {
+    RETURN_IF_ERROR(queues_.RaiseTail({TopicId(tail.topic_id()), tail.queue()},
+                                      QueueOffset(tail.next_offset()), batch_));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Applier::ApplyStateAgain(LogOffset from, LogOffset to) {
+  for (LogOffset at = std::max(from, log_.start()); at < to;) {
+    const absl::StatusOr<RecordView> record = log_.ReadNext(at, to);
+    if (absl::IsOutOfRange(record.status())) return absl::OkStatus();
+    RETURN_IF_ERROR(record.status());
+    switch (record->header().kind) {
+      case RecordKind::kConfig:
+        RETURN_IF_ERROR(ApplyConfig(*record));
+        break;
+      case RecordKind::kProgress:
+        RETURN_IF_ERROR(ApplyProgress(*record));
+        break;
+      case RecordKind::kDelivery:
+        RETURN_IF_ERROR(ApplyDelivery(*record, /*state_only=*/true));
+        break;
+      default:
+        break;
+    }
+    at = record->end();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Applier::WriteBatch() {
+  if (batch_.Count() == 0) return absl::OkStatus();
+  pending_bytes_ += batch_.GetDataSize();
+  RETURN_IF_ERROR(database_.Write(batch_));
+  batch_.Clear();
+  queues_.BatchWritten();
+  return absl::OkStatus();
+}
+
+absl::Status Applier::Commit(LogOffset end) {
+  checkpoint_.set_format_version(kFormatVersion);
+  checkpoint_.set_dispatched(end.value());
+  return WriteBatch();
+}
+
+absl::Status Applier::Checkpoint(LogOffset flushed, bool wait) {
+  checkpoint_.set_flushed(flushed.value());
+  queues_.PutOpenChunks(batch_);
+  batch_.Put(database_.handle(Family::kMeta), std::string(kCheckpointKey),
+             checkpoint_.SerializeAsString());
+  RETURN_IF_ERROR(WriteBatch());
+  queues_.CheckpointWritten();
+  pending_bytes_ = 0;
+  return database_.Flush(wait);
+}
+
+std::vector<TopicId> Applier::TakeTopics() {
+  std::vector<TopicId> topics(topics_.begin(), topics_.end());
+  topics_.clear();
+  return topics;
+}
+
+absl::StatusOr<std::vector<std::string>> Applier::MakeSnapshot(size_t max_bytes) const {
+  std::vector<std::string> parts;
+  storage::v1::SnapshotPart part;
+  size_t bytes = 0;
+  absl::Status decoded;
+  auto cut = [&](bool last) {
+    part.set_as_of(checkpoint_.dispatched());
+    part.set_part(static_cast<uint32_t>(parts.size()));
+    part.set_last(last);
+    if (parts.empty()) {
+      part.set_next_topic_id(checkpoint_.next_topic_id());
+      part.set_next_group_id(checkpoint_.next_group_id());
+    }
+    parts.push_back(part.SerializeAsString());
+    part.Clear();
+    bytes = 0;
+  };
+  auto parse = [&](google::protobuf::MessageLite* row, std::string_view value) {
+    if (!row->ParseFromArray(value.data(), static_cast<int>(value.size()))) {
+      decoded = absl::DataLossError("a row of the state cannot be decoded");
+    }
+    bytes += value.size() + 8;
+    if (bytes >= max_bytes) cut(/*last=*/false);
+    return decoded.ok();
+  };
+  RETURN_IF_ERROR(
+      database_.Scan(Family::kConfig, "", [&](std::string_view key, std::string_view value) {
+        if (key.starts_with(kTopicPrefix)) return parse(part.add_topics(), value);
+        return parse(part.add_groups(), value);
+      }));
+  RETURN_IF_ERROR(database_.Scan(Family::kProgress, "", [&](std::string_view, std::string_view v) {
+    return parse(part.add_progress(), v);
+  }));
+  RETURN_IF_ERROR(
+      database_.Scan(Family::kTails, "", [&](std::string_view key, std::string_view value) {
+        storage::v1::QueueTail& tail = *part.add_tails();
+        const QueueKey queue = ToQueueKey(key);
+        tail.set_topic_id(queue.topic.value());
+        tail.set_queue(queue.queue);
+        tail.set_next_offset(queues_.NextOffset(queue).value());
+        bytes += value.size();
+        if (bytes >= max_bytes) cut(/*last=*/false);
+        return true;
+      }));
+  RETURN_IF_ERROR(decoded);
+  cut(/*last=*/true);
+  return parts;
+}
+
+}  // namespace dunlin::store

@@ -1,0 +1,77 @@
+// Applier: what each kind of record does to the state and the indexes; without a thread.
+//
+// Records go in in log order; their effects collect in one RocksDB batch, together with the
+// checkpoint that says how far the log has been applied, and count when Commit() returns.
+
+#pragma once
+
+#include <rocksdb/write_batch.h>
+
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+
+#include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/strong_int.h"
+#include "services/store/index/key_rows.h"
+#include "services/store/index/queue_chunks.h"
+#include "services/store/log/commit_log.h"
+#include "services/store/state/database.h"
+
+namespace dunlin::store {
+
+class Applier {
+ public:
+  // All must outlive the applier. `checkpoint`: where it goes on.
+  Applier(CommitLog& log, Database& database, QueueChunks& queues, KeyRows& keys,
+          const storage::v1::Checkpoint& checkpoint);
+
+  // While the log is replayed from its start, snapshots count.
+  void SetRebuilding(bool rebuilding) { rebuilding_ = rebuilding; }
+
+  // Errors: DATA_LOSS (the view is damaged), UNIMPLEMENTED (a record of a newer version).
+  absl::Status Apply(const RecordView& record);
+  // Everything below `end` has been applied; makes it readable.
+  absl::Status Commit(LogOffset end);
+
+  // Puts what is only in memory into the batch and starts to write everything out. What is below
+  // the committed end must have been flushed.
+  absl::Status Checkpoint(LogOffset flushed, bool wait);
+
+  // Bytes put since the last checkpoint.
+  uint64_t pending_bytes() const { return pending_bytes_; }
+  const storage::v1::Checkpoint& checkpoint() const { return checkpoint_; }
+  // Topics that got messages since the last call.
+  std::vector<TopicId> TakeTopics();
+
+  // Parts of a snapshot of the state as committed, each at most about `max_bytes`.
+  absl::StatusOr<std::vector<std::string>> MakeSnapshot(size_t max_bytes) const;
+
+ private:
+  absl::Status ApplyMessage(const RecordView& record);
+  absl::Status ApplyDelivery(const RecordView& record, bool state_only);
+  absl::Status ApplyProgress(const RecordView& record);
+  absl::Status ApplyConfig(const RecordView& record);
+  absl::Status ApplySnapshot(const RecordView& record);
+  absl::Status ApplyStateAgain(LogOffset from, LogOffset to);
+  absl::Status PutSnapshotRows(const storage::v1::SnapshotPart& part);
+  absl::Status EndFlight(const storage::v1::Delivery& delivery);
+  absl::Status DropTopic(TopicId topic);
+  void DropGroup(GroupId group);
+  absl::Status WriteBatch();
+
+  CommitLog& log_;
+  Database& database_;
+  QueueChunks& queues_;
+  KeyRows& keys_;
+  storage::v1::Checkpoint checkpoint_;
+  bool rebuilding_ = false;
+  rocksdb::WriteBatch batch_;
+  uint64_t pending_bytes_ = 0;
+  absl::flat_hash_set<TopicId> topics_;
+  std::vector<storage::v1::SnapshotPart> parts_;  // of a snapshot not yet complete
+  LogOffset first_part_;
+};
+
+}  // namespace dunlin::store

@@ -1,0 +1,389 @@
+#include "services/store/dispatch/dispatcher.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/functional/any_invocable.h"
+
+#include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/log.h"
+#include "services/base/mutex.h"
+#include "services/base/status_macros.h"
+#include "services/base/strings.h"
+#include "services/store/dispatch/applier.h"
+
+namespace dunlin::store {
+namespace {
+
+// Records applied before they become readable together; more would delay the first of them.
+constexpr int kBatchRecords = 2048;
+// Memory that RocksDB may hold before a checkpoint writes it out; far below its own limit, so that
+// it never writes out on its own (state/database.cc).
+constexpr uint64_t kMaxPendingBytes = 32u << 20;
+constexpr size_t kSnapshotPartBytes = 1u << 20;
+constexpr std::chrono::milliseconds kNap{1000};
+
+class RealDispatcher final : public Dispatcher {
+ public:
+  RealDispatcher(const DispatcherOptions& options, CommitLog& log, StateStore& state,
+                 const storage::v1::Checkpoint& checkpoint)
+      : options_(options),
+        log_(log),
+        queues_(state.database(), log),
+        keys_(state.database(), log),
+        applier_(log, state.database(), queues_, keys_, checkpoint),
+        database_(state.database()),
+        checkpointed_(LogOffset(checkpoint.dispatched())) {}
+  ~RealDispatcher() override {
+    if (const absl::Status stopped = Stop(); !stopped.ok()) {
+      log::Error("the dispatcher did not stop cleanly: {}", stopped.ToString());
+    }
+  }
+
+  // Applies everything below the log's end, in the calling thread; then starts the thread.
+  absl::Status Recover(LogOffset from, bool rebuilding);
+
+  const Watermark& dispatched() const override { return dispatched_; }
+  const QueueIndex& queues() const override { return queues_; }
+  const KeyIndex& keys() const override { return keys_; }
+  std::vector<TopicId> TakeChangedTopics() override ABSL_LOCKS_EXCLUDED(mutex_);
+  QueueOffset NextOffset(QueueKey queue) const override { return queues_.NextOffset(queue); }
+  TopicId next_topic_id() const override { return next_topic_; }
+  GroupId next_group_id() const override { return next_group_; }
+  absl::Status Checkpoint() override {
+    return RunOnThread([this] { return DoCheckpoint(/*wait=*/true); });
+  }
+  absl::Status Snapshot() override;
+  absl::Status MoveBefore(LogOffset begin) override;
+  void ForgetBefore(LogOffset begin) override { database_.SetExpiry(begin); }
+  SnapshotInfo snapshot() const override ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status health() const override ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Stop() override ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  using Job = absl::AnyInvocable<absl::Status()>;
+
+  void Loop();
+  // Applies what is below `limit`; returns where it stopped.
+  absl::StatusOr<LogOffset> ApplyUpTo(LogOffset from, LogOffset limit, int max_records);
+  absl::Status DoCheckpoint(bool wait);
+  bool CheckpointIsDue() const;
+  absl::Status MoveOne(LogOffset delivery_at);
+  // Returns when all that has been appended so far is on disk and dispatched.
+  absl::Status WaitForAppended();
+  absl::Status RunOnThread(Job job) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool RunJobs() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const DispatcherOptions options_;
+  CommitLog& log_;
+  QueueChunks queues_;
+  KeyRows keys_;
+  Applier applier_;
+  Database& database_;
+  Watermark dispatched_;
+  TopicId next_topic_;
+  GroupId next_group_;
+  LogOffset checkpointed_;
+  std::chrono::steady_clock::time_point last_checkpoint_ = std::chrono::steady_clock::now();
+
+  mutable Mutex mutex_;
+  CondVar job_done_;
+  absl::flat_hash_set<TopicId> changed_ ABSL_GUARDED_BY(mutex_);
+  Job* job_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  absl::Status job_result_ ABSL_GUARDED_BY(mutex_);
+  SnapshotInfo snapshot_ ABSL_GUARDED_BY(mutex_);
+  absl::Status health_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  Mutex one_job_;  // callers of RunOnThread take turns; taken before mutex_
+  std::thread thread_;
+};
+
+absl::StatusOr<LogOffset> RealDispatcher::ApplyUpTo(LogOffset from, LogOffset limit,
+                                                    int max_records) {
+  LogOffset at = from;
+  for (int applied = 0; applied < max_records && at < limit; ++applied) {
+    const absl::StatusOr<RecordView> record = log_.ReadNext(at, limit);
+    if (absl::IsOutOfRange(record.status())) {
+      at = limit;  // padding or damage up to there
+      break;
+    }
+    RETURN_IF_ERROR(record.status());
+    RETURN_IF_ERROR(applier_.Apply(*record));
+    at = record->end();
+  }
+  RETURN_IF_ERROR(applier_.Commit(at));
+  const std::vector<TopicId> topics = applier_.TakeTopics();
+  MutexLock lock(mutex_);
+  changed_.insert(topics.begin(), topics.end());
+  snapshot_ = {applier_.checkpoint().has_snapshot(),
+               LogOffset(applier_.checkpoint().snapshot_as_of())};
+  return at;
+}
+
+absl::Status RealDispatcher::Recover(LogOffset from, bool rebuilding) {
+  const LogOffset end = log_.confirmed().Get();
+  applier_.SetRebuilding(rebuilding);
+  auto last_line = std::chrono::steady_clock::now();
+  LogOffset at = from;
+  while (at < end) {
+    ASSIGN_OR_RETURN(at, ApplyUpTo(at, end, kBatchRecords));
+    if (applier_.pending_bytes() > kMaxPendingBytes) {
+      RETURN_IF_ERROR(log_.FlushUpTo(at));
+      RETURN_IF_ERROR(applier_.Checkpoint(at, /*wait=*/false));
+    }
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_line > std::chrono::seconds(1)) {
+      last_line = now;
+      log::Info("{} the index: {} of {} MiB of log", rebuilding ? "rebuilding" : "completing",
+                (at - from) >> 20, (end - from) >> 20);
+    }
+  }
+  applier_.SetRebuilding(false);
+  if (rebuilding || end != from) {
+    log::Info("index {} from {} MiB of log", rebuilding ? "rebuilt" : "completed",
+              (end - from) >> 20);
+  }
+  next_topic_ = TopicId(applier_.checkpoint().next_topic_id());
+  next_group_ = GroupId(applier_.checkpoint().next_group_id());
+  RETURN_IF_ERROR(applier_.Commit(end));
+  dispatched_.Advance(end);
+  checkpointed_ = from;
+  thread_ = std::thread([this] { Loop(); });
+  pthread_setname_np(thread_.native_handle(), "dispatcher");
+  return absl::OkStatus();
+}
+
+std::vector<TopicId> RealDispatcher::TakeChangedTopics() {
+  MutexLock lock(mutex_);
+  std::vector<TopicId> topics(changed_.begin(), changed_.end());
+  changed_.clear();
+  return topics;
+}
+
+Dispatcher::SnapshotInfo RealDispatcher::snapshot() const {
+  MutexLock lock(mutex_);
+  return snapshot_;
+}
+
+absl::Status RealDispatcher::health() const {
+  MutexLock lock(mutex_);
+  return health_;
+}
+
+bool RealDispatcher::CheckpointIsDue() const {
+  const uint64_t behind = dispatched_.Get() - checkpointed_;
+  if (behind == 0) return false;
+  return behind >= options_.checkpoint_bytes || applier_.pending_bytes() >= kMaxPendingBytes ||
+         std::chrono::steady_clock::now() - last_checkpoint_ >= options_.checkpoint_interval;
+}
+
+absl::Status RealDispatcher::DoCheckpoint(bool wait) {
+  const LogOffset at = dispatched_.Get();
+  // The log first: the view must never be ahead of what it is a view of.
+  RETURN_IF_ERROR(log_.FlushUpTo(at));
+  RETURN_IF_ERROR(applier_.Checkpoint(at, wait));
+  checkpointed_ = at;
+  last_checkpoint_ = std::chrono::steady_clock::now();
+  return absl::OkStatus();
+}
+
+void RealDispatcher::Loop() {
+  LogOffset at = dispatched_.Get();
+  for (;;) {
+    const LogOffset confirmed = log_.confirmed().WaitAbove(
+        at, std::min<std::chrono::milliseconds>(kNap, options_.checkpoint_interval));
+    absl::Status status;
+    if (confirmed > at) {
+      absl::StatusOr<LogOffset> applied = ApplyUpTo(at, confirmed, kBatchRecords);
+      if (applied.ok()) {
+        at = *applied;
+        dispatched_.Advance(at);
+      }
+      status = applied.status();
+    }
+    if (status.ok() && CheckpointIsDue()) status = DoCheckpoint(/*wait=*/false);
+    if (!status.ok()) {
+      log::Critical("the dispatcher stops, nothing new becomes visible: {}", status.ToString());
+      MutexLock lock(mutex_);
+      health_ = status;
+    }
+    const bool stopping = RunJobs();
+    if (!health().ok()) return;
+    if (stopping && log_.confirmed().Get() <= at) return;
+  }
+}
+
+bool RealDispatcher::RunJobs() {
+  Job* job = nullptr;
+  bool stopping = false;
+  absl::Status result;
+  {
+    MutexLock lock(mutex_);
+    job = job_;
+    stopping = stopping_;
+    result = health_;
+  }
+  if (job != nullptr) {
+    if (result.ok()) result = (*job)();
+    MutexLock lock(mutex_);
+    job_ = nullptr;
+    job_result_ = result;
+    job_done_.SignalAll();
+  }
+  return stopping;
+}
+
+absl::Status RealDispatcher::RunOnThread(Job job) {
+  MutexLock turn(one_job_);
+  {
+    MutexLock lock(mutex_);
+    if (stopping_) return absl::UnavailableError("the dispatcher is stopping");
+    RETURN_IF_ERROR(health_);
+    job_ = &job;
+  }
+  log_.confirmed().Interrupt();
+  MutexLock lock(mutex_);
+  while (job_ != nullptr) {
+    if (!health_.ok()) {
+      job_ = nullptr;
+      return health_;
+    }
+    job_done_.WaitUntil(mutex_, std::chrono::steady_clock::now() + std::chrono::milliseconds(50));
+  }
+  return job_result_;
+}
+
+absl::Status RealDispatcher::Snapshot() {
+  RETURN_IF_ERROR(RunOnThread([this]() -> absl::Status {
+    // Tails that are only in memory must be among the rows.
+    RETURN_IF_ERROR(DoCheckpoint(/*wait=*/false));
+    ASSIGN_OR_RETURN(const std::vector<std::string> parts,
+                     applier_.MakeSnapshot(kSnapshotPartBytes));
+    for (const std::string& part : parts) {
+      const std::array<std::string_view, 1> payload = {part};
+      NewRecord record;
+      record.kind = RecordKind::kSnapshot;
+      record.payload = payload;
+      std::array<Appended, 1> appended;
+      RETURN_IF_ERROR(log_.Append({&record, 1}, appended, nullptr));
+    }
+    return absl::OkStatus();
+  }));
+  return WaitForAppended();
+}
+
+absl::Status RealDispatcher::MoveOne(LogOffset delivery_at) {
+  ASSIGN_OR_RETURN(const RecordView record, log_.Read(delivery_at));
+  storage::v1::Delivery delivery;
+  const std::string_view payload = record.payload();
+  if (!delivery.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
+    return absl::DataLossError(
+        fmt::format("the DELIVERY record at {} cannot be decoded", delivery_at.value()));
+  }
+  ASSIGN_OR_RETURN(const RecordView origin, log_.Read(LogOffset(delivery.origin_log_offset())));
+  delivery.set_message(origin.payload().data(), origin.payload().size());
+  delivery.set_properties_offset(origin.header().properties_offset);
+  delivery.set_stored_ms(ToUnixMillis(origin.header().store_time));
+  const std::string bytes = delivery.SerializeAsString();
+  const std::array<std::string_view, 1> moved = {bytes};
+  NewRecord append;
+  append.kind = RecordKind::kDelivery;
+  append.flags = kFlagRelocated;
+  append.queue = record.header().queue;
+  append.queue_offset = record.header().queue_offset;
+  append.payload = moved;
+  std::array<Appended, 1> appended;
+  return log_.Append({&append, 1}, appended, nullptr);
+}
+
+absl::Status RealDispatcher::MoveBefore(LogOffset begin) {
+  RETURN_IF_ERROR(RunOnThread([this, begin]() -> absl::Status {
+    std::vector<LogOffset> pointing;
+    RETURN_IF_ERROR(
+        database_.Scan(Family::kPointers, "", [&](std::string_view key, std::string_view) {
+          const LogOffset delivery(FromBigEndian64(key.substr(8)));
+          if (delivery >= begin) pointing.push_back(delivery);
+          return LogOffset(FromBigEndian64(key)) < begin;
+        }));
+    if (!pointing.empty() && log_.start() < begin) {
+      for (LogOffset delivery : pointing) {
+        // A damaged one cannot be moved; it is reported when it is read, as ever.
+        if (const absl::Status moved = MoveOne(delivery); !moved.ok()) {
+          if (!absl::IsDataLoss(moved) && !absl::IsNotFound(moved)) return moved;
+          log::Error("a dead letter is lost with the log it stands in: {}", moved.ToString());
+        }
+      }
+    }
+    return absl::OkStatus();
+  }));
+  return WaitForAppended();
+}
+
+absl::Status RealDispatcher::WaitForAppended() {
+  const LogOffset end = log_.end();
+  RETURN_IF_ERROR(log_.FlushUpTo(end));
+  while (dispatched_.Get() < end) {
+    RETURN_IF_ERROR(health());
+    dispatched_.WaitAbove(dispatched_.Get(), std::chrono::milliseconds(100));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RealDispatcher::Stop() {
+  {
+    MutexLock lock(mutex_);
+    if (stopped_) return health_;
+    stopped_ = true;
+    stopping_ = true;
+  }
+  if (!thread_.joinable()) return absl::OkStatus();
+  log_.confirmed().Interrupt();
+  thread_.join();
+  dispatched_.Close();
+  RETURN_IF_ERROR(health());
+  return DoCheckpoint(/*wait=*/true);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Dispatcher>> Dispatcher::Start(const DispatcherOptions& options,
+                                                              CommitLog& log, StateStore& state) {
+  storage::v1::Checkpoint checkpoint = state.GetCheckpoint();
+  const LogOffset end = log.confirmed().Get();
+  const LogOffset dispatched(checkpoint.dispatched());
+  const bool fits = checkpoint.format_version() == kFormatVersion && dispatched <= end &&
+                    dispatched >= log.start();
+  if (!fits) {
+    if (checkpoint.format_version() != 0) {
+      log::Warning("the index (format {}, up to {}) does not fit the log ({} to {}): rebuilding it",
+                   checkpoint.format_version(), dispatched.value(), log.start().value(),
+                   end.value());
+    }
+    RETURN_IF_ERROR(state.database().Clear());
+    checkpoint.Clear();
+    checkpoint.set_dispatched(log.start().value());
+  }
+  auto dispatcher = std::make_unique<RealDispatcher>(options, log, state, checkpoint);
+  absl::Status recovered =
+      dispatcher->Recover(LogOffset(checkpoint.dispatched()), /*rebuilding=*/!fits);
+  if (fits && absl::IsDataLoss(recovered)) {
+    log::Warning("the index is damaged ({}): rebuilding it", FromAbsl(recovered.message()));
+    dispatcher.reset();
+    RETURN_IF_ERROR(state.database().Clear());
+    checkpoint.Clear();
+    dispatcher = std::make_unique<RealDispatcher>(options, log, state, checkpoint);
+    recovered = dispatcher->Recover(log.start(), /*rebuilding=*/true);
+  }
+  RETURN_IF_ERROR(recovered);
+  return std::unique_ptr<Dispatcher>(std::move(dispatcher));
+}
+
+}  // namespace dunlin::store

@@ -1,0 +1,86 @@
+// QueueChunks: the queue index as it is kept; the writer's face of QueueIndex.
+//
+// A queue's entries lie in chunks of kChunkEntries, aligned: chunk n holds offsets n * kChunkEntries
+// and up. The open chunk of a queue is in memory; full ones go to RocksDB with the batch under way,
+// and stay in memory until that is written. At a checkpoint the open chunks that changed are put
+// too. Entries that were never seen (expired, or lost to damage) have length 0.
+//
+// One writer (the dispatcher), any readers; sharded short locks. A queue's state is read from
+// RocksDB at its first use, and forgotten again when many others were used since.
+
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "services/base/mutex.h"
+#include "services/store/index/queue_index.h"
+#include "services/store/log/commit_log.h"
+#include "services/store/state/database.h"
+
+namespace dunlin::store {
+
+inline constexpr uint64_t kChunkEntries = 128;
+
+class QueueChunks final : public QueueIndex {
+ public:
+  // Both must outlive the index.
+  QueueChunks(Database& database, CommitLog& log);
+  ~QueueChunks() override;
+
+  // QueueIndex
+  absl::Status Read(QueueKey queue, QueueOffset from, size_t limit,
+                    std::vector<IndexEntry>& entries) const override;
+  QueueBounds Bounds(QueueKey queue) const override;
+  absl::StatusOr<QueueOffset> FindByTime(QueueKey queue, Timestamp time) const override;
+
+  // Adds the entry of `offset`; offsets in between that were never seen read as damaged. One that
+  // is there already is replaced. Chunks that are full go into `batch`.
+  absl::Status Put(QueueKey queue, QueueOffset offset, const IndexEntry& entry,
+                   rocksdb::WriteBatch& batch);
+  // The next offset of a queue becomes at least `next` (from a snapshot).
+  absl::Status RaiseTail(QueueKey queue, QueueOffset next, rocksdb::WriteBatch& batch);
+  // The batch was written: full chunks need not be kept in memory any more.
+  void BatchWritten();
+  // Puts every open chunk and tail that changed since the last time.
+  void PutOpenChunks(rocksdb::WriteBatch& batch);
+  // What PutOpenChunks put was written: queues that are saved may leave memory.
+  void CheckpointWritten();
+  // Forgets a deleted topic.
+  void DropTopic(TopicId topic, rocksdb::WriteBatch& batch);
+  // Forgets everything, as after Database::Clear.
+  void Clear();
+
+  QueueOffset NextOffset(QueueKey queue) const { return Bounds(queue).max; }
+
+ private:
+  struct Queue;
+  struct Shard;
+
+  Shard& ShardOf(QueueKey queue) const;
+  // Null for a queue without entries, unless `make`.
+  absl::StatusOr<Queue*> Find(Shard& shard, QueueKey queue, bool make) const;
+  absl::StatusOr<std::vector<IndexEntry>> LoadChunk(QueueKey queue, uint64_t chunk) const;
+  absl::StatusOr<std::vector<IndexEntry>> ChunkOf(const Queue& state, QueueKey queue,
+                                                  uint64_t chunk) const;
+  absl::Status AdvanceMin(Queue& state, QueueKey queue) const;
+  void PutChunk(QueueKey queue, uint64_t chunk, const std::vector<IndexEntry>& entries,
+                rocksdb::WriteBatch& batch) const;
+  void PutTail(QueueKey queue, const Queue& state, rocksdb::WriteBatch& batch) const;
+
+  Database& database_;
+  CommitLog& log_;
+  const std::unique_ptr<Shard[]> shards_;
+  std::vector<QueueKey> changed_;    // since the last PutOpenChunks; writer only
+  std::vector<QueueKey> with_full_;  // queues that keep full chunks; writer only
+};
+
+}  // namespace dunlin::store

@@ -1,0 +1,137 @@
+#include "services/store/retention/retention.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "services/base/log.h"
+#include "services/base/mutex.h"
+#include "services/base/status_macros.h"
+
+namespace dunlin::store {
+namespace {
+
+class RealRetention final : public Retention {
+ public:
+  RealRetention(const RetentionOptions& options, CommitLog& log, Dispatcher& dispatcher,
+                FileSystem& files, std::string directory, const Clock& clock)
+      : options_(options),
+        log_(log),
+        dispatcher_(dispatcher),
+        files_(files),
+        directory_(std::move(directory)),
+        clock_(clock) {
+    thread_ = std::thread([this] { Loop(); });
+    pthread_setname_np(thread_.native_handle(), "retention");
+  }
+  ~RealRetention() override { Stop(); }
+
+  absl::Status Step() override;
+  bool DiskIsFull() const override { return disk_is_full_.load(std::memory_order_relaxed); }
+  void Stop() override ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Where the log may begin from now on; nullopt when all of it stays.
+  absl::StatusOr<std::optional<LogOffset>> Choose();
+
+  const RetentionOptions options_;
+  CommitLog& log_;
+  Dispatcher& dispatcher_;
+  FileSystem& files_;
+  const std::string directory_;
+  const Clock& clock_;
+  std::atomic<bool> disk_is_full_{false};
+
+  Mutex mutex_;
+  CondVar stop_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+absl::StatusOr<std::optional<LogOffset>> RealRetention::Choose() {
+  ASSIGN_OR_RETURN(const DiskSpace disk, files_.GetDiskSpace(directory_));
+  const uint64_t used = disk.total_bytes - std::min(disk.free_bytes, disk.total_bytes);
+  const bool full = used > disk.total_bytes / 100 * options_.disk_full_percent;
+  if (full != disk_is_full_.exchange(full)) {
+    if (full) {
+      log::Error("the disk of {} is over {} % full: sends are refused until there is room",
+                 directory_, options_.disk_full_percent);
+    } else {
+      log::Info("the disk of {} has room again: sends are accepted", directory_);
+    }
+  }
+  const uint64_t high = disk.total_bytes / 100 * options_.disk_high_percent;
+  uint64_t over_disk = used > high ? used - high : 0;
+  const std::vector<CommitLog::SegmentInfo> segments = log_.Segments();
+  uint64_t total = 0;
+  for (const CommitLog::SegmentInfo& segment : segments) total += segment.bytes_on_disk;
+  const LogOffset written = log_.written().Get();
+  const LogOffset dispatched = dispatcher_.dispatched().Get();
+  std::optional<LogOffset> begin;
+  for (const CommitLog::SegmentInfo& segment : segments) {
+    // The one being written to stays, and what the index still needs.
+    if (segment.end > written || segment.end > dispatched) break;
+    const bool old = options_.max_age != std::chrono::milliseconds::max() &&
+                     clock_.Now() - segment.last_write > options_.max_age;
+    const bool too_much = options_.max_bytes != 0 && total > options_.max_bytes;
+    if (!old && !too_much && over_disk == 0) break;
+    begin = segment.end;
+    total -= segment.bytes_on_disk;
+    over_disk -= std::min(over_disk, segment.bytes_on_disk);
+  }
+  return begin;
+}
+
+absl::Status RealRetention::Step() {
+  ASSIGN_OR_RETURN(const std::optional<LogOffset> begin, Choose());
+  if (!begin.has_value()) return absl::OkStatus();
+  // Before anything goes, what it says of the state must stand further on, and on disk.
+  if (!dispatcher_.snapshot().exists || dispatcher_.snapshot().as_of < *begin) {
+    RETURN_IF_ERROR(dispatcher_.Snapshot());
+  }
+  RETURN_IF_ERROR(dispatcher_.MoveBefore(*begin));
+  RETURN_IF_ERROR(dispatcher_.Checkpoint());
+  RETURN_IF_ERROR(log_.DropBefore(*begin));
+  dispatcher_.ForgetBefore(*begin);
+  log::Info("the log now begins at {}: what was older has expired", begin->value());
+  return absl::OkStatus();
+}
+
+void RealRetention::Loop() {
+  MutexLock lock(mutex_);
+  while (!stopping_) {
+    mutex_.Unlock();
+    if (const absl::Status done = Step(); !done.ok()) {
+      log::Warning("old messages cannot be removed now, trying again: {}", done.ToString());
+    }
+    mutex_.Lock();
+    const auto wake = std::chrono::steady_clock::now() + options_.interval;
+    while (!stopping_ && stop_.WaitUntil(mutex_, wake)) {
+    }
+  }
+}
+
+void RealRetention::Stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    stop_.Signal();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace
+
+std::unique_ptr<Retention> Retention::Start(const RetentionOptions& options, CommitLog& log,
+                                            Dispatcher& dispatcher, FileSystem& files,
+                                            const std::string& directory, const Clock& clock) {
+  return std::make_unique<RealRetention>(options, log, dispatcher, files, directory, clock);
+}
+
+}  // namespace dunlin::store

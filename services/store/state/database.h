@@ -1,0 +1,95 @@
+// Database: the one RocksDB of a store; its column families, keys and raw access.
+//
+// For the rooms that build the view (state, index, dispatch); others see StateStore, QueueIndex and
+// KeyIndex. docs/formats/rocksdb.md lists keys and values. Reads from any thread, writes from one.
+
+#pragma once
+
+#include <rocksdb/db.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "services/base/strong_int.h"
+
+namespace dunlin::store {
+
+enum class Family : size_t {
+  kMeta,      // the checkpoint
+  kConfig,    // topics, groups
+  kProgress,  // of each group in each queue
+  kTails,     // next offset of each queue
+  kChunks,    // the queue index
+  kKeys,      // the key index
+  kPointers,  // DELIVERY records by the message they point to
+};
+inline constexpr size_t kFamilies = 7;
+
+// Big-endian, so that the order of bytes is the order of numbers.
+std::string BigEndian(uint32_t value);
+std::string BigEndian(uint64_t value);
+uint32_t FromBigEndian32(std::string_view bytes);
+uint64_t FromBigEndian64(std::string_view bytes);
+// topic, queue: 8 bytes.
+std::string KeyOf(QueueKey queue);
+QueueKey ToQueueKey(std::string_view bytes);
+
+class Database {
+ public:
+  // Opens or creates. What is there but cannot be opened or belongs to another format is removed
+  // and made anew, with a line in the log: it is only a view.
+  static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& directory);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  // nullopt when there is none. DATA_LOSS: the database is damaged; the next Open makes it anew.
+  absl::StatusOr<std::optional<std::string>> Get(Family family, std::string_view key) const;
+  absl::Status Write(rocksdb::WriteBatch& batch);
+  // Starts to write out everything written so far, all families as one; `wait` until it is on disk.
+  absl::Status Flush(bool wait);
+  // Calls `visit` with each key and value from `begin` on while it returns true.
+  template <typename Visit>
+  absl::Status Scan(Family family, std::string_view begin, Visit visit) const;
+
+  rocksdb::ColumnFamilyHandle* handle(Family family) const {
+    return handles_[static_cast<size_t>(family)];
+  }
+
+  // Removes everything: the view is to be rebuilt.
+  absl::Status Clear();
+
+  // Entries that point below this log offset may be forgotten by compaction.
+  void SetExpiry(LogOffset start) { expiry_->store(start.value(), std::memory_order_relaxed); }
+
+ private:
+  Database(std::string directory, std::unique_ptr<rocksdb::DB> db,
+           std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles,
+           std::shared_ptr<std::atomic<uint64_t>> expiry);
+
+  absl::Status Checked(const rocksdb::Status& status, const char* what) const;
+
+  const std::string directory_;
+  std::unique_ptr<rocksdb::DB> db_;
+  std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles_;
+  const std::shared_ptr<std::atomic<uint64_t>> expiry_;
+};
+
+template <typename Visit>
+absl::Status Database::Scan(Family family, std::string_view begin, Visit visit) const {
+  const std::unique_ptr<rocksdb::Iterator> row(
+      db_->NewIterator(rocksdb::ReadOptions(), handle(family)));
+  for (row->Seek(rocksdb::Slice(begin.data(), begin.size())); row->Valid(); row->Next()) {
+    if (!visit(row->key().ToStringView(), row->value().ToStringView())) break;
+  }
+  return Checked(row->status(), "scan");
+}
+
+}  // namespace dunlin::store

@@ -1,0 +1,32 @@
+// Keys of the state in RocksDB. docs/formats/rocksdb.md is the table of all of them.
+
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "services/base/strong_int.h"
+#include "services/store/state/database.h"
+
+namespace dunlin::store {
+
+// Of everything in RocksDB; another one makes the next start rebuild it from the log.
+inline constexpr uint32_t kFormatVersion = 1;
+
+inline constexpr std::string_view kCheckpointKey = "checkpoint";  // in kMeta
+inline constexpr std::string_view kTopicPrefix = "T";             // in kConfig, then the id
+inline constexpr std::string_view kGroupPrefix = "G";
+
+// In kConfig.
+inline std::string TopicKey(TopicId id) {
+  return std::string(kTopicPrefix) + BigEndian(id.value());
+}
+inline std::string GroupKey(GroupId id) {
+  return std::string(kGroupPrefix) + BigEndian(id.value());
+}
+// In kProgress: group, topic, queue.
+inline std::string ProgressKey(GroupId group, QueueKey queue) {
+  return BigEndian(group.value()) + KeyOf(queue);
+}
+
+}  // namespace dunlin::store

@@ -1,0 +1,88 @@
+#include "services/store/state/state_store.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/status_macros.h"
+#include "services/store/state/database.h"
+#include "services/store/state/state_keys.h"
+
+namespace dunlin::store {
+namespace {
+
+absl::Status Undecodable(const char* what) {
+  return absl::DataLossError(fmt::format("a {} in the state store cannot be decoded", what));
+}
+
+class RocksStateStore final : public StateStore {
+ public:
+  explicit RocksStateStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+
+  Database& database() override { return *database_; }
+
+  absl::StatusOr<std::vector<storage::v1::Topic>> ListTopics() const override {
+    return List<storage::v1::Topic>(Family::kConfig, kTopicPrefix, "topic");
+  }
+  absl::StatusOr<std::vector<storage::v1::Group>> ListGroups() const override {
+    return List<storage::v1::Group>(Family::kConfig, kGroupPrefix, "group");
+  }
+  absl::StatusOr<storage::v1::QueueProgress> GetProgress(GroupId group,
+                                                         QueueKey queue) const override {
+    ASSIGN_OR_RETURN(const std::optional<std::string> row,
+                     database_->Get(Family::kProgress, ProgressKey(group, queue)));
+    if (!row.has_value()) return absl::NotFoundError("the group has no progress in this queue");
+    storage::v1::QueueProgress progress;
+    if (!progress.ParseFromString(*row)) return Undecodable("progress");
+    return progress;
+  }
+  absl::StatusOr<std::vector<storage::v1::QueueProgress>> ListProgress(
+      GroupId group, TopicId topic) const override {
+    return List<storage::v1::QueueProgress>(
+        Family::kProgress, BigEndian(group.value()) + BigEndian(topic.value()), "progress");
+  }
+  absl::StatusOr<std::vector<storage::v1::QueueProgress>> ListProgress(
+      GroupId group) const override {
+    return List<storage::v1::QueueProgress>(Family::kProgress, BigEndian(group.value()),
+                                            "progress");
+  }
+  storage::v1::Checkpoint GetCheckpoint() const override {
+    storage::v1::Checkpoint checkpoint;
+    const absl::StatusOr<std::optional<std::string>> row =
+        database_->Get(Family::kMeta, kCheckpointKey);
+    if (!row.ok() || !row->has_value() || !checkpoint.ParseFromString(**row)) {
+      checkpoint.Clear();  // as if there were none: everything is rebuilt
+    }
+    return checkpoint;
+  }
+
+ private:
+  template <typename Proto>
+  absl::StatusOr<std::vector<Proto>> List(Family family, std::string_view prefix,
+                                          const char* what) const {
+    std::vector<Proto> list;
+    absl::Status decoded;
+    RETURN_IF_ERROR(
+        database_->Scan(family, prefix, [&](std::string_view key, std::string_view value) {
+          if (!key.starts_with(prefix)) return false;
+          if (!list.emplace_back().ParseFromArray(value.data(), static_cast<int>(value.size()))) {
+            decoded = Undecodable(what);
+          }
+          return decoded.ok();
+        }));
+    RETURN_IF_ERROR(decoded);
+    return list;
+  }
+
+  const std::unique_ptr<Database> database_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<StateStore>> StateStore::Open(const std::string& directory) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Database> database, Database::Open(directory));
+  return std::unique_ptr<StateStore>(new RocksStateStore(std::move(database)));
+}
+
+}  // namespace dunlin::store
