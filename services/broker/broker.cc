@@ -68,15 +68,25 @@ class Broker::Rooms {
 absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSystem& files,
                                  const Clock& clock) {
   store::CommitLogOptions log_options = LogOptions(config);
-  // The lock on the directory is the log's: nothing else may be touched before it is held.
+  // The lock on the directory is the log's: the state is opened once it is held, before the log
+  // looks for its end, since the checkpoint says from where on.
+  absl::Status state_opened;
+  log_options.known_flushed = [&] {
+    absl::StatusOr<std::unique_ptr<store::StateStore>> opened =
+        store::StateStore::Open(log_options.directory + "/state");
+    state_opened = opened.status();
+    if (!opened.ok()) return LogOffset(0);
+    state = *std::move(opened);
+    return LogOffset(state->GetCheckpoint().flushed());
+  };
   ASSIGN_OR_RETURN(log, store::CommitLog::Open(log_options, files, clock));
-  ASSIGN_OR_RETURN(state, store::StateStore::Open(log_options.directory + "/state"));
+  RETURN_IF_ERROR(state_opened);
   store::DispatcherOptions dispatcher_options;
   dispatcher_options.checkpoint_interval = milliseconds(config.store().checkpoint_interval_ms());
   ASSIGN_OR_RETURN(dispatcher, store::Dispatcher::Start(dispatcher_options, *log, *state));
   retention =
       store::Retention::Start(RetentionOptionsOf(config.store().retention()), *log, *dispatcher,
-                              clock);
+                              files, log_options.directory, clock);
   ASSIGN_OR_RETURN(topics, TopicTable::Load(*log, *dispatcher, *state, clock));
 
   ProgressOptions progress_options;

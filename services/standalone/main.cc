@@ -2,21 +2,24 @@
 // server, signals.
 
 #include <CLI/CLI.hpp>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <iostream>
+#include <memory>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "proto/dunlin/config/v1/config.pb.h"
 #include "services/base/clock.h"
 #include "services/base/file.h"
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
+#include "services/base/strings.h"
 #include "services/broker/broker.h"
 #include "services/runtime/config.h"
+#include "services/runtime/connection_metrics.h"
 #include "services/runtime/grpc_server.h"
 #include "services/runtime/host_port.h"
 #include "services/runtime/lifecycle.h"
@@ -25,7 +28,17 @@
 namespace dunlin {
 namespace {
 
-constexpr char kVersion[] = "0.1.0";
+constexpr char kVersion[] = "dunlin 0.1.0";
+constexpr char kDescription[] =
+    "Dunlin, a message queue, in one process: topics, queues, consumer groups, served to any\n"
+    "RocketMQ 5 SDK on one port (plaintext and TLS).\n";
+constexpr char kFooter[] =
+    "\nExamples:\n"
+    "  dunlin --data-dir data                          start, everything else as it is by default\n"
+    "  dunlin -c dunlin.yaml --set log.level=DEBUG     a file, and one value over it\n"
+    "  dunlin -c dunlin.yaml -p                        what would be in effect, and from where\n"
+    "\nConfiguration: docs/reference/config.md. Environment: DUNLIN_STORE__FLUSH_MODE=SYNC_FLUSH is\n"
+    "store.flush_mode. Exit status: 0 stopped as asked, 1 could not start or failed, 2 usage.\n";
 
 struct Options {
   ConfigSources sources;
@@ -33,38 +46,110 @@ struct Options {
   bool print_config = false;
 };
 
-absl::StatusOr<ConfigOrigins> ReadConfig(Options options, config::v1::DunlinConfig& config) {
-  options.sources.environment = ProcessEnvironment();
-  if (!options.data_dir.empty()) {
-    options.sources.overrides.push_back("data_dir=" + options.data_dir);
+log::Level LevelOf(config::v1::LogConfig::Level level) {
+  switch (level) {
+    case config::v1::LogConfig::DEBUG:
+      return log::Level::kDebug;
+    case config::v1::LogConfig::INFO:
+      return log::Level::kInfo;
+    case config::v1::LogConfig::WARNING:
+      return log::Level::kWarning;
+    case config::v1::LogConfig::ERROR:
+      return log::Level::kError;
   }
-  return LoadConfig(options.sources, config);
+  return log::Level::kInfo;
+}
+
+// For clients that do not say how they reached the server.
+HostPort AdvertisedAddress(const config::v1::ServerConfig& config, uint16_t port) {
+  if (std::optional<HostPort> named = ParseHostPort(config.advertised_address());
+      named.has_value()) {
+    return *std::move(named);
+  }
+  std::array<char, 256> host{};
+  if (gethostname(host.data(), host.size() - 1) != 0 || host[0] == '\0') {
+    return {"localhost", port};
+  }
+  return {host.data(), port};
 }
 
 absl::Status Serve(const config::v1::DunlinConfig& config) {
+  // Before the first thread: all of them inherit which signals are blocked.
+  StopSignal stop;
+  RaiseOpenFileLimit();
   std::error_code error;
   std::filesystem::create_directories(config.data_dir(), error);
   if (error) {
     return absl::FailedPreconditionError("cannot make the data directory " + config.data_dir() +
                                          ": " + error.message());
   }
-  // Before the first thread: all of them inherit what is blocked.
-  Lifecycle lifecycle;
   const SystemClock clock;
-  Metrics metrics;
+  ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics,
+                   Metrics::Start(config.metrics().listen_address()));
   ASSIGN_OR_RETURN(const std::unique_ptr<broker::Broker> broker,
                    broker::Broker::Start(config, RealFiles(), clock));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<GrpcServer> server,
       GrpcServer::Start(config.server(), config.data_dir(), {broker->services(), nullptr}));
-  RETURN_IF_ERROR(metrics.Serve(config.metrics()));
+  metrics->Add(std::make_shared<ConnectionMetrics>(server->connection_counter()));
+  const HostPort advertised = AdvertisedAddress(config.server(), server->port());
+  broker->SetAdvertisedAddress(advertised.host, advertised.port);
   server->SetServing(true);
-  lifecycle.WaitForStop();
+
+  HostPort listening = ParseHostPort(config.server().listen_address()).value_or(HostPort());
+  listening.port = server->port();
+  AnnounceReady("dunlin", FormatHostPort(listening), config.metrics().listen_address());
+  log::Info("stopping: {}", stop.Wait());
   server->SetServing(false);
   broker->Drain();
   server->Stop(std::chrono::milliseconds(config.server().shutdown_grace_ms()));
   return broker->Stop();
 }
 
+int Run(const Options& options) {
+  ConfigSources sources = options.sources;
+  sources.environment = ProcessEnvironment();
+  if (!options.data_dir.empty()) sources.overrides.push_back("data_dir=" + options.data_dir);
+  config::v1::DunlinConfig config;
+  const absl::StatusOr<ConfigOrigins> origins = LoadConfig(sources, config);
+  if (!origins.ok()) {
+    std::fprintf(stderr, "dunlin: %s\n", std::string(origins.status().message()).c_str());
+    return 2;
+  }
+  if (options.print_config) {
+    std::fputs(PrintConfig(config, *origins).c_str(), stdout);
+    return 0;
+  }
+  log::SetLevel(LevelOf(config.log().level()));
+  const absl::Status served = Serve(config);
+  if (served.ok()) return 0;
+  log::Critical("{}", FromAbsl(served.message()));
+  log::Flush();
+  return 1;
+}
+
 }  // namespace
 }  // namespace dunlin
+
+int main(int argc, char** argv) {
+  dunlin::Options options;
+  CLI::App app(dunlin::kDescription, "dunlin");
+  app.footer(dunlin::kFooter);
+  app.set_version_flag("--version", std::string(dunlin::kVersion));
+  app.add_option("--data-dir", options.data_dir,
+                 "Directory of everything that is kept on disk (default dunlin-data)")
+      ->type_name("DIR");
+  app.add_option("-c,--config", options.sources.file, "YAML file with the configuration")
+      ->type_name("FILE");
+  app.add_option("--set", options.sources.overrides, "Set one value over file and environment")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  app.add_flag("-p,--print-config", options.print_config,
+               "Print the configuration in effect with the origin of each value, and exit");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return dunlin::Run(options);
+}

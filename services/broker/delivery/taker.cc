@@ -165,6 +165,15 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
         fmt::format("the DELIVERY record at {} is not one", entry.log_offset.value()));
   }
   delivered.dead_letter = true;
+  if (!delivery.message().empty()) {
+    // Moved here before its own segment went.
+    store::RecordHeader header = delivered.message.header();
+    header.properties_offset = delivery.properties_offset();
+    header.store_time = FromUnixMillis(delivery.stored_ms());
+    auto bytes = std::make_shared<const std::string>(std::move(*delivery.mutable_message()));
+    delivered.message = store::RecordView(header, *bytes, bytes);
+    return delivered;
+  }
   ASSIGN_OR_RETURN(delivered.message, log_.Read(LogOffset(delivery.origin_log_offset())));
   return delivered;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/broker/admission/names.h"
 #include "services/broker/admission/receive_rules.h"
@@ -71,11 +72,7 @@ absl::Status PullCall::Check() {
     return PublicError(PublicCode::kIllegalOffset,
                        fmt::format("offset {}: offsets begin at 0", request_.offset()));
   }
-  if (request_.batch_size() < 1) {
-    return PublicError(PublicCode::kBadRequest,
-                       fmt::format("batch_size is {}; ask for at least one message",
-                                   request_.batch_size()));
-  }
+  RETURN_IF_ERROR(CheckBatchSize(request_.batch_size()));
   batch_ = std::min<size_t>(static_cast<size_t>(request_.batch_size()),
                             services_.config.max_receive_batch());
   services_.clients.Touch(call_.client_id);
@@ -139,26 +136,33 @@ bool PullCall::Claim() {
 void PullCall::Answer(const absl::Status& status, Taker::Pulled pulled) {
   if (!Claim()) return;  // the caller has gone
   status_ = ToWire(status);
-  pulled_ = std::move(pulled);
+  next_offset_ = pulled.next;
+  for (const Delivered& message : pulled.messages) {
+    absl::StatusOr<grpc::ByteBuffer> encoded =
+        EncodeDelivered(services_, request_.message_queue().topic(), message, /*lease=*/false);
+    if (encoded.ok()) {
+      messages_.push_back(*std::move(encoded));
+    } else {
+      log::Error("a message is passed over: {}", encoded.status().ToString());
+    }
+  }
   WriteNext();
 }
 
-grpc::ByteBuffer PullCall::EncodeElement(size_t index) const {
-  if (index >= 1 && index <= pulled_.messages.size()) {
-    return EncodePulled(services_, request_.message_queue().topic(), pulled_.messages[index - 1]);
-  }
+grpc::ByteBuffer PullCall::Element(size_t index) {
+  if (index >= 1 && index <= messages_.size()) return std::move(messages_[index - 1]);
   v2::PullMessageResponse element;
   if (index == 0) {
     *element.mutable_status() = status_;
   } else {
-    element.set_next_offset(static_cast<int64_t>(pulled_.next.value()));
+    element.set_next_offset(static_cast<int64_t>(next_offset_.value()));
   }
   return Serialize(element);
 }
 
 void PullCall::WriteNext() {
-  element_ = EncodeElement(next_);
-  if (next_ > pulled_.messages.size()) {
+  element_ = Element(next_);
+  if (next_ > messages_.size()) {
     MutexLock lock(mutex_);
     if (finished_) return;
     finished_ = true;

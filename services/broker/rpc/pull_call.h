@@ -40,7 +40,8 @@ class PullCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   bool Claim() ABSL_LOCKS_EXCLUDED(mutex_);
   void Answer(const absl::Status& status, Taker::Pulled pulled);
   void WriteNext();
-  grpc::ByteBuffer EncodeElement(size_t index) const;
+  // Element `index` of the stream: the status, the messages, the next offset.
+  grpc::ByteBuffer Element(size_t index);
 
   ServiceContext& services_;
   const CallContext call_;
@@ -58,7 +59,8 @@ class PullCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   // Set by whoever claimed the call, then used by one callback at a time.
   apache::rocketmq::v2::Status status_;
-  Taker::Pulled pulled_;
+  std::vector<grpc::ByteBuffer> messages_;  // encoded
+  QueueOffset next_offset_;
   size_t next_ = 0;  // element to write: status, messages, next offset
   grpc::ByteBuffer element_;
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/broker/admission/names.h"
 #include "services/broker/admission/receive_rules.h"
@@ -83,11 +84,7 @@ absl::Status ReceiveCall::Check() {
                                           services_.config.min_invisible_duration_ms(),
                                           services_.config.max_invisible_duration_ms()));
   }
-  if (request_.batch_size() < 1) {
-    return PublicError(PublicCode::kBadRequest,
-                       fmt::format("batch_size is {}; ask for at least one message",
-                                   request_.batch_size()));
-  }
+  RETURN_IF_ERROR(CheckBatchSize(request_.batch_size()));
   subscription_.batch = std::min<size_t>(static_cast<size_t>(request_.batch_size()),
                                          services_.config.max_receive_batch());
   subscription_.client_id = call_.client_id;
@@ -158,14 +155,25 @@ void ReceiveCall::Answer(const absl::Status& status, std::vector<Delivered> mess
     return;
   }
   status_ = ToWire(status);
-  messages_ = std::move(messages);
+  for (Delivered& message : messages) {
+    absl::StatusOr<grpc::ByteBuffer> encoded =
+        EncodeDelivered(services_, request_.message_queue().topic(), message, /*lease=*/true);
+    if (!encoded.ok()) {
+      log::Error("a message is passed over: {}", encoded.status().ToString());
+      services_.progress.Finish(message.handle);
+      continue;
+    }
+    encoded_.push_back(*std::move(encoded));
+    messages_.push_back(std::move(message));
+  }
+  if (status.ok() && messages_.empty()) {
+    status_ = ToWire(PublicError(PublicCode::kMessageNotFound, "no message that can be read"));
+  }
   WriteNext();
 }
 
-grpc::ByteBuffer ReceiveCall::EncodeElement(size_t index) const {
-  if (index >= 1 && index <= messages_.size()) {
-    return EncodeReceived(services_, request_.message_queue().topic(), messages_[index - 1]);
-  }
+grpc::ByteBuffer ReceiveCall::Element(size_t index) {
+  if (index >= 1 && index <= messages_.size()) return std::move(encoded_[index - 1]);
   v2::ReceiveMessageResponse element;
   if (index == 0) {
     *element.mutable_status() = status_;
@@ -178,7 +186,7 @@ grpc::ByteBuffer ReceiveCall::EncodeElement(size_t index) const {
 }
 
 void ReceiveCall::WriteNext() {
-  element_ = EncodeElement(next_);
+  element_ = Element(next_);
   if (next_ > messages_.size()) {
     MutexLock lock(mutex_);
     if (state_ == State::kFinished) return;

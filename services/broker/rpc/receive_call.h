@@ -48,7 +48,8 @@ class ReceiveCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   bool Claim(State to) ABSL_LOCKS_EXCLUDED(mutex_);
   void Answer(const absl::Status& status, std::vector<Delivered> messages);
   void WriteNext();
-  grpc::ByteBuffer EncodeElement(size_t index) const;
+  // Element `index` of the stream: the status, the messages, the time of delivery.
+  grpc::ByteBuffer Element(size_t index);
 
   ServiceContext& services_;
   const CallContext call_;
@@ -64,6 +65,7 @@ class ReceiveCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Set by whoever claimed the call, then used by one callback at a time.
   apache::rocketmq::v2::Status status_;
   std::vector<Delivered> messages_;
+  std::vector<grpc::ByteBuffer> encoded_;  // of each of messages_
   size_t next_ = 0;     // element to write: status, messages, time
   size_t written_ = 0;  // messages whose write was done
   grpc::ByteBuffer element_;

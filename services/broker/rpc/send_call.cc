@@ -6,6 +6,7 @@
 
 #include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/base/status_macros.h"
+#include "services/base/strings.h"
 #include "services/broker/admission/admission.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/call_context.h"
@@ -66,7 +67,13 @@ absl::Status SendCall::Append(const Topic& topic) {
   absl::InlinedVector<store::NewRecord, 1> records(send_.messages.size());
   for (size_t i = 0; i < records.size(); ++i) {
     const RawMessage& message = send_.messages[i];
-    RETURN_IF_ERROR(CheckKind(KindOf(message), topic.kinds, topic.name));
+    const MessageKind kind = KindOf(message);
+    RETURN_IF_ERROR(CheckKind(kind, topic.kinds, topic.name));
+    if (kind != MessageKind::kNormal) {
+      return PublicError(PublicCode::kNotImplemented,
+                         fmt::format("messages of kind {} are not served yet; nothing was stored",
+                                     NameOf(kind)));
+    }
     store::NewRecord& record = records[i];
     const uint32_t queue = topic.turn->fetch_add(1, std::memory_order_relaxed) % topic.queues();
     record.queue = {topic.id, queue};
@@ -76,12 +83,14 @@ absl::Status SendCall::Append(const Topic& topic) {
     if (message.gzip) record.flags = store::kFlagGzip;
   }
   appended_.resize(records.size());
-  return services_.log.Append(records, absl::MakeSpan(appended_), this);
+  return services_.log.Append({records.data(), records.size()},
+                              {appended_.data(), appended_.size()}, this);
 }
 
 void SendCall::OnCommitted(const absl::Status& status) {
   if (!status.ok()) {
-    return Refuse(PublicError(PublicCode::kMasterPersistenceTimeout, status.message()));
+    return Refuse(PublicError(PublicCode::kMasterPersistenceTimeout,
+                              FromAbsl(status.message())));
   }
   v2::SendMessageResponse response;
   *response.mutable_status() = OkOnWire();

@@ -18,6 +18,7 @@
 #include "services/base/status_macros.h"
 #include "services/base/strings.h"
 #include "services/store/dispatch/applier.h"
+#include "services/store/state/state_keys.h"
 
 namespace dunlin::store {
 namespace {

@@ -1,0 +1,60 @@
+#include "services/broker/rpc/message_encoder.h"
+
+#include <array>
+#include <string>
+
+#include "services/base/status_macros.h"
+#include "services/broker/rpc/buffers.h"
+#include "services/broker/wire/delivered_message.h"
+
+namespace dunlin::broker {
+namespace {
+
+namespace v2 = apache::rocketmq::v2;
+
+// Below this copying is cheaper than keeping a segment pinned and a slice counted.
+constexpr size_t kCopyBelow = 4096;
+
+std::string OriginTopic(const Delivered& delivered) {
+  v2::Message message;
+  const std::string_view payload = delivered.message.payload();
+  message.ParseFromArray(payload.data(), static_cast<int>(payload.size()));
+  return message.topic().name();
+}
+
+}  // namespace
+
+absl::StatusOr<grpc::ByteBuffer> EncodeDelivered(const ServiceContext& services,
+                                                 const v2::Resource& topic,
+                                                 const Delivered& delivered, bool lease) {
+  const store::RecordHeader& header = delivered.message.header();
+  const std::string handle = lease ? Encode(delivered.handle) : std::string();
+  const std::string origin = delivered.dead_letter ? OriginTopic(delivered) : std::string();
+  Overlay overlay;
+  overlay.topic_namespace = topic.resource_namespace();
+  overlay.topic_name = topic.name();
+  overlay.queue_id = static_cast<int32_t>(delivered.handle.queue.queue);
+  overlay.queue_offset = static_cast<int64_t>(delivered.handle.offset.value());
+  overlay.store_time = header.store_time;
+  overlay.store_host = services.advertised_host;
+  overlay.born_host = services.advertised_host;
+  overlay.receipt_handle = handle;
+  overlay.delivery_attempt = lease ? static_cast<int32_t>(delivered.handle.attempt) : 1;
+  overlay.dead_letter_topic = origin;
+  ASSIGN_OR_RETURN(
+      const DeliveredMessage parts,
+      MakeDelivered(delivered.message.payload(), header.properties_offset, overlay));
+  if (parts.middle.size() < kCopyBelow) {
+    std::string whole;
+    whole.reserve(parts.head.size() + parts.middle.size() + parts.tail.size());
+    whole.append(parts.head).append(parts.middle).append(parts.tail);
+    const grpc::Slice slice = CopiedSlice(whole);
+    return grpc::ByteBuffer(&slice, 1);
+  }
+  const std::array<grpc::Slice, 3> slices = {CopiedSlice(parts.head),
+                                             PinnedSlice(parts.middle, delivered.message.pin()),
+                                             CopiedSlice(parts.tail)};
+  return grpc::ByteBuffer(slices.data(), slices.size());
+}
+
+}  // namespace dunlin::broker
