@@ -25,7 +25,7 @@ constexpr uint32_t Multiply(uint32_t a, uint32_t b) {
 
 // x^(8 * length)
 constexpr uint32_t PowerOfBytes(size_t length) {
-  uint32_t square = MultiplyByX(kOne);  // x
+  uint32_t square = MultiplyByX(kOne);                            // x
   for (int i = 0; i < 3; ++i) square = Multiply(square, square);  // x^8
   uint32_t power = kOne;
   for (; length != 0; length >>= 1) {

@@ -84,9 +84,8 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   store::DispatcherOptions dispatcher_options;
   dispatcher_options.checkpoint_interval = milliseconds(config.store().checkpoint_interval_ms());
   ASSIGN_OR_RETURN(dispatcher, store::Dispatcher::Start(dispatcher_options, *log, *state));
-  retention =
-      store::Retention::Start(RetentionOptionsOf(config.store().retention()), *log, *dispatcher,
-                              files, log_options.directory, clock);
+  retention = store::Retention::Start(RetentionOptionsOf(config.store().retention()), *log,
+                                      *dispatcher, files, log_options.directory, clock);
   ASSIGN_OR_RETURN(topics, TopicTable::Load(*log, *dispatcher, *state, clock));
 
   ProgressOptions progress_options;
@@ -100,13 +99,12 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   taker = std::make_unique<Taker>(*log, *dispatcher, *progress, *dead_letters);
   WaitingRoom::Options waiting_options;
   waiting_options.max_waiters = config.broker().max_waiting_polls();
-  waiting_room =
-      std::make_unique<WaitingRoom>(waiting_options, *dispatcher, *progress, clock);
+  waiting_room = std::make_unique<WaitingRoom>(waiting_options, *dispatcher, *progress, clock);
   housekeeper = std::make_unique<Housekeeper>(*log, *progress, *clients, clock);
 
   context.emplace(ServiceContext{config.broker(), clock, *log, *state, *dispatcher, *retention,
-                                 *topics, *progress, *dead_letters, *taker, *waiting_room,
-                                 *clients, *executor, "localhost", 0});
+                                 *topics, *progress, *dead_letters, *taker, *waiting_room, *clients,
+                                 *executor, "localhost", 0});
   messaging = std::make_unique<MessagingServiceImpl>(*context);
   return absl::OkStatus();
 }

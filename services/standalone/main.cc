@@ -1,7 +1,6 @@
 // `dunlin`: everything in one process. Composition only: command line, configuration, broker,
 // server, signals.
 
-#include <CLI/CLI.hpp>
 #include <unistd.h>
 
 #include <chrono>
@@ -10,6 +9,8 @@
 #include <memory>
 #include <string>
 #include <utility>
+
+#include <CLI/CLI.hpp>
 
 #include "proto/dunlin/config/v1/config.pb.h"
 #include "services/base/clock.h"
@@ -37,7 +38,8 @@ constexpr char kFooter[] =
     "  dunlin --data-dir data                          start, everything else as it is by default\n"
     "  dunlin -c dunlin.yaml --set log.level=DEBUG     a file, and one value over it\n"
     "  dunlin -c dunlin.yaml -p                        what would be in effect, and from where\n"
-    "\nConfiguration: docs/reference/config.md. Environment: DUNLIN_STORE__FLUSH_MODE=SYNC_FLUSH is\n"
+    "\nConfiguration: docs/reference/config.md. Environment: DUNLIN_STORE__FLUSH_MODE=SYNC_FLUSH "
+    "is\n"
     "store.flush_mode. Exit status: 0 stopped as asked, 1 could not start or failed, 2 usage.\n";
 
 struct Options {

@@ -22,19 +22,19 @@ struct ClientInfo {
   std::string client_id;
   std::string language;
   std::string version;
-  std::string peer;          // as gRPC names it
-  int32_t client_type = 0;   // of apache.rocketmq.v2.ClientType; 0 unknown
-  std::string group;         // of a consumer, "namespace/name" or "name"
+  std::string peer;         // as gRPC names it
+  int32_t client_type = 0;  // of apache.rocketmq.v2.ClientType; 0 unknown
+  std::string group;        // of a consumer, "namespace/name" or "name"
   std::vector<std::string> topics;
   Timestamp first_seen;
   Timestamp last_seen;
-  uint32_t streams = 0;      // open Telemetry streams
-  bool streamed = false;     // had one at some time
+  uint32_t streams = 0;   // open Telemetry streams
+  bool streamed = false;  // had one at some time
 };
 
 struct ClientRegistryOptions {
-  std::chrono::milliseconds expiry = std::chrono::seconds(120);       // of a silent client
-  std::chrono::milliseconds broken_expiry = std::chrono::seconds(35); // silent, its streams broken
+  std::chrono::milliseconds expiry = std::chrono::seconds(120);        // of a silent client
+  std::chrono::milliseconds broken_expiry = std::chrono::seconds(35);  // silent, its streams broken
   size_t max_clients = 100'000;
 };
 

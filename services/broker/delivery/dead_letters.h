@@ -1,8 +1,8 @@
 // DeadLetters: puts messages that a group could not consume into its dead-letter topic.
 //
-// One DELIVERY record both places the message in `%DLQ%group` and ends its flight in the group, so a
-// crash neither loses nor repeats the step. The topic is made at the first dead letter. Work is done
-// on an executor, since it may have to wait for the log.
+// One DELIVERY record both places the message in `%DLQ%group` and ends its flight in the group, so
+// a crash neither loses nor repeats the step. The topic is made at the first dead letter. Work is
+// done on an executor, since it may have to wait for the log.
 
 #pragma once
 
@@ -21,17 +21,17 @@ namespace dunlin::broker {
 class DeadLetters {
  public:
   // All arguments must outlive the object.
-  DeadLetters(TopicTable& topics, store::CommitLog& log, Progress& progress,
-              Executor& executor);
+  DeadLetters(TopicTable& topics, store::CommitLog& log, Progress& progress, Executor& executor);
 
   struct Letter {
     std::shared_ptr<const Group> group;
-    ReceiptHandle handle;    // of the in-flight entry that ends
-    LogOffset message;       // the MESSAGE record
-    uint32_t attempts = 0;   // deliveries made
+    ReceiptHandle handle;   // of the in-flight entry that ends
+    LogOffset message;      // the MESSAGE record
+    uint32_t attempts = 0;  // deliveries made
   };
   // `done` is told on the executor when the letter is durable, or why it is not. When the executor
-  // has no room the status is returned and `done` is dropped: the lease ends, and it is tried again.
+  // has no room the status is returned and `done` is dropped: the lease ends, and it is tried
+  // again.
   absl::Status Submit(Letter letter, absl::AnyInvocable<void(const absl::Status&)> done);
 
  private:

@@ -19,11 +19,7 @@ constexpr std::chrono::seconds kReleaseDelay{1};
 
 Housekeeper::Housekeeper(store::CommitLog& log, Progress& progress, ClientRegistry& clients,
                          const Clock& clock)
-    : log_(log),
-      progress_(progress),
-      clients_(clients),
-      clock_(clock),
-      last_renewal_(clock.Now()) {
+    : log_(log), progress_(progress), clients_(clients), clock_(clock), last_renewal_(clock.Now()) {
   thread_ = std::thread([this] { Loop(); });
   pthread_setname_np(thread_.native_handle(), "housekeeper");
 }

@@ -83,8 +83,8 @@ void Taker::TakeFromQueue(const Subscription& subscription, uint32_t queue, Budg
         ++run;
       }
       entries.clear();
-      const absl::Status read = dispatcher_.queues().Read(
-          request.queue, reserved[i].handle.offset, run, entries);
+      const absl::Status read =
+          dispatcher_.queues().Read(request.queue, reserved[i].handle.offset, run, entries);
       if (!read.ok() && !absl::IsOutOfRange(read)) {
         log::Error("index of {} queue {}: {}", subscription.topic->name, queue, read.ToString());
       }
@@ -146,8 +146,8 @@ std::optional<Delivered> Taker::ReadMatching(const store::IndexEntry& entry,
   }
   if (!filter.matches_all()) {
     // Another tag may have the same hash.
-    absl::StatusOr<StoredMessage> stored = ScanStored(
-        message->message.payload(), message->message.header().properties_offset);
+    absl::StatusOr<StoredMessage> stored =
+        ScanStored(message->message.payload(), message->message.header().properties_offset);
     if (!stored.ok() || !filter.Matches(stored->tag)) return std::nullopt;
   }
   return *std::move(message);
@@ -183,10 +183,10 @@ absl::StatusOr<Taker::Pulled> Taker::Pull(const Topic& topic, uint32_t queue, Qu
   const QueueKey key{topic.id, queue};
   const store::QueueBounds bounds = dispatcher_.queues().Bounds(key);
   if (offset < bounds.min || offset > bounds.max) {
-    return PublicError(PublicCode::kIllegalOffset,
-                       fmt::format("offset {} is outside queue {} of {}, which holds {} to {}",
-                                   offset.value(), queue, topic.name, bounds.min.value(),
-                                   bounds.max.value()));
+    return PublicError(
+        PublicCode::kIllegalOffset,
+        fmt::format("offset {} is outside queue {} of {}, which holds {} to {}", offset.value(),
+                    queue, topic.name, bounds.min.value(), bounds.max.value()));
   }
   Pulled pulled;
   pulled.next = offset;

@@ -32,8 +32,7 @@ TEST(TagFilterTest, TagsAreAlternativesWithoutTheBlanksAroundThem) {
 
 TEST(TagFilterTest, ExpressionsWithoutATagAreRefused) {
   for (const char* expression : {"||", " || ", "a\nb"}) {
-    EXPECT_EQ(CodeOf(TagFilter::Parse(expression).status()),
-              PublicCode::kIllegalFilterExpression)
+    EXPECT_EQ(CodeOf(TagFilter::Parse(expression).status()), PublicCode::kIllegalFilterExpression)
         << expression;
   }
 }

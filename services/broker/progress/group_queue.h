@@ -1,7 +1,9 @@
-// GroupQueue: how far one consumer group is in one queue; a pure state machine without lock or clock.
+// GroupQueue: how far one consumer group is in one queue; a pure state machine without lock or
+// clock.
 //
-// Everything below the cursor is done, or in flight: delivered, with a lease that runs (hidden until
-// `visible_at`) or has ended (to be delivered again). Operations cost O(log n) of what is in flight.
+// Everything below the cursor is done, or in flight: delivered, with a lease that runs (hidden
+// until `visible_at`) or has ended (to be delivered again). Operations cost O(log n) of what is in
+// flight.
 
 #pragma once
 
@@ -31,17 +33,15 @@ class GroupQueue {
     uint32_t attempts = 0;  // deliveries so far
     Timestamp visible_at;   // end of the lease: deliverable again from then on
     uint64_t lease_id = 0;
-    Client renewed_for;     // whose life renews the lease; null: it just ends
-    Timestamp leased_at;    // of the current lease, before any renewal
+    Client renewed_for;   // whose life renews the lease; null: it just ends
+    Timestamp leased_at;  // of the current lease, before any renewal
   };
   using Entry = std::pair<const QueueOffset, InFlight>;
 
   explicit GroupQueue(QueueOffset cursor) : cursor_(cursor) {}
 
   QueueOffset cursor() const { return cursor_; }
-  QueueOffset committed() const {
-    return in_flight_.empty() ? cursor_ : in_flight_.begin()->first;
-  }
+  QueueOffset committed() const { return in_flight_.empty() ? cursor_ : in_flight_.begin()->first; }
   const std::map<QueueOffset, InFlight>& in_flight() const { return in_flight_; }
   // When the next lease ends (or ended).
   std::optional<Timestamp> NextVisible() const;
@@ -76,8 +76,8 @@ class GroupQueue {
   // Changes the terms of the current lease; `uncount` takes the last delivery out of the count.
   void Change(QueueOffset offset, const Terms& terms, bool uncount);
 
-  // Extends leases that end at or before `until` and belong to a living client by `step`, to at most
-  // `total` after they began. How many.
+  // Extends leases that end at or before `until` and belong to a living client by `step`, to at
+  // most `total` after they began. How many.
   size_t Renew(Timestamp now, Timestamp until, std::chrono::milliseconds step,
                std::chrono::milliseconds total,
                const std::function<bool(std::string_view)>& is_alive);

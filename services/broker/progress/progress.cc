@@ -109,8 +109,7 @@ class Progress::Shards {
         state_.GetProgress(key.group, key.queue);
     if (!saved.ok() && !absl::IsNotFound(saved.status())) return saved.status();
     if (!saved.ok() && !start.has_value()) return nullptr;
-    auto slot =
-        std::make_unique<Slot>(saved.ok() ? FromProto(*saved) : GroupQueue(*start));
+    auto slot = std::make_unique<Slot>(saved.ok() ? FromProto(*saved) : GroupQueue(*start));
     Slot* added = shard.slots.emplace(key, std::move(slot)).first->second.get();
     Announce(key, added->queue);
     return added;
@@ -167,7 +166,8 @@ class Progress::Shards {
     const Timestamp now = clock_.Now();
     *done = false;
     if (slot == nullptr || handle.offset >= slot->queue.cursor()) {
-      return Invalid("the server does not know this delivery (any more); the message will come again");
+      return Invalid(
+          "the server does not know this delivery (any more); the message will come again");
     }
     const GroupQueue::Entry* entry = slot->queue.FindLease(handle.offset, handle.lease_id);
     if (entry != nullptr) {
@@ -228,8 +228,9 @@ absl::Status Progress::Reserve(const ReserveRequest& request, std::vector<Reserv
     }
     if (entry == nullptr) break;
     Reservation reservation;
-    reservation.handle = {key.group,          key.queue,           entry->first, terms.lease_id,
-                          entry->second.attempts, terms.visible_at, request.auto_renew};
+    reservation.handle = {
+        key.group,        key.queue,         entry->first, terms.lease_id, entry->second.attempts,
+        terms.visible_at, request.auto_renew};
     if (entry->second.attempts > request.max_attempts) {
       reservation.exhausted = true;
       GroupQueue::Terms dead = terms;
@@ -274,8 +275,7 @@ absl::Status Progress::Ack(const ReceiptHandle& handle) {
   MutexLock lock(shard.mutex);
   ASSIGN_OR_RETURN(Shards::Slot* const slot, shards_->Find(shard, key, std::nullopt));
   bool done = false;
-  const absl::StatusOr<const GroupQueue::Entry*> entry =
-      shards_->FindRunning(slot, handle, &done);
+  const absl::StatusOr<const GroupQueue::Entry*> entry = shards_->FindRunning(slot, handle, &done);
   if (done) return absl::OkStatus();
   RETURN_IF_ERROR(entry.status());
   slot->queue.Finish(handle.offset);
@@ -332,8 +332,8 @@ void Progress::RenewLeases(const std::function<bool(std::string_view client_id)>
     MutexLock lock(shard.mutex);
     auto found = shard.slots.find(key);
     if (found == shard.slots.end()) continue;
-    if (found->second->queue.Renew(now, now + kRenewAhead, options.renew_step,
-                                   options.renew_total, is_alive) > 0) {
+    if (found->second->queue.Renew(now, now + kRenewAhead, options.renew_step, options.renew_total,
+                                   is_alive) > 0) {
       shards_->Changed(key, *found->second);
     }
   }

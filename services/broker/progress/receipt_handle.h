@@ -16,10 +16,10 @@ struct ReceiptHandle {
   GroupId group;
   QueueKey queue;
   QueueOffset offset;
-  uint64_t lease_id = 0;   // of one delivery to one consumer; a new one with each change of terms
-  uint32_t attempt = 0;    // which delivery this is, 1 for the first
-  Timestamp visible_at;    // when the lease ends unless it is renewed
-  bool auto_renew = false; // the server keeps the lease alive: the handle outlives `visible_at`
+  uint64_t lease_id = 0;    // of one delivery to one consumer; a new one with each change of terms
+  uint32_t attempt = 0;     // which delivery this is, 1 for the first
+  Timestamp visible_at;     // when the lease ends unless it is renewed
+  bool auto_renew = false;  // the server keeps the lease alive: the handle outlives `visible_at`
 
   friend bool operator==(const ReceiptHandle&, const ReceiptHandle&) = default;
 };

@@ -27,9 +27,8 @@ absl::Status CheckNames(const CallContext& call, const v2::Resource& topic,
 
 absl::Status AckOne(ServiceContext& services, const CallContext& call,
                     const v2::AckMessageRequest& request, const v2::AckMessageEntry& entry) {
-  ASSIGN_OR_RETURN(const ReceiptHandle handle,
-                   FindLease(services, call, request.topic(), request.group(),
-                             entry.receipt_handle()));
+  ASSIGN_OR_RETURN(const ReceiptHandle handle, FindLease(services, call, request.topic(),
+                                                         request.group(), entry.receipt_handle()));
   return services.progress.Ack(handle);
 }
 
@@ -50,12 +49,12 @@ absl::StatusOr<ReceiptHandle> Change(ServiceContext& services, const CallContext
                                      const v2::ChangeInvisibleDurationRequest& request) {
   RETURN_IF_ERROR(CheckNames(call, request.topic(), request.group()));
   const google::protobuf::Duration& wire = request.invisible_duration();
-  const std::chrono::milliseconds asked = std::chrono::seconds(wire.seconds()) +
-                                          std::chrono::milliseconds(wire.nanos() / 1'000'000);
+  const std::chrono::milliseconds asked =
+      std::chrono::seconds(wire.seconds()) + std::chrono::milliseconds(wire.nanos() / 1'000'000);
   RETURN_IF_ERROR(CheckChangedInvisible(asked, services.config.max_invisible_duration_ms()));
-  ASSIGN_OR_RETURN(const ReceiptHandle handle,
-                   FindLease(services, call, request.topic(), request.group(),
-                             request.receipt_handle()));
+  ASSIGN_OR_RETURN(
+      const ReceiptHandle handle,
+      FindLease(services, call, request.topic(), request.group(), request.receipt_handle()));
   const std::chrono::milliseconds invisible = WithFloor(services, call, handle, asked);
   ASSIGN_OR_RETURN(ReceiptHandle changed,
                    services.progress.ChangeInvisible(handle, invisible, request.suspend()));
@@ -69,9 +68,9 @@ absl::StatusOr<DeadLetters::Letter> FindLetter(
     ServiceContext& services, const CallContext& call,
     const v2::ForwardMessageToDeadLetterQueueRequest& request) {
   RETURN_IF_ERROR(CheckNames(call, request.topic(), request.group()));
-  ASSIGN_OR_RETURN(const ReceiptHandle handle,
-                   FindLease(services, call, request.topic(), request.group(),
-                             request.receipt_handle()));
+  ASSIGN_OR_RETURN(
+      const ReceiptHandle handle,
+      FindLease(services, call, request.topic(), request.group(), request.receipt_handle()));
   RETURN_IF_ERROR(services.progress.CheckLease(handle));
   std::vector<store::IndexEntry> entries;
   RETURN_IF_ERROR(services.dispatcher.queues().Read(handle.queue, handle.offset, 1, entries));
@@ -86,8 +85,8 @@ absl::StatusOr<DeadLetters::Letter> FindLetter(
   }
   letter.handle = handle;
   letter.message = found.message.header().log_offset;
-  letter.attempts = std::max<uint32_t>(handle.attempt,
-                                       static_cast<uint32_t>(std::max(request.delivery_attempt(), 0)));
+  letter.attempts = std::max<uint32_t>(
+      handle.attempt, static_cast<uint32_t>(std::max(request.delivery_attempt(), 0)));
   return letter;
 }
 

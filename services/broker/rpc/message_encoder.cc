@@ -41,9 +41,8 @@ absl::StatusOr<grpc::ByteBuffer> EncodeDelivered(const ServiceContext& services,
   overlay.receipt_handle = handle;
   overlay.delivery_attempt = lease ? static_cast<int32_t>(delivered.handle.attempt) : 1;
   overlay.dead_letter_topic = origin;
-  ASSIGN_OR_RETURN(
-      const DeliveredMessage parts,
-      MakeDelivered(delivered.message.payload(), header.properties_offset, overlay));
+  ASSIGN_OR_RETURN(const DeliveredMessage parts,
+                   MakeDelivered(delivered.message.payload(), header.properties_offset, overlay));
   if (parts.middle.size() < kCopyBelow) {
     std::string whole;
     whole.reserve(parts.head.size() + parts.middle.size() + parts.tail.size());

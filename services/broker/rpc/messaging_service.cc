@@ -111,8 +111,9 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* MessagingServiceImpl::PullMessage(
   return PullCall::Start(services_, *context, *request);
 }
 
-grpc::ServerUnaryReactor* MessagingServiceImpl::UpdateOffset(
-    Context* context, const v2::UpdateOffsetRequest* request, v2::UpdateOffsetResponse* response) {
+grpc::ServerUnaryReactor* MessagingServiceImpl::UpdateOffset(Context* context,
+                                                             const v2::UpdateOffsetRequest* request,
+                                                             v2::UpdateOffsetResponse* response) {
   Unary* reactor = context->DefaultReactor();
   broker::UpdateOffset(services_, ReadCallContext(*context), *request,
                        [response, reactor](const absl::Status& status) {

@@ -54,11 +54,10 @@ class MessagingServiceImpl final : public internal::Methods {
   Unary* AckMessage(Context* context, const apache::rocketmq::v2::AckMessageRequest* request,
                     apache::rocketmq::v2::AckMessageResponse* response) override;
   Unary* ForwardMessageToDeadLetterQueue(
-      Context* context,
-      const apache::rocketmq::v2::ForwardMessageToDeadLetterQueueRequest* request,
+      Context* context, const apache::rocketmq::v2::ForwardMessageToDeadLetterQueueRequest* request,
       apache::rocketmq::v2::ForwardMessageToDeadLetterQueueResponse* response) override;
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* PullMessage(
-      Context* context, const grpc::ByteBuffer* request) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* PullMessage(Context* context,
+                                                          const grpc::ByteBuffer* request) override;
   Unary* UpdateOffset(Context* context, const apache::rocketmq::v2::UpdateOffsetRequest* request,
                       apache::rocketmq::v2::UpdateOffsetResponse* response) override;
   Unary* GetOffset(Context* context, const apache::rocketmq::v2::GetOffsetRequest* request,

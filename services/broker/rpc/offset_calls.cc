@@ -35,10 +35,9 @@ void UpdateOffset(ServiceContext& services, const CallContext& call,
   const store::QueueBounds bounds = services.dispatcher.queues().Bounds(*queue);
   if (request.offset() < 0 || QueueOffset(request.offset()) < bounds.min ||
       QueueOffset(request.offset()) > bounds.max) {
-    return done(PublicError(
-        PublicCode::kIllegalOffset,
-        fmt::format("offset {} is outside the queue, which holds {} to {}", request.offset(),
-                    bounds.min.value(), bounds.max.value())));
+    return done(PublicError(PublicCode::kIllegalOffset,
+                            fmt::format("offset {} is outside the queue, which holds {} to {}",
+                                        request.offset(), bounds.min.value(), bounds.max.value())));
   }
   FindOrCreateGroup(
       services, call, request.group(),
@@ -76,8 +75,8 @@ absl::StatusOr<int64_t> QueryOffset(ServiceContext& services, const CallContext&
       }
       const int64_t millis =
           request.timestamp().seconds() * 1000 + request.timestamp().nanos() / 1'000'000;
-      ASSIGN_OR_RETURN(const QueueOffset offset, services.dispatcher.queues().FindByTime(
-                                                     queue, FromUnixMillis(millis)));
+      ASSIGN_OR_RETURN(const QueueOffset offset,
+                       services.dispatcher.queues().FindByTime(queue, FromUnixMillis(millis)));
       return static_cast<int64_t>(offset.value());
     }
     default:

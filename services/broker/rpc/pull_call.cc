@@ -89,9 +89,9 @@ absl::Status PullCall::Check() {
                        fmt::format("a polling time of {} ms with {} ms left until the deadline",
                                    polling.count(), remaining.count()));
   }
-  deadline_ = services_.clock.Now() +
-              std::clamp(std::min(polling, remaining - kReserve), milliseconds(0),
-                         milliseconds(services_.config.max_long_polling_ms()));
+  deadline_ =
+      services_.clock.Now() + std::clamp(std::min(polling, remaining - kReserve), milliseconds(0),
+                                         milliseconds(services_.config.max_long_polling_ms()));
   return absl::OkStatus();
 }
 
@@ -101,8 +101,8 @@ Waiter::Outcome PullCall::TryServe() {
     if (claimed_) return Outcome::kServed;
   }
   absl::StatusOr<Taker::Pulled> pulled =
-      services_.taker.Pull(*topic_, queue_.queue, QueueOffset(static_cast<uint64_t>(request_.offset())),
-                           batch_, filter_);
+      services_.taker.Pull(*topic_, queue_.queue,
+                           QueueOffset(static_cast<uint64_t>(request_.offset())), batch_, filter_);
   // Messages that the filter passed over move the offset: worth an answer too.
   const bool nothing = pulled.ok() && pulled->messages.empty() &&
                        pulled->next.value() == static_cast<uint64_t>(request_.offset());

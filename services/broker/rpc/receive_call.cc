@@ -98,9 +98,10 @@ absl::StatusOr<milliseconds> ReceiveCall::PollingTime() const {
   const milliseconds longest(services_.config.max_long_polling_ms());
   const auto now = std::chrono::system_clock::now();
   // Without a deadline gRPC says "never".
-  const milliseconds remaining = call_.deadline - now > std::chrono::hours(1)
-                                     ? std::chrono::hours(1)
-                                     : std::chrono::duration_cast<milliseconds>(call_.deadline - now);
+  const milliseconds remaining =
+      call_.deadline - now > std::chrono::hours(1)
+          ? std::chrono::hours(1)
+          : std::chrono::duration_cast<milliseconds>(call_.deadline - now);
   const milliseconds base = request_.has_long_polling_timeout()
                                 ? ToMillis(request_.long_polling_timeout())
                                 : remaining - kUsualRequestTime;
@@ -116,8 +117,8 @@ absl::StatusOr<milliseconds> ReceiveCall::PollingTime() const {
 }
 
 void ReceiveCall::Wait() {
-  const absl::Status entered = services_.waiting_room.Enter(
-      self_, subscription_.topic->id, subscription_.group->id, deadline_);
+  const absl::Status entered = services_.waiting_room.Enter(self_, subscription_.topic->id,
+                                                            subscription_.group->id, deadline_);
   if (!entered.ok()) Answer(entered, {});
 }
 

@@ -66,8 +66,8 @@ class ReceiveCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   apache::rocketmq::v2::Status status_;
   std::vector<Delivered> messages_;
   std::vector<grpc::ByteBuffer> encoded_;  // of each of messages_
-  size_t next_ = 0;     // element to write: status, messages, time
-  size_t written_ = 0;  // messages whose write was done
+  size_t next_ = 0;                        // element to write: status, messages, time
+  size_t written_ = 0;                     // messages whose write was done
   grpc::ByteBuffer element_;
 };
 

@@ -51,8 +51,7 @@ absl::Status CheckEndpoints(const v2::Endpoints& endpoints) {
                       address.host(), address.port(), kMaxPort));
     }
   }
-  if (endpoints.addresses_size() > 0 &&
-      endpoints.scheme() == v2::ADDRESS_SCHEME_UNSPECIFIED) {
+  if (endpoints.addresses_size() > 0 && endpoints.scheme() == v2::ADDRESS_SCHEME_UNSPECIFIED) {
     return PublicError(PublicCode::kIllegalAccessPoint,
                        "the access point does not say whether its addresses are IPv4, IPv6 or "
                        "domain names");

@@ -37,7 +37,8 @@ void SendCall::Run() {
   absl::StatusOr<RawSend> scanned = ScanSend(request_.view());
   if (!scanned.ok()) {
     // What gRPC itself answers to bytes that are no message.
-    return Finish(grpc::Status(grpc::StatusCode::INTERNAL, std::string(scanned.status().message())));
+    return Finish(
+        grpc::Status(grpc::StatusCode::INTERNAL, std::string(scanned.status().message())));
   }
   send_ = *std::move(scanned);
   const CallContext call = ReadCallContext(context_);
@@ -70,9 +71,9 @@ absl::Status SendCall::Append(const Topic& topic) {
     const MessageKind kind = KindOf(message);
     RETURN_IF_ERROR(CheckKind(kind, topic.kinds, topic.name));
     if (kind != MessageKind::kNormal) {
-      return PublicError(PublicCode::kNotImplemented,
-                         fmt::format("messages of kind {} are not served yet; nothing was stored",
-                                     NameOf(kind)));
+      return PublicError(
+          PublicCode::kNotImplemented,
+          fmt::format("messages of kind {} are not served yet; nothing was stored", NameOf(kind)));
     }
     store::NewRecord& record = records[i];
     const uint32_t queue = topic.turn->fetch_add(1, std::memory_order_relaxed) % topic.queues();
@@ -89,8 +90,7 @@ absl::Status SendCall::Append(const Topic& topic) {
 
 void SendCall::OnCommitted(const absl::Status& status) {
   if (!status.ok()) {
-    return Refuse(PublicError(PublicCode::kMasterPersistenceTimeout,
-                              FromAbsl(status.message())));
+    return Refuse(PublicError(PublicCode::kMasterPersistenceTimeout, FromAbsl(status.message())));
   }
   v2::SendMessageResponse response;
   *response.mutable_status() = OkOnWire();

@@ -15,9 +15,8 @@
 namespace dunlin::broker {
 
 // Deletes itself when the stream is over.
-class TelemetryCall final
-    : public grpc::ServerBidiReactor<apache::rocketmq::v2::TelemetryCommand,
-                                     apache::rocketmq::v2::TelemetryCommand> {
+class TelemetryCall final : public grpc::ServerBidiReactor<apache::rocketmq::v2::TelemetryCommand,
+                                                           apache::rocketmq::v2::TelemetryCommand> {
  public:
   // Sends the response headers at once: some clients wait for them before they say anything.
   TelemetryCall(ServiceContext& services, const grpc::CallbackServerContext& context);

@@ -20,8 +20,8 @@ absl::Status Invalid(std::string message) { return absl::InvalidArgumentError(st
 
 absl::Status CheckSpec(const TopicTable::TopicSpec& spec) {
   if (spec.queues < 1 || spec.queues > kMaxQueues) {
-    return Invalid(fmt::format("topic {}: {} queues; choose 1 to {}", spec.name, spec.queues,
-                               kMaxQueues));
+    return Invalid(
+        fmt::format("topic {}: {} queues; choose 1 to {}", spec.name, spec.queues, kMaxQueues));
   }
   if (spec.kinds == 0 || (spec.kinds & ~kAllKinds) != 0) {
     return Invalid(fmt::format(
@@ -107,8 +107,8 @@ absl::Status CheckGroup(const Group& group) {
     }
   }
   const Group::Exponential& backoff = group.exponential;
-  if (group.retry_delays.empty() && (backoff.initial.count() <= 0 ||
-                                     backoff.max < backoff.initial || backoff.multiplier < 1)) {
+  if (group.retry_delays.empty() &&
+      (backoff.initial.count() <= 0 || backoff.max < backoff.initial || backoff.multiplier < 1)) {
     return Invalid(fmt::format(
         "group {}: give a list of retry delays, or an exponential backoff with 0 < initial <= max "
         "and multiplier >= 1 (initial {} ms, max {} ms, multiplier {})",
@@ -158,8 +158,8 @@ absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& l
                                                              const store::Dispatcher& dispatcher,
                                                              const store::StateStore& state,
                                                              const Clock& clock) {
-  auto table = std::unique_ptr<TopicTable>(new TopicTable(
-      log, clock, dispatcher.next_topic_id(), dispatcher.next_group_id()));
+  auto table = std::unique_ptr<TopicTable>(
+      new TopicTable(log, clock, dispatcher.next_topic_id(), dispatcher.next_group_id()));
   ASSIGN_OR_RETURN(const std::vector<storage::v1::Topic> topics, state.ListTopics());
   ASSIGN_OR_RETURN(const std::vector<storage::v1::Group> groups, state.ListGroups());
   MutexLock lock(table->mutex_);
@@ -329,8 +329,8 @@ absl::StatusOr<std::shared_ptr<const Group>> TopicTable::UpdateGroup(const Group
   MutexLock change(change_mutex_);
   const std::shared_ptr<const Group> old = FindGroup(group.name_space, group.name);
   if (old == nullptr) {
-    return absl::NotFoundError(fmt::format("there is no consumer group {}",
-                                           QualifiedName(group.name_space, group.name)));
+    return absl::NotFoundError(
+        fmt::format("there is no consumer group {}", QualifiedName(group.name_space, group.name)));
   }
   auto updated = std::make_shared<Group>(group);
   updated->id = old->id;

@@ -23,8 +23,7 @@ absl::Status ParsePayload(const RecordView& record, Proto& proto) {
     return absl::OkStatus();
   }
   return absl::DataLossError(fmt::format("the record at {} holds no {}",
-                                         record.header().log_offset.value(),
-                                         proto.GetTypeName()));
+                                         record.header().log_offset.value(), proto.GetTypeName()));
 }
 
 }  // namespace
@@ -108,9 +107,8 @@ absl::Status Applier::ApplyDelivery(const RecordView& record, bool state_only) {
 absl::Status Applier::EndFlight(const storage::v1::Delivery& delivery) {
   // The row may be in the batch under way.
   RETURN_IF_ERROR(WriteBatch());
-  const std::string key =
-      ProgressKey(GroupId(delivery.group_id()),
-                  {TopicId(delivery.origin_topic_id()), delivery.origin_queue()});
+  const std::string key = ProgressKey(
+      GroupId(delivery.group_id()), {TopicId(delivery.origin_topic_id()), delivery.origin_queue()});
   ASSIGN_OR_RETURN(const std::optional<std::string> row, database_.Get(Family::kProgress, key));
   storage::v1::QueueProgress progress;
   if (!row.has_value()) return absl::OkStatus();
@@ -139,10 +137,10 @@ absl::Status Applier::ApplyProgress(const RecordView& record) {
   storage::v1::ProgressChanges changes;
   RETURN_IF_ERROR(ParsePayload(record, changes));
   for (const storage::v1::QueueProgress& progress : changes.queues()) {
-    batch_.Put(database_.handle(Family::kProgress),
-               ProgressKey(GroupId(progress.group_id()),
-                           {TopicId(progress.topic_id()), progress.queue()}),
-               progress.SerializeAsString());
+    batch_.Put(
+        database_.handle(Family::kProgress),
+        ProgressKey(GroupId(progress.group_id()), {TopicId(progress.topic_id()), progress.queue()}),
+        progress.SerializeAsString());
   }
   return absl::OkStatus();
 }
@@ -239,10 +237,10 @@ absl::Status Applier::PutSnapshotRows(const storage::v1::SnapshotPart& part) {
     batch_.Put(config, GroupKey(GroupId(group.id())), group.SerializeAsString());
   }
   for (const storage::v1::QueueProgress& progress : part.progress()) {
-    batch_.Put(database_.handle(Family::kProgress),
-               ProgressKey(GroupId(progress.group_id()),
-                           {TopicId(progress.topic_id()), progress.queue()}),
-               progress.SerializeAsString());
+    batch_.Put(
+        database_.handle(Family::kProgress),
+        ProgressKey(GroupId(progress.group_id()), {TopicId(progress.topic_id()), progress.queue()}),
+        progress.SerializeAsString());
   }
   for (const storage::v1::QueueTail& tail : part.tails()) {
     RETURN_IF_ERROR(queues_.RaiseTail({TopicId(tail.topic_id()), tail.queue()},

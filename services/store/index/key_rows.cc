@@ -44,13 +44,13 @@ absl::StatusOr<std::vector<LogOffset>> KeyRows::Find(uint64_t hash, size_t limit
   std::vector<LogOffset> found;
   const std::string prefix = BigEndian(hash);
   const LogOffset start = log_.start();
-  RETURN_IF_ERROR(database_.Scan(Family::kKeys, prefix,
-                                 [&](std::string_view key, std::string_view /*value*/) {
-                                   if (!key.starts_with(prefix)) return false;
-                                   const LogOffset offset(FromBigEndian64(key.substr(8)));
-                                   if (offset >= start) found.push_back(offset);
-                                   return true;
-                                 }));
+  RETURN_IF_ERROR(
+      database_.Scan(Family::kKeys, prefix, [&](std::string_view key, std::string_view /*value*/) {
+        if (!key.starts_with(prefix)) return false;
+        const LogOffset offset(FromBigEndian64(key.substr(8)));
+        if (offset >= start) found.push_back(offset);
+        return true;
+      }));
   std::reverse(found.begin(), found.end());
   if (found.size() > limit) found.resize(limit);
   return found;

@@ -19,8 +19,7 @@ class KeyRows final : public KeyIndex {
   // KeyIndex
   absl::StatusOr<std::vector<LogOffset>> FindByKey(TopicId topic, std::string_view key,
                                                    size_t limit) const override;
-  absl::StatusOr<std::vector<LogOffset>> FindByMessageId(TopicId topic,
-                                                         std::string_view message_id,
+  absl::StatusOr<std::vector<LogOffset>> FindByMessageId(TopicId topic, std::string_view message_id,
                                                          size_t limit) const override;
 
   void Put(TopicId topic, LogOffset record, const MessageKeys& keys, rocksdb::WriteBatch& batch);

@@ -59,7 +59,7 @@ struct QueueChunks::Queue {
   QueueOffset min;
   LogOffset min_log_offset;  // of the entry at `min`: while the log holds it, `min` is right
   QueueOffset next;
-  std::vector<IndexEntry> open;                         // chunk next / kChunkEntries
+  std::vector<IndexEntry> open;                           // chunk next / kChunkEntries
   std::map<uint64_t, std::vector<IndexEntry>> unwritten;  // full chunks of the batch under way
   bool changed = false;
 
@@ -151,8 +151,7 @@ absl::Status QueueChunks::Read(QueueKey queue, QueueOffset from, size_t limit,
   const QueueBounds bounds = Bounds(queue);
   if (from < bounds.min || from > bounds.max) {
     return absl::OutOfRangeError(fmt::format("offset {} is outside the queue, which holds {} to {}",
-                                             from.value(), bounds.min.value(),
-                                             bounds.max.value()));
+                                             from.value(), bounds.min.value(), bounds.max.value()));
   }
   const QueueOffset end(std::min(bounds.max.value(), from.value() + limit));
   while (from < end) {

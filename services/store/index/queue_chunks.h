@@ -1,9 +1,9 @@
 // QueueChunks: the queue index as it is kept; the writer's face of QueueIndex.
 //
-// A queue's entries lie in chunks of kChunkEntries, aligned: chunk n holds offsets n * kChunkEntries
-// and up. The open chunk of a queue is in memory; full ones go to RocksDB with the batch under way,
-// and stay in memory until that is written. At a checkpoint the open chunks that changed are put
-// too. Entries that were never seen (expired, or lost to damage) have length 0.
+// A queue's entries lie in chunks of kChunkEntries, aligned: chunk n holds offsets n *
+// kChunkEntries and up. The open chunk of a queue is in memory; full ones go to RocksDB with the
+// batch under way, and stay in memory until that is written. At a checkpoint the open chunks that
+// changed are put too. Entries that were never seen (expired, or lost to damage) have length 0.
 //
 // One writer (the dispatcher), any readers; sharded short locks. A queue's state is read from
 // RocksDB at its first use, and forgotten again when many others were used since.

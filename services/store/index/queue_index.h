@@ -17,9 +17,10 @@
 namespace dunlin::store {
 
 struct IndexEntry {
-  LogOffset log_offset;   // of the record: a MESSAGE or a DELIVERY
-  uint32_t length = 0;    // of the record
-  uint32_t tag_hash = 0;  // 0: no tag; else a hash, so equal tags have equal hashes but not vice versa
+  LogOffset log_offset;  // of the record: a MESSAGE or a DELIVERY
+  uint32_t length = 0;   // of the record
+  uint32_t tag_hash =
+      0;  // 0: no tag; else a hash, so equal tags have equal hashes but not vice versa
 };
 
 // [min, max) of a queue; equal when it holds nothing.

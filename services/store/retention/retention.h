@@ -21,9 +21,9 @@ namespace dunlin::store {
 
 struct RetentionOptions {
   std::chrono::milliseconds max_age = std::chrono::hours(72);
-  uint64_t max_bytes = 0;              // 0: no limit
-  uint32_t disk_high_percent = 85;     // above: the oldest segments go, whatever their age
-  uint32_t disk_full_percent = 95;     // above: DiskIsFull()
+  uint64_t max_bytes = 0;           // 0: no limit
+  uint32_t disk_high_percent = 85;  // above: the oldest segments go, whatever their age
+  uint32_t disk_full_percent = 95;  // above: DiskIsFull()
   std::chrono::milliseconds interval{10'000};
 };
 

@@ -20,8 +20,8 @@
 namespace dunlin::store {
 namespace {
 
-constexpr std::array<const char*, kFamilies> kNames = {
-    "default", "config", "progress", "tails", "chunks", "keys", "pointers"};
+constexpr std::array<const char*, kFamilies> kNames = {"default", "config", "progress", "tails",
+                                                       "chunks",  "keys",   "pointers"};
 // Made when a read found damage: the next Open starts from nothing.
 constexpr char kDamagedMarker[] = "/DAMAGED";
 
@@ -84,8 +84,7 @@ rocksdb::ColumnFamilyOptions FamilyOptions(
 // RocksDB keeps raw pointers to the filters: they live as long as the process.
 struct Filters {
   std::shared_ptr<std::atomic<uint64_t>> expiry = std::make_shared<std::atomic<uint64_t>>(0);
-  std::shared_ptr<const rocksdb::CompactionFilter> keys =
-      std::make_shared<ExpiredKeys>(expiry, 8);
+  std::shared_ptr<const rocksdb::CompactionFilter> keys = std::make_shared<ExpiredKeys>(expiry, 8);
   std::shared_ptr<const rocksdb::CompactionFilter> pointers =
       std::make_shared<ExpiredKeys>(expiry, 8);
 };
@@ -157,9 +156,9 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& dire
     for (size_t i = 0; i < kFamilies; ++i) {
       const bool keys = i == static_cast<size_t>(Family::kKeys);
       const bool pointers = i == static_cast<size_t>(Family::kPointers);
-      families.emplace_back(
-          kNames[i],
-          FamilyOptions(cache, keys ? filters.keys : pointers ? filters.pointers : nullptr));
+      families.emplace_back(kNames[i], FamilyOptions(cache, keys       ? filters.keys
+                                                            : pointers ? filters.pointers
+                                                                       : nullptr));
     }
     std::vector<rocksdb::ColumnFamilyHandle*> opened;
     rocksdb::DB* db = nullptr;
