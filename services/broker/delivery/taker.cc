@@ -29,7 +29,7 @@ struct Taker::Budget {
   size_t bytes = kByteBudget;
   bool exhausted = true;  // stays true when no limit cut the search short
 
-  bool empty() const { return messages == 0 || scan == 0 || bytes == 0; }
+  bool IsSpent() const { return messages == 0 || scan == 0 || bytes == 0; }
 };
 
 Taker::Taker(store::CommitLog& log, const store::Dispatcher& dispatcher, Progress& progress,
@@ -42,10 +42,10 @@ Taker::Taken Taker::Take(const Subscription& subscription) {
   budget.messages = subscription.batch;
   const uint32_t queues = subscription.topic->queues();
   const uint32_t first = subscription.topic->turn->fetch_add(1, std::memory_order_relaxed) % queues;
-  for (uint32_t i = 0; i < queues && !budget.empty(); ++i) {
+  for (uint32_t i = 0; i < queues && !budget.IsSpent(); ++i) {
     TakeFromQueue(subscription, (first + i) % queues, budget, taken.messages);
   }
-  taken.exhausted = budget.exhausted && !budget.empty();
+  taken.exhausted = budget.exhausted && !budget.IsSpent();
   return taken;
 }
 
@@ -60,7 +60,7 @@ void Taker::TakeFromQueue(const Subscription& subscription, uint32_t queue, Budg
   request.client_id = subscription.client_id;
   std::vector<Reservation> reserved;
   std::vector<store::IndexEntry> entries;
-  while (!budget.empty()) {
+  while (!budget.IsSpent()) {
     request.bounds = dispatcher_.queues().Bounds(request.queue);
     request.start = request.bounds.min;
     request.limit = subscription.filter.matches_all() ? budget.messages

@@ -150,7 +150,7 @@ void PullCall::Answer(const absl::Status& status, Taker::Pulled pulled) {
 }
 
 grpc::ByteBuffer PullCall::Element(size_t index) {
-  if (index >= 1 && index <= messages_.size()) return std::move(messages_[index - 1]);
+  if (index >= 1 && index <= messages_.size()) return messages_[index - 1];
   v2::PullMessageResponse element;
   if (index == 0) {
     *element.mutable_status() = status_;

@@ -174,7 +174,7 @@ void ReceiveCall::Answer(const absl::Status& status, std::vector<Delivered> mess
 }
 
 grpc::ByteBuffer ReceiveCall::Element(size_t index) {
-  if (index >= 1 && index <= messages_.size()) return std::move(encoded_[index - 1]);
+  if (index >= 1 && index <= messages_.size()) return encoded_[index - 1];
   v2::ReceiveMessageResponse element;
   if (index == 0) {
     *element.mutable_status() = status_;

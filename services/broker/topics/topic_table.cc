@@ -16,7 +16,7 @@ namespace {
 // Known kinds: NORMAL (1) to PRIORITY (6).
 constexpr uint32_t kAllKinds = 0b1111110;
 
-absl::Status Invalid(std::string message) { return absl::InvalidArgumentError(std::move(message)); }
+absl::Status Invalid(const std::string& message) { return absl::InvalidArgumentError(message); }
 
 absl::Status CheckSpec(const TopicTable::TopicSpec& spec) {
   if (spec.queues < 1 || spec.queues > kMaxQueues) {

@@ -63,7 +63,7 @@ struct QueueChunks::Queue {
   std::map<uint64_t, std::vector<IndexEntry>> unwritten;  // full chunks of the batch under way
   bool changed = false;
 
-  uint64_t open_chunk() const { return next.value() / kChunkEntries; }
+  uint64_t OpenChunk() const { return next.value() / kChunkEntries; }
 };
 
 struct QueueChunks::Shard {
@@ -101,7 +101,7 @@ absl::StatusOr<QueueChunks::Queue*> QueueChunks::Find(Shard& shard, QueueKey que
     state->next = QueueOffset(LoadLittle<uint64_t>(tail->data()));
     state->min = QueueOffset(LoadLittle<uint64_t>(tail->data() + 8));
     state->min_log_offset = LogOffset(LoadLittle<uint64_t>(tail->data() + 16));
-    ASSIGN_OR_RETURN(state->open, LoadChunk(queue, state->open_chunk()));
+    ASSIGN_OR_RETURN(state->open, LoadChunk(queue, state->OpenChunk()));
     state->open.resize(state->next.value() % kChunkEntries);
   }
   return shard.queues.emplace(queue, std::move(state)).first->second.get();
@@ -109,7 +109,7 @@ absl::StatusOr<QueueChunks::Queue*> QueueChunks::Find(Shard& shard, QueueKey que
 
 absl::StatusOr<std::vector<IndexEntry>> QueueChunks::ChunkOf(const Queue& state, QueueKey queue,
                                                              uint64_t chunk) const {
-  if (chunk == state.open_chunk()) return state.open;
+  if (chunk == state.OpenChunk()) return state.open;
   auto unwritten = state.unwritten.find(chunk);
   if (unwritten != state.unwritten.end()) return unwritten->second;
   return LoadChunk(queue, chunk);
@@ -163,7 +163,7 @@ absl::Status QueueChunks::Read(QueueKey queue, QueueOffset from, size_t limit,
       MutexLock lock(shard.mutex);
       ASSIGN_OR_RETURN(const Queue* const state, Find(shard, queue, /*make=*/false));
       if (state == nullptr) return absl::OkStatus();  // the topic was just deleted
-      if (chunk == state->open_chunk() || state->unwritten.contains(chunk)) {
+      if (chunk == state->OpenChunk() || state->unwritten.contains(chunk)) {
         found = ChunkOf(*state, queue, chunk);
         in_memory = true;
       }
@@ -212,7 +212,7 @@ absl::Status QueueChunks::Put(QueueKey queue, QueueOffset offset, const IndexEnt
     const uint64_t place = offset.value() % kChunkEntries;
     if (entries.size() <= place) entries.resize(place + 1);
     entries[place] = entry;
-    if (chunk == state->open_chunk()) {
+    if (chunk == state->OpenChunk()) {
       state->open = std::move(entries);
     } else {
       PutChunk(queue, chunk, entries, batch);
@@ -225,13 +225,13 @@ absl::Status QueueChunks::Put(QueueKey queue, QueueOffset offset, const IndexEnt
     // The first entry that is still there: nothing is missing before it.
     state->min = offset;
     state->min_log_offset = entry.log_offset;
-    if (offset.value() / kChunkEntries != state->open_chunk()) state->open.clear();
+    if (offset.value() / kChunkEntries != state->OpenChunk()) state->open.clear();
     state->next = offset;
     state->open.resize(offset.value() % kChunkEntries);
   }
   while (state->next <= offset) {
     state->open.push_back(state->next == offset ? entry : IndexEntry());
-    const uint64_t chunk = state->open_chunk();
+    const uint64_t chunk = state->OpenChunk();
     ++state->next;
     if (state->open.size() < kChunkEntries) continue;
     PutChunk(queue, chunk, state->open, batch);
@@ -247,7 +247,7 @@ absl::Status QueueChunks::RaiseTail(QueueKey queue, QueueOffset next, rocksdb::W
   MutexLock lock(shard.mutex);
   ASSIGN_OR_RETURN(Queue* const state, Find(shard, queue, /*make=*/true));
   if (next <= state->next) return absl::OkStatus();
-  if (!state->open.empty()) PutChunk(queue, state->open_chunk(), state->open, batch);
+  if (!state->open.empty()) PutChunk(queue, state->OpenChunk(), state->open, batch);
   if (state->min == state->next) state->min = next;
   state->next = next;
   state->open.assign(next.value() % kChunkEntries, IndexEntry());
@@ -300,7 +300,7 @@ void QueueChunks::PutOpenChunks(rocksdb::WriteBatch& batch) {
     if (found == shard.queues.end()) continue;
     Queue& state = *found->second;
     state.changed = false;
-    if (!state.open.empty()) PutChunk(queue, state.open_chunk(), state.open, batch);
+    if (!state.open.empty()) PutChunk(queue, state.OpenChunk(), state.open, batch);
     PutTail(queue, state, batch);
   }
   changed_.clear();
