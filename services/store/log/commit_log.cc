@@ -273,10 +273,6 @@ absl::Status RealCommitLog::DropBefore(LogOffset offset) {
 
 }  // namespace
 
-LogOffset RecordView::end() const {
-  return header_.log_offset + RoundUp(header_.length, kRecordAlignment);
-}
-
 absl::StatusOr<std::unique_ptr<CommitLog>> CommitLog::Open(const CommitLogOptions& options,
                                                            FileSystem& files, const Clock& clock) {
   RETURN_IF_ERROR(CheckOptions(options));

@@ -30,6 +30,7 @@
 #include "services/base/file.h"
 #include "services/base/strong_int.h"
 #include "services/store/log/record.h"
+#include "services/store/log/record_view.h"
 #include "services/store/log/watermark.h"
 
 namespace dunlin::store {
@@ -85,31 +86,6 @@ class CommitWaiter {
  private:
   friend class Appender;
   CommitWaiter* next_ = nullptr;
-};
-
-// A record in the mapped log, checked; keeps its segment mapped while it lives.
-class RecordView {
- public:
-  RecordView() = default;
-  RecordView(RecordHeader header, std::string_view payload, std::shared_ptr<const void> pin)
-      : header_(header), payload_(payload), pin_(std::move(pin)) {}
-
-  const RecordHeader& header() const { return header_; }
-  std::string_view payload() const { return payload_; }
-  const std::shared_ptr<const void>& pin() const { return pin_; }
-  // Offset of the record that follows this one in the log.
-  LogOffset end() const;
-
- private:
-  RecordHeader header_;
-  std::string_view payload_;
-  std::shared_ptr<const void> pin_;
-};
-
-// [begin, end) of the log that fails its checks.
-struct DamagedRange {
-  LogOffset begin;
-  LogOffset end;
 };
 
 class CommitLog {

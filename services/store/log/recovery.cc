@@ -26,6 +26,10 @@ LogOffset FlushedBefore(const RecordHeader& header) {
 
 }  // namespace
 
+LogOffset RecordView::end() const {
+  return header_.log_offset + RoundUp(header_.length, kRecordAlignment);
+}
+
 LogOffset RecordWalk::SkipRest(LogOffset offset) const {
   const std::shared_ptr<Segment> segment = segments_.Find(offset);
   if (segment != nullptr && segment->end() - offset < kRecordHeaderSize) return segment->end();

@@ -6,10 +6,13 @@
 #include <optional>
 #include <vector>
 
+#include "absl/status/statusor.h"
+
+#include "services/base/clock.h"
 #include "services/base/strong_int.h"
-#include "services/store/log/commit_log.h"
 #include "services/store/log/epochs.h"
 #include "services/store/log/record_codec.h"
+#include "services/store/log/record_view.h"
 #include "services/store/log/segment_set.h"
 
 namespace dunlin::store {

@@ -28,27 +28,41 @@ absl::StatusOr<std::unique_ptr<SegmentSet>> SegmentSet::Open(FileSystem& files,
                                                              std::string directory,
                                                              uint64_t segment_size) {
   RETURN_IF_ERROR(files.CreateDirectories(directory));
-  auto set = std::unique_ptr<SegmentSet>(new SegmentSet(files, std::move(directory), segment_size));
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(set->directory_));
-  MutexLock lock(set->mutex_);
+  auto set =
+      std::unique_ptr<SegmentSet>(new SegmentSet(files, std::move(directory), segment_size));
+  RETURN_IF_ERROR(set->Load(/*remove_leftovers=*/true));
+  return set;
+}
+
+absl::StatusOr<std::unique_ptr<SegmentSet>> SegmentSet::OpenForReading(FileSystem& files,
+                                                                       std::string directory) {
+  auto set = std::unique_ptr<SegmentSet>(new SegmentSet(files, std::move(directory), 0));
+  RETURN_IF_ERROR(set->Load(/*remove_leftovers=*/false));
+  return set;
+}
+
+absl::Status SegmentSet::Load(bool remove_leftovers) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, files_.List(directory_));
+  MutexLock lock(mutex_);
   for (const std::string& name : names) {
-    const std::string path = fmt::format("{}/{}", set->directory_, name);
+    const std::string path = fmt::format("{}/{}", directory_, name);
     LogOffset begin;
     if (!ParseSegmentName(name, begin)) {
+      if (!remove_leftovers) continue;
       log::Info("removing {}, left by an earlier run", path);
-      RETURN_IF_ERROR(files.Remove(path));
+      RETURN_IF_ERROR(files_.Remove(path));
       continue;
     }
-    ASSIGN_OR_RETURN(std::shared_ptr<Segment> segment, Segment::Open(files, path, begin));
-    if (!set->segments_.empty() && set->segments_.rbegin()->second->end() > begin) {
+    ASSIGN_OR_RETURN(std::shared_ptr<Segment> segment, Segment::Open(files_, path, begin));
+    if (!segments_.empty() && segments_.rbegin()->second->end() > begin) {
       return absl::DataLossError(fmt::format(
           "segment {} begins before its predecessor ends at {}: a file was renamed or has the "
           "wrong size. Put the original files back",
-          path, set->segments_.rbegin()->second->end().value()));
+          path, segments_.rbegin()->second->end().value()));
     }
-    set->segments_.emplace(begin, std::move(segment));
+    segments_.emplace(begin, std::move(segment));
   }
-  return set;
+  return absl::OkStatus();
 }
 
 std::shared_ptr<Segment> SegmentSet::Find(LogOffset offset) const {

@@ -29,6 +29,10 @@ class SegmentSet {
   static absl::StatusOr<std::unique_ptr<SegmentSet>> Open(FileSystem& files, std::string directory,
                                                           uint64_t segment_size);
 
+  // The same without changing anything; what has no segment's name is passed over.
+  static absl::StatusOr<std::unique_ptr<SegmentSet>> OpenForReading(FileSystem& files,
+                                                                    std::string directory);
+
   // The segment that covers `offset`; null when there is none.
   std::shared_ptr<Segment> Find(LogOffset offset) const ABSL_LOCKS_EXCLUDED(mutex_);
   // The first segment that ends above `offset`; null when there is none.
@@ -49,6 +53,8 @@ class SegmentSet {
   uint64_t segment_size() const { return segment_size_; }
 
  private:
+  absl::Status Load(bool remove_leftovers);
+
   SegmentSet(FileSystem& files, std::string directory, uint64_t segment_size);
 
   std::string PathOf(LogOffset begin) const;
