@@ -169,8 +169,11 @@ void PullCall::WriteNext() {
     StartWriteAndFinish(&element_, grpc::WriteOptions(), grpc::Status::OK);
     return;
   }
+  // As in ReceiveCall: the first element, with the headers, is not held back.
+  grpc::WriteOptions options;
+  if (next_ > 0) options.set_buffer_hint();
   ++next_;
-  StartWrite(&element_, grpc::WriteOptions().set_buffer_hint());
+  StartWrite(&element_, options);
 }
 
 void PullCall::OnWriteDone(bool ok) {

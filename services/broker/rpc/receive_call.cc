@@ -195,9 +195,13 @@ void ReceiveCall::WriteNext() {
     StartWriteAndFinish(&element_, grpc::WriteOptions(), grpc::Status::OK);
     return;
   }
+  // The messages leave in as few packets as fit. Not so the first element: it takes the headers
+  // with it, and gRPC does not complete a held-back write of headers until something else on the
+  // connection is written.
+  grpc::WriteOptions options;
+  if (next_ > 0) options.set_buffer_hint();
   ++next_;
-  // All but the last leave in as few packets as fit.
-  StartWrite(&element_, grpc::WriteOptions().set_buffer_hint());
+  StartWrite(&element_, options);
 }
 
 void ReceiveCall::OnWriteDone(bool ok) {
