@@ -76,9 +76,13 @@ bool IsName(std::string_view text) {
          });
 }
 
+bool MayBeEmpty(const FieldDescriptor& field) {
+  return field.default_value_string().empty() || RuleOf(field).may_be_empty();
+}
+
 bool HasFormat(const FieldDescriptor& field, std::string_view text) {
   if (text.find('\0') != std::string_view::npos) return false;
-  if (text.empty() && field.default_value_string().empty()) return true;
+  if (text.empty() && MayBeEmpty(field)) return true;
   switch (RuleOf(field).format()) {
     case Rule::ANY:
       return true;
@@ -109,7 +113,7 @@ std::string DescribeEnum(const EnumDescriptor& type) {
 }
 
 std::string DescribeString(const FieldDescriptor& field) {
-  const std::string_view or_empty = field.default_value_string().empty() ? " or empty" : "";
+  const std::string_view or_empty = MayBeEmpty(field) ? " or empty" : "";
   switch (RuleOf(field).format()) {
     case Rule::ANY:
       return "text";

@@ -123,6 +123,11 @@ TEST_F(ConfigTest, RefusesValuesOutsideTheSchema) {
   ExpectRefused("data_dir: ''\n", "1:11", "not empty");
 }
 
+TEST_F(ConfigTest, AnAddressMayBeEmptyWhereItsRuleSaysSo) {
+  EXPECT_OK(LoadText("metrics: { listen_address: '' }\n"));
+  ExpectRefused("server: { listen_address: '' }\n", "1:27", "expected host:port, got");
+}
+
 TEST_F(ConfigTest, ChecksFieldsAgainstEachOther) {
   EXPECT_THAT(LoadText("store: { retention: { disk_high_watermark_percent: 96 } }\n"),
               StatusIs(absl::StatusCode::kInvalidArgument,

@@ -75,6 +75,14 @@ HostPort AdvertisedAddress(const config::v1::ServerConfig& config, uint16_t port
   return {host.data(), port};
 }
 
+// `address` with the port that was taken where it says 0; empty when `address` is.
+std::string Listening(const std::string& address, uint16_t port) {
+  std::optional<HostPort> listening = ParseHostPort(address);
+  if (!listening.has_value()) return "";
+  listening->port = port;
+  return FormatHostPort(*listening);
+}
+
 absl::Status Serve(const config::v1::DunlinConfig& config) {
   // Before the first thread: all of them inherit which signals are blocked.
   StopSignal stop;
@@ -98,9 +106,8 @@ absl::Status Serve(const config::v1::DunlinConfig& config) {
   broker->SetAdvertisedAddress(advertised.host, advertised.port);
   server->SetServing(true);
 
-  HostPort listening = ParseHostPort(config.server().listen_address()).value_or(HostPort());
-  listening.port = server->port();
-  AnnounceReady("dunlin", FormatHostPort(listening), config.metrics().listen_address());
+  AnnounceReady("dunlin", Listening(config.server().listen_address(), server->port()),
+                Listening(config.metrics().listen_address(), metrics->port()));
   log::Info("stopping: {}", stop.Wait());
   server->SetServing(false);
   broker->Drain();
