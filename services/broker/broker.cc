@@ -6,7 +6,9 @@
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
+#include "services/broker/admin/admin.h"
 #include "services/broker/delivery/housekeeper.h"
+#include "services/broker/rpc/admin_service.h"
 #include "services/broker/rpc/messaging_service.h"
 #include "services/broker/rpc/service_context.h"
 
@@ -62,6 +64,8 @@ class Broker::Rooms {
   std::unique_ptr<Housekeeper> housekeeper;
   std::optional<ServiceContext> context;
   std::unique_ptr<MessagingServiceImpl> messaging;
+  std::unique_ptr<Admin> admin;
+  std::unique_ptr<AdminServiceImpl> admin_service;
   bool stopped = false;
 };
 
@@ -106,6 +110,9 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
                                  *topics, *progress, *dead_letters, *taker, *waiting_room, *clients,
                                  *executor, "localhost", 0});
   messaging = std::make_unique<MessagingServiceImpl>(*context);
+  admin = std::make_unique<Admin>(AdminRooms{config.broker(), *log, *state, *dispatcher, *retention,
+                                             *topics, *progress, *taker, *waiting_room, *clients});
+  admin_service = std::make_unique<AdminServiceImpl>(*admin, *executor);
   return absl::OkStatus();
 }
 
@@ -142,7 +149,9 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(const config::v1::DunlinCo
   return broker;
 }
 
-std::vector<grpc::Service*> Broker::services() const { return {rooms_->messaging.get()}; }
+std::vector<grpc::Service*> Broker::services() const {
+  return {rooms_->messaging.get(), rooms_->admin_service.get()};
+}
 
 void Broker::SetAdvertisedAddress(const std::string& host, int port) {
   rooms_->context->advertised_host = host;

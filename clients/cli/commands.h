@@ -1,0 +1,19 @@
+// The command families of dunlinctl. Each adds its sub-commands to `app`; the one that was given on
+// the command line leaves what is to be done in `command`.
+
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "clients/cli/connection.h"
+
+namespace dunlin::cli {
+
+void AddTopicCommands(CLI::App& app, Command& command);
+void AddGroupCommands(CLI::App& app, Command& command);
+void AddMessageCommands(CLI::App& app, Command& command);
+void AddProduceCommand(CLI::App& app, Command& command);
+void AddConsumeCommand(CLI::App& app, Command& command);
+void AddBrokerCommands(CLI::App& app, Command& command);
+
+}  // namespace dunlin::cli

@@ -1,0 +1,97 @@
+#include "clients/cli/connection.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+namespace dunlin::cli {
+namespace {
+
+namespace v2 = apache::rocketmq::v2;
+
+std::shared_ptr<grpc::ChannelCredentials> Credentials(const GlobalOptions& options) {
+  if (!options.tls) return grpc::InsecureChannelCredentials();
+  grpc::SslCredentialsOptions ssl;
+  if (!options.tls_ca.empty()) {
+    std::ifstream file(options.tls_ca);
+    std::stringstream contents;
+    contents << file.rdbuf();
+    ssl.pem_root_certs = contents.str();
+  }
+  return grpc::SslCredentials(ssl);
+}
+
+std::shared_ptr<grpc::Channel> Channel(const GlobalOptions& options) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  return grpc::CreateCustomChannel(options.endpoint, Credentials(options), arguments);
+}
+
+}  // namespace
+
+Connection::Connection(const GlobalOptions& options)
+    : options_(options), client_id_(fmt::format("dunlinctl@{}", getpid())) {
+  const std::shared_ptr<grpc::Channel> channel = Channel(options);
+  admin_ = admin::v1::AdminService::NewStub(channel);
+  messaging_ = v2::MessagingService::NewStub(channel);
+}
+
+std::unique_ptr<grpc::ClientContext> Connection::Context(std::chrono::seconds more) const {
+  auto context = std::make_unique<grpc::ClientContext>();
+  context->AddMetadata("x-mq-client-id", client_id_);
+  context->AddMetadata("x-mq-language", "CPP");
+  if (!options_.name_space.empty()) context->AddMetadata("x-mq-namespace", options_.name_space);
+  context->set_deadline(std::chrono::system_clock::now() +
+                        std::chrono::seconds(options_.timeout_seconds) + more);
+  return context;
+}
+
+int Connection::Report(const grpc::Status& status) const {
+  if (status.ok()) return kOk;
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAVAILABLE:
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      fmt::print(stderr,
+                 "dunlinctl: no answer from {}: {}\nIs dunlin running there? --endpoint HOST:PORT "
+                 "or DUNLIN_ENDPOINT names another one{}.\n",
+                 options_.endpoint, status.error_message(),
+                 options_.tls ? "" : ", --tls encrypts");
+      return kUnreachable;
+    case grpc::StatusCode::NOT_FOUND:
+      fmt::print(stderr, "dunlinctl: {}\n", status.error_message());
+      return kNotFound;
+    default:
+      fmt::print(stderr, "dunlinctl: {}\n", status.error_message());
+      return kRefused;
+  }
+}
+
+int Connection::Report(const v2::Status& status) const {
+  if (status.code() == v2::OK) return kOk;
+  fmt::print(stderr, "dunlinctl: {} ({})\n", status.message(), v2::Code_Name(status.code()));
+  switch (status.code()) {
+    case v2::TOPIC_NOT_FOUND:
+    case v2::CONSUMER_GROUP_NOT_FOUND:
+    case v2::MESSAGE_NOT_FOUND:
+    case v2::OFFSET_NOT_FOUND:
+      return kNotFound;
+    default:
+      return kRefused;
+  }
+}
+
+v2::Endpoints Connection::Endpoints() const {
+  v2::Endpoints endpoints;
+  endpoints.set_scheme(v2::DOMAIN_NAME);
+  const size_t colon = options_.endpoint.rfind(':');
+  v2::Address& address = *endpoints.add_addresses();
+  address.set_host(options_.endpoint.substr(0, colon));
+  address.set_port(colon == std::string::npos ? 8081
+                                              : std::atoi(options_.endpoint.c_str() + colon + 1));
+  return endpoints;
+}
+
+}  // namespace dunlin::cli

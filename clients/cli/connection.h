@@ -1,0 +1,59 @@
+// Connection: the channel to a broker, and what every command shares.
+
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "clients/cli/output.h"
+#include "proto/apache/rocketmq/v2/service.grpc.pb.h"
+#include "proto/dunlin/admin/v1/admin.grpc.pb.h"
+
+namespace dunlin::cli {
+
+// Exit statuses of dunlinctl; documented in its help.
+enum Exit : int { kOk = 0, kRefused = 1, kUsage = 2, kUnreachable = 3, kNotFound = 4 };
+
+struct GlobalOptions {
+  std::string endpoint = "127.0.0.1:8081";
+  std::string name_space;
+  bool tls = false;
+  std::string tls_ca;  // PEM file; empty: the system's
+  int timeout_seconds = 10;
+  Format format = Format::kTable;
+};
+
+class Connection {
+ public:
+  explicit Connection(const GlobalOptions& options);
+
+  admin::v1::AdminService::Stub& admin() { return *admin_; }
+  apache::rocketmq::v2::MessagingService::Stub& messaging() { return *messaging_; }
+  const GlobalOptions& options() const { return options_; }
+  const std::string& client_id() const { return client_id_; }
+
+  // With the client's headers, and a deadline `more` behind the usual one.
+  std::unique_ptr<grpc::ClientContext> Context(std::chrono::seconds more = {}) const;
+
+  // Prints what went wrong and the way out; the exit status.
+  int Report(const grpc::Status& status) const;
+  int Report(const apache::rocketmq::v2::Status& status) const;
+
+  // Host and port of the endpoint, for requests that name it.
+  apache::rocketmq::v2::Endpoints Endpoints() const;
+
+ private:
+  const GlobalOptions options_;
+  const std::string client_id_;
+  std::unique_ptr<admin::v1::AdminService::Stub> admin_;
+  std::unique_ptr<apache::rocketmq::v2::MessagingService::Stub> messaging_;
+};
+
+// One command: called when its turn has come; returns the exit status.
+using Command = std::function<int(Connection&)>;
+
+}  // namespace dunlin::cli

@@ -1,0 +1,198 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "clients/cli/commands.h"
+
+namespace dunlin::cli {
+namespace {
+
+using admin::v1::Topic;
+
+struct TopicOptions {
+  std::string name;
+  uint32_t queues = 0;
+  std::vector<std::string> kinds;
+  std::string permission;
+  std::string description;
+  bool yes = false;
+};
+
+std::string KindsText(const Topic& topic) {
+  std::string text;
+  for (int kind : topic.kinds()) {
+    text += (text.empty() ? "" : ",") +
+            admin::v1::MessageKind_Name(static_cast<admin::v1::MessageKind>(kind));
+  }
+  return text;
+}
+
+std::vector<std::string> Row(const Topic& topic) {
+  return {topic.namespace_().empty() ? topic.name() : topic.namespace_() + "/" + topic.name(),
+          std::to_string(topic.queues()), KindsText(topic),
+          admin::v1::Permission_Name(topic.permission()),
+          TimeText(topic.create_time().seconds(), topic.create_time().nanos()),
+          topic.description()};
+}
+
+const std::vector<std::string> kHeader = {"TOPIC",      "QUEUES",        "KINDS",
+                                          "PERMISSION", "CREATED (UTC)", "DESCRIPTION"};
+
+void Show(const Connection& connection, const Topic& topic) {
+  if (connection.options().format == Format::kJson) {
+    std::fputs(Json(topic).c_str(), stdout);
+  } else {
+    std::fputs(Table({kHeader, Row(topic)}).c_str(), stdout);
+  }
+}
+
+Topic ToProto(const TopicOptions& options, const Connection& connection) {
+  Topic topic;
+  topic.set_namespace_(connection.options().name_space);
+  topic.set_name(options.name);
+  topic.set_queues(options.queues);
+  for (const std::string& name : options.kinds) {
+    admin::v1::MessageKind kind = admin::v1::MESSAGE_KIND_UNSPECIFIED;
+    admin::v1::MessageKind_Parse(name, &kind);
+    topic.add_kinds(kind);
+  }
+  admin::v1::Permission permission = admin::v1::PERMISSION_UNSPECIFIED;
+  admin::v1::Permission_Parse(options.permission, &permission);
+  topic.set_permission(permission);
+  topic.set_description(options.description);
+  return topic;
+}
+
+int List(Connection& connection) {
+  admin::v1::ListTopicsRequest request;
+  request.set_page_size(1000);
+  admin::v1::ListTopicsResponse all;
+  do {
+    admin::v1::ListTopicsResponse page;
+    const auto context = connection.Context();
+    const grpc::Status status = connection.admin().ListTopics(context.get(), request, &page);
+    if (!status.ok()) return connection.Report(status);
+    all.mutable_topics()->MergeFrom(page.topics());
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  if (connection.options().format == Format::kJson) {
+    std::fputs(Json(all).c_str(), stdout);
+    return kOk;
+  }
+  std::vector<std::vector<std::string>> rows = {kHeader};
+  for (const Topic& topic : all.topics()) rows.push_back(Row(topic));
+  std::fputs(Table(rows).c_str(), stdout);
+  return kOk;
+}
+
+int Describe(Connection& connection, const std::string& name) {
+  admin::v1::GetTopicRequest request;
+  request.set_namespace_(connection.options().name_space);
+  request.set_name(name);
+  admin::v1::GetTopicResponse response;
+  const auto context = connection.Context();
+  const grpc::Status status = connection.admin().GetTopic(context.get(), request, &response);
+  if (!status.ok()) return connection.Report(status);
+  if (connection.options().format == Format::kJson) {
+    std::fputs(Json(response).c_str(), stdout);
+    return kOk;
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"QUEUE", "FIRST OFFSET", "NEXT OFFSET", "MESSAGES", "LAST MESSAGE (UTC)"}};
+  for (const admin::v1::QueueStatus& queue : response.queues()) {
+    rows.push_back({std::to_string(queue.queue()), std::to_string(queue.min_offset()),
+                    std::to_string(queue.max_offset()),
+                    std::to_string(queue.max_offset() - queue.min_offset()),
+                    TimeText(queue.last_store_time().seconds(), queue.last_store_time().nanos())});
+  }
+  fmt::print("{}\n{}", Table({kHeader, Row(response.topic())}), Table(rows));
+  return kOk;
+}
+
+int Delete(Connection& connection, const TopicOptions& options) {
+  if (!options.yes) {
+    fmt::print(stderr,
+               "dunlinctl: deleting topic {} puts its messages out of reach for good; say so with "
+               "--yes\n",
+               options.name);
+    return kUsage;
+  }
+  admin::v1::DeleteTopicRequest request;
+  request.set_namespace_(connection.options().name_space);
+  request.set_name(options.name);
+  admin::v1::DeleteTopicResponse response;
+  const auto context = connection.Context();
+  return connection.Report(connection.admin().DeleteTopic(context.get(), request, &response));
+}
+
+void AddSpec(CLI::App& command, TopicOptions& options) {
+  command.add_option("NAME", options.name, "Name of the topic")->required();
+  command.add_option("--queues", options.queues, "Number of queues, 1 to 65535")
+      ->check(CLI::Range(1, 65535));
+  command.add_option("--kinds", options.kinds, "Kinds of message, separated by commas")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"NORMAL", "FIFO", "DELAY", "TRANSACTION", "LITE", "PRIORITY"}));
+  command.add_option("--permission", options.permission, "Who may do what")
+      ->check(CLI::IsMember({"NONE", "READ", "WRITE", "READ_WRITE"}));
+  command.add_option("--description", options.description, "What it is for");
+}
+
+}  // namespace
+
+void AddTopicCommands(CLI::App& app, Command& command) {
+  auto options = std::make_shared<TopicOptions>();
+  CLI::App& topic = *app.add_subcommand("topic", "Create, change, list, describe, delete topics");
+  topic.require_subcommand(1);
+
+  CLI::App& create = *topic.add_subcommand("create", "Create a topic");
+  AddSpec(create, *options);
+  create.footer("\nExample: dunlinctl topic create orders --queues 16 --description 'shop orders'");
+  create.callback([options, &command] {
+    command = [options](Connection& connection) {
+      admin::v1::CreateTopicRequest request;
+      *request.mutable_topic() = ToProto(*options, connection);
+      Topic created;
+      const auto context = connection.Context();
+      const grpc::Status status = connection.admin().CreateTopic(context.get(), request, &created);
+      if (status.ok()) Show(connection, created);
+      return connection.Report(status);
+    };
+  });
+
+  CLI::App& update =
+      *topic.add_subcommand("update", "Change a topic; what is not given stays as it is");
+  AddSpec(update, *options);
+  update.footer("\nExample: dunlinctl topic update orders --queues 32");
+  update.callback([options, &command] {
+    command = [options](Connection& connection) {
+      admin::v1::UpdateTopicRequest request;
+      *request.mutable_topic() = ToProto(*options, connection);
+      Topic updated;
+      const auto context = connection.Context();
+      const grpc::Status status = connection.admin().UpdateTopic(context.get(), request, &updated);
+      if (status.ok()) Show(connection, updated);
+      return connection.Report(status);
+    };
+  });
+
+  topic.add_subcommand("list", "List all topics")->callback([&command] { command = List; });
+
+  CLI::App& describe = *topic.add_subcommand("describe", "Show a topic and its queues");
+  describe.add_option("NAME", options->name, "Name of the topic")->required();
+  describe.callback([options, &command] {
+    command = [options](Connection& connection) { return Describe(connection, options->name); };
+  });
+
+  CLI::App& remove = *topic.add_subcommand("delete", "Delete a topic with its messages");
+  remove.add_option("NAME", options->name, "Name of the topic")->required();
+  remove.add_flag("--yes", options->yes, "Really");
+  remove.callback([options, &command] {
+    command = [options](Connection& connection) { return Delete(connection, *options); };
+  });
+}
+
+}  // namespace dunlin::cli

@@ -1,0 +1,454 @@
+#include "services/broker/admin/admin.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/status_macros.h"
+#include "services/broker/admission/names.h"
+#include "services/broker/wire/stored_message.h"
+
+namespace dunlin::broker {
+namespace {
+
+constexpr uint32_t kDefaultPage = 100;
+constexpr uint32_t kMaxPage = 1000;
+constexpr uint32_t kDefaultMessages = 32;
+constexpr uint32_t kMaxMessages = 64;
+
+void SetTime(Timestamp from, google::protobuf::Timestamp* to) {
+  const int64_t millis = ToUnixMillis(from);
+  to->set_seconds(millis / 1000);
+  to->set_nanos(static_cast<int32_t>(millis % 1000) * 1'000'000);
+}
+
+// Public statuses of the name rules, as canonical ones.
+absl::Status Canonical(const absl::Status& status) {
+  return status.ok() ? status : absl::Status(status.code(), status.message());
+}
+
+absl::StatusOr<TopicTable::TopicSpec> SpecOf(const admin::v1::Topic& topic) {
+  TopicTable::TopicSpec spec;
+  spec.name_space = topic.namespace_();
+  spec.name = topic.name();
+  spec.queues = topic.queues();
+  for (int kind : topic.kinds()) {
+    if (kind < admin::v1::NORMAL || kind > admin::v1::PRIORITY) {
+      return absl::InvalidArgumentError(fmt::format("{} is no kind of message", kind));
+    }
+    spec.kinds |= KindBit(kind);
+  }
+  if (topic.permission() < 0 || topic.permission() > admin::v1::READ_WRITE) {
+    return absl::InvalidArgumentError(
+        fmt::format("{} is no permission", static_cast<int>(topic.permission())));
+  }
+  spec.access = static_cast<Access>(topic.permission());
+  spec.description = topic.description();
+  return spec;
+}
+
+admin::v1::Topic ToProto(const Topic& topic) {
+  admin::v1::Topic proto;
+  proto.set_namespace_(topic.name_space);
+  proto.set_name(topic.name);
+  proto.set_queues(topic.queues());
+  for (int kind = admin::v1::NORMAL; kind <= admin::v1::PRIORITY; ++kind) {
+    if (topic.Accepts(kind)) proto.add_kinds(static_cast<admin::v1::MessageKind>(kind));
+  }
+  proto.set_permission(static_cast<admin::v1::Permission>(topic.access));
+  proto.set_description(topic.description);
+  proto.set_id(topic.id.value());
+  SetTime(topic.created, proto.mutable_create_time());
+  return proto;
+}
+
+// Takes from `proto` what it says; the rest stays as it is in `group`.
+void Merge(const admin::v1::Group& proto, Group& group) {
+  group.name_space = proto.namespace_();
+  group.name = proto.name();
+  if (proto.max_attempts() != 0) group.max_attempts = proto.max_attempts();
+  if (proto.has_exponential()) {
+    group.retry_delays.clear();
+    group.exponential.initial = std::chrono::milliseconds(proto.exponential().initial_ms());
+    group.exponential.max = std::chrono::milliseconds(proto.exponential().max_ms());
+    group.exponential.multiplier = proto.exponential().multiplier();
+  } else if (proto.retry_delays_ms_size() > 0) {
+    group.retry_delays.clear();
+    for (int64_t delay : proto.retry_delays_ms()) group.retry_delays.emplace_back(delay);
+  }
+  if (!proto.description().empty()) group.description = proto.description();
+}
+
+admin::v1::Group ToProto(const Group& group) {
+  admin::v1::Group proto;
+  proto.set_namespace_(group.name_space);
+  proto.set_name(group.name);
+  proto.set_max_attempts(group.max_attempts);
+  for (std::chrono::milliseconds delay : group.retry_delays) {
+    proto.add_retry_delays_ms(delay.count());
+  }
+  if (group.retry_delays.empty()) {
+    proto.mutable_exponential()->set_initial_ms(group.exponential.initial.count());
+    proto.mutable_exponential()->set_max_ms(group.exponential.max.count());
+    proto.mutable_exponential()->set_multiplier(group.exponential.multiplier);
+  }
+  proto.set_description(group.description);
+  proto.set_id(group.id.value());
+  SetTime(group.created, proto.mutable_create_time());
+  return proto;
+}
+
+// One page of `all`, which ascends by qualified name; the token is the last name of the page
+// before.
+template <typename Item>
+absl::StatusOr<std::vector<Item>> Page(std::vector<Item> all, uint32_t size,
+                                       const std::string& token, std::string& next) {
+  if (size > kMaxPage) {
+    return absl::InvalidArgumentError(
+        fmt::format("a page size of {}; choose 1 to {}", size, kMaxPage));
+  }
+  const size_t limit = size == 0 ? kDefaultPage : size;
+  auto first = std::find_if(all.begin(), all.end(), [&](const Item& item) {
+    return QualifiedName(item->name_space, item->name) > token;
+  });
+  all.erase(all.begin(), first);
+  if (all.size() > limit) {
+    all.resize(limit);
+    next = QualifiedName(all.back()->name_space, all.back()->name);
+  }
+  return all;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Topic>> Admin::FindTopic(const std::string& name_space,
+                                                              const std::string& name) const {
+  RETURN_IF_ERROR(Canonical(ValidateTopicName(name)));
+  std::shared_ptr<const Topic> topic = rooms_.topics.FindTopic(name_space, name);
+  if (topic != nullptr) return topic;
+  return absl::NotFoundError(fmt::format("there is no topic {}; `dunlinctl topic list` shows all",
+                                         QualifiedName(name_space, name)));
+}
+
+absl::StatusOr<std::shared_ptr<const Group>> Admin::FindGroup(const std::string& name_space,
+                                                              const std::string& name) const {
+  RETURN_IF_ERROR(Canonical(ValidateGroupName(name)));
+  std::shared_ptr<const Group> group = rooms_.topics.FindGroup(name_space, name);
+  if (group != nullptr) return group;
+  return absl::NotFoundError(
+      fmt::format("there is no consumer group {}; `dunlinctl group list` shows all",
+                  QualifiedName(name_space, name)));
+}
+
+absl::StatusOr<admin::v1::Topic> Admin::CreateTopic(const admin::v1::Topic& topic) {
+  RETURN_IF_ERROR(Canonical(ValidateTopicName(topic.name())));
+  ASSIGN_OR_RETURN(TopicTable::TopicSpec spec, SpecOf(topic));
+  if (spec.queues == 0) spec.queues = rooms_.config.default_topic_queues();
+  if (spec.kinds == 0) spec.kinds = KindBit(admin::v1::NORMAL);
+  if (topic.permission() == admin::v1::PERMISSION_UNSPECIFIED) spec.access = Access::kReadWrite;
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> created, rooms_.topics.CreateTopic(spec));
+  return ToProto(*created);
+}
+
+absl::StatusOr<admin::v1::Topic> Admin::UpdateTopic(const admin::v1::Topic& topic) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> old,
+                   FindTopic(topic.namespace_(), topic.name()));
+  ASSIGN_OR_RETURN(TopicTable::TopicSpec spec, SpecOf(topic));
+  if (spec.queues == 0) spec.queues = old->queues();
+  if (spec.kinds == 0) spec.kinds = old->kinds;
+  if (topic.permission() == admin::v1::PERMISSION_UNSPECIFIED) spec.access = old->access;
+  if (spec.description.empty()) spec.description = old->description;
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> updated, rooms_.topics.UpdateTopic(spec));
+  return ToProto(*updated);
+}
+
+absl::StatusOr<admin::v1::GetTopicResponse> Admin::GetTopic(
+    const admin::v1::GetTopicRequest& request) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
+                   FindTopic(request.namespace_(), request.name()));
+  admin::v1::GetTopicResponse response;
+  *response.mutable_topic() = ToProto(*topic);
+  std::vector<store::IndexEntry> entry;
+  for (uint32_t queue = 0; queue < topic->queues(); ++queue) {
+    const QueueKey key{topic->id, queue};
+    const store::QueueBounds bounds = rooms_.dispatcher.queues().Bounds(key);
+    admin::v1::QueueStatus& status = *response.add_queues();
+    status.set_queue(queue);
+    status.set_min_offset(static_cast<int64_t>(bounds.min.value()));
+    status.set_max_offset(static_cast<int64_t>(bounds.max.value()));
+    if (bounds.min == bounds.max) continue;
+    entry.clear();
+    RETURN_IF_ERROR(rooms_.dispatcher.queues().Read(key, bounds.max - 1, 1, entry));
+    if (entry.empty()) continue;
+    const absl::StatusOr<store::RecordView> last = rooms_.log.Read(entry.front().log_offset);
+    if (last.ok()) SetTime(last->header().store_time, status.mutable_last_store_time());
+  }
+  return response;
+}
+
+absl::StatusOr<admin::v1::ListTopicsResponse> Admin::ListTopics(
+    const admin::v1::ListTopicsRequest& request) {
+  admin::v1::ListTopicsResponse response;
+  ASSIGN_OR_RETURN(const auto page,
+                   Page(rooms_.topics.Topics(), request.page_size(), request.page_token(),
+                        *response.mutable_next_page_token()));
+  for (const auto& topic : page) *response.add_topics() = ToProto(*topic);
+  return response;
+}
+
+absl::Status Admin::DeleteTopic(const admin::v1::DeleteTopicRequest& request) {
+  RETURN_IF_ERROR(FindTopic(request.namespace_(), request.name()).status());
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> deleted,
+                   rooms_.topics.DeleteTopic(request.namespace_(), request.name()));
+  rooms_.progress.DropTopic(deleted->id);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<admin::v1::Group> Admin::CreateGroup(const admin::v1::Group& proto) {
+  RETURN_IF_ERROR(Canonical(ValidateGroupName(proto.name())));
+  Group group;
+  group.max_attempts = rooms_.config.default_max_attempts();
+  for (uint32_t delay : rooms_.config.retry_backoff_seconds()) {
+    group.retry_delays.push_back(std::chrono::seconds(delay));
+  }
+  Merge(proto, group);
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Group> created, rooms_.topics.CreateGroup(group));
+  return ToProto(*created);
+}
+
+absl::StatusOr<admin::v1::Group> Admin::UpdateGroup(const admin::v1::Group& proto) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Group> old,
+                   FindGroup(proto.namespace_(), proto.name()));
+  Group group = *old;
+  Merge(proto, group);
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Group> updated, rooms_.topics.UpdateGroup(group));
+  return ToProto(*updated);
+}
+
+absl::StatusOr<admin::v1::GroupQueueStatus> Admin::QueueStatusOf(const Group& group,
+                                                                 const Topic& topic,
+                                                                 uint32_t queue) const {
+  const QueueKey key{topic.id, queue};
+  ASSIGN_OR_RETURN(const Progress::Counts counts, rooms_.progress.GetCounts(group.id, key));
+  const store::QueueBounds bounds = rooms_.dispatcher.queues().Bounds(key);
+  admin::v1::GroupQueueStatus status;
+  status.set_topic(QualifiedName(topic.name_space, topic.name));
+  status.set_queue(queue);
+  status.set_committed_offset(static_cast<int64_t>(counts.committed.value()));
+  status.set_next_offset(static_cast<int64_t>(counts.cursor.value()));
+  status.set_max_offset(static_cast<int64_t>(bounds.max.value()));
+  const uint64_t undelivered =
+      bounds.max > counts.cursor ? bounds.max - std::max(counts.cursor, bounds.min) : 0;
+  status.set_lag(static_cast<int64_t>(undelivered + counts.in_flight + counts.retrying));
+  status.set_in_flight(static_cast<int64_t>(counts.in_flight));
+  status.set_retrying(static_cast<int64_t>(counts.retrying));
+  return status;
+}
+
+absl::StatusOr<admin::v1::GetGroupResponse> Admin::GetGroup(
+    const admin::v1::GetGroupRequest& request) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Group> group,
+                   FindGroup(request.namespace_(), request.name()));
+  admin::v1::GetGroupResponse response;
+  *response.mutable_group() = ToProto(*group);
+  ASSIGN_OR_RETURN(const std::vector<storage::v1::QueueProgress> rows,
+                   rooms_.state.ListProgress(group->id));
+  for (const storage::v1::QueueProgress& row : rows) {
+    const std::shared_ptr<const Topic> topic = rooms_.topics.FindTopic(TopicId(row.topic_id()));
+    if (topic == nullptr) continue;
+    ASSIGN_OR_RETURN(*response.add_queues(), QueueStatusOf(*group, *topic, row.queue()));
+  }
+  const std::string qualified = QualifiedName(group->name_space, group->name);
+  for (const ClientInfo& client : rooms_.clients.List()) {
+    if (client.group == qualified) response.add_clients(client.client_id);
+  }
+  return response;
+}
+
+absl::StatusOr<admin::v1::ListGroupsResponse> Admin::ListGroups(
+    const admin::v1::ListGroupsRequest& request) {
+  admin::v1::ListGroupsResponse response;
+  ASSIGN_OR_RETURN(const auto page,
+                   Page(rooms_.topics.Groups(), request.page_size(), request.page_token(),
+                        *response.mutable_next_page_token()));
+  for (const auto& group : page) *response.add_groups() = ToProto(*group);
+  return response;
+}
+
+absl::Status Admin::DeleteGroup(const admin::v1::DeleteGroupRequest& request) {
+  RETURN_IF_ERROR(FindGroup(request.namespace_(), request.name()).status());
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Group> deleted,
+                   rooms_.topics.DeleteGroup(request.namespace_(), request.name()));
+  rooms_.progress.DropGroup(deleted->id);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<admin::v1::ResetOffsetResponse> Admin::ResetOffset(
+    const admin::v1::ResetOffsetRequest& request) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Group> group,
+                   FindGroup(request.namespace_(), request.group()));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
+                   FindTopic(request.namespace_(), request.topic()));
+  admin::v1::ResetOffsetResponse response;
+  for (uint32_t queue = 0; queue < topic->queues(); ++queue) {
+    const QueueKey key{topic->id, queue};
+    const store::QueueBounds bounds = rooms_.dispatcher.queues().Bounds(key);
+    QueueOffset offset;
+    switch (request.to_case()) {
+      case admin::v1::ResetOffsetRequest::kFirst:
+        offset = bounds.min;
+        break;
+      case admin::v1::ResetOffsetRequest::kLast:
+        offset = bounds.max;
+        break;
+      case admin::v1::ResetOffsetRequest::kTime: {
+        const int64_t millis = request.time().seconds() * 1000 + request.time().nanos() / 1'000'000;
+        ASSIGN_OR_RETURN(offset,
+                         rooms_.dispatcher.queues().FindByTime(key, FromUnixMillis(millis)));
+        break;
+      }
+      case admin::v1::ResetOffsetRequest::TO_NOT_SET:
+        return absl::InvalidArgumentError("say where to: first, last or a time");
+    }
+    RETURN_IF_ERROR(rooms_.progress.SetOffset(group->id, key, offset));
+    ASSIGN_OR_RETURN(*response.add_queues(), QueueStatusOf(*group, *topic, queue));
+  }
+  rooms_.waiting_room.Nudge(topic->id, group->id);
+  return response;
+}
+
+absl::StatusOr<admin::v1::StoredMessage> Admin::ReadPosition(
+    const Topic& topic, const admin::v1::Position& position) const {
+  if (position.queue() >= topic.queues()) {
+    return absl::InvalidArgumentError(fmt::format("topic {} has queues 0 to {}; {} is not one",
+                                                  topic.name, topic.queues() - 1,
+                                                  position.queue()));
+  }
+  std::vector<store::IndexEntry> entries;
+  const absl::Status read = rooms_.dispatcher.queues().Read(
+      {topic.id, position.queue()}, QueueOffset(static_cast<uint64_t>(position.offset())), 1,
+      entries);
+  if (absl::IsOutOfRange(read)) return absl::NotFoundError(read.message());
+  RETURN_IF_ERROR(read);
+  if (entries.empty()) {
+    return absl::NotFoundError(
+        fmt::format("queue {} of {} ends at {}", position.queue(), topic.name, position.offset()));
+  }
+  ASSIGN_OR_RETURN(const Delivered found, rooms_.taker.ReadEntry(entries.front()));
+  admin::v1::StoredMessage message;
+  message.set_message(found.message.payload().data(), found.message.payload().size());
+  message.set_queue(position.queue());
+  message.set_queue_offset(position.offset());
+  message.set_log_offset(static_cast<int64_t>(found.message.header().log_offset.value()));
+  SetTime(found.message.header().store_time, message.mutable_store_time());
+  return message;
+}
+
+absl::StatusOr<admin::v1::GetMessagesResponse> Admin::GetMessages(
+    const admin::v1::GetMessagesRequest& request) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
+                   FindTopic(request.namespace_(), request.topic()));
+  if (request.limit() > kMaxMessages) {
+    return absl::InvalidArgumentError(
+        fmt::format("a limit of {}; choose 1 to {}", request.limit(), kMaxMessages));
+  }
+  const size_t limit = request.limit() == 0 ? kDefaultMessages : request.limit();
+  admin::v1::GetMessagesResponse response;
+  std::vector<LogOffset> candidates;
+  switch (request.by_case()) {
+    case admin::v1::GetMessagesRequest::kPosition: {
+      ASSIGN_OR_RETURN(*response.add_messages(), ReadPosition(*topic, request.position()));
+      return response;
+    }
+    case admin::v1::GetMessagesRequest::kMessageId: {
+      ASSIGN_OR_RETURN(candidates, rooms_.dispatcher.keys().FindByMessageId(
+                                       topic->id, request.message_id(), limit));
+      break;
+    }
+    case admin::v1::GetMessagesRequest::kKey: {
+      ASSIGN_OR_RETURN(candidates,
+                       rooms_.dispatcher.keys().FindByKey(topic->id, request.key(), limit));
+      break;
+    }
+    case admin::v1::GetMessagesRequest::BY_NOT_SET:
+      return absl::InvalidArgumentError("say which messages: by message id, key, or position");
+  }
+  for (LogOffset candidate : candidates) {
+    const absl::StatusOr<store::RecordView> record = rooms_.log.Read(candidate);
+    if (absl::IsNotFound(record.status())) continue;  // expired meanwhile
+    RETURN_IF_ERROR(record.status());
+    const store::RecordHeader& header = record->header();
+    ASSIGN_OR_RETURN(const Delivered found,
+                     rooms_.taker.ReadEntry({header.log_offset, header.length, 0}));
+    ASSIGN_OR_RETURN(const StoredMessage stored,
+                     ScanStored(found.message.payload(), found.message.header().properties_offset));
+    // The index knows hashes only.
+    const bool matches =
+        request.has_message_id()
+            ? stored.message_id == request.message_id()
+            : std::find(stored.keys.begin(), stored.keys.end(), request.key()) != stored.keys.end();
+    if (!matches) continue;
+    admin::v1::StoredMessage& message = *response.add_messages();
+    message.set_message(found.message.payload().data(), found.message.payload().size());
+    message.set_queue(header.queue.queue);
+    message.set_queue_offset(static_cast<int64_t>(header.queue_offset.value()));
+    message.set_log_offset(static_cast<int64_t>(header.log_offset.value()));
+    SetTime(found.message.header().store_time, message.mutable_store_time());
+  }
+  if (response.messages().empty()) {
+    return absl::NotFoundError(fmt::format("topic {} has no message with this {}", topic->name,
+                                           request.has_message_id() ? "id" : "key"));
+  }
+  return response;
+}
+
+admin::v1::ListClientsResponse Admin::ListClients() const {
+  admin::v1::ListClientsResponse response;
+  for (const ClientInfo& info : rooms_.clients.List()) {
+    admin::v1::Client& client = *response.add_clients();
+    client.set_client_id(info.client_id);
+    client.set_language(info.language);
+    client.set_version(info.version);
+    client.set_peer(info.peer);
+    client.set_client_type(info.client_type);
+    client.set_group(info.group);
+    for (const std::string& topic : info.topics) client.add_topics(topic);
+    SetTime(info.last_seen, client.mutable_last_seen());
+  }
+  return response;
+}
+
+admin::v1::Broker Admin::GetBroker() const {
+  admin::v1::Broker broker;
+  broker.set_cluster(rooms_.config.cluster_name());
+  broker.set_name(rooms_.config.broker_name());
+  broker.set_epoch(rooms_.log.epoch().value());
+  broker.set_log_start(static_cast<int64_t>(rooms_.log.start().value()));
+  broker.set_appended(static_cast<int64_t>(rooms_.log.end().value()));
+  broker.set_written(static_cast<int64_t>(rooms_.log.written().Get().value()));
+  broker.set_flushed(static_cast<int64_t>(rooms_.log.flushed().Get().value()));
+  broker.set_dispatched(static_cast<int64_t>(rooms_.dispatcher.dispatched().Get().value()));
+  int64_t bytes = 0;
+  const auto segments = rooms_.log.Segments();
+  for (const auto& segment : segments) bytes += static_cast<int64_t>(segment.bytes_on_disk);
+  broker.set_segments(static_cast<uint32_t>(segments.size()));
+  broker.set_bytes_on_disk(bytes);
+  for (const store::DamagedRange& range : rooms_.log.damage()) {
+    admin::v1::DamagedRange& damage = *broker.add_damage();
+    damage.set_begin(static_cast<int64_t>(range.begin.value()));
+    damage.set_end(static_cast<int64_t>(range.end.value()));
+  }
+  broker.set_damaged_messages(static_cast<int64_t>(rooms_.taker.damaged()));
+  broker.set_waiting_polls(static_cast<int64_t>(rooms_.waiting_room.size()));
+  broker.set_disk_full(rooms_.retention.DiskIsFull());
+  broker.set_topics(static_cast<uint32_t>(rooms_.topics.Topics().size()));
+  broker.set_groups(static_cast<uint32_t>(rooms_.topics.Groups().size()));
+  broker.set_clients(static_cast<uint32_t>(rooms_.clients.List().size()));
+  return broker;
+}
+
+}  // namespace dunlin::broker
