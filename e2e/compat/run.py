@@ -287,7 +287,7 @@ class Run:
             result = LINE.match(line.strip())
             if result and result[2] in missing:
                 missing.remove(result[2])
-                case = result[2] if what == "suite" else f"{what} {result[2]}"
+                case = result[2] if what in ("suite", result[2]) else f"{what} {result[2]}"
                 why = None if result[1] == "ok" else result[3] or "no reason given"
                 self.tally.add(sdk, case, why, time.monotonic() - start)
             else:
