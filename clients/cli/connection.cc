@@ -57,8 +57,7 @@ int Connection::Report(const grpc::Status& status) const {
       fmt::print(stderr,
                  "dunlinctl: no answer from {}: {}\nIs dunlin running there? --endpoint HOST:PORT "
                  "or DUNLIN_ENDPOINT names another one{}.\n",
-                 options_.endpoint, status.error_message(),
-                 options_.tls ? "" : ", --tls encrypts");
+                 options_.endpoint, status.error_message(), options_.tls ? "" : ", --tls encrypts");
       return kUnreachable;
     case grpc::StatusCode::NOT_FOUND:
       fmt::print(stderr, "dunlinctl: {}\n", status.error_message());

@@ -33,7 +33,8 @@ std::string KindsText(const Topic& topic) {
 
 std::vector<std::string> Row(const Topic& topic) {
   return {topic.namespace_().empty() ? topic.name() : topic.namespace_() + "/" + topic.name(),
-          std::to_string(topic.queues()), KindsText(topic),
+          std::to_string(topic.queues()),
+          KindsText(topic),
           admin::v1::Permission_Name(topic.permission()),
           TimeText(topic.create_time().seconds(), topic.create_time().nanos()),
           topic.description()};

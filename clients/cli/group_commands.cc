@@ -1,0 +1,253 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "clients/cli/commands.h"
+
+namespace dunlin::cli {
+namespace {
+
+using admin::v1::Group;
+
+struct GroupOptions {
+  std::string name;
+  uint32_t max_attempts = 0;
+  std::vector<int64_t> retry_delays_ms;
+  std::string description;
+  std::string topic;
+  bool first = false;
+  bool last = false;
+  int64_t time_ms = 0;
+  bool yes = false;
+};
+
+std::string Qualified(const std::string& name_space, const std::string& name) {
+  return name_space.empty() ? name : name_space + "/" + name;
+}
+
+std::string RetryText(const Group& group) {
+  if (group.has_exponential()) {
+    return fmt::format("{} ms x{} up to {} ms", group.exponential().initial_ms(),
+                       group.exponential().multiplier(), group.exponential().max_ms());
+  }
+  std::string text;
+  for (int64_t delay : group.retry_delays_ms()) {
+    text += fmt::format("{}{}s", text.empty() ? "" : " ", static_cast<double>(delay) / 1000);
+  }
+  return text;
+}
+
+std::vector<std::string> Row(const Group& group) {
+  return {Qualified(group.namespace_(), group.name()), std::to_string(group.max_attempts()),
+          TimeText(group.create_time().seconds(), group.create_time().nanos()), RetryText(group),
+          group.description()};
+}
+
+const std::vector<std::string> kHeader = {"GROUP", "MAX ATTEMPTS", "CREATED (UTC)", "RETRY AFTER",
+                                          "DESCRIPTION"};
+
+template <typename Queues>
+std::string QueueTable(const Queues& queues) {
+  std::vector<std::vector<std::string>> rows = {
+      {"TOPIC", "QUEUE", "COMMITTED", "NEXT", "END", "LAG", "IN FLIGHT", "RETRYING"}};
+  for (const admin::v1::GroupQueueStatus& queue : queues) {
+    rows.push_back({queue.topic(), std::to_string(queue.queue()),
+                    std::to_string(queue.committed_offset()), std::to_string(queue.next_offset()),
+                    std::to_string(queue.max_offset()), std::to_string(queue.lag()),
+                    std::to_string(queue.in_flight()), std::to_string(queue.retrying())});
+  }
+  return Table(rows);
+}
+
+Group ToProto(const GroupOptions& options, const Connection& connection) {
+  Group group;
+  group.set_namespace_(connection.options().name_space);
+  group.set_name(options.name);
+  group.set_max_attempts(options.max_attempts);
+  for (int64_t delay : options.retry_delays_ms) group.add_retry_delays_ms(delay);
+  group.set_description(options.description);
+  return group;
+}
+
+int Show(const Connection& connection, const grpc::Status& status, const Group& group) {
+  if (!status.ok()) return connection.Report(status);
+  if (connection.options().format == Format::kJson) {
+    std::fputs(Json(group).c_str(), stdout);
+  } else {
+    std::fputs(Table({kHeader, Row(group)}).c_str(), stdout);
+  }
+  return kOk;
+}
+
+int List(Connection& connection) {
+  admin::v1::ListGroupsRequest request;
+  request.set_page_size(1000);
+  admin::v1::ListGroupsResponse all;
+  do {
+    admin::v1::ListGroupsResponse page;
+    const auto context = connection.Context();
+    const grpc::Status status = connection.admin().ListGroups(context.get(), request, &page);
+    if (!status.ok()) return connection.Report(status);
+    all.mutable_groups()->MergeFrom(page.groups());
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  if (connection.options().format == Format::kJson) {
+    std::fputs(Json(all).c_str(), stdout);
+    return kOk;
+  }
+  std::vector<std::vector<std::string>> rows = {kHeader};
+  for (const Group& group : all.groups()) rows.push_back(Row(group));
+  std::fputs(Table(rows).c_str(), stdout);
+  return kOk;
+}
+
+int Describe(Connection& connection, const std::string& name) {
+  admin::v1::GetGroupRequest request;
+  request.set_namespace_(connection.options().name_space);
+  request.set_name(name);
+  admin::v1::GetGroupResponse response;
+  const auto context = connection.Context();
+  const grpc::Status status = connection.admin().GetGroup(context.get(), request, &response);
+  if (!status.ok()) return connection.Report(status);
+  if (connection.options().format == Format::kJson) {
+    std::fputs(Json(response).c_str(), stdout);
+    return kOk;
+  }
+  fmt::print("{}\n{}\nconsumers online: {}\n", Table({kHeader, Row(response.group())}),
+             QueueTable(response.queues()), response.clients_size());
+  for (const std::string& client : response.clients()) fmt::print("  {}\n", client);
+  return kOk;
+}
+
+int Delete(Connection& connection, const GroupOptions& options) {
+  if (!options.yes) {
+    fmt::print(stderr,
+               "dunlinctl: deleting group {} forgets how far it has consumed; say so with --yes\n",
+               options.name);
+    return kUsage;
+  }
+  admin::v1::DeleteGroupRequest request;
+  request.set_namespace_(connection.options().name_space);
+  request.set_name(options.name);
+  admin::v1::DeleteGroupResponse response;
+  const auto context = connection.Context();
+  return connection.Report(connection.admin().DeleteGroup(context.get(), request, &response));
+}
+
+int Reset(Connection& connection, const GroupOptions& options) {
+  admin::v1::ResetOffsetRequest request;
+  request.set_namespace_(connection.options().name_space);
+  request.set_group(options.name);
+  request.set_topic(options.topic);
+  if (options.first) request.set_first(true);
+  if (options.last) request.set_last(true);
+  if (options.time_ms != 0) {
+    request.mutable_time()->set_seconds(options.time_ms / 1000);
+    request.mutable_time()->set_nanos(static_cast<int32_t>(options.time_ms % 1000) * 1'000'000);
+  }
+  admin::v1::ResetOffsetResponse response;
+  const auto context = connection.Context();
+  const grpc::Status status = connection.admin().ResetOffset(context.get(), request, &response);
+  if (!status.ok()) return connection.Report(status);
+  std::fputs(connection.options().format == Format::kJson ? Json(response).c_str()
+                                                          : QueueTable(response.queues()).c_str(),
+             stdout);
+  return kOk;
+}
+
+void AddSpec(CLI::App& command, GroupOptions& options) {
+  command.add_option("NAME", options.name, "Name of the group")->required();
+  command
+      .add_option("--max-attempts", options.max_attempts,
+                  "Deliveries of a message, the first included, before it is a dead letter")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--retry-delays-ms", options.retry_delays_ms,
+                  "Milliseconds before each next delivery, separated by commas; the last repeats")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--description", options.description, "What it is for");
+}
+
+void AddReset(CLI::App& group, const std::shared_ptr<GroupOptions>& options, Command& command) {
+  CLI::App& reset = *group.add_subcommand(
+      "reset-offset", "Move a group in a topic; what is in flight is delivered again");
+  reset.add_option("NAME", options->name, "Name of the group")->required();
+  reset.add_option("--topic", options->topic, "Name of the topic")->required();
+  CLI::Option_group& to = *reset.add_option_group("to", "Where to: exactly one");
+  to.add_flag("--first", options->first, "To the first message that is still there");
+  to.add_flag("--last", options->last, "Behind the last message");
+  to.add_option("--time-ms", options->time_ms,
+                "To the first message stored at or after it, milliseconds since 1970")
+      ->check(CLI::PositiveNumber);
+  to.require_option(1);
+  reset.footer("\nExample: dunlinctl group reset-offset billing --topic orders --first");
+  reset.callback([options, &command] {
+    command = [options](Connection& connection) { return Reset(connection, *options); };
+  });
+}
+
+}  // namespace
+
+void AddGroupCommands(CLI::App& app, Command& command) {
+  auto options = std::make_shared<GroupOptions>();
+  CLI::App& group =
+      *app.add_subcommand("group", "Create, change, list, describe, move, delete consumer groups");
+  group.require_subcommand(1);
+
+  CLI::App& create = *group.add_subcommand("create", "Create a consumer group");
+  AddSpec(create, *options);
+  create.footer(
+      "\nExample: dunlinctl group create billing --max-attempts 5 --retry-delays-ms "
+      "1000,5000,30000");
+  create.callback([options, &command] {
+    command = [options](Connection& connection) {
+      admin::v1::CreateGroupRequest request;
+      *request.mutable_group() = ToProto(*options, connection);
+      Group created;
+      const auto context = connection.Context();
+      return Show(connection, connection.admin().CreateGroup(context.get(), request, &created),
+                  created);
+    };
+  });
+
+  CLI::App& update =
+      *group.add_subcommand("update", "Change a group; what is not given stays as it is");
+  AddSpec(update, *options);
+  update.callback([options, &command] {
+    command = [options](Connection& connection) {
+      admin::v1::UpdateGroupRequest request;
+      *request.mutable_group() = ToProto(*options, connection);
+      Group updated;
+      const auto context = connection.Context();
+      return Show(connection, connection.admin().UpdateGroup(context.get(), request, &updated),
+                  updated);
+    };
+  });
+
+  group.add_subcommand("list", "List all consumer groups")->callback([&command] {
+    command = List;
+  });
+
+  CLI::App& describe =
+      *group.add_subcommand("describe", "Show a group: how far it is, what it lags, who consumes");
+  describe.add_option("NAME", options->name, "Name of the group")->required();
+  describe.callback([options, &command] {
+    command = [options](Connection& connection) { return Describe(connection, options->name); };
+  });
+
+  AddReset(group, options, command);
+
+  CLI::App& remove = *group.add_subcommand("delete", "Delete a group with its progress");
+  remove.add_option("NAME", options->name, "Name of the group")->required();
+  remove.add_flag("--yes", options->yes, "Really");
+  remove.callback([options, &command] {
+    command = [options](Connection& connection) { return Delete(connection, *options); };
+  });
+}
+
+}  // namespace dunlin::cli

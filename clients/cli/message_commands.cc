@@ -1,0 +1,81 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "clients/cli/commands.h"
+#include "clients/cli/message_text.h"
+
+namespace dunlin::cli {
+namespace {
+
+namespace v2 = apache::rocketmq::v2;
+
+struct MessageOptions {
+  std::string topic;
+  std::string id;
+  std::string key;
+  uint32_t queue = 0;
+  int64_t offset = -1;
+};
+
+int Get(Connection& connection, const MessageOptions& options) {
+  admin::v1::GetMessagesRequest request;
+  request.set_namespace_(connection.options().name_space);
+  request.set_topic(options.topic);
+  if (!options.id.empty()) {
+    request.set_message_id(options.id);
+  } else if (!options.key.empty()) {
+    request.set_key(options.key);
+  } else {
+    request.mutable_position()->set_queue(options.queue);
+    request.mutable_position()->set_offset(options.offset);
+  }
+  admin::v1::GetMessagesResponse response;
+  const auto context = connection.Context();
+  const grpc::Status status = connection.admin().GetMessages(context.get(), request, &response);
+  if (!status.ok()) return connection.Report(status);
+  for (const admin::v1::StoredMessage& stored : response.messages()) {
+    v2::Message message;
+    message.ParseFromString(stored.message());
+    v2::SystemProperties& system = *message.mutable_system_properties();
+    system.set_queue_id(static_cast<int32_t>(stored.queue()));
+    system.set_queue_offset(stored.queue_offset());
+    *system.mutable_store_timestamp() = stored.store_time();
+    if (connection.options().format == Format::kJson) {
+      std::fputs(Json(message).c_str(), stdout);
+    } else {
+      fmt::print("stored {} UTC at log offset {}\n{}",
+                 TimeText(stored.store_time().seconds(), stored.store_time().nanos()),
+                 stored.log_offset(), MessageText(message));
+    }
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void AddMessageCommands(CLI::App& app, Command& command) {
+  auto options = std::make_shared<MessageOptions>();
+  CLI::App& message = *app.add_subcommand("message", "Look at stored messages");
+  message.require_subcommand(1);
+  CLI::App& get = *message.add_subcommand("get", "Messages by id, by key, or by queue and offset");
+  get.add_option("TOPIC", options->topic, "Which topic")->required();
+  CLI::Option_group& by = *get.add_option_group("by", "Which: exactly one");
+  by.add_option("--id", options->id, "Message id");
+  by.add_option("--key", options->key, "Message key; the newest 32 are shown");
+  CLI::Option& offset = *by.add_option("--offset", options->offset, "Queue offset, with --queue")
+                             ->check(CLI::NonNegativeNumber);
+  by.require_option(1);
+  get.add_option("--queue", options->queue, "Queue of --offset")->needs(&offset);
+  get.footer(
+      "\nExamples:\n  dunlinctl message get orders --key 4711\n"
+      "  dunlinctl message get orders --queue 3 --offset 0 -o json");
+  get.callback([options, &command] {
+    command = [options](Connection& connection) { return Get(connection, *options); };
+  });
+}
+
+}  // namespace dunlin::cli

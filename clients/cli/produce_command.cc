@@ -1,0 +1,110 @@
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "clients/cli/commands.h"
+#include "clients/cli/message_id.h"
+
+namespace dunlin::cli {
+namespace {
+
+namespace v2 = apache::rocketmq::v2;
+
+struct ProduceOptions {
+  std::string topic;
+  std::string text;
+  std::string file;
+  std::string tag;
+  std::vector<std::string> keys;
+  std::vector<std::string> properties;
+  int count = 1;
+};
+
+int Send(Connection& connection, const ProduceOptions& options, const std::string& body) {
+  v2::SendMessageRequest request;
+  v2::Message& message = *request.add_messages();
+  message.mutable_topic()->set_resource_namespace(connection.options().name_space);
+  message.mutable_topic()->set_name(options.topic);
+  message.set_body(body);
+  v2::SystemProperties& system = *message.mutable_system_properties();
+  system.set_message_id(NewMessageId());
+  system.set_message_type(v2::NORMAL);
+  system.set_body_encoding(v2::IDENTITY);
+  system.mutable_born_timestamp()->set_seconds(
+      std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()));
+  if (!options.tag.empty()) system.set_tag(options.tag);
+  for (const std::string& key : options.keys) system.add_keys(key);
+  for (const std::string& property : options.properties) {
+    const size_t equals = property.find('=');
+    (*message.mutable_user_properties())[property.substr(0, equals)] =
+        equals == std::string::npos ? "" : property.substr(equals + 1);
+  }
+  v2::SendMessageResponse response;
+  const auto context = connection.Context();
+  const grpc::Status status = connection.messaging().SendMessage(context.get(), request, &response);
+  if (!status.ok()) return connection.Report(status);
+  if (response.status().code() != v2::OK) return connection.Report(response.status());
+  if (connection.options().format == Format::kJson) {
+    std::fputs(Json(response.entries(0)).c_str(), stdout);
+  } else {
+    fmt::print("{} queue offset {}\n", response.entries(0).message_id(),
+               response.entries(0).offset());
+  }
+  return kOk;
+}
+
+int Produce(Connection& connection, const ProduceOptions& options) {
+  if (!options.file.empty()) {
+    std::ifstream file(options.file, std::ios::binary);
+    std::stringstream body;
+    body << file.rdbuf();
+    return Send(connection, options, body.str());
+  }
+  if (!options.text.empty()) {
+    for (int i = 0; i < options.count; ++i) {
+      if (const int exit = Send(connection, options, options.text); exit != kOk) return exit;
+    }
+    return kOk;
+  }
+  for (std::string line; std::getline(std::cin, line);) {
+    if (line.empty()) continue;
+    if (const int exit = Send(connection, options, line); exit != kOk) return exit;
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void AddProduceCommand(CLI::App& app, Command& command) {
+  auto options = std::make_shared<ProduceOptions>();
+  CLI::App& produce = *app.add_subcommand(
+      "produce", "Send messages: the argument, a file, or each line of standard input");
+  produce.add_option("TOPIC", options->topic, "Where to")->required();
+  CLI::Option& text = *produce.add_option("MESSAGE", options->text, "The body");
+  produce.add_option("--file", options->file, "The body is what is in the file")
+      ->check(CLI::ExistingFile)
+      ->excludes(&text);
+  produce.add_option("--tag", options->tag, "Tag, for consumers that filter");
+  produce.add_option("--key", options->keys, "Key, to find the message by; may be repeated")
+      ->allow_extra_args(false);
+  produce.add_option("--property", options->properties, "KEY=VALUE; may be repeated")
+      ->allow_extra_args(false);
+  produce.add_option("--count", options->count, "Send the argument this often")
+      ->check(CLI::PositiveNumber);
+  produce.footer(
+      "\nExamples:\n  dunlinctl produce orders 'one order' --tag new --key 4711\n"
+      "  seq 100 | dunlinctl produce orders");
+  produce.callback([options, &command] {
+    command = [options](Connection& connection) { return Produce(connection, *options); };
+  });
+}
+
+}  // namespace dunlin::cli
