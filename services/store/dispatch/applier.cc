@@ -16,6 +16,9 @@
 namespace dunlin::store {
 namespace {
 
+// Keys of the state are at most 12 bytes, and begin with a letter or a small number.
+constexpr char kBehindAllKeys[] = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff";
+
 template <typename Proto>
 absl::Status ParsePayload(const RecordView& record, Proto& proto) {
   const std::string_view payload = record.payload();
@@ -44,7 +47,7 @@ absl::Status Applier::Apply(const RecordView& record) {
     case RecordKind::kProgress:
       return ApplyProgress(record);
     case RecordKind::kConfig:
-      return ApplyConfig(record);
+      return ApplyConfig(record, /*state_only=*/false);
     case RecordKind::kSnapshot:
       return ApplySnapshot(record);
     case RecordKind::kPadding:
@@ -75,33 +78,39 @@ absl::Status Applier::ApplyMessage(const RecordView& record) {
 }
 
 absl::Status Applier::ApplyDelivery(const RecordView& record, bool state_only) {
-  const RecordHeader& header = record.header();
   storage::v1::Delivery delivery;
   RETURN_IF_ERROR(ParsePayload(record, delivery));
-  if (!state_only) {
-    IndexEntry entry{header.log_offset, header.length, 0};
-    const LogOffset origin(delivery.origin_log_offset());
-    absl::StatusOr<MessageKeys> keys = absl::NotFoundError("");
-    if (delivery.message().empty()) {
-      const absl::StatusOr<RecordView> message = log_.Read(origin);
-      if (message.ok()) {
-        keys = ReadMessageKeys(message->payload(), message->header().properties_offset);
-      }
-      batch_.Put(database_.handle(Family::kPointers),
-                 BigEndian(origin.value()) + BigEndian(header.log_offset.value()),
-                 rocksdb::Slice());
-    } else {
-      keys = ReadMessageKeys(delivery.message(), delivery.properties_offset());
-    }
-    if (keys.ok()) {
-      entry.tag_hash = TagHash(keys->tag);
-      keys_.Put(header.queue.topic, header.log_offset, *keys, batch_);
-    }
-    topics_.insert(header.queue.topic);
-    RETURN_IF_ERROR(queues_.Put(header.queue, header.queue_offset, entry, batch_));
-  }
-  const bool relocated = (header.flags & kFlagRelocated) != 0;
+  if (!state_only) RETURN_IF_ERROR(IndexDelivery(record, delivery));
+  // A moved record repeats what its original did long ago.
+  const bool relocated = (record.header().flags & kFlagRelocated) != 0;
   return delivery.group_id() == 0 || relocated ? absl::OkStatus() : EndFlight(delivery);
+}
+
+absl::Status Applier::IndexDelivery(const RecordView& record,
+                                    const storage::v1::Delivery& delivery) {
+  const RecordHeader& header = record.header();
+  RecordView origin;  // what `keys` looks into
+  absl::StatusOr<MessageKeys> keys = absl::NotFoundError("the origin has expired");
+  if (!delivery.message().empty()) {
+    keys = ReadMessageKeys(delivery.message(), delivery.properties_offset());
+  } else {
+    const LogOffset origin_at(delivery.origin_log_offset());
+    batch_.Put(database_.handle(Family::kPointers),
+               BigEndian(origin_at.value()) + BigEndian(header.log_offset.value()),
+               rocksdb::Slice());
+    absl::StatusOr<RecordView> found = log_.Read(origin_at);
+    if (found.ok() && found->header().kind == RecordKind::kMessage) {
+      origin = *std::move(found);
+      keys = ReadMessageKeys(origin.payload(), origin.header().properties_offset);
+    }
+  }
+  IndexEntry entry{header.log_offset, header.length, 0};
+  if (keys.ok()) {
+    entry.tag_hash = TagHash(keys->tag);
+    keys_.Put(header.queue.topic, header.log_offset, *keys, batch_);
+  }
+  topics_.insert(header.queue.topic);
+  return queues_.Put(header.queue, header.queue_offset, entry, batch_);
 }
 
 absl::Status Applier::EndFlight(const storage::v1::Delivery& delivery) {
@@ -112,7 +121,7 @@ absl::Status Applier::EndFlight(const storage::v1::Delivery& delivery) {
   ASSIGN_OR_RETURN(const std::optional<std::string> row, database_.Get(Family::kProgress, key));
   storage::v1::QueueProgress progress;
   if (!row.has_value()) return absl::OkStatus();
-  if (!progress.ParseFromString(*row)) return absl::DataLossError("a progress row is damaged");
+  if (!progress.ParseFromString(*row)) return database_.Damaged("a row of the progress");
   storage::v1::QueueProgress kept = progress;
   kept.clear_offset_deltas();
   kept.clear_attempts();
@@ -145,7 +154,7 @@ absl::Status Applier::ApplyProgress(const RecordView& record) {
   return absl::OkStatus();
 }
 
-absl::Status Applier::ApplyConfig(const RecordView& record) {
+absl::Status Applier::ApplyConfig(const RecordView& record, bool state_only) {
   storage::v1::ConfigChange change;
   RETURN_IF_ERROR(ParsePayload(record, change));
   rocksdb::ColumnFamilyHandle* const config = database_.handle(Family::kConfig);
@@ -163,7 +172,7 @@ absl::Status Applier::ApplyConfig(const RecordView& record) {
       return absl::OkStatus();
     }
     case storage::v1::ConfigChange::kDeleteTopic:
-      return DropTopic(TopicId(change.delete_topic()));
+      return DropTopic(TopicId(change.delete_topic()), state_only);
     case storage::v1::ConfigChange::kDeleteGroup:
       DropGroup(GroupId(change.delete_group()));
       return absl::OkStatus();
@@ -175,17 +184,23 @@ absl::Status Applier::ApplyConfig(const RecordView& record) {
                   record.header().log_offset.value()));
 }
 
-absl::Status Applier::DropTopic(TopicId topic) {
-  RETURN_IF_ERROR(WriteBatch());
+absl::Status Applier::DropTopic(TopicId topic, bool state_only) {
+  RETURN_IF_ERROR(WriteBatch());  // what is scanned below must be all
   batch_.Delete(database_.handle(Family::kConfig), TopicKey(topic));
-  queues_.DropTopic(topic, batch_);
   // Rows begin with the group: all are looked at, which deleting a topic is rare enough for.
-  return database_.Scan(Family::kProgress, "", [&](std::string_view key, std::string_view) {
-    if (TopicId(FromBigEndian32(key.substr(4))) == topic) {
-      batch_.Delete(database_.handle(Family::kProgress), rocksdb::Slice(key.data(), key.size()));
-    }
-    return true;
-  });
+  RETURN_IF_ERROR(
+      database_.Scan(Family::kProgress, "", [&](std::string_view key, std::string_view) {
+        if (TopicId(FromBigEndian32(key.substr(4))) == topic) {
+          batch_.Delete(database_.handle(Family::kProgress),
+                        rocksdb::Slice(key.data(), key.size()));
+        }
+        return true;
+      }));
+  if (state_only) return absl::OkStatus();
+  queues_.DropRows(topic, batch_);
+  RETURN_IF_ERROR(WriteBatch());
+  queues_.ForgetTopic(topic);
+  return absl::OkStatus();
 }
 
 void Applier::DropGroup(GroupId group) {
@@ -208,17 +223,21 @@ absl::Status Applier::ApplySnapshot(const RecordView& record) {
   const bool last = part.last();
   const LogOffset as_of(part.as_of());
   parts_.push_back(std::move(part));
-  if (!rebuilding_) parts_.back().clear_progress();  // only counted
+  if (!checkpoint_.rebuilding()) parts_.back().Clear();  // only counted
   if (!last) return absl::OkStatus();
   checkpoint_.set_has_snapshot(true);
   checkpoint_.set_snapshot_offset(first_part_.value());
   checkpoint_.set_snapshot_as_of(as_of.value());
-  if (rebuilding_) {
+  if (checkpoint_.rebuilding()) {
+    // The state is exactly what the snapshot says, then what changed between the moment it
+    // describes and here.
+    for (Family family : {Family::kConfig, Family::kProgress}) {
+      batch_.DeleteRange(database_.handle(family), rocksdb::Slice(), kBehindAllKeys);
+    }
     for (const storage::v1::SnapshotPart& complete : parts_) {
       RETURN_IF_ERROR(PutSnapshotRows(complete));
     }
-    // Between the moment it describes and its own place in the log state went on changing.
-    RETURN_IF_ERROR(ApplyStateAgain(as_of, first_part_));
+    RETURN_IF_ERROR(ApplyStateAgain(as_of, record.header().log_offset));
   }
   parts_.clear();
   return absl::OkStatus();
@@ -256,7 +275,7 @@ absl::Status Applier::ApplyStateAgain(LogOffset from, LogOffset to) {
     RETURN_IF_ERROR(record.status());
     switch (record->header().kind) {
       case RecordKind::kConfig:
-        RETURN_IF_ERROR(ApplyConfig(*record));
+        RETURN_IF_ERROR(ApplyConfig(*record, /*state_only=*/true));
         break;
       case RecordKind::kProgress:
         RETURN_IF_ERROR(ApplyProgress(*record));
@@ -323,7 +342,7 @@ absl::StatusOr<std::vector<std::string>> Applier::MakeSnapshot(size_t max_bytes)
   };
   auto parse = [&](google::protobuf::MessageLite* row, std::string_view value) {
     if (!row->ParseFromArray(value.data(), static_cast<int>(value.size()))) {
-      decoded = absl::DataLossError("a row of the state cannot be decoded");
+      decoded = database_.Damaged("a row of the state cannot be decoded");
     }
     bytes += value.size() + 8;
     if (bytes >= max_bytes) cut(/*last=*/false);
@@ -339,11 +358,14 @@ absl::StatusOr<std::vector<std::string>> Applier::MakeSnapshot(size_t max_bytes)
   }));
   RETURN_IF_ERROR(
       database_.Scan(Family::kTails, "", [&](std::string_view key, std::string_view value) {
+        const absl::StatusOr<QueueTail> saved = DecodeTail(value);
+        if (!saved.ok()) decoded = database_.Damaged("the tail of a queue");
+        if (!decoded.ok()) return false;
         storage::v1::QueueTail& tail = *part.add_tails();
         const QueueKey queue = ToQueueKey(key);
         tail.set_topic_id(queue.topic.value());
         tail.set_queue(queue.queue);
-        tail.set_next_offset(queues_.NextOffset(queue).value());
+        tail.set_next_offset(saved->next.value());
         bytes += value.size();
         if (bytes >= max_bytes) cut(/*last=*/false);
         return true;

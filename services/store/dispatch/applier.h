@@ -28,7 +28,7 @@ class Applier {
           const storage::v1::Checkpoint& checkpoint);
 
   // While the log is replayed from its start, snapshots count.
-  void SetRebuilding(bool rebuilding) { rebuilding_ = rebuilding; }
+  void SetRebuilding(bool rebuilding) { checkpoint_.set_rebuilding(rebuilding); }
 
   // Errors: DATA_LOSS (the view is damaged), UNIMPLEMENTED (a record of a newer version).
   absl::Status Apply(const RecordView& record);
@@ -52,12 +52,14 @@ class Applier {
   absl::Status ApplyMessage(const RecordView& record);
   absl::Status ApplyDelivery(const RecordView& record, bool state_only);
   absl::Status ApplyProgress(const RecordView& record);
-  absl::Status ApplyConfig(const RecordView& record);
+  absl::Status ApplyConfig(const RecordView& record, bool state_only);
   absl::Status ApplySnapshot(const RecordView& record);
   absl::Status ApplyStateAgain(LogOffset from, LogOffset to);
   absl::Status PutSnapshotRows(const storage::v1::SnapshotPart& part);
+  // Into the index: the entry and the keys of a dead letter.
+  absl::Status IndexDelivery(const RecordView& record, const storage::v1::Delivery& delivery);
   absl::Status EndFlight(const storage::v1::Delivery& delivery);
-  absl::Status DropTopic(TopicId topic);
+  absl::Status DropTopic(TopicId topic, bool state_only);
   void DropGroup(GroupId group);
   absl::Status WriteBatch();
 
@@ -66,7 +68,6 @@ class Applier {
   QueueChunks& queues_;
   KeyRows& keys_;
   storage::v1::Checkpoint checkpoint_;
-  bool rebuilding_ = false;
   rocksdb::WriteBatch batch_;
   uint64_t pending_bytes_ = 0;
   absl::flat_hash_set<TopicId> topics_;

@@ -13,6 +13,7 @@
 #include "absl/functional/any_invocable.h"
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/check.h"
 #include "services/base/log.h"
 #include "services/base/mutex.h"
 #include "services/base/status_macros.h"
@@ -55,9 +56,9 @@ class RealDispatcher final : public Dispatcher {
   const QueueIndex& queues() const override { return queues_; }
   const KeyIndex& keys() const override { return keys_; }
   std::vector<TopicId> TakeChangedTopics() override ABSL_LOCKS_EXCLUDED(mutex_);
-  QueueOffset NextOffset(QueueKey queue) const override { return queues_.NextOffset(queue); }
-  TopicId next_topic_id() const override { return next_topic_; }
-  GroupId next_group_id() const override { return next_group_; }
+  QueueOffset NextOffset(QueueKey queue) const override;
+  TopicId next_topic_id() const override ABSL_LOCKS_EXCLUDED(mutex_);
+  GroupId next_group_id() const override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Checkpoint() override {
     return RunOnThread([this] { return DoCheckpoint(/*wait=*/true); });
   }
@@ -74,9 +75,13 @@ class RealDispatcher final : public Dispatcher {
   void Loop();
   // Applies what is below `limit`; returns where it stopped.
   absl::StatusOr<LogOffset> ApplyUpTo(LogOffset from, LogOffset limit, int max_records);
+  // What other threads may ask for.
+  void Publish() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status DoCheckpoint(bool wait);
   bool CheckpointIsDue() const;
+  // Appends the message behind a DELIVERY record again, in that record's place.
   absl::Status MoveOne(LogOffset delivery_at);
+  absl::Status Embed(LogOffset origin_at, storage::v1::Delivery& delivery);
   // Returns when all that has been appended so far is on disk and dispatched.
   absl::Status WaitForAppended();
   absl::Status RunOnThread(Job job) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -89,8 +94,6 @@ class RealDispatcher final : public Dispatcher {
   Applier applier_;
   Database& database_;
   Watermark dispatched_;
-  TopicId next_topic_;
-  GroupId next_group_;
   LogOffset checkpointed_;
   std::chrono::steady_clock::time_point last_checkpoint_ = std::chrono::steady_clock::now();
 
@@ -99,6 +102,8 @@ class RealDispatcher final : public Dispatcher {
   absl::flat_hash_set<TopicId> changed_ ABSL_GUARDED_BY(mutex_);
   Job* job_ ABSL_GUARDED_BY(mutex_) = nullptr;
   absl::Status job_result_ ABSL_GUARDED_BY(mutex_);
+  TopicId next_topic_ ABSL_GUARDED_BY(mutex_);
+  GroupId next_group_ ABSL_GUARDED_BY(mutex_);
   SnapshotInfo snapshot_ ABSL_GUARDED_BY(mutex_);
   absl::Status health_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
@@ -121,12 +126,28 @@ absl::StatusOr<LogOffset> RealDispatcher::ApplyUpTo(LogOffset from, LogOffset li
     at = record->end();
   }
   RETURN_IF_ERROR(applier_.Commit(at));
+  Publish();
+  return at;
+}
+
+void RealDispatcher::Publish() {
   const std::vector<TopicId> topics = applier_.TakeTopics();
+  const storage::v1::Checkpoint& applied = applier_.checkpoint();
   MutexLock lock(mutex_);
   changed_.insert(topics.begin(), topics.end());
-  snapshot_ = {applier_.checkpoint().has_snapshot(),
-               LogOffset(applier_.checkpoint().snapshot_as_of())};
-  return at;
+  snapshot_ = {applied.has_snapshot(), LogOffset(applied.snapshot_as_of())};
+  next_topic_ = TopicId(applied.next_topic_id());
+  next_group_ = GroupId(applied.next_group_id());
+}
+
+TopicId RealDispatcher::next_topic_id() const {
+  MutexLock lock(mutex_);
+  return next_topic_;
+}
+
+GroupId RealDispatcher::next_group_id() const {
+  MutexLock lock(mutex_);
+  return next_group_;
 }
 
 absl::Status RealDispatcher::Recover(LogOffset from, bool rebuilding) {
@@ -152,9 +173,8 @@ absl::Status RealDispatcher::Recover(LogOffset from, bool rebuilding) {
     log::Info("index {} from {} MiB of log", rebuilding ? "rebuilt" : "completed",
               (end - from) >> 20);
   }
-  next_topic_ = TopicId(applier_.checkpoint().next_topic_id());
-  next_group_ = GroupId(applier_.checkpoint().next_group_id());
   RETURN_IF_ERROR(applier_.Commit(end));
+  Publish();
   dispatched_.Advance(end);
   checkpointed_ = from;
   thread_ = std::thread([this] { Loop(); });
@@ -174,7 +194,16 @@ Dispatcher::SnapshotInfo RealDispatcher::snapshot() const {
   return snapshot_;
 }
 
+QueueOffset RealDispatcher::NextOffset(QueueKey queue) const {
+  const absl::StatusOr<QueueOffset> next = queues_.NextOffset(queue);
+  // No number is safe to give out: two messages would get the same offset. The damage is marked on
+  // disk, so the next start rebuilds the index and goes on.
+  CHECK(next.ok(), next.status().ToString());
+  return *next;
+}
+
 absl::Status RealDispatcher::health() const {
+  RETURN_IF_ERROR(database_.health());
   MutexLock lock(mutex_);
   return health_;
 }
@@ -289,39 +318,67 @@ absl::Status RealDispatcher::MoveOne(LogOffset delivery_at) {
     return absl::DataLossError(
         fmt::format("the DELIVERY record at {} cannot be decoded", delivery_at.value()));
   }
-  ASSIGN_OR_RETURN(const RecordView origin, log_.Read(LogOffset(delivery.origin_log_offset())));
-  delivery.set_message(origin.payload().data(), origin.payload().size());
-  delivery.set_properties_offset(origin.header().properties_offset);
-  delivery.set_stored_ms(ToUnixMillis(origin.header().store_time));
+  const RecordHeader& header = record.header();
+  std::vector<IndexEntry> entry;
+  const absl::Status read = queues_.Read(header.queue, header.queue_offset, 1, entry);
+  if (absl::IsDataLoss(read)) return read;
+  // Moved before, or its topic is gone.
+  if (entry.empty() || entry.front().log_offset != delivery_at) return absl::OkStatus();
+  RETURN_IF_ERROR(Embed(LogOffset(delivery.origin_log_offset()), delivery));
   const std::string bytes = delivery.SerializeAsString();
   const std::array<std::string_view, 1> moved = {bytes};
   NewRecord append;
   append.kind = RecordKind::kDelivery;
   append.flags = kFlagRelocated;
-  append.queue = record.header().queue;
-  append.queue_offset = record.header().queue_offset;
+  append.queue = header.queue;
+  append.queue_offset = header.queue_offset;
   append.payload = moved;
   std::array<Appended, 1> appended;
   return log_.Append({&append, 1}, appended, nullptr);
 }
 
+absl::Status RealDispatcher::Embed(LogOffset origin_at, storage::v1::Delivery& delivery) {
+  ASSIGN_OR_RETURN(const RecordView origin, log_.Read(origin_at));
+  const std::string_view payload = origin.payload();
+  if (origin.header().kind == RecordKind::kMessage) {
+    delivery.set_message(payload.data(), payload.size());
+    delivery.set_properties_offset(origin.header().properties_offset);
+    delivery.set_stored_ms(ToUnixMillis(origin.header().store_time));
+    return absl::OkStatus();
+  }
+  // A dead letter of a dead letter that was itself moved.
+  storage::v1::Delivery inner;
+  if (!inner.ParseFromArray(payload.data(), static_cast<int>(payload.size())) ||
+      inner.message().empty()) {
+    return absl::DataLossError(fmt::format("no message stands at {}", origin_at.value()));
+  }
+  delivery.set_message(inner.message());
+  delivery.set_properties_offset(inner.properties_offset());
+  delivery.set_stored_ms(inner.stored_ms());
+  return absl::OkStatus();
+}
+
 absl::Status RealDispatcher::MoveBefore(LogOffset begin) {
   RETURN_IF_ERROR(RunOnThread([this, begin]() -> absl::Status {
     std::vector<LogOffset> pointing;
-    RETURN_IF_ERROR(
-        database_.Scan(Family::kPointers, "", [&](std::string_view key, std::string_view) {
-          const LogOffset delivery(FromBigEndian64(key.substr(8)));
-          if (delivery >= begin) pointing.push_back(delivery);
-          return LogOffset(FromBigEndian64(key)) < begin;
-        }));
-    if (!pointing.empty() && log_.start() < begin) {
-      for (LogOffset delivery : pointing) {
-        // A damaged one cannot be moved; it is reported when it is read, as ever.
-        if (const absl::Status moved = MoveOne(delivery); !moved.ok()) {
-          if (!absl::IsDataLoss(moved) && !absl::IsNotFound(moved)) return moved;
-          log::Error("a dead letter is lost with the log it stands in: {}", moved.ToString());
-        }
+    // Rows that point below the log's start are left over until compaction takes them.
+    RETURN_IF_ERROR(database_.Scan(Family::kPointers, BigEndian(log_.start().value()),
+                                   [&](std::string_view key, std::string_view) {
+                                     const LogOffset origin(FromBigEndian64(key));
+                                     if (origin >= begin) return false;
+                                     const LogOffset delivery(FromBigEndian64(key.substr(8)));
+                                     if (delivery >= begin) pointing.push_back(delivery);
+                                     return true;
+                                   }));
+    for (LogOffset delivery : pointing) {
+      const absl::Status moved = MoveOne(delivery);
+      RETURN_IF_ERROR(database_.health());
+      // What is damaged cannot be moved.
+      if (absl::IsDataLoss(moved) || absl::IsNotFound(moved)) {
+        log::Error("a dead letter is lost with the log it stands in: {}", moved.ToString());
+        continue;
       }
+      RETURN_IF_ERROR(moved);
     }
     return absl::OkStatus();
   }));
@@ -355,36 +412,74 @@ absl::Status RealDispatcher::Stop() {
 
 }  // namespace
 
+namespace {
+
+// Reads every row that the broker cannot do without; RocksDB checks what is read. The bulk (chunks,
+// keys) is checked when it is read.
+absl::Status CheckState(StateStore& state) {
+  const Database& database = state.database();
+  RETURN_IF_ERROR(state.ListTopics().status());
+  RETURN_IF_ERROR(state.ListGroups().status());
+  bool whole = true;
+  RETURN_IF_ERROR(
+      database.Scan(Family::kProgress, "", [&](std::string_view key, std::string_view value) {
+        storage::v1::QueueProgress progress;
+        whole = key.size() == 12 &&
+                progress.ParseFromArray(value.data(), static_cast<int>(value.size()));
+        return whole;
+      }));
+  if (!whole) return database.Damaged("a row of the progress");
+  RETURN_IF_ERROR(
+      database.Scan(Family::kTails, "", [&](std::string_view key, std::string_view value) {
+        whole = key.size() == 8 && DecodeTail(value).ok();
+        return whole;
+      }));
+  if (!whole) return database.Damaged("the tail of a queue");
+  return absl::OkStatus();
+}
+
+// Empty when the view can be completed from its checkpoint; else why it must be rebuilt.
+std::string WhyRebuild(const storage::v1::Checkpoint& checkpoint, const CommitLog& log,
+                       LogOffset end, StateStore& state) {
+  const LogOffset dispatched(checkpoint.dispatched());
+  if (checkpoint.format_version() == 0) return "there is no checkpoint";
+  if (checkpoint.format_version() != kFormatVersion) {
+    return fmt::format("it has format {}, not {}", checkpoint.format_version(), kFormatVersion);
+  }
+  if (checkpoint.rebuilding()) return "rebuilding it was interrupted";
+  if (dispatched > end || dispatched < log.start()) {
+    return fmt::format("it goes up to {}, the log from {} to {}", dispatched.value(),
+                       log.start().value(), end.value());
+  }
+  const absl::Status checked = CheckState(state);
+  return checked.ok() ? "" : std::string(FromAbsl(checked.message()));
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<Dispatcher>> Dispatcher::Start(const DispatcherOptions& options,
                                                               CommitLog& log, StateStore& state) {
-  storage::v1::Checkpoint checkpoint = state.GetCheckpoint();
   const LogOffset end = log.confirmed().Get();
-  const LogOffset dispatched(checkpoint.dispatched());
-  const bool fits = checkpoint.format_version() == kFormatVersion && dispatched <= end &&
-                    dispatched >= log.start();
-  if (!fits) {
-    if (checkpoint.format_version() != 0) {
-      log::Warning("the index (format {}, up to {}) does not fit the log ({} to {}): rebuilding it",
-                   checkpoint.format_version(), dispatched.value(), log.start().value(),
-                   end.value());
+  for (bool rebuilt = false;;) {
+    storage::v1::Checkpoint checkpoint = state.GetCheckpoint();
+    const std::string why = WhyRebuild(checkpoint, log, end, state);
+    if (!why.empty()) {
+      if (end > log.start()) log::Warning("the index is rebuilt from the log: {}", why);
+      RETURN_IF_ERROR(state.database().Clear());
+      checkpoint.Clear();
+      checkpoint.set_dispatched(log.start().value());
+      rebuilt = true;
     }
-    RETURN_IF_ERROR(state.database().Clear());
-    checkpoint.Clear();
-    checkpoint.set_dispatched(log.start().value());
-  }
-  auto dispatcher = std::make_unique<RealDispatcher>(options, log, state, checkpoint);
-  absl::Status recovered =
-      dispatcher->Recover(LogOffset(checkpoint.dispatched()), /*rebuilding=*/!fits);
-  if (fits && absl::IsDataLoss(recovered)) {
-    log::Warning("the index is damaged ({}): rebuilding it", FromAbsl(recovered.message()));
+    state.database().SetExpiry(log.start());
+    auto dispatcher = std::make_unique<RealDispatcher>(options, log, state, checkpoint);
+    const absl::Status recovered =
+        dispatcher->Recover(LogOffset(checkpoint.dispatched()), /*rebuilding=*/rebuilt);
+    if (recovered.ok()) return std::unique_ptr<Dispatcher>(std::move(dispatcher));
+    if (rebuilt || !absl::IsDataLoss(recovered)) return recovered;
+    log::Warning("the index is damaged: {}", recovered.ToString());
     dispatcher.reset();
     RETURN_IF_ERROR(state.database().Clear());
-    checkpoint.Clear();
-    dispatcher = std::make_unique<RealDispatcher>(options, log, state, checkpoint);
-    recovered = dispatcher->Recover(log.start(), /*rebuilding=*/true);
   }
-  RETURN_IF_ERROR(recovered);
-  return std::unique_ptr<Dispatcher>(std::move(dispatcher));
 }
 
 }  // namespace dunlin::store

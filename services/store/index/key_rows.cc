@@ -1,6 +1,6 @@
 #include "services/store/index/key_rows.h"
 
-#include <algorithm>
+#include <limits>
 #include <string>
 
 #include "services/base/status_macros.h"
@@ -42,17 +42,19 @@ void KeyRows::Put(TopicId topic, LogOffset record, const MessageKeys& keys,
 
 absl::StatusOr<std::vector<LogOffset>> KeyRows::Find(uint64_t hash, size_t limit) const {
   std::vector<LogOffset> found;
+  if (limit == 0) return found;
   const std::string prefix = BigEndian(hash);
   const LogOffset start = log_.start();
-  RETURN_IF_ERROR(
-      database_.Scan(Family::kKeys, prefix, [&](std::string_view key, std::string_view /*value*/) {
-        if (!key.starts_with(prefix)) return false;
-        const LogOffset offset(FromBigEndian64(key.substr(8)));
-        if (offset >= start) found.push_back(offset);
-        return true;
-      }));
-  std::reverse(found.begin(), found.end());
-  if (found.size() > limit) found.resize(limit);
+  RETURN_IF_ERROR(database_.ScanBack(Family::kKeys,
+                                     prefix + BigEndian(std::numeric_limits<uint64_t>::max()),
+                                     [&](std::string_view key, std::string_view /*value*/) {
+                                       if (key.size() != 16 || !key.starts_with(prefix))
+                                         return false;
+                                       const LogOffset offset(FromBigEndian64(key.substr(8)));
+                                       if (offset < start) return false;
+                                       found.push_back(offset);
+                                       return found.size() < limit;
+                                     }));
   return found;
 }
 

@@ -4,44 +4,58 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "services/base/bytes.h"
 #include "services/base/crc32c.h"
-#include "services/base/log.h"
 #include "services/base/status_macros.h"
 
 namespace dunlin::store {
 namespace {
 
 constexpr size_t kShards = 64;
-// Queues whose state a shard keeps in memory; beyond it those that are saved are forgotten.
-constexpr size_t kMaxQueuesPerShard = 4096;
-// {log offset u64, length u32, tag hash u32} per entry, then CRC-32C u32 of them.
+// Queues whose state a shard keeps in memory (some 2 KiB each); beyond it those that are saved are
+// forgotten.
+constexpr size_t kMaxQueuesPerShard = 256;
+// Largest log offset u64; {log offset u64, length u32, tag hash u32} per entry; CRC-32C u32 of all
+// that.
+constexpr size_t kHeadSize = 8;
 constexpr size_t kEntrySize = 16;
+constexpr size_t kCrcSize = 4;
+// {next u64, min u64, log offset of min u64}.
+constexpr size_t kTailSize = 24;
+
+std::string ChunkKey(QueueKey queue, uint64_t chunk) { return KeyOf(queue) + BigEndian(chunk); }
+
+}  // namespace
 
 std::string EncodeChunk(const std::vector<IndexEntry>& entries) {
-  std::string bytes(entries.size() * kEntrySize + 4, '\0');
-  char* to = bytes.data();
+  std::string bytes(kHeadSize + entries.size() * kEntrySize + kCrcSize, '\0');
+  LogOffset newest;
+  char* to = bytes.data() + kHeadSize;
   for (const IndexEntry& entry : entries) {
+    newest = std::max(newest, entry.log_offset);
     StoreLittle(to, entry.log_offset.value());
     StoreLittle(to + 8, entry.length);
     StoreLittle(to + 12, entry.tag_hash);
     to += kEntrySize;
   }
-  StoreLittle(to, Crc32c({bytes.data(), entries.size() * kEntrySize}));
+  StoreLittle(bytes.data(), newest.value());
+  StoreLittle(to, Crc32c({bytes.data(), bytes.size() - kCrcSize}));
   return bytes;
 }
 
 absl::StatusOr<std::vector<IndexEntry>> DecodeChunk(std::string_view bytes) {
-  if (bytes.size() < 4 || (bytes.size() - 4) % kEntrySize != 0 ||
-      bytes.size() > kChunkEntries * kEntrySize + 4 ||
-      Crc32c(bytes.substr(0, bytes.size() - 4)) !=
-          LoadLittle<uint32_t>(bytes.data() + bytes.size() - 4)) {
-    return absl::DataLossError("a chunk of the queue index is damaged");
+  const size_t frame = kHeadSize + kCrcSize;
+  if (bytes.size() < frame || (bytes.size() - frame) % kEntrySize != 0 ||
+      bytes.size() > frame + kChunkEntries * kEntrySize ||
+      Crc32c(bytes.substr(0, bytes.size() - kCrcSize)) !=
+          LoadLittle<uint32_t>(bytes.data() + bytes.size() - kCrcSize)) {
+    return absl::DataLossError("not a chunk of the queue index");
   }
-  std::vector<IndexEntry> entries((bytes.size() - 4) / kEntrySize);
-  const char* from = bytes.data();
+  std::vector<IndexEntry> entries((bytes.size() - frame) / kEntrySize);
+  const char* from = bytes.data() + kHeadSize;
   for (IndexEntry& entry : entries) {
     entry.log_offset = LogOffset(LoadLittle<uint64_t>(from));
     entry.length = LoadLittle<uint32_t>(from + 8);
@@ -51,9 +65,20 @@ absl::StatusOr<std::vector<IndexEntry>> DecodeChunk(std::string_view bytes) {
   return entries;
 }
 
-std::string ChunkKey(QueueKey queue, uint64_t chunk) { return KeyOf(queue) + BigEndian(chunk); }
+std::string EncodeTail(const QueueTail& tail) {
+  std::string bytes(kTailSize, '\0');
+  StoreLittle(bytes.data(), tail.next.value());
+  StoreLittle(bytes.data() + 8, tail.min.value());
+  StoreLittle(bytes.data() + 16, tail.min_log_offset.value());
+  return bytes;
+}
 
-}  // namespace
+absl::StatusOr<QueueTail> DecodeTail(std::string_view bytes) {
+  if (bytes.size() != kTailSize) return absl::DataLossError("not the tail of a queue");
+  return QueueTail{QueueOffset(LoadLittle<uint64_t>(bytes.data())),
+                   QueueOffset(LoadLittle<uint64_t>(bytes.data() + 8)),
+                   LogOffset(LoadLittle<uint64_t>(bytes.data() + 16))};
+}
 
 struct QueueChunks::Queue {
   QueueOffset min;
@@ -61,14 +86,16 @@ struct QueueChunks::Queue {
   QueueOffset next;
   std::vector<IndexEntry> open;                           // chunk next / kChunkEntries
   std::map<uint64_t, std::vector<IndexEntry>> unwritten;  // full chunks of the batch under way
-  bool changed = false;
+  bool changed = false;                                   // since the last checkpoint
 
   uint64_t OpenChunk() const { return next.value() / kChunkEntries; }
+  bool empty() const { return min == next; }
 };
 
 struct QueueChunks::Shard {
   mutable Mutex mutex;
-  absl::flat_hash_map<QueueKey, std::unique_ptr<Queue>> queues;  // guarded by mutex
+  absl::flat_hash_map<QueueKey, std::unique_ptr<Queue>> queues ABSL_GUARDED_BY(mutex);
+  size_t forget_above ABSL_GUARDED_BY(mutex) = kMaxQueuesPerShard;
 };
 
 QueueChunks::QueueChunks(Database& database, CommitLog& log)
@@ -84,12 +111,16 @@ absl::StatusOr<std::vector<IndexEntry>> QueueChunks::LoadChunk(QueueKey queue,
   ASSIGN_OR_RETURN(const std::optional<std::string> row,
                    database_.Get(Family::kChunks, ChunkKey(queue, chunk)));
   if (!row.has_value()) return std::vector<IndexEntry>();
-  return DecodeChunk(*row);
+  absl::StatusOr<std::vector<IndexEntry>> entries = DecodeChunk(*row);
+  if (!entries.ok()) {
+    return database_.Damaged(
+        fmt::format("chunk {} of queue {} of topic {}", chunk, queue.queue, queue.topic.value()));
+  }
+  return entries;
 }
 
-// A tail is {next u64, min u64, log offset of min u64}.
-absl::StatusOr<QueueChunks::Queue*> QueueChunks::Find(Shard& shard, QueueKey queue,
-                                                      bool make) const {
+absl::StatusOr<QueueChunks::Queue*> QueueChunks::Find(Shard& shard, QueueKey queue, bool make) const
+    ABSL_NO_THREAD_SAFETY_ANALYSIS {
   auto found = shard.queues.find(queue);
   if (found != shard.queues.end()) return found->second.get();
   ASSIGN_OR_RETURN(const std::optional<std::string> tail,
@@ -97,14 +128,26 @@ absl::StatusOr<QueueChunks::Queue*> QueueChunks::Find(Shard& shard, QueueKey que
   if (!tail.has_value() && !make) return nullptr;
   auto state = std::make_unique<Queue>();
   if (tail.has_value()) {
-    if (tail->size() != 24) return absl::DataLossError("a queue tail is damaged");
-    state->next = QueueOffset(LoadLittle<uint64_t>(tail->data()));
-    state->min = QueueOffset(LoadLittle<uint64_t>(tail->data() + 8));
-    state->min_log_offset = LogOffset(LoadLittle<uint64_t>(tail->data() + 16));
+    const absl::StatusOr<QueueTail> saved = DecodeTail(*tail);
+    if (!saved.ok()) return database_.Damaged("the tail of a queue");
+    state->next = saved->next;
+    state->min = saved->min;
+    state->min_log_offset = saved->min_log_offset;
     ASSIGN_OR_RETURN(state->open, LoadChunk(queue, state->OpenChunk()));
     state->open.resize(state->next.value() % kChunkEntries);
   }
+  if (shard.queues.size() >= shard.forget_above) ForgetSaved(shard);
   return shard.queues.emplace(queue, std::move(state)).first->second.get();
+}
+
+void QueueChunks::ForgetSaved(Shard& shard) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  for (auto queue = shard.queues.begin(); queue != shard.queues.end();) {
+    auto current = queue++;
+    const Queue& state = *current->second;
+    if (!state.changed && state.unwritten.empty()) shard.queues.erase(current);
+  }
+  // What is not saved stays until the checkpoint: no use to look again for each new one.
+  shard.forget_above = std::max(kMaxQueuesPerShard, shard.queues.size() * 2);
 }
 
 absl::StatusOr<std::vector<IndexEntry>> QueueChunks::ChunkOf(const Queue& state, QueueKey queue,
@@ -117,43 +160,50 @@ absl::StatusOr<std::vector<IndexEntry>> QueueChunks::ChunkOf(const Queue& state,
 
 absl::Status QueueChunks::AdvanceMin(Queue& state, QueueKey queue) const {
   const LogOffset start = log_.start();
-  if (state.min == state.next || state.min_log_offset >= start) return absl::OkStatus();
-  uint64_t chunk = state.min.value() / kChunkEntries;
+  if (state.empty() || state.min_log_offset >= start) return absl::OkStatus();
   while (state.min < state.next) {
+    const uint64_t chunk = state.min.value() / kChunkEntries;
     ASSIGN_OR_RETURN(const std::vector<IndexEntry> entries, ChunkOf(state, queue, chunk));
     for (uint64_t i = state.min.value() % kChunkEntries; i < entries.size(); ++i) {
-      if (entries[i].length != 0 && entries[i].log_offset >= start) {
-        state.min_log_offset = entries[i].log_offset;
-        return absl::OkStatus();
-      }
-      ++state.min;
-      if (state.min == state.next) return absl::OkStatus();
+      if (entries[i].length == 0 || entries[i].log_offset < start) continue;
+      state.min = QueueOffset(chunk * kChunkEntries + i);
+      state.min_log_offset = entries[i].log_offset;
+      return absl::OkStatus();
     }
-    ++chunk;
-    state.min = std::max(state.min, QueueOffset(chunk * kChunkEntries));
-    state.min = std::min(state.min, state.next);
+    state.min = std::min(QueueOffset((chunk + 1) * kChunkEntries), state.next);
   }
   return absl::OkStatus();
 }
 
-QueueBounds QueueChunks::Bounds(QueueKey queue) const {
+absl::StatusOr<QueueBounds> QueueChunks::FindBounds(QueueKey queue) const {
   Shard& shard = ShardOf(queue);
   MutexLock lock(shard.mutex);
-  const absl::StatusOr<Queue*> state = Find(shard, queue, /*make=*/false);
-  if (!state.ok() || *state == nullptr) return {};
-  // An index that cannot be read says so when its entries are read.
-  AdvanceMin(**state, queue).IgnoreError();
-  return {(*state)->min, (*state)->next};
+  ASSIGN_OR_RETURN(Queue* const state, Find(shard, queue, /*make=*/false));
+  if (state == nullptr) return QueueBounds();
+  RETURN_IF_ERROR(AdvanceMin(*state, queue));
+  return QueueBounds{state->min, state->next};
+}
+
+QueueBounds QueueChunks::Bounds(QueueKey queue) const {
+  return FindBounds(queue).value_or(QueueBounds());
+}
+
+absl::StatusOr<QueueOffset> QueueChunks::NextOffset(QueueKey queue) const {
+  Shard& shard = ShardOf(queue);
+  MutexLock lock(shard.mutex);
+  ASSIGN_OR_RETURN(const Queue* const state, Find(shard, queue, /*make=*/false));
+  return state == nullptr ? QueueOffset() : state->next;
 }
 
 absl::Status QueueChunks::Read(QueueKey queue, QueueOffset from, size_t limit,
                                std::vector<IndexEntry>& entries) const {
-  const QueueBounds bounds = Bounds(queue);
+  ASSIGN_OR_RETURN(const QueueBounds bounds, FindBounds(queue));
   if (from < bounds.min || from > bounds.max) {
     return absl::OutOfRangeError(fmt::format("offset {} is outside the queue, which holds {} to {}",
                                              from.value(), bounds.min.value(), bounds.max.value()));
   }
-  const QueueOffset end(std::min(bounds.max.value(), from.value() + limit));
+  const LogOffset start = log_.start();
+  const QueueOffset end = bounds.max - from < limit ? bounds.max : from + limit;
   while (from < end) {
     const uint64_t chunk = from.value() / kChunkEntries;
     absl::StatusOr<std::vector<IndexEntry>> found = std::vector<IndexEntry>();
@@ -171,30 +221,47 @@ absl::Status QueueChunks::Read(QueueKey queue, QueueOffset from, size_t limit,
     if (!in_memory) found = LoadChunk(queue, chunk);  // not under the lock
     RETURN_IF_ERROR(found.status());
     for (uint64_t i = from.value() % kChunkEntries; i < kChunkEntries && from < end; ++i, ++from) {
-      entries.push_back(i < found->size() ? (*found)[i] : IndexEntry());
+      const bool there = i < found->size() && (*found)[i].log_offset >= start;
+      entries.push_back(there ? (*found)[i] : IndexEntry());
     }
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<QueueOffset> QueueChunks::FindByTime(QueueKey queue, Timestamp time) const {
-  const QueueBounds bounds = Bounds(queue);
+  ASSIGN_OR_RETURN(const QueueBounds bounds, FindBounds(queue));
   uint64_t low = bounds.min.value();
   uint64_t high = bounds.max.value();
   std::vector<IndexEntry> entry;
   while (low < high) {
     const uint64_t middle = low + (high - low) / 2;
-    entry.clear();
-    RETURN_IF_ERROR(Read(queue, QueueOffset(middle), 1, entry));
-    const absl::StatusOr<RecordView> record = log_.Read(entry.front().log_offset);
-    // A damaged one tells no time: look to its right, where what is left of it is not missed.
-    if (record.ok() && record->header().store_time >= time) {
+    // What is damaged, or was moved ahead of retention, tells no time of its own: its next
+    // neighbour to the right does.
+    std::optional<Timestamp> stored;
+    uint64_t told = middle;
+    for (; told < high; ++told) {
+      entry.clear();
+      RETURN_IF_ERROR(Read(queue, QueueOffset(told), 1, entry));
+      if (entry.empty()) return absl::AbortedError("the queue was deleted");
+      if (entry.front().length == 0) continue;
+      const absl::StatusOr<RecordView> record = log_.Read(entry.front().log_offset);
+      if (!record.ok() || (record->header().flags & kFlagRelocated) != 0) continue;
+      stored = record->header().store_time;
+      break;
+    }
+    if (!stored.has_value() || *stored >= time) {
       high = middle;
     } else {
-      low = middle + 1;
+      low = told + 1;
     }
   }
   return QueueOffset(low);
+}
+
+void QueueChunks::MarkChanged(Queue& state, QueueKey queue) {
+  if (state.changed) return;
+  state.changed = true;
+  changed_.push_back(queue);
 }
 
 absl::Status QueueChunks::Put(QueueKey queue, QueueOffset offset, const IndexEntry& entry,
@@ -202,44 +269,59 @@ absl::Status QueueChunks::Put(QueueKey queue, QueueOffset offset, const IndexEnt
   Shard& shard = ShardOf(queue);
   MutexLock lock(shard.mutex);
   ASSIGN_OR_RETURN(Queue* const state, Find(shard, queue, /*make=*/true));
-  if (!state->changed) {
-    state->changed = true;
-    changed_.push_back(queue);
-  }
-  if (offset < state->next) {
-    const uint64_t chunk = offset.value() / kChunkEntries;
-    ASSIGN_OR_RETURN(std::vector<IndexEntry> entries, ChunkOf(*state, queue, chunk));
-    const uint64_t place = offset.value() % kChunkEntries;
-    if (entries.size() <= place) entries.resize(place + 1);
-    entries[place] = entry;
-    if (chunk == state->OpenChunk()) {
-      state->open = std::move(entries);
-    } else {
-      PutChunk(queue, chunk, entries, batch);
-      state->unwritten[chunk] = std::move(entries);
-      with_full_.push_back(queue);
-    }
-    return absl::OkStatus();
-  }
-  if (state->min == state->next) {
+  MarkChanged(*state, queue);
+  if (offset < state->next) return Replace(*state, queue, offset, entry, batch);
+  if (state->empty()) {
     // The first entry that is still there: nothing is missing before it.
     state->min = offset;
     state->min_log_offset = entry.log_offset;
-    if (offset.value() / kChunkEntries != state->OpenChunk()) state->open.clear();
-    state->next = offset;
-    state->open.resize(offset.value() % kChunkEntries);
   }
-  while (state->next <= offset) {
-    state->open.push_back(state->next == offset ? entry : IndexEntry());
-    const uint64_t chunk = state->OpenChunk();
-    ++state->next;
-    if (state->open.size() < kChunkEntries) continue;
-    PutChunk(queue, chunk, state->open, batch);
-    state->unwritten[chunk] = std::move(state->open);
-    state->open.clear();
-    with_full_.push_back(queue);
+  SkipTo(*state, queue, offset, batch);
+  state->open.push_back(entry);
+  const uint64_t chunk = state->OpenChunk();
+  ++state->next;
+  if (state->open.size() == kChunkEntries) {
+    PutFull(*state, queue, chunk, std::exchange(state->open, {}), batch);
   }
   return absl::OkStatus();
+}
+
+absl::Status QueueChunks::Replace(Queue& state, QueueKey queue, QueueOffset offset,
+                                  const IndexEntry& entry, rocksdb::WriteBatch& batch) {
+  if (offset <= state.min || state.empty()) {
+    state.min = offset;
+    state.min_log_offset = entry.log_offset;
+  }
+  const uint64_t place = offset.value() % kChunkEntries;
+  const uint64_t chunk = offset.value() / kChunkEntries;
+  if (chunk == state.OpenChunk()) {
+    state.open[place] = entry;
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(std::vector<IndexEntry> entries, ChunkOf(state, queue, chunk));
+  entries.resize(kChunkEntries);
+  entries[place] = entry;
+  PutFull(state, queue, chunk, std::move(entries), batch);
+  return absl::OkStatus();
+}
+
+void QueueChunks::SkipTo(Queue& state, QueueKey queue, QueueOffset offset,
+                         rocksdb::WriteBatch& batch) {
+  const uint64_t chunk = state.OpenChunk();
+  state.next = offset;
+  if (state.OpenChunk() != chunk) {
+    // Whole chunks without an entry have no row.
+    std::vector<IndexEntry> left = std::exchange(state.open, {});
+    if (!left.empty()) PutFull(state, queue, chunk, std::move(left), batch);
+  }
+  state.open.resize(offset.value() % kChunkEntries);
+}
+
+void QueueChunks::PutFull(Queue& state, QueueKey queue, uint64_t chunk,
+                          std::vector<IndexEntry> entries, rocksdb::WriteBatch& batch) {
+  PutChunk(queue, chunk, entries, batch);
+  state.unwritten[chunk] = std::move(entries);
+  with_full_.push_back(queue);
 }
 
 absl::Status QueueChunks::RaiseTail(QueueKey queue, QueueOffset next, rocksdb::WriteBatch& batch) {
@@ -247,25 +329,24 @@ absl::Status QueueChunks::RaiseTail(QueueKey queue, QueueOffset next, rocksdb::W
   MutexLock lock(shard.mutex);
   ASSIGN_OR_RETURN(Queue* const state, Find(shard, queue, /*make=*/true));
   if (next <= state->next) return absl::OkStatus();
-  if (!state->open.empty()) PutChunk(queue, state->OpenChunk(), state->open, batch);
-  if (state->min == state->next) state->min = next;
-  state->next = next;
-  state->open.assign(next.value() % kChunkEntries, IndexEntry());
-  if (!state->changed) {
-    state->changed = true;
-    changed_.push_back(queue);
-  }
+  MarkChanged(*state, queue);
+  const bool empty = state->empty();
+  SkipTo(*state, queue, next, batch);
+  if (empty) state->min = next;
   return absl::OkStatus();
 }
 
 void QueueChunks::CheckpointWritten() {
+  for (QueueKey queue : changed_) {
+    Shard& shard = ShardOf(queue);
+    MutexLock lock(shard.mutex);
+    auto found = shard.queues.find(queue);
+    if (found != shard.queues.end()) found->second->changed = false;
+  }
+  changed_.clear();
   for (size_t i = 0; i < kShards; ++i) {
     MutexLock lock(shards_[i].mutex);
-    if (shards_[i].queues.size() <= kMaxQueuesPerShard) continue;
-    for (auto queue = shards_[i].queues.begin(); queue != shards_[i].queues.end();) {
-      auto current = queue++;
-      if (!current->second->changed) shards_[i].queues.erase(current);
-    }
+    if (shards_[i].queues.size() > kMaxQueuesPerShard) ForgetSaved(shards_[i]);
   }
 }
 
@@ -285,11 +366,8 @@ void QueueChunks::PutChunk(QueueKey queue, uint64_t chunk, const std::vector<Ind
 }
 
 void QueueChunks::PutTail(QueueKey queue, const Queue& state, rocksdb::WriteBatch& batch) const {
-  std::string tail(24, '\0');
-  StoreLittle(tail.data(), state.next.value());
-  StoreLittle(tail.data() + 8, state.min.value());
-  StoreLittle(tail.data() + 16, state.min_log_offset.value());
-  batch.Put(database_.handle(Family::kTails), KeyOf(queue), tail);
+  batch.Put(database_.handle(Family::kTails), KeyOf(queue),
+            EncodeTail({state.next, state.min, state.min_log_offset}));
 }
 
 void QueueChunks::PutOpenChunks(rocksdb::WriteBatch& batch) {
@@ -297,16 +375,21 @@ void QueueChunks::PutOpenChunks(rocksdb::WriteBatch& batch) {
     Shard& shard = ShardOf(queue);
     MutexLock lock(shard.mutex);
     auto found = shard.queues.find(queue);
-    if (found == shard.queues.end()) continue;
-    Queue& state = *found->second;
-    state.changed = false;
+    if (found == shard.queues.end()) continue;  // its topic was deleted
+    const Queue& state = *found->second;
     if (!state.open.empty()) PutChunk(queue, state.OpenChunk(), state.open, batch);
     PutTail(queue, state, batch);
   }
-  changed_.clear();
 }
 
-void QueueChunks::DropTopic(TopicId topic, rocksdb::WriteBatch& batch) {
+void QueueChunks::DropRows(TopicId topic, rocksdb::WriteBatch& batch) const {
+  const std::string begin = BigEndian(topic.value());
+  const std::string end = BigEndian(topic.value() + 1);
+  batch.DeleteRange(database_.handle(Family::kChunks), begin, end);
+  batch.DeleteRange(database_.handle(Family::kTails), begin, end);
+}
+
+void QueueChunks::ForgetTopic(TopicId topic) {
   for (size_t i = 0; i < kShards; ++i) {
     MutexLock lock(shards_[i].mutex);
     for (auto queue = shards_[i].queues.begin(); queue != shards_[i].queues.end();) {
@@ -314,19 +397,6 @@ void QueueChunks::DropTopic(TopicId topic, rocksdb::WriteBatch& batch) {
       if (current->first.topic == topic) shards_[i].queues.erase(current);
     }
   }
-  const std::string begin = BigEndian(topic.value());
-  const std::string end = BigEndian(topic.value() + 1);
-  batch.DeleteRange(database_.handle(Family::kChunks), begin, end);
-  batch.DeleteRange(database_.handle(Family::kTails), begin, end);
-}
-
-void QueueChunks::Clear() {
-  for (size_t i = 0; i < kShards; ++i) {
-    MutexLock lock(shards_[i].mutex);
-    shards_[i].queues.clear();
-  }
-  changed_.clear();
-  with_full_.clear();
 }
 
 }  // namespace dunlin::store

@@ -3,7 +3,8 @@
 // A queue's entries lie in chunks of kChunkEntries, aligned: chunk n holds offsets n *
 // kChunkEntries and up. The open chunk of a queue is in memory; full ones go to RocksDB with the
 // batch under way, and stay in memory until that is written. At a checkpoint the open chunks that
-// changed are put too. Entries that were never seen (expired, or lost to damage) have length 0.
+// changed are put too. An offset whose record was lost to damage has no entry: it reads as one of
+// length 0, so that offsets stay dense. docs/formats/queue_chunk.md specifies the bytes.
 //
 // One writer (the dispatcher), any readers; sharded short locks. A queue's state is read from
 // RocksDB at its first use, and forgotten again when many others were used since.
@@ -30,6 +31,19 @@ namespace dunlin::store {
 
 inline constexpr uint64_t kChunkEntries = 128;
 
+// A chunk as stored, and back. DATA_LOSS when the bytes are not a chunk.
+std::string EncodeChunk(const std::vector<IndexEntry>& entries);
+absl::StatusOr<std::vector<IndexEntry>> DecodeChunk(std::string_view bytes);
+
+// A row of the tails: the next offset of a queue, and where it begins.
+struct QueueTail {
+  QueueOffset next;
+  QueueOffset min;
+  LogOffset min_log_offset;  // of the entry at `min`
+};
+std::string EncodeTail(const QueueTail& tail);
+absl::StatusOr<QueueTail> DecodeTail(std::string_view bytes);
+
 class QueueChunks final : public QueueIndex {
  public:
   // Both must outlive the index.
@@ -42,7 +56,7 @@ class QueueChunks final : public QueueIndex {
   QueueBounds Bounds(QueueKey queue) const override;
   absl::StatusOr<QueueOffset> FindByTime(QueueKey queue, Timestamp time) const override;
 
-  // Adds the entry of `offset`; offsets in between that were never seen read as damaged. One that
+  // Adds the entry of `offset`; offsets before it that were never seen read as damaged. One that
   // is there already is replaced. Chunks that are full go into `batch`.
   absl::Status Put(QueueKey queue, QueueOffset offset, const IndexEntry& entry,
                    rocksdb::WriteBatch& batch);
@@ -50,28 +64,39 @@ class QueueChunks final : public QueueIndex {
   absl::Status RaiseTail(QueueKey queue, QueueOffset next, rocksdb::WriteBatch& batch);
   // The batch was written: full chunks need not be kept in memory any more.
   void BatchWritten();
-  // Puts every open chunk and tail that changed since the last time.
+  // Puts every open chunk and tail that changed since the last checkpoint.
   void PutOpenChunks(rocksdb::WriteBatch& batch);
   // What PutOpenChunks put was written: queues that are saved may leave memory.
   void CheckpointWritten();
-  // Forgets a deleted topic.
-  void DropTopic(TopicId topic, rocksdb::WriteBatch& batch);
-  // Forgets everything, as after Database::Clear.
-  void Clear();
+  // Removes a topic: first its rows, and when that batch is written, what is in memory (else a
+  // reader in between would bring the rows back into memory).
+  void DropRows(TopicId topic, rocksdb::WriteBatch& batch) const;
+  void ForgetTopic(TopicId topic);
 
-  QueueOffset NextOffset(QueueKey queue) const { return Bounds(queue).max; }
+  // Zero for an unknown queue.
+  absl::StatusOr<QueueOffset> NextOffset(QueueKey queue) const;
 
  private:
   struct Queue;
   struct Shard;
 
   Shard& ShardOf(QueueKey queue) const;
-  // Null for a queue without entries, unless `make`.
+  // Null for a queue without entries, unless `make`. Under the shard's lock.
   absl::StatusOr<Queue*> Find(Shard& shard, QueueKey queue, bool make) const;
+  static void ForgetSaved(Shard& shard);
   absl::StatusOr<std::vector<IndexEntry>> LoadChunk(QueueKey queue, uint64_t chunk) const;
   absl::StatusOr<std::vector<IndexEntry>> ChunkOf(const Queue& state, QueueKey queue,
                                                   uint64_t chunk) const;
+  absl::StatusOr<QueueBounds> FindBounds(QueueKey queue) const;
   absl::Status AdvanceMin(Queue& state, QueueKey queue) const;
+  absl::Status Replace(Queue& state, QueueKey queue, QueueOffset offset, const IndexEntry& entry,
+                       rocksdb::WriteBatch& batch);
+  // Makes `offset` the next one.
+  void SkipTo(Queue& state, QueueKey queue, QueueOffset offset, rocksdb::WriteBatch& batch);
+  // Puts a chunk that is not open any more, and keeps it until the batch is written.
+  void PutFull(Queue& state, QueueKey queue, uint64_t chunk, std::vector<IndexEntry> entries,
+               rocksdb::WriteBatch& batch);
+  void MarkChanged(Queue& state, QueueKey queue);
   void PutChunk(QueueKey queue, uint64_t chunk, const std::vector<IndexEntry>& entries,
                 rocksdb::WriteBatch& batch) const;
   void PutTail(QueueKey queue, const Queue& state, rocksdb::WriteBatch& batch) const;
@@ -79,7 +104,7 @@ class QueueChunks final : public QueueIndex {
   Database& database_;
   CommitLog& log_;
   const std::unique_ptr<Shard[]> shards_;
-  std::vector<QueueKey> changed_;    // since the last PutOpenChunks; writer only
+  std::vector<QueueKey> changed_;    // since the last checkpoint; writer only
   std::vector<QueueKey> with_full_;  // queues that keep full chunks; writer only
 };
 

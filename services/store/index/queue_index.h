@@ -35,14 +35,16 @@ class QueueIndex {
 
   // Appends to `entries` at most `limit` entries from `from` on, in order. Offsets are dense: the
   // first entry is that of `from`. Fewer (or none) at the end of the queue.
-  // Errors: OUT_OF_RANGE when `from` is below min (expired) or above max.
+  // Errors: OUT_OF_RANGE when `from` is below min (expired) or above max; DATA_LOSS when the index
+  // is damaged (a restart rebuilds it).
   virtual absl::Status Read(QueueKey queue, QueueOffset from, size_t limit,
                             std::vector<IndexEntry>& entries) const = 0;
 
-  // Zeros for an unknown queue.
+  // Zeros for an unknown queue, and when the index is damaged: see Dispatcher::health().
   virtual QueueBounds Bounds(QueueKey queue) const = 0;
 
-  // The first offset whose message was stored at or after `time`; max when there is none.
+  // The first offset whose message was stored at or after `time`; max when there is none. Offsets
+  // that hold no message any more may come out too, when they stand right before it.
   virtual absl::StatusOr<QueueOffset> FindByTime(QueueKey queue, Timestamp time) const = 0;
 };
 

@@ -94,6 +94,9 @@ absl::Status RealRetention::Step() {
   // Before anything goes, what it says of the state must stand further on, and on disk.
   if (!dispatcher_.snapshot().exists || dispatcher_.snapshot().as_of < *begin) {
     RETURN_IF_ERROR(dispatcher_.Snapshot());
+    if (dispatcher_.snapshot().as_of < *begin) {
+      return absl::AbortedError("the snapshot did not become whole");
+    }
   }
   RETURN_IF_ERROR(dispatcher_.MoveBefore(*begin));
   RETURN_IF_ERROR(dispatcher_.Checkpoint());

@@ -6,16 +6,16 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 
-#include <bit>
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <utility>
 #include <vector>
 
+#include "services/base/bytes.h"
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
-#include "services/base/strings.h"
 
 namespace dunlin::store {
 namespace {
@@ -25,24 +25,39 @@ constexpr std::array<const char*, kFamilies> kNames = {"default", "config", "pro
 // Made when a read found damage: the next Open starts from nothing.
 constexpr char kDamagedMarker[] = "/DAMAGED";
 
-// What nobody reads any more goes when files are merged anyway: rows of the key index and of the
-// pointers whose record has expired.
+// What nobody reads any more goes when files are merged anyway: rows whose big-endian log offset at
+// `offset_at` in the key has expired.
 class ExpiredKeys final : public rocksdb::CompactionFilter {
  public:
-  // `offset_at`: where in the key the big-endian log offset stands.
-  ExpiredKeys(std::shared_ptr<std::atomic<uint64_t>> expiry, size_t offset_at)
-      : expiry_(std::move(expiry)), offset_at_(offset_at) {}
+  ExpiredKeys(const std::atomic<uint64_t>& expiry, size_t offset_at)
+      : expiry_(expiry), offset_at_(offset_at) {}
 
   bool Filter(int /*level*/, const rocksdb::Slice& key, const rocksdb::Slice& /*value*/,
               std::string* /*new_value*/, bool* /*changed*/) const override {
     return key.size() >= offset_at_ + 8 &&
-           FromBigEndian64({key.data() + offset_at_, 8}) < expiry_->load();
+           FromBigEndian64({key.data() + offset_at_, 8}) < expiry_.load(std::memory_order_relaxed);
   }
   const char* Name() const override { return "dunlin.ExpiredKeys"; }
 
  private:
-  const std::shared_ptr<std::atomic<uint64_t>> expiry_;
+  const std::atomic<uint64_t>& expiry_;
   const size_t offset_at_;
+};
+
+// Chunks of the queue index begin with the largest log offset that is in them.
+class ExpiredChunks final : public rocksdb::CompactionFilter {
+ public:
+  explicit ExpiredChunks(const std::atomic<uint64_t>& expiry) : expiry_(expiry) {}
+
+  bool Filter(int /*level*/, const rocksdb::Slice& /*key*/, const rocksdb::Slice& value,
+              std::string* /*new_value*/, bool* /*changed*/) const override {
+    return value.size() >= 8 &&
+           LoadLittle<uint64_t>(value.data()) < expiry_.load(std::memory_order_relaxed);
+  }
+  const char* Name() const override { return "dunlin.ExpiredChunks"; }
+
+ private:
+  const std::atomic<uint64_t>& expiry_;
 };
 
 rocksdb::DBOptions DatabaseOptions() {
@@ -52,6 +67,8 @@ rocksdb::DBOptions DatabaseOptions() {
   // All families are written out together: the checkpoint is true for each of them.
   options.atomic_flush = true;
   options.paranoid_checks = true;
+  // What is not checkpointed is replayed, never kept.
+  options.avoid_flush_during_shutdown = true;
   options.max_background_jobs = 2;
   options.max_open_files = 256;
   options.keep_log_file_num = 2;
@@ -62,9 +79,8 @@ rocksdb::DBOptions DatabaseOptions() {
   return options;
 }
 
-rocksdb::ColumnFamilyOptions FamilyOptions(
-    const std::shared_ptr<rocksdb::Cache>& cache,
-    const std::shared_ptr<const rocksdb::CompactionFilter>& filter) {
+rocksdb::ColumnFamilyOptions FamilyOptions(const std::shared_ptr<rocksdb::Cache>& cache,
+                                           const rocksdb::CompactionFilter* filter) {
   rocksdb::ColumnFamilyOptions options;
   // Never full before a checkpoint, which comes after a fraction of this (dispatcher.cc): RocksDB
   // must not write out on its own what the log has not flushed.
@@ -72,7 +88,8 @@ rocksdb::ColumnFamilyOptions FamilyOptions(
   options.max_write_buffer_number = 4;
   options.arena_block_size = 64u << 10;
   options.compression = rocksdb::kLZ4Compression;
-  options.compaction_filter = filter.get();
+  options.compaction_filter = filter;
+  options.periodic_compaction_seconds = 24 * 60 * 60;  // expired rows of quiet times go too
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = cache;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
@@ -81,16 +98,20 @@ rocksdb::ColumnFamilyOptions FamilyOptions(
   return options;
 }
 
-// RocksDB keeps raw pointers to the filters: they live as long as the process.
-struct Filters {
-  std::shared_ptr<std::atomic<uint64_t>> expiry = std::make_shared<std::atomic<uint64_t>>(0);
-  std::shared_ptr<const rocksdb::CompactionFilter> keys = std::make_shared<ExpiredKeys>(expiry, 8);
-  std::shared_ptr<const rocksdb::CompactionFilter> pointers =
-      std::make_shared<ExpiredKeys>(expiry, 8);
-};
-
 bool IsLocked(const rocksdb::Status& status) {
   return status.IsIOError() && status.ToString().find("lock") != std::string::npos;
+}
+
+// Removes what is in `directory`, the file without which RocksDB does not open it first: what a
+// crash leaves of it is never taken for a whole database. The directory stays; making a new
+// database in it makes the removal durable.
+void RemoveContents(const std::string& directory) {
+  std::error_code error;
+  std::filesystem::remove(directory + "/CURRENT", error);
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+    std::filesystem::remove_all(entry.path(), error);
+    if (error) log::Warning("cannot remove {}: {}", entry.path().string(), error.message());
+  }
 }
 
 }  // namespace
@@ -125,72 +146,116 @@ QueueKey ToQueueKey(std::string_view bytes) {
   return {TopicId(FromBigEndian32(bytes)), FromBigEndian32(bytes.substr(4))};
 }
 
-Database::Database(std::string directory, std::unique_ptr<rocksdb::DB> db,
-                   std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles,
-                   std::shared_ptr<std::atomic<uint64_t>> expiry)
-    : directory_(std::move(directory)),
-      db_(std::move(db)),
-      handles_(handles),
-      expiry_(std::move(expiry)) {}
+struct Database::Filters {
+  std::atomic<uint64_t> expiry{0};
+  ExpiredChunks chunks{expiry};
+  ExpiredKeys keys{expiry, /*offset_at=*/8};      // hash, record
+  ExpiredKeys pointers{expiry, /*offset_at=*/0};  // origin, DELIVERY record
 
-Database::~Database() {
+  const rocksdb::CompactionFilter* Of(Family family) const {
+    if (family == Family::kChunks) return &chunks;
+    if (family == Family::kKeys) return &keys;
+    return family == Family::kPointers ? &pointers : nullptr;
+  }
+};
+
+Database::Database(std::string directory)
+    : directory_(std::move(directory)), filters_(std::make_unique<Filters>()) {}
+
+Database::~Database() { CloseFiles(); }
+
+void Database::CloseFiles() {
+  if (db_ == nullptr) return;
   for (rocksdb::ColumnFamilyHandle* handle : handles_) {
-    (void)db_->DestroyColumnFamilyHandle(handle);
+    if (const auto closed = db_->DestroyColumnFamilyHandle(handle); !closed.ok()) {
+      log::Warning("closing a column family of {}: {}", directory_, closed.ToString());
+    }
   }
   if (const rocksdb::Status closed = db_->Close(); !closed.ok()) {
     log::Warning("closing {}: {}", directory_, closed.ToString());
   }
+  db_.reset();
+}
+
+rocksdb::Status Database::OpenFiles() {
+  const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(8u << 20);
+  std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  for (size_t i = 0; i < kFamilies; ++i) {
+    families.emplace_back(kNames[i], FamilyOptions(cache, filters_->Of(static_cast<Family>(i))));
+  }
+  std::vector<rocksdb::ColumnFamilyHandle*> opened;
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status status =
+      rocksdb::DB::Open(DatabaseOptions(), directory_, families, &opened, &db);
+  if (!status.ok()) return status;
+  db_.reset(db);
+  std::copy(opened.begin(), opened.end(), handles_.begin());
+  return status;
 }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& directory) {
-  std::error_code ignored;
-  if (std::filesystem::exists(directory + kDamagedMarker, ignored)) {
-    log::Warning("{} was found damaged: rebuilding it from the log", directory);
-    std::filesystem::remove_all(directory, ignored);
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) {
+    return absl::InternalError(fmt::format("cannot make {}: {}", directory, error.message()));
   }
-  for (int attempt = 0;; ++attempt) {
-    // RocksDB keeps plain pointers to the filters.
-    static const auto& filters = *new Filters;
-    const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(8u << 20);
-    std::vector<rocksdb::ColumnFamilyDescriptor> families;
-    for (size_t i = 0; i < kFamilies; ++i) {
-      const bool keys = i == static_cast<size_t>(Family::kKeys);
-      const bool pointers = i == static_cast<size_t>(Family::kPointers);
-      families.emplace_back(kNames[i], FamilyOptions(cache, keys       ? filters.keys
-                                                            : pointers ? filters.pointers
-                                                                       : nullptr));
-    }
-    std::vector<rocksdb::ColumnFamilyHandle*> opened;
-    rocksdb::DB* db = nullptr;
-    const rocksdb::Status status =
-        rocksdb::DB::Open(DatabaseOptions(), directory, families, &opened, &db);
-    if (status.ok()) {
-      std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles{};
-      std::copy(opened.begin(), opened.end(), handles.begin());
-      return std::unique_ptr<Database>(
-          new Database(directory, std::unique_ptr<rocksdb::DB>(db), handles, filters.expiry));
-    }
-    if (IsLocked(status)) {
-      return absl::FailedPreconditionError(
-          fmt::format("{} is in use: {}", directory, status.ToString()));
-    }
-    if (attempt > 0) {
-      return absl::InternalError(fmt::format("cannot make {}: {}", directory, status.ToString()));
-    }
+  if (std::filesystem::exists(directory + kDamagedMarker, error)) {
+    log::Warning("{} was found damaged: rebuilding it from the log", directory);
+    RemoveContents(directory);
+  }
+  std::unique_ptr<Database> database(new Database(directory));
+  rocksdb::Status status = database->OpenFiles();
+  if (!status.ok() && !IsLocked(status)) {
     log::Warning("{} cannot be opened ({}): rebuilding it from the log", directory,
                  status.ToString());
-    std::filesystem::remove_all(directory, ignored);
+    RemoveContents(directory);
+    status = database->OpenFiles();
   }
+  if (status.ok()) return database;
+  if (IsLocked(status)) {
+    return absl::FailedPreconditionError(
+        fmt::format("{} is in use: {}", directory, status.ToString()));
+  }
+  return absl::InternalError(fmt::format("cannot make {}: {}", directory, status.ToString()));
+}
+
+absl::Status Database::Clear() {
+  CloseFiles();
+  RemoveContents(directory_);
+  {
+    MutexLock lock(mutex_);
+    health_ = absl::OkStatus();
+  }
+  const rocksdb::Status status = OpenFiles();
+  if (status.ok()) return absl::OkStatus();
+  return absl::InternalError(fmt::format("cannot make {}: {}", directory_, status.ToString()));
+}
+
+void Database::SetExpiry(LogOffset start) {
+  filters_->expiry.store(start.value(), std::memory_order_relaxed);
+}
+
+absl::Status Database::Damaged(std::string_view what) const {
+  const std::string message =
+      fmt::format("{} is damaged: {}; a restart rebuilds it from the log", directory_, what);
+  MutexLock lock(mutex_);
+  if (health_.ok()) {
+    log::Error("{}", message);
+    std::ofstream(directory_ + kDamagedMarker) << message << "\n";
+    health_ = absl::DataLossError(message);
+  }
+  return absl::DataLossError(message);
+}
+
+absl::Status Database::health() const {
+  MutexLock lock(mutex_);
+  return health_;
 }
 
 absl::Status Database::Checked(const rocksdb::Status& status, const char* what) const {
   if (status.ok()) return absl::OkStatus();
-  const std::string message = fmt::format("{} in {}: {}", what, directory_, status.ToString());
-  if (status.IsCorruption()) {
-    std::ofstream(directory_ + kDamagedMarker) << message << "\n";
-    return absl::DataLossError(message + ". A restart rebuilds it from the log");
-  }
-  return absl::InternalError(message);
+  if (status.IsCorruption()) return Damaged(fmt::format("{}: {}", what, status.ToString()));
+  return absl::InternalError(fmt::format("{} in {}: {}", what, directory_, status.ToString()));
 }
 
 absl::StatusOr<std::optional<std::string>> Database::Get(Family family,
@@ -214,16 +279,6 @@ absl::Status Database::Flush(bool wait) {
   options.wait = wait;
   options.allow_write_stall = true;
   return Checked(db_->Flush(options, {handles_.begin(), handles_.end()}), "flush");
-}
-
-absl::Status Database::Clear() {
-  rocksdb::WriteBatch batch;
-  // Behind every key there is: keys are at most 24 bytes.
-  const std::string last(32, '\xff');
-  for (rocksdb::ColumnFamilyHandle* handle : handles_) {
-    batch.DeleteRange(handle, rocksdb::Slice(), last);
-  }
-  return Write(batch);
 }
 
 }  // namespace dunlin::store

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
+#include "services/base/mutex.h"
 #include "services/base/strong_int.h"
 
 namespace dunlin::store {
@@ -43,9 +45,11 @@ QueueKey ToQueueKey(std::string_view bytes);
 
 class Database {
  public:
-  // Opens or creates. What is there but cannot be opened or belongs to another format is removed
-  // and made anew, with a line in the log: it is only a view.
+  // Opens or creates. What is there but cannot be opened is removed and made anew, with a line in
+  // the log: it is only a view. FAILED_PRECONDITION when another process has it open.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& directory);
+  // Keeps on disk what the last Flush wrote, nothing else: rows behind the checkpoint would be a
+  // view of log that a crash may yet take back.
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -58,28 +62,40 @@ class Database {
   // Calls `visit` with each key and value from `begin` on while it returns true.
   template <typename Visit>
   absl::Status Scan(Family family, std::string_view begin, Visit visit) const;
+  // The same downwards, from the last key that is at most `end`.
+  template <typename Visit>
+  absl::Status ScanBack(Family family, std::string_view end, Visit visit) const;
 
   rocksdb::ColumnFamilyHandle* handle(Family family) const {
     return handles_[static_cast<size_t>(family)];
   }
 
-  // Removes everything: the view is to be rebuilt.
+  // Removes everything, durably: the view is to be rebuilt. REQUIRES: no other call is under way.
   absl::Status Clear();
 
-  // Entries that point below this log offset may be forgotten by compaction.
-  void SetExpiry(LogOffset start) { expiry_->store(start.value(), std::memory_order_relaxed); }
+  // Rows that point below this log offset may be forgotten by compaction.
+  void SetExpiry(LogOffset start);
+
+  // What a reader reports when a row makes no sense: DATA_LOSS, and a mark on disk by which the
+  // next Open makes everything anew.
+  absl::Status Damaged(std::string_view what) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // The first damage that was met; OK while there was none.
+  absl::Status health() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  Database(std::string directory, std::unique_ptr<rocksdb::DB> db,
-           std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles,
-           std::shared_ptr<std::atomic<uint64_t>> expiry);
+  struct Filters;
 
+  explicit Database(std::string directory);
+  rocksdb::Status OpenFiles();
+  void CloseFiles();
   absl::Status Checked(const rocksdb::Status& status, const char* what) const;
 
   const std::string directory_;
+  const std::unique_ptr<Filters> filters_;  // RocksDB keeps plain pointers to them
   std::unique_ptr<rocksdb::DB> db_;
-  std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles_;
-  const std::shared_ptr<std::atomic<uint64_t>> expiry_;
+  std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles_{};
+  mutable Mutex mutex_;
+  mutable absl::Status health_ ABSL_GUARDED_BY(mutex_);
 };
 
 template <typename Visit>
@@ -87,6 +103,16 @@ absl::Status Database::Scan(Family family, std::string_view begin, Visit visit) 
   const std::unique_ptr<rocksdb::Iterator> row(
       db_->NewIterator(rocksdb::ReadOptions(), handle(family)));
   for (row->Seek(rocksdb::Slice(begin.data(), begin.size())); row->Valid(); row->Next()) {
+    if (!visit(row->key().ToStringView(), row->value().ToStringView())) break;
+  }
+  return Checked(row->status(), "scan");
+}
+
+template <typename Visit>
+absl::Status Database::ScanBack(Family family, std::string_view end, Visit visit) const {
+  const std::unique_ptr<rocksdb::Iterator> row(
+      db_->NewIterator(rocksdb::ReadOptions(), handle(family)));
+  for (row->SeekForPrev(rocksdb::Slice(end.data(), end.size())); row->Valid(); row->Prev()) {
     if (!visit(row->key().ToStringView(), row->value().ToStringView())) break;
   }
   return Checked(row->status(), "scan");

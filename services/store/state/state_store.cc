@@ -12,10 +12,6 @@
 namespace dunlin::store {
 namespace {
 
-absl::Status Undecodable(const char* what) {
-  return absl::DataLossError(fmt::format("a {} in the state store cannot be decoded", what));
-}
-
 class RocksStateStore final : public StateStore {
  public:
   explicit RocksStateStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
@@ -58,6 +54,10 @@ class RocksStateStore final : public StateStore {
   }
 
  private:
+  absl::Status Undecodable(const char* what) const {
+    return database_->Damaged(fmt::format("a row of the {} cannot be decoded", what));
+  }
+
   template <typename Proto>
   absl::StatusOr<std::vector<Proto>> List(Family family, std::string_view prefix,
                                           const char* what) const {

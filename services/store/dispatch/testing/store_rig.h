@@ -1,0 +1,102 @@
+// StoreRig: a log, its view and the dispatcher in a directory of the test, on a clock that stands.
+//
+// Failures of the rig itself end the test process: a test that goes on after one proves nothing.
+
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/strong_int.h"
+#include "services/base/testing/manual_clock.h"
+#include "services/base/testing/temp_dir.h"
+#include "services/store/dispatch/dispatcher.h"
+#include "services/store/log/commit_log.h"
+#include "services/store/log/record.h"
+#include "services/store/retention/retention.h"
+#include "services/store/state/state_store.h"
+
+namespace dunlin::store {
+
+// The payload of a MESSAGE record, and where its properties begin.
+struct TestMessage {
+  std::string payload;
+  uint32_t properties_offset = 0;
+};
+TestMessage MakeMessage(std::string_view body, std::string_view tag,
+                        const std::vector<std::string>& keys, std::string_view message_id);
+
+class StoreRig {
+ public:
+  // Checkpoints only when the test asks for one.
+  StoreRig();
+  ~StoreRig();
+
+  // The log, then the state, then the dispatcher; and back.
+  void Open();
+  void Close();
+  // As a killed process leaves it: no checkpoint, nothing applied any more.
+  void Crash();
+  // Lets go of a dispatcher that has failed.
+  void Abandon();
+  void OpenLog();
+  void CloseLog();
+  absl::Status StartDispatcher();
+  // Keeps the log.
+  void StopDispatcher();
+
+  Appended Send(QueueKey queue, std::string_view tag = "",
+                const std::vector<std::string>& keys = {}, std::string_view message_id = "",
+                std::string_view body = "body");
+  void PutTopic(TopicId id);
+  void DeleteTopic(TopicId id);
+  void PutGroup(GroupId id);
+  void DeleteGroup(GroupId id);
+  // In flight: the offsets given.
+  void PutProgress(GroupId group, QueueKey queue, uint64_t cursor,
+                   const std::vector<uint64_t>& in_flight);
+  Appended BuryLetter(GroupId group, QueueKey origin, const Appended& message, QueueKey into);
+  // Fills the log until it has come `bytes` further.
+  void Fill(QueueKey queue, uint64_t bytes);
+
+  // Returns when everything appended is in the view.
+  void Settle();
+  // One round of retention that keeps `bytes` of log at most.
+  absl::Status Expire(uint64_t bytes);
+
+  // As it stands in the log; for tests that write a snapshot by hand.
+  Appended AppendRecord(RecordKind kind, std::string_view payload);
+
+  // Everything the view says, in words; two views are the same when these are. DATA_LOSS when the
+  // view says that it is damaged.
+  absl::StatusOr<std::map<std::string, std::string>> Describe(const std::vector<QueueKey>& queues,
+                                                              const std::vector<std::string>& keys);
+
+  CommitLog& log() { return *log_; }
+  StateStore& state() { return *state_; }
+  Dispatcher& dispatcher() { return *dispatcher_; }
+  ManualClock& clock() { return clock_; }
+  std::string directory() const { return directory_.path(); }
+  std::string state_directory() const { return directory_.path() + "/state"; }
+
+ private:
+  Appended Append(NewRecord record, std::string_view payload);
+  void AppendChange(const storage::v1::ConfigChange& change);
+
+  TempDir directory_;
+  ManualClock clock_;
+  std::map<QueueKey, std::unique_ptr<QueueTailSlot>> tails_;
+  std::unique_ptr<CommitLog> log_;
+  std::unique_ptr<StateStore> state_;
+  std::unique_ptr<Dispatcher> dispatcher_;
+};
+
+}  // namespace dunlin::store
