@@ -6,7 +6,6 @@
 
 #include <array>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <random>
 #include <string>
@@ -332,36 +331,6 @@ TEST_F(DispatcherTest, AViewAheadOfTheLogIsRebuilt) {
   WaitForDispatch();
   EXPECT_EQ(dispatcher_->queues().Bounds(kQueue).max, QueueOffset(1));
   Close();
-}
-
-TEST_F(DispatcherTest, FlippedBitsInRocksDbAreRebuiltOrHarmless) {
-  Open();
-  PutTopic(1, "topic");
-  for (int i = 0; i < 500; ++i) Send(kQueue, std::to_string(i));
-  PutProgress(1, kQueue, 100, {5, 50});
-  WaitForDispatch();
-  const std::string expected = Dump();
-  Close();
-  const std::string saved = directory_.path() + ".saved";
-  std::filesystem::copy(directory_.path(), saved, std::filesystem::copy_options::recursive);
-  std::mt19937 random(7);
-  for (const auto& file : std::filesystem::directory_iterator(saved + "/state")) {
-    if (file.file_size() == 0 || file.path().filename() == "LOCK") continue;
-    std::filesystem::remove_all(directory_.path());
-    std::filesystem::copy(saved, directory_.path(), std::filesystem::copy_options::recursive);
-    const std::string path = directory_.path() + "/state/" + file.path().filename().string();
-    const auto at = static_cast<std::streamoff>(random() % file.file_size());
-    std::fstream bytes(path, std::ios::in | std::ios::out | std::ios::binary);
-    bytes.seekg(at);
-    const char flipped = static_cast<char>(bytes.get() ^ (1 << random() % 8));
-    bytes.seekp(at);
-    bytes.put(flipped);
-    bytes.close();
-    Open();
-    EXPECT_EQ(Dump(), expected) << path << " byte " << at;
-    Close();
-  }
-  std::filesystem::remove_all(saved);
 }
 
 }  // namespace
