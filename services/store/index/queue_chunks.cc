@@ -89,7 +89,7 @@ struct QueueChunks::Queue {
   bool changed = false;                                   // since the last checkpoint
 
   uint64_t OpenChunk() const { return next.value() / kChunkEntries; }
-  bool empty() const { return min == next; }
+  bool IsEmpty() const { return min == next; }
 };
 
 struct QueueChunks::Shard {
@@ -160,7 +160,7 @@ absl::StatusOr<std::vector<IndexEntry>> QueueChunks::ChunkOf(const Queue& state,
 
 absl::Status QueueChunks::AdvanceMin(Queue& state, QueueKey queue) const {
   const LogOffset start = log_.start();
-  if (state.empty() || state.min_log_offset >= start) return absl::OkStatus();
+  if (state.IsEmpty() || state.min_log_offset >= start) return absl::OkStatus();
   while (state.min < state.next) {
     const uint64_t chunk = state.min.value() / kChunkEntries;
     ASSIGN_OR_RETURN(const std::vector<IndexEntry> entries, ChunkOf(state, queue, chunk));
@@ -271,7 +271,7 @@ absl::Status QueueChunks::Put(QueueKey queue, QueueOffset offset, const IndexEnt
   ASSIGN_OR_RETURN(Queue* const state, Find(shard, queue, /*make=*/true));
   MarkChanged(*state, queue);
   if (offset < state->next) return Replace(*state, queue, offset, entry, batch);
-  if (state->empty()) {
+  if (state->IsEmpty()) {
     // The first entry that is still there: nothing is missing before it.
     state->min = offset;
     state->min_log_offset = entry.log_offset;
@@ -288,7 +288,7 @@ absl::Status QueueChunks::Put(QueueKey queue, QueueOffset offset, const IndexEnt
 
 absl::Status QueueChunks::Replace(Queue& state, QueueKey queue, QueueOffset offset,
                                   const IndexEntry& entry, rocksdb::WriteBatch& batch) {
-  if (offset <= state.min || state.empty()) {
+  if (offset <= state.min || state.IsEmpty()) {
     state.min = offset;
     state.min_log_offset = entry.log_offset;
   }
@@ -330,7 +330,7 @@ absl::Status QueueChunks::RaiseTail(QueueKey queue, QueueOffset next, rocksdb::W
   ASSIGN_OR_RETURN(Queue* const state, Find(shard, queue, /*make=*/true));
   if (next <= state->next) return absl::OkStatus();
   MarkChanged(*state, queue);
-  const bool empty = state->empty();
+  const bool empty = state->IsEmpty();
   SkipTo(*state, queue, next, batch);
   if (empty) state->min = next;
   return absl::OkStatus();

@@ -21,6 +21,8 @@ struct IndexEntry {
   uint32_t length = 0;   // of the record
   uint32_t tag_hash =
       0;  // 0: no tag; else a hash, so equal tags have equal hashes but not vice versa
+
+  friend bool operator==(const IndexEntry&, const IndexEntry&) = default;
 };
 
 // [min, max) of a queue; equal when it holds nothing.
