@@ -1,5 +1,3 @@
-#include "services/store/dispatch/dispatcher.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +9,7 @@
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/testing/status_matchers.h"
+#include "services/store/dispatch/dispatcher.h"
 #include "services/store/dispatch/testing/store_rig.h"
 #include "services/store/index/tag_hash.h"
 

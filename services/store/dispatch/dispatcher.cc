@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -78,7 +79,7 @@ class RealDispatcher final : public Dispatcher {
   // What other threads may ask for.
   void Publish() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status DoCheckpoint(bool wait);
-  bool CheckpointIsDue() const;
+  bool CheckpointIsDue();
   // Appends the message behind a DELIVERY record again, in that record's place.
   absl::Status MoveOne(LogOffset delivery_at);
   absl::Status Embed(LogOffset origin_at, storage::v1::Delivery& delivery);
@@ -95,6 +96,7 @@ class RealDispatcher final : public Dispatcher {
   Database& database_;
   Watermark dispatched_;
   LogOffset checkpointed_;
+  std::optional<LogOffset> due_since_;  // what was dispatched when a checkpoint became due
   std::chrono::steady_clock::time_point last_checkpoint_ = std::chrono::steady_clock::now();
 
   mutable Mutex mutex_;
@@ -208,11 +210,19 @@ absl::Status RealDispatcher::health() const {
   return health_;
 }
 
-bool RealDispatcher::CheckpointIsDue() const {
-  const uint64_t behind = dispatched_.Get() - checkpointed_;
-  if (behind == 0) return false;
-  return behind >= options_.checkpoint_bytes || applier_.pending_bytes() >= kMaxPendingBytes ||
-         std::chrono::steady_clock::now() - last_checkpoint_ >= options_.checkpoint_interval;
+bool RealDispatcher::CheckpointIsDue() {
+  const LogOffset at = dispatched_.Get();
+  const uint64_t behind = at - checkpointed_;
+  const auto waited = std::chrono::steady_clock::now() - last_checkpoint_;
+  const bool due = behind >= options_.checkpoint_bytes ||
+                   applier_.pending_bytes() >= kMaxPendingBytes ||
+                   waited >= options_.checkpoint_interval;
+  if (behind == 0 || !due) return false;
+  // A checkpoint needs the log on disk. Deliveries do not wait for that here: the log's own flusher
+  // brings it there soon, and what then remains to be flushed is little.
+  if (!due_since_.has_value()) due_since_ = at;
+  return log_.flushed().Get() >= *due_since_ || applier_.pending_bytes() >= 2 * kMaxPendingBytes ||
+         waited >= 2 * options_.checkpoint_interval + kNap;
 }
 
 absl::Status RealDispatcher::DoCheckpoint(bool wait) {
@@ -221,6 +231,7 @@ absl::Status RealDispatcher::DoCheckpoint(bool wait) {
   RETURN_IF_ERROR(log_.FlushUpTo(at));
   RETURN_IF_ERROR(applier_.Checkpoint(at, wait));
   checkpointed_ = at;
+  due_since_.reset();
   last_checkpoint_ = std::chrono::steady_clock::now();
   return absl::OkStatus();
 }

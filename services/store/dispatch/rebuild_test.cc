@@ -23,8 +23,6 @@ namespace dunlin::store {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 using Words = std::map<std::string, std::string>;
 
@@ -152,7 +150,7 @@ TEST_P(RebuildTest, AnyRestartIsAsIfItHadNeverStopped) {
   std::mt19937 random(GetParam());
   rig_.Open();
   Workload workload(rig_, GetParam());
-  for (int round = 0; round < 12; ++round) {
+  for (int round = 0; round < 8; ++round) {
     workload.Run(150);
     const Words before = Describe();
     workload.ExpectMessages(before);
@@ -260,7 +258,7 @@ TEST_P(DamageTest, AFlippedBitAnywhereIsFoundOrHarmless) {
   int flips = 0;
   for (const auto& entry : fs::directory_iterator(good)) {
     const uint64_t size = fs::file_size(entry.path());
-    for (int flip = 0; flip < 3 && size > 0; ++flip, ++flips) {
+    for (int flip = 0; flip < 2 && size > 0; ++flip, ++flips) {
       RemoveState();
       fs::copy(good, rig_.state_directory(), fs::copy_options::recursive);
       const uint64_t at = random() % size;

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/compaction_filter.h>
+#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 
 #include <algorithm>
+#include <cstdarg>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -98,6 +100,12 @@ rocksdb::ColumnFamilyOptions FamilyOptions(const std::shared_ptr<rocksdb::Cache>
   return options;
 }
 
+class NoLog final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char* /*format*/, va_list /*arguments*/) override {}
+};
+
 bool IsLocked(const rocksdb::Status& status) {
   return status.IsIOError() && status.ToString().find("lock") != std::string::npos;
 }
@@ -159,8 +167,10 @@ struct Database::Filters {
   }
 };
 
-Database::Database(std::string directory)
-    : directory_(std::move(directory)), filters_(std::make_unique<Filters>()) {}
+Database::Database(std::string directory, bool read_only)
+    : directory_(std::move(directory)),
+      read_only_(read_only),
+      filters_(std::make_unique<Filters>()) {}
 
 Database::~Database() { CloseFiles(); }
 
@@ -185,8 +195,11 @@ rocksdb::Status Database::OpenFiles() {
   }
   std::vector<rocksdb::ColumnFamilyHandle*> opened;
   rocksdb::DB* db = nullptr;
+  rocksdb::DBOptions options = DatabaseOptions();
+  if (read_only_) options.info_log = std::make_shared<NoLog>();  // else it writes one next to it
   const rocksdb::Status status =
-      rocksdb::DB::Open(DatabaseOptions(), directory_, families, &opened, &db);
+      read_only_ ? rocksdb::DB::OpenForReadOnly(options, directory_, families, &opened, &db)
+                 : rocksdb::DB::Open(options, directory_, families, &opened, &db);
   if (!status.ok()) return status;
   db_.reset(db);
   std::copy(opened.begin(), opened.end(), handles_.begin());
@@ -203,7 +216,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& dire
     log::Warning("{} was found damaged: rebuilding it from the log", directory);
     RemoveContents(directory);
   }
-  std::unique_ptr<Database> database(new Database(directory));
+  std::unique_ptr<Database> database(new Database(directory, /*read_only=*/false));
   rocksdb::Status status = database->OpenFiles();
   if (!status.ok() && !IsLocked(status)) {
     log::Warning("{} cannot be opened ({}): rebuilding it from the log", directory,
@@ -218,6 +231,19 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& dire
   }
   return absl::InternalError(fmt::format("cannot make {}: {}", directory, status.ToString()));
 }
+
+absl::StatusOr<std::unique_ptr<Database>> Database::OpenForReading(const std::string& directory) {
+  std::error_code error;
+  if (!std::filesystem::exists(directory + "/CURRENT", error)) {
+    return absl::NotFoundError(fmt::format("there is no database in {}", directory));
+  }
+  std::unique_ptr<Database> database(new Database(directory, /*read_only=*/true));
+  const rocksdb::Status status = database->OpenFiles();
+  if (status.ok()) return database;
+  return absl::DataLossError(fmt::format("cannot open {}: {}", directory, status.ToString()));
+}
+
+absl::Status Database::Verify() const { return Checked(db_->VerifyChecksum(), "verification"); }
 
 absl::Status Database::Clear() {
   CloseFiles();
@@ -238,6 +264,7 @@ void Database::SetExpiry(LogOffset start) {
 absl::Status Database::Damaged(std::string_view what) const {
   const std::string message =
       fmt::format("{} is damaged: {}; a restart rebuilds it from the log", directory_, what);
+  if (read_only_) return absl::DataLossError(message);
   MutexLock lock(mutex_);
   if (health_.ok()) {
     log::Error("{}", message);

@@ -48,6 +48,9 @@ class Database {
   // Opens or creates. What is there but cannot be opened is removed and made anew, with a line in
   // the log: it is only a view. FAILED_PRECONDITION when another process has it open.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& directory);
+  // As it is, for tools: nothing is written, made or removed. NOT_FOUND when there is none,
+  // DATA_LOSS when it cannot be opened.
+  static absl::StatusOr<std::unique_ptr<Database>> OpenForReading(const std::string& directory);
   // Keeps on disk what the last Flush wrote, nothing else: rows behind the checkpoint would be a
   // view of log that a crash may yet take back.
   ~Database();
@@ -76,6 +79,9 @@ class Database {
   // Rows that point below this log offset may be forgotten by compaction.
   void SetExpiry(LogOffset start);
 
+  // Reads every block of every file. DATA_LOSS names the first that fails its checksum.
+  absl::Status Verify() const;
+
   // What a reader reports when a row makes no sense: DATA_LOSS, and a mark on disk by which the
   // next Open makes everything anew.
   absl::Status Damaged(std::string_view what) const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -85,12 +91,13 @@ class Database {
  private:
   struct Filters;
 
-  explicit Database(std::string directory);
+  Database(std::string directory, bool read_only);
   rocksdb::Status OpenFiles();
   void CloseFiles();
   absl::Status Checked(const rocksdb::Status& status, const char* what) const;
 
   const std::string directory_;
+  const bool read_only_;
   const std::unique_ptr<Filters> filters_;  // RocksDB keeps plain pointers to them
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kFamilies> handles_{};

@@ -1,13 +1,14 @@
 // `dunlin-dump`: prints what is in the files of a store, and verifies them. Reads only; run it on a
 // store that no broker has open, or on a copy.
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
+
+#include <CLI/CLI.hpp>
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/file.h"
@@ -17,22 +18,26 @@
 #include "services/store/log/record.h"
 #include "services/store/log/recovery.h"
 #include "services/store/log/segment_set.h"
+#include "services/store/tool/dump_view.h"
 
 namespace dunlin::store {
 namespace {
 
 constexpr char kDescription[] =
-    "Prints the records of a store's commit log, or verifies them.\n"
+    "Prints the records of a store's commit log, or the rows of its view, or verifies them.\n"
     "Formats: docs/formats/. The store must not be open in a broker: stop it, or copy the store.\n";
 constexpr char kFooter[] =
     "\nExamples:\n"
     "  dunlin-dump data/store                 every record, one line each\n"
     "  dunlin-dump data/store --verify        only counts and damage\n"
+    "  dunlin-dump data/store --view          every row of RocksDB, which can be rebuilt from the "
+    "log\n"
     "Exit status: 0 sound, 1 damaged or unreadable, 2 usage.\n";
 
 struct Options {
   std::string directory;
   bool verify = false;
+  bool view = false;
 };
 
 const char* NameOf(RecordKind kind) {
@@ -90,11 +95,10 @@ std::string Contents(const RecordView& record) {
 
 void Print(const RecordView& record) {
   const RecordHeader& header = record.header();
-  const std::string place =
-      header.queue.topic.value() == 0
-          ? std::string("-")
-          : fmt::format("{}/{}@{}", header.queue.topic.value(), header.queue.queue,
-                        header.queue_offset.value());
+  const std::string place = header.queue.topic.value() == 0
+                                ? std::string("-")
+                                : fmt::format("{}/{}@{}", header.queue.topic.value(),
+                                              header.queue.queue, header.queue_offset.value());
   fmt::print("{:>14} {:<10} epoch={} time={} {} {}\n", header.log_offset.value(),
              NameOf(header.kind), header.epoch.value(), ToUnixMillis(header.store_time), place,
              Contents(record));
@@ -152,10 +156,12 @@ int main(int argc, char** argv) {
       ->required()
       ->check(CLI::ExistingDirectory);
   app.add_flag("--verify", options.verify, "Only count, and report damage");
+  app.add_flag("--view", options.view, "The view in RocksDB instead of the log");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  if (options.view) return dunlin::store::DumpView(options.directory, options.verify);
   return dunlin::store::Walk(options);
 }

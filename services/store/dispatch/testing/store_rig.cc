@@ -68,13 +68,13 @@ TestMessage MakeMessage(std::string_view body, std::string_view tag,
   return message;
 }
 
-StoreRig::StoreRig() = default;
+StoreRig::StoreRig(uint64_t segment_size_bytes) : segment_size_bytes_(segment_size_bytes) {}
 StoreRig::~StoreRig() { Close(); }
 
 void StoreRig::OpenLog() {
   CommitLogOptions options;
   options.directory = directory_.path();
-  options.segment_size_bytes = 64u << 10;
+  options.segment_size_bytes = segment_size_bytes_;
   auto log = CommitLog::Open(options, RealFiles(), clock_);
   Check(log.status());
   log_ = *std::move(log);

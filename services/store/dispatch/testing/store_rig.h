@@ -37,7 +37,7 @@ TestMessage MakeMessage(std::string_view body, std::string_view tag,
 class StoreRig {
  public:
   // Checkpoints only when the test asks for one.
-  StoreRig();
+  explicit StoreRig(uint64_t segment_size_bytes = 64u << 10);
   ~StoreRig();
 
   // The log, then the state, then the dispatcher; and back.
@@ -91,6 +91,7 @@ class StoreRig {
   Appended Append(NewRecord record, std::string_view payload);
   void AppendChange(const storage::v1::ConfigChange& change);
 
+  const uint64_t segment_size_bytes_;
   TempDir directory_;
   ManualClock clock_;
   std::map<QueueKey, std::unique_ptr<QueueTailSlot>> tails_;

@@ -1,0 +1,108 @@
+#include "services/store/tool/dump_view.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cstdio>
+#include <string_view>
+
+#include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/strings.h"
+#include "services/store/index/queue_chunks.h"
+#include "services/store/state/database.h"
+#include "services/store/state/state_keys.h"
+
+namespace dunlin::store {
+namespace {
+
+constexpr std::string_view kUndecodable = "undecodable";
+
+template <typename Proto>
+std::string Text(std::string_view value) {
+  Proto proto;
+  if (!proto.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
+    return std::string(kUndecodable);
+  }
+  return proto.ShortDebugString();
+}
+
+std::string QueueText(std::string_view key) {
+  const QueueKey queue = ToQueueKey(key);
+  return fmt::format("{}/{}", queue.topic.value(), queue.queue);
+}
+
+std::string ChunkText(std::string_view key, std::string_view value) {
+  const auto entries = DecodeChunk(value);
+  if (key.size() != 16 || !entries.ok()) return std::string(kUndecodable);
+  std::string text = fmt::format("chunk {} from {}:", QueueText(key),
+                                 FromBigEndian64(key.substr(8)) * kChunkEntries);
+  for (const IndexEntry& entry : *entries) {
+    text += entry.length == 0 ? " -"
+                              : fmt::format(" {}+{}#{:x}", entry.log_offset.value(), entry.length,
+                                            entry.tag_hash);
+  }
+  return text;
+}
+
+std::string TailText(std::string_view key, std::string_view value) {
+  const auto tail = DecodeTail(value);
+  if (key.size() != 8 || !tail.ok()) return std::string(kUndecodable);
+  return fmt::format("tail {} holds {} to {}, the first at {}", QueueText(key), tail->min.value(),
+                     tail->next.value(), tail->min_log_offset.value());
+}
+
+std::string RowText(Family family, std::string_view key, std::string_view value) {
+  switch (family) {
+    case Family::kMeta:
+      return fmt::format("{} {}", key, Text<storage::v1::Checkpoint>(value));
+    case Family::kConfig:
+      return key.starts_with(kTopicPrefix) ? "topic " + Text<storage::v1::Topic>(value)
+                                           : "group " + Text<storage::v1::Group>(value);
+    case Family::kProgress:
+      return "progress " + Text<storage::v1::QueueProgress>(value);
+    case Family::kTails:
+      return TailText(key, value);
+    case Family::kChunks:
+      return ChunkText(key, value);
+    case Family::kKeys:
+      if (key.size() != 16) break;
+      return fmt::format("key {:016x} at {}", FromBigEndian64(key), FromBigEndian64(key.substr(8)));
+    case Family::kPointers:
+      if (key.size() != 16) break;
+      return fmt::format("pointer to {} from {}", FromBigEndian64(key),
+                         FromBigEndian64(key.substr(8)));
+  }
+  return std::string(kUndecodable);
+}
+
+int Complain(const absl::Status& status) {
+  fmt::print(stderr, "dunlin-dump: {}\n", FromAbsl(status.message()));
+  return 1;
+}
+
+}  // namespace
+
+int DumpView(const std::string& store, bool verify) {
+  const auto database = Database::OpenForReading(store + "/state");
+  if (!database.ok()) return Complain(database.status());
+  if (const absl::Status sound = (*database)->Verify(); !sound.ok()) return Complain(sound);
+  uint64_t rows = 0;
+  uint64_t undecodable = 0;
+  for (size_t i = 0; i < kFamilies; ++i) {
+    const auto family = static_cast<Family>(i);
+    const absl::Status scanned =
+        (*database)->Scan(family, "", [&](std::string_view key, std::string_view value) {
+          const std::string text = RowText(family, key, value);
+          const bool bad = text.ends_with(kUndecodable);
+          ++rows;
+          undecodable += bad ? 1 : 0;
+          if (!verify || bad) fmt::print("{}\n", text);
+          return true;
+        });
+    if (!scanned.ok()) return Complain(scanned);
+  }
+  fmt::print("{} rows, {} undecodable\n", rows, undecodable);
+  return undecodable == 0 ? 0 : 1;
+}
+
+}  // namespace dunlin::store
