@@ -273,7 +273,7 @@ class Cases:
                 threading.Thread(target=work, daemon=True).start()
             try:
                 wait(30, lambda: len(sent) > 100, lambda: f"only {len(sent)} sent before")
-                print("restart", flush=True)
+                say("restart")
                 expect(sys.stdin.readline(), "nobody restarted the server")
                 before = len(sent)
                 wait(60, lambda: len(sent) > before + 100, lambda: "no sends after the restart")
@@ -356,12 +356,18 @@ def expect_raises(exception, what, action):
 def report(name, case):
     try:
         case()
-        print(f"ok {name}", flush=True)
+        say(f"ok {name}")
         return True
     except Exception as error:  # pylint: disable=broad-except  # a case may fail in any way
         traceback.print_exc()
-        print(f"FAIL {name}: {type(error).__name__}: {error}".replace("\n", " "), flush=True)
+        say(f"FAIL {name}: {type(error).__name__}: {error}")
         return False
+
+
+def say(line):
+    """One line in one piece: print() writes its end separately, and cases end at the same time."""
+    sys.stdout.write(line.replace("\n", " ") + "\n")
+    sys.stdout.flush()
 
 
 def main():
@@ -391,7 +397,7 @@ def main():
     for name, thread in zip(options.cases.split(","), threads):
         thread.join(max(0, limit - time.monotonic()))
         if name not in results:
-            print(f"FAIL {name}: still running after {LIMIT_SECONDS} s", flush=True)
+            say(f"FAIL {name}: still running after {LIMIT_SECONDS} s")
     failed = len(results) < len(threads) or not all(results.values())
     # The SDK keeps threads of its own; do not wait for them.
     os._exit(1 if failed else 0)
