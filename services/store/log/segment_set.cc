@@ -28,8 +28,7 @@ absl::StatusOr<std::unique_ptr<SegmentSet>> SegmentSet::Open(FileSystem& files,
                                                              std::string directory,
                                                              uint64_t segment_size) {
   RETURN_IF_ERROR(files.CreateDirectories(directory));
-  auto set =
-      std::unique_ptr<SegmentSet>(new SegmentSet(files, std::move(directory), segment_size));
+  auto set = std::unique_ptr<SegmentSet>(new SegmentSet(files, std::move(directory), segment_size));
   RETURN_IF_ERROR(set->Load(/*remove_leftovers=*/true));
   return set;
 }
