@@ -292,7 +292,8 @@ TEST_F(MessagingServiceTest, DeadLettersKeepTheirOrigin) {
     dead = Receive("%DLQ%group", "undertaker").messages;
     if (dead.empty()) std::this_thread::yield();
   }
-  for (int tries = 0; tries < 3 && dead.empty(); ++tries) dead = ReceiveSome("%DLQ%group", "undertaker");
+  for (int tries = 0; tries < 3 && dead.empty(); ++tries)
+    dead = ReceiveSome("%DLQ%group", "undertaker");
   ASSERT_EQ(dead.size(), 1u);
   EXPECT_EQ(dead[0].body(), "poison");
   EXPECT_EQ(dead[0].topic().name(), "%DLQ%group");
@@ -309,17 +310,15 @@ TEST_F(MessagingServiceTest, ForwardedMessagesAreDeadLettersAtOnce) {
   request.mutable_group()->set_name("group");
   request.set_receipt_handle(Handle(messages[0]));
   request.set_message_id("id-poison");
-  EXPECT_EQ(Call(&v2::MessagingService::Stub::ForwardMessageToDeadLetterQueue, request)
-                .status()
-                .code(),
-            v2::OK);
+  EXPECT_EQ(
+      Call(&v2::MessagingService::Stub::ForwardMessageToDeadLetterQueue, request).status().code(),
+      v2::OK);
   EXPECT_EQ(ReceiveSome("%DLQ%group", "undertaker").size(), 1u);
   clock_.Advance(seconds(60));
   EXPECT_TRUE(Receive("topic", "group").messages.empty());
-  EXPECT_EQ(Call(&v2::MessagingService::Stub::ForwardMessageToDeadLetterQueue, request)
-                .status()
-                .code(),
-            v2::INVALID_RECEIPT_HANDLE);
+  EXPECT_EQ(
+      Call(&v2::MessagingService::Stub::ForwardMessageToDeadLetterQueue, request).status().code(),
+      v2::INVALID_RECEIPT_HANDLE);
 }
 
 TEST_F(MessagingServiceTest, EverythingIsThereAfterARestart) {
@@ -404,8 +403,7 @@ TEST_F(MessagingServiceTest, OffsetsCanBeAskedForAndSet) {
   query.set_query_offset_policy(v2::BEGINNING);
   EXPECT_EQ(Call(&v2::MessagingService::Stub::QueryOffset, query).offset(), 0);
   query.set_query_offset_policy(v2::TIMESTAMP);
-  EXPECT_EQ(Call(&v2::MessagingService::Stub::QueryOffset, query).status().code(),
-            v2::BAD_REQUEST);
+  EXPECT_EQ(Call(&v2::MessagingService::Stub::QueryOffset, query).status().code(), v2::BAD_REQUEST);
   query.mutable_timestamp()->set_seconds(ToUnixMillis(clock_.Now()) / 1000 + 10);
   EXPECT_EQ(Call(&v2::MessagingService::Stub::QueryOffset, query).offset(), 3);
 
@@ -519,10 +517,9 @@ TEST_F(MessagingServiceTest, AutoRenewedLeasesEndSoonAfterTheClientSaysGoodbye) 
   EXPECT_TRUE(Receive("topic", "group").messages.empty());
   v2::NotifyClientTerminationRequest goodbye;
   goodbye.mutable_group()->set_name("group");
-  EXPECT_EQ(Call(&v2::MessagingService::Stub::NotifyClientTermination, goodbye, "leaver")
-                .status()
-                .code(),
-            v2::OK);
+  EXPECT_EQ(
+      Call(&v2::MessagingService::Stub::NotifyClientTermination, goodbye, "leaver").status().code(),
+      v2::OK);
   clock_.Advance(seconds(2));
   EXPECT_EQ(Receive("topic", "group").messages.size(), 1u);
 }
@@ -555,10 +552,9 @@ TEST_F(MessagingServiceTest, CallsWithoutAClientIdAreRefused) {
 }
 
 TEST_F(MessagingServiceTest, SendRefusals) {
-  EXPECT_EQ(Call(&v2::MessagingService::Stub::SendMessage, v2::SendMessageRequest())
-                .status()
-                .code(),
-            v2::MESSAGE_CORRUPTED);
+  EXPECT_EQ(
+      Call(&v2::MessagingService::Stub::SendMessage, v2::SendMessageRequest()).status().code(),
+      v2::MESSAGE_CORRUPTED);
   EXPECT_EQ(Send("topic", "").status().code(), v2::MESSAGE_BODY_EMPTY);
   EXPECT_EQ(Send("bad topic!", "body").status().code(), v2::ILLEGAL_TOPIC);
   EXPECT_EQ(Send("topic", std::string((4u << 20) + 1, 'x')).status().code(),
