@@ -1,67 +1,102 @@
 #!/usr/bin/env python3
-"""The one door for every figure: `./dev bench --list`, `./dev bench NAME [N] [--quick]`.
+"""Builds and runs one bench: `./dev bench NAME [N] [--quick]`; `--list` names them all.
 
-Builds what the run needs, shows progress on standard error and ends with exactly one line of JSON
-on standard output. The exit status is 0 only when the bound was kept and nothing was violated.
-docs/benchmarks.md says what each run measures.
+Progress goes to standard error; the last and only line on standard output is the result as JSON.
+The exit status is 0 only when the bound was met and the run's own verification passed.
+docs/benchmarks.md says what each figure means.
 """
 
-import argparse
+import json
+import os
 import subprocess
 import sys
 
-PROGRAM = "//:dunlin"
+DUNLIN = "//services/standalone:dunlin"
+DUMP = "//services/store/tool:dunlin-dump"
+ECHO = "//e2e/benchmarks:echo_server"
 
-# name -> target, what it does
+# name: (what it shows, its program, the programs it needs by the flag that names them)
 BENCHES = {
-    "unary-vs-echo": ("//e2e/benchmarks:unary_vs_echo",
-                      "SendMessage, 128 B, 64 outstanding, against a bare gRPC echo of the same"
-                      " messages; N pairs of turns"),
+    "unary-vs-echo": ("rate of SendMessage against a bare gRPC echo of the same calls; N pairs",
+                      "//e2e/benchmarks:unary_vs_echo", {"dunlin": DUNLIN, "echo": ECHO}),
+    "idle": ("memory of an idle server, and how soon it is ready",
+             "//e2e/benchmarks:idle", {"dunlin": DUNLIN}),
+    "restart": ("kill -9 with a large log behind it, until the first acknowledged send",
+                "//e2e/benchmarks:restart", {"dunlin": DUNLIN}),
+    "crash": ("kill -9 under load, N cycles in each flush mode",
+              "//e2e/chaos:crash_test", {"dunlin": DUNLIN}),
+    "powercut": ("the file system goes away under load, N cycles with SYNC_FLUSH (needs root)",
+                 "//e2e/chaos:powercut_test", {"dunlin": DUNLIN}),
 }
 
 
-def build(targets):
-    """Builds optimised; returns the executables in the order of `targets`."""
-    subprocess.run(["bazel", "build", "--config=opt", "--noshow_progress",
-                    "--ui_event_filters=-info", *targets],
-                   check=True, stdout=sys.stderr)
-    return [subprocess.run(
-        ["bazel", "cquery", "--config=opt", "--noshow_progress", "--ui_event_filters=-info",
-         "--output=starlark", "--starlark:expr=target.files_to_run.executable.path", target],
-        check=True, stdout=subprocess.PIPE, text=True).stdout.strip() for target in targets]
+def usage(out):
+    print("usage: ./dev bench NAME [N] [--quick] [--seed=SEED] [--directory=DIR]", file=out)
+    print("       ./dev bench --list", file=out)
 
 
-def list_benches():
-    for name, (_, what) in BENCHES.items():
+def show_list():
+    for name, (what, _, _) in BENCHES.items():
         print("%-14s %s" % (name, what))
-    return 0
+
+
+def path_of(label, root):
+    package, name = label[2:].split(":")
+    return os.path.join(root, package, name)
+
+
+def build(labels):
+    """Builds optimised, everything it has to say on standard error; the root of the outputs."""
+    command = ["bazel", "build", "--config=opt", "--noshow_progress"] + labels
+    if subprocess.run(command, stdout=sys.stderr).returncode != 0:
+        sys.exit("bench: the build failed")
+    return subprocess.run(["bazel", "info", "--config=opt", "bazel-bin"], check=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True).stdout.strip()
+
+
+def parse(arguments):
+    """The bench's name, and the flags of its program."""
+    name, flags = None, []
+    for argument in arguments:
+        if argument == "--quick" or argument.startswith(("--seed=", "--directory=", "--flush=")):
+            flags.append(argument)
+        elif argument.startswith("-"):
+            sys.exit("bench: no such option: " + argument)
+        elif name is None:
+            name = argument
+        elif argument.isdigit() and int(argument) > 0:
+            flags.append("--count=" + argument)
+        else:
+            sys.exit("bench: N is a number above 0, not " + argument)
+    return name, flags
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="./dev bench")
-    parser.add_argument("name", nargs="?", help="one of --list")
-    parser.add_argument("count", nargs="?", type=int, metavar="N", help="cycles or items")
-    parser.add_argument("--quick", action="store_true", help="a cut that ends within a minute")
-    parser.add_argument("--list", action="store_true", help="what there is")
-    parser.add_argument("--seed", type=int, help="of everything random")
-    arguments = parser.parse_args()
-    if arguments.list:
-        return list_benches()
-    if arguments.name not in BENCHES:
-        parser.error("which bench? There are: %s" % ", ".join(BENCHES))
-    try:
-        bench, program = build([BENCHES[arguments.name][0], PROGRAM])
-    except subprocess.CalledProcessError as error:
-        print("bench: %s" % error, file=sys.stderr)
+    arguments = sys.argv[1:]
+    if arguments == ["--list"]:
+        show_list()
+        return 0
+    name, flags = parse(arguments)
+    if name is None:
+        usage(sys.stderr)
         return 2
-    command = [bench, "--program", program]
-    if arguments.count is not None:
-        command += ["--count", str(arguments.count)]
-    if arguments.seed is not None:
-        command += ["--seed", str(arguments.seed)]
-    if arguments.quick:
-        command.append("--quick")
-    return subprocess.run(command).returncode
+    if name not in BENCHES:
+        sys.exit("bench: no such bench: %s; there are: %s" % (name, ", ".join(BENCHES)))
+    _, program, needed = BENCHES[name]
+    root = build([program] + list(needed.values()))
+    command = [path_of(program, root)] + flags
+    command += ["--%s=%s" % (flag, path_of(label, root)) for flag, label in needed.items()]
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    lines = process.stdout.splitlines()
+    try:
+        result = json.loads(lines[-1])
+        ok = result["ok"]
+    except (IndexError, KeyError, ValueError):
+        sys.stderr.write(process.stdout)
+        sys.exit("bench: %s ended with status %d and no result" % (name, process.returncode))
+    print(lines[-1])
+    return 0 if ok and process.returncode == 0 else 1
 
 
 if __name__ == "__main__":

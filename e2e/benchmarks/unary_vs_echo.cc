@@ -1,186 +1,142 @@
-// unary-vs-echo: how much of the rate of a bare gRPC server SendMessage reaches.
-//
-// The other server parses the same request and answers a fixed response, and keeps nothing. Both
-// run all the time and take turns under load (A B, B A, ...), so that what else the machine does
-// hits both; the ratio is taken pair by pair.
+// unary-vs-echo: SendMessage of 128 B with 64 outstanding, against a bare gRPC server that answers
+// the same calls; interleaved A B B A, the ratio of each pair of neighbours.
 
 #include <fmt/format.h>
 
-#include <csignal>
-#include <cstdio>
+#include <algorithm>
 #include <memory>
-#include <string>
 #include <vector>
 
-#include "grpcpp/grpcpp.h"
-
-#include "e2e/harness/arguments.h"
+#include "e2e/harness/broker.h"
 #include "e2e/harness/history.h"
 #include "e2e/harness/load.h"
-#include "e2e/harness/read_back.h"
+#include "e2e/harness/program.h"
 #include "e2e/harness/report.h"
-#include "e2e/harness/server_process.h"
-#include "e2e/harness/v2_client.h"
-#include "proto/apache/rocketmq/v2/service.grpc.pb.h"
 #include "services/base/status_macros.h"
 
 namespace dunlin::e2e {
 namespace {
 
-namespace v2 = apache::rocketmq::v2;
-using std::chrono::milliseconds;
-using std::chrono::steady_clock;
-
 constexpr uint32_t kOutstanding = 64;
-constexpr uint32_t kChannels = 4;
-constexpr size_t kBodyBytes = 128;
 constexpr double kBound = 0.80;
 constexpr char kTopic[] = "unary";
+constexpr int kPairs = 6;
 
-class EchoService final : public v2::MessagingService::CallbackService {
+struct Half {
+  double rate = 0;
+  double server_cpu = 0;  // seconds, as is client_cpu
+  double client_cpu = 0;
+  uint32_t p50_us = 0;
+  uint32_t p99_us = 0;
+};
+
+absl::StatusOr<Half> RunHalf(const Program& server, History& history,
+                             std::chrono::milliseconds duration) {
+  const double server_before = server.CpuSeconds();
+  const double client_before = OwnCpuSeconds();
+  Load load({.address = server.address(), .topic = kTopic}, history);
+  load.Start();
+  load.Wait(duration);
+  const LoadResult result = load.Stop();
+  if (result.refused > 0 || result.broken > 0) {
+    return absl::InternalError(fmt::format("{} sends refused ({}), {} calls failed", result.refused,
+                                           result.refusal, result.broken));
+  }
+  return Half{result.rate(), server.CpuSeconds() - server_before, OwnCpuSeconds() - client_before,
+              result.Percentile(0.5), result.Percentile(0.99)};
+}
+
+class Bench {
  public:
-  grpc::ServerUnaryReactor* SendMessage(grpc::CallbackServerContext* context,
-                                        const v2::SendMessageRequest* /*request*/,
-                                        v2::SendMessageResponse* response) override {
-    response->mutable_status()->set_code(v2::OK);
-    v2::SendResultEntry& entry = *response->add_entries();
-    entry.mutable_status()->set_code(v2::OK);
-    entry.set_message_id("0100000000000000000000000000000000");
-    entry.set_offset(1);
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    reactor->Finish(grpc::Status::OK);
-    return reactor;
-  }
-};
+  explicit Bench(const Arguments& arguments) : arguments_(arguments) {}
 
-int ServeEcho() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  EchoService service;
-  int port = 0;
-  grpc::ServerBuilder builder;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-  builder.RegisterService(&service);
-  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr) return 1;
-  std::printf("echo is ready on 127.0.0.1:%d\n", port);
-  std::fflush(stdout);
-  int signal = 0;
-  sigwait(&signals, &signal);
-  server->Shutdown();
-  return 0;
-}
-
-// A server under load, turn by turn.
-struct Side {
-  std::string name;
-  std::unique_ptr<ServerProcess> server;
-  History history;
-  std::vector<double> rates;
-  double server_cpu_seconds = 0;
-  double client_cpu_seconds = 0;
-  uint64_t acked = 0;
-
-  absl::StatusOr<double> TakeTurn(milliseconds duration) {
-    const double server_cpu = server->CpuTime().count();
-    const double client_cpu = OwnCpuSeconds();
-    Load load(history, server->address(), kTopic, kChannels);
-    Pause(duration / 10);
-    const uint64_t before = load.acked();
-    const auto start = steady_clock::now();
-    Pause(duration);
-    const uint64_t after = load.acked();
-    const std::chrono::duration<double> elapsed = steady_clock::now() - start;
-    RETURN_IF_ERROR(load.Stop());
-    acked += load.acked();
-    server_cpu_seconds += server->CpuTime().count() - server_cpu;
-    client_cpu_seconds += OwnCpuSeconds() - client_cpu;
-    rates.push_back(static_cast<double>(after - before) / elapsed.count());
-    return rates.back();
-  }
-
-  nlohmann::json Describe() const {
-    const auto micros = [this](double seconds) {
-      return acked == 0 ? 0.0 : seconds * 1e6 / static_cast<double>(acked);
-    };
-    return {{"median_per_second", Percentile(rates, 0.5)},
-            {"min_per_second", Percentile(rates, 0)},
-            {"max_per_second", Percentile(rates, 1)},
-            {"acked", acked},
-            {"server_cpu_us_per_message", micros(server_cpu_seconds)},
-            {"client_cpu_us_per_message", micros(client_cpu_seconds)},
-            {"server_rss_mib", server->ResidentMebibytes()}};
-  }
-};
-
-absl::Status Measure(const Arguments& arguments, Report& report) {
-  const std::string data = arguments.directory + "/data";
-  ASSIGN_OR_RETURN(auto dunlin, ServerProcess::Start(DunlinCommand({.program = arguments.program,
-                                                                    .data_dir = data,
-                                                                    .segment_size_bytes = 1 << 28}),
-                                                     arguments.directory + "/dunlin.log"));
-  ASSIGN_OR_RETURN(auto echo, ServerProcess::Start({"/proc/self/exe", "--serve-echo"},
-                                                   arguments.directory + "/echo.log"));
-  V2Client client(dunlin->address());
-  RETURN_IF_ERROR(client.QueryRoute(kTopic).status());
-  Side ours{"dunlin", std::move(dunlin), History(arguments.seed, kOutstanding, kBodyBytes), {}};
-  Side theirs{"echo", std::move(echo), History(arguments.seed, kOutstanding, kBodyBytes), {}};
-  for (Side* side : {&ours, &theirs}) {
-    RETURN_IF_ERROR(side->TakeTurn(milliseconds(1000)).status());
-    side->rates.clear();
-  }
-
-  const milliseconds turn(arguments.quick ? 2000 : 5000);
-  const uint64_t pairs = arguments.count != 0 ? arguments.count : arguments.quick ? 4 : 6;
-  std::vector<double> ratios;
-  for (uint64_t pair = 0; pair < pairs; ++pair) {
-    const bool ours_first = pair % 2 == 0;
-    for (Side* side : {ours_first ? &ours : &theirs, ours_first ? &theirs : &ours}) {
-      ASSIGN_OR_RETURN(const double rate, side->TakeTurn(turn));
-      Progress(fmt::format("pair {} of {}: {} {:.0f} msg/s", pair + 1, pairs, side->name, rate));
+  absl::Status Run() {
+    const std::string& directory = arguments_.directory;
+    ASSIGN_OR_RETURN(broker_, StartBroker({.program = arguments_.dunlin,
+                                           .data_dir = directory + "/data",
+                                           .stderr_file = directory + "/dunlin.log",
+                                           .segment_bytes = uint64_t{256} << 20}));
+    ASSIGN_OR_RETURN(echo_, Program::Start({arguments_.echo}, directory + "/echo.log"));
+    const std::chrono::milliseconds half(arguments_.quick ? 1000 : 4000);
+    Progress("warming up");
+    RETURN_IF_ERROR(RunHalf(*broker_, sent_, half).status());
+    RETURN_IF_ERROR(RunHalf(*echo_, echoed_, half).status());
+    for (int pair = 0; pair < std::max(arguments_.count, kPairs); ++pair) {
+      const bool ours_first = pair % 2 == 0;
+      if (ours_first) RETURN_IF_ERROR(RunOurs(half));
+      RETURN_IF_ERROR(RunEcho(half));
+      if (!ours_first) RETURN_IF_ERROR(RunOurs(half));
+      ratios_.push_back(ours_.back().rate / echoes_.back().rate);
+      Progress(fmt::format("pair {}: {:.0f} against {:.0f} calls/s, ratio {:.3f}", pair + 1,
+                           ours_.back().rate, echoes_.back().rate, ratios_.back()));
     }
-    ratios.push_back(ours.rates.back() / theirs.rates.back());
+    Progress(fmt::format("reading {} messages back", sent_.acknowledged()));
+    HistoryCheck check(sent_, kQueues);
+    RETURN_IF_ERROR(ReadBack(broker_->address(), kTopic, check));
+    verified_ = check.read();
+    return broker_->Stop();
   }
-  report.value = Percentile(ratios, 0.5);
-  report.detail["ratio_min"] = Percentile(ratios, 0);
-  report.detail["ratio_max"] = Percentile(ratios, 1);
-  report.detail["pairs"] = pairs;
-  report.detail["turn_ms"] = turn.count();
-  report.detail["outstanding"] = kOutstanding;
-  report.detail["channels"] = kChannels;
-  report.detail["body_bytes"] = kBodyBytes;
-  report.detail["flush_mode"] = "ASYNC_FLUSH";
-  report.detail["dunlin"] = ours.Describe();
-  report.detail["echo"] = theirs.Describe();
 
-  Progress(fmt::format("reading {} messages back", ours.history.acked()));
-  Reading reading(ours.history);
-  RETURN_IF_ERROR(ReadBack(client, kTopic, reading, std::chrono::seconds(60)));
-  report.detail["verified"] = reading.observed();
-  RETURN_IF_ERROR(theirs.server->Stop());
-  RETURN_IF_ERROR(ours.server->Stop());
-  ASSIGN_OR_RETURN(report.detail["fdatasync_p50_ms"], FdatasyncMilliseconds(arguments.directory));
-  return absl::OkStatus();
-}
-
-int Run(const Arguments& arguments) {
-  Report report{.bench = "unary-vs-echo", .metric = "throughput", .unit = "ratio", .bound = kBound};
-  report.detail["seed"] = arguments.seed;
-  report.detail["grpc"] = grpc::Version();
-  if (const absl::Status status = Measure(arguments, report); !status.ok()) {
-    report.violation = status.ToString();
+  Result Summary() const {
+    Result result{.bench = "unary-vs-echo",
+                  .metric = "rate of SendMessage : rate of a bare echo",
+                  .value = Rounded(Quantile(ratios_, 0.5), 3),
+                  .unit = "ratio",
+                  .bound = kBound};
+    result.detail["ratio_min"] = Rounded(Quantile(ratios_, 0), 3);
+    result.detail["ratio_max"] = Rounded(Quantile(ratios_, 1), 3);
+    result.detail["pairs"] = ratios_.size();
+    result.detail["outstanding"] = kOutstanding;
+    result.detail["dunlin"] = Describe(ours_);
+    result.detail["echo"] = Describe(echoes_);
+    result.detail["messages_verified"] = verified_;
+    return result;
   }
-  CleanUp(arguments, report.violation.empty());
-  return Finish(report);
-}
+
+ private:
+  absl::Status RunOurs(std::chrono::milliseconds half) {
+    ASSIGN_OR_RETURN(const Half run, RunHalf(*broker_, sent_, half));
+    ours_.push_back(run);
+    return absl::OkStatus();
+  }
+  absl::Status RunEcho(std::chrono::milliseconds half) {
+    ASSIGN_OR_RETURN(const Half run, RunHalf(*echo_, echoed_, half));
+    echoes_.push_back(run);
+    return absl::OkStatus();
+  }
+
+  static nlohmann::ordered_json Describe(const std::vector<Half>& halves) {
+    const auto median = [&](auto field) {
+      std::vector<double> values;
+      for (const Half& half : halves) values.push_back(static_cast<double>(half.*field));
+      return Quantile(values, 0.5);
+    };
+    nlohmann::ordered_json json;
+    json["calls_per_second"] = Rounded(median(&Half::rate), 0);
+    json["p50_us"] = median(&Half::p50_us);
+    json["p99_us"] = median(&Half::p99_us);
+    json["server_cpu_seconds"] = Rounded(median(&Half::server_cpu), 2);
+    json["client_cpu_seconds"] = Rounded(median(&Half::client_cpu), 2);
+    return json;
+  }
+
+  const Arguments& arguments_;
+  History sent_{kOutstanding};
+  History echoed_{kOutstanding};
+  std::unique_ptr<Program> broker_;
+  std::unique_ptr<Program> echo_;
+  std::vector<Half> ours_;
+  std::vector<Half> echoes_;
+  std::vector<double> ratios_;
+  uint64_t verified_ = 0;
+};
 
 }  // namespace
 }  // namespace dunlin::e2e
 
 int main(int argc, char** argv) {
-  const dunlin::e2e::Arguments arguments = dunlin::e2e::ParseArguments(
-      argc, argv, "SendMessage against a bare gRPC echo of the same messages");
-  return arguments.serve_echo ? dunlin::e2e::ServeEcho() : dunlin::e2e::Run(arguments);
+  const dunlin::e2e::Arguments arguments = dunlin::e2e::ParseArguments(argc, argv);
+  dunlin::e2e::Bench bench(arguments);
+  const absl::Status status = bench.Run();
+  return dunlin::e2e::Report(arguments, bench.Summary(), status);
 }

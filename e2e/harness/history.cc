@@ -1,156 +1,171 @@
 #include "e2e/harness/history.h"
 
+#include <errno.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <optional>
 
 #include "services/base/check.h"
 
 namespace dunlin::e2e {
+
 namespace {
 
-constexpr size_t kHeaderBytes = sizeof(uint64_t) * 2;
+constexpr int kNamedAtMost = 5;
 
-uint64_t SplitMix(uint64_t& state) {
-  state += 0x9e3779b97f4a7c15;
-  uint64_t mixed = state;
-  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
-  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
-  return mixed ^ (mixed >> 31);
-}
-
-absl::Status Broken(Place place, std::string_view what) {
-  return absl::AbortedError(fmt::format("queue {} offset {}: {}", place.queue, place.offset, what));
+std::string Name(Identity identity) {
+  return fmt::format("producer {} sequence {}", identity.producer, identity.sequence);
 }
 
 }  // namespace
 
-History::History(uint64_t seed, uint32_t producers, size_t body_size)
-    : seed_(seed), body_size_(body_size), sent_(producers) {
-  CHECK(body_size >= kHeaderBytes);
+Identity History::Send(uint32_t producer) {
+  std::vector<int64_t>& offsets = producers_[producer].offsets;
+  offsets.push_back(kUnacknowledged);
+  return {producer, static_cast<uint32_t>(offsets.size() - 1)};
 }
 
-uint64_t History::acked() const {
-  uint64_t acked = 0;
-  for (const std::vector<Sent>& sent : sent_) {
-    for (const Sent& message : sent) acked += message.acked ? 1 : 0;
-  }
-  return acked;
+void History::Acknowledge(Identity identity, int64_t queue_offset) {
+  CHECK(queue_offset >= 0);
+  producers_[identity.producer].offsets[identity.sequence] = queue_offset;
 }
 
-Sequence History::Send(uint32_t producer, std::string& body) {
-  const Sequence sequence{.producer = producer, .number = sent_[producer].size()};
-  sent_[producer].emplace_back();
-  FillBody(sequence, body);
-  return sequence;
+uint64_t History::sent() const {
+  uint64_t sum = 0;
+  for (const Producer& producer : producers_) sum += producer.offsets.size();
+  return sum;
 }
 
-void History::Acknowledge(Sequence sequence, uint64_t offset) {
-  Sent& sent = sent_[sequence.producer][sequence.number];
-  sent.acked = true;
-  sent.offset = offset;
+uint64_t History::acknowledged() const {
+  uint64_t sum = 0;
+  for (const Producer& producer : producers_) {
+    sum += static_cast<uint64_t>(
+        std::count_if(producer.offsets.begin(), producer.offsets.end(),
+                      [](int64_t offset) { return offset != kUnacknowledged; }));
+  }
+  return sum;
 }
 
-std::string History::Body(Sequence sequence) const {
-  std::string body;
-  FillBody(sequence, body);
-  return body;
-}
-
-void History::FillBody(Sequence sequence, std::string& body) const {
-  body.resize(body_size_);
-  const uint64_t producer = sequence.producer;
-  std::memcpy(body.data(), &producer, sizeof(producer));
-  std::memcpy(body.data() + sizeof(producer), &sequence.number, sizeof(sequence.number));
-  uint64_t state = seed_ ^ (producer << 40) ^ sequence.number;
-  for (size_t at = kHeaderBytes; at < body_size_; at += sizeof(uint64_t)) {
-    const uint64_t random = SplitMix(state);
-    std::memcpy(body.data() + at, &random, std::min(sizeof(random), body_size_ - at));
+absl::Status History::Persist(const std::string& file) {
+  FILE* stream = std::fopen(file.c_str(), "a");
+  if (stream == nullptr) {
+    return absl::UnavailableError(fmt::format("{}: {}", file, strerror(errno)));
   }
-}
-
-Reading::Reading(History& history) : history_(history), seen_(history.producers()) {}
-
-Reading::Queue& Reading::At(uint32_t queue) {
-  if (queue >= queues_.size()) queues_.resize(queue + 1);
-  queues_[queue].next_number.resize(history_.producers());
-  return queues_[queue];
-}
-
-uint64_t Reading::Next(uint32_t queue) { return At(queue).next; }
-
-absl::Status Reading::Observe(Place place, std::string_view body) {
-  Queue& queue = At(place.queue);
-  if (place.offset != queue.next) {
-    return Broken(place, fmt::format("offset {} was expected next", queue.next));
+  for (size_t number = 0; number < producers_.size(); ++number) {
+    Producer& producer = producers_[number];
+    for (; producer.persisted < producer.offsets.size(); ++producer.persisted) {
+      const int64_t offset = producer.offsets[producer.persisted];
+      if (offset != kUnacknowledged) {
+        std::fprintf(stream, "%zu %zu %lld\n", number, producer.persisted,
+                     static_cast<long long>(offset));
+      }
+    }
   }
-  uint64_t producer = 0;
-  Sequence sequence;
-  if (body.size() >= kHeaderBytes) {
-    std::memcpy(&producer, body.data(), sizeof(producer));
-    std::memcpy(&sequence.number, body.data() + sizeof(producer), sizeof(sequence.number));
-  }
-  sequence.producer = static_cast<uint32_t>(producer);
-  if (producer >= history_.sent_.size() || sequence.number >= history_.sent_[producer].size() ||
-      body != history_.Body(sequence)) {
-    return Broken(place, fmt::format("{} bytes that nobody sent", body.size()));
-  }
-  const std::string name = fmt::format("message {} of producer {}", sequence.number, producer);
-  std::vector<bool>& seen = seen_[producer];
-  seen.resize(history_.sent_[producer].size());
-  if (seen[sequence.number]) return Broken(place, name + " is there twice");
-  if (sequence.number < queue.next_number[producer]) {
-    return Broken(
-        place, fmt::format("{} stands behind message {}", name, queue.next_number[producer] - 1));
-  }
-  History::Sent& sent = history_.sent_[producer][sequence.number];
-  if (sent.acked && sent.offset != place.offset) {
-    return Broken(place, fmt::format("{} was promised at offset {}", name, sent.offset));
-  }
-  if (sent.placed && Place{sent.queue, sent.offset} != place) {
-    return Broken(place, fmt::format("{} was in queue {} at offset {} before", name, sent.queue,
-                                     sent.offset));
-  }
-  sent.placed = true;
-  sent.queue = place.queue;
-  sent.offset = place.offset;
-  seen[sequence.number] = true;
-  queue.next = place.offset + 1;
-  queue.next_number[producer] = sequence.number + 1;
-  ++observed_;
+  const bool ok = std::fflush(stream) == 0 && fsync(fileno(stream)) == 0;
+  const int error = errno;
+  std::fclose(stream);
+  if (!ok) return absl::UnavailableError(fmt::format("{}: {}", file, strerror(error)));
   return absl::OkStatus();
 }
 
-template <typename Missing>
-void Reading::ForEachMissing(Missing missing) const {
-  for (uint32_t producer = 0; producer < history_.producers(); ++producer) {
-    const std::vector<History::Sent>& sent = history_.sent_[producer];
-    for (uint64_t number = 0; number < sent.size(); ++number) {
-      const bool seen = number < seen_[producer].size() && seen_[producer][number];
-      const bool expected = sent[number].acked || sent[number].placed;
-      if (expected && !seen && !missing(Sequence{producer, number})) return;
+absl::Status HistoryCheck::Read(uint32_t queue_id, int64_t queue_offset,
+                                const std::string& message_id, const std::string& body) {
+  Queue& queue = queues_[queue_id];
+  const std::string place = fmt::format("queue {} offset {}", queue_id, queue_offset);
+  if (queue_offset != queue.next) {
+    return absl::DataLossError(
+        fmt::format("offsets are not dense: {} where {} is next", place, queue.next));
+  }
+  const std::optional<Identity> identity = ReadPayload(body);
+  if (!identity.has_value()) {
+    return absl::DataLossError(
+        fmt::format("{}: bytes that nobody sent (id {})", place, message_id));
+  }
+  if (identity->producer >= history_.producers_.size() ||
+      identity->sequence >= history_.producers_[identity->producer].offsets.size()) {
+    return absl::DataLossError(fmt::format("{}: never sent: {}", place, Name(*identity)));
+  }
+  if (message_id != MessageIdOf(*identity)) {
+    return absl::DataLossError(
+        fmt::format("{}: {} under the id {}", place, Name(*identity), message_id));
+  }
+  const int64_t told = history_.producers_[identity->producer].offsets[identity->sequence];
+  if (told != History::kUnacknowledged && told != queue_offset) {
+    return absl::DataLossError(
+        fmt::format("{}: {} was acknowledged with offset {}", place, Name(*identity), told));
+  }
+  std::vector<bool>& seen = seen_[identity->producer];
+  if (seen.size() <= identity->sequence) seen.resize(identity->sequence + 1);
+  if (seen[identity->sequence]) {
+    return absl::DataLossError(fmt::format("{}: {} a second time", place, Name(*identity)));
+  }
+  seen[identity->sequence] = true;
+  queue.last_sequence.resize(history_.producers_.size(), -1);
+  int64_t& last = queue.last_sequence[identity->producer];
+  if (last >= static_cast<int64_t>(identity->sequence)) {
+    return absl::DataLossError(
+        fmt::format("{}: {} stands behind sequence {}", place, Name(*identity), last));
+  }
+  last = identity->sequence;
+  queue.contents.push_back(*identity);
+  ++queue.next;
+  return absl::OkStatus();
+}
+
+uint64_t HistoryCheck::read() const {
+  uint64_t sum = 0;
+  for (const Queue& queue : queues_) sum += queue.contents.size();
+  return sum;
+}
+
+uint64_t HistoryCheck::Missing() const {
+  uint64_t missing = 0;
+  for (size_t producer = 0; producer < seen_.size(); ++producer) {
+    const std::vector<int64_t>& offsets = history_.producers_[producer].offsets;
+    for (size_t sequence = 0; sequence < offsets.size(); ++sequence) {
+      const bool was_seen = sequence < seen_[producer].size() && seen_[producer][sequence];
+      if (offsets[sequence] != History::kUnacknowledged && !was_seen) ++missing;
     }
   }
+  return missing;
 }
 
-uint64_t Reading::Missing() const {
-  uint64_t count = 0;
-  ForEachMissing([&](Sequence) { return ++count, true; });
-  return count;
+absl::Status HistoryCheck::CheckNothingMissing() const {
+  std::string named;
+  int count = 0;
+  for (uint32_t producer = 0; producer < seen_.size(); ++producer) {
+    const std::vector<int64_t>& offsets = history_.producers_[producer].offsets;
+    for (uint32_t sequence = 0; sequence < offsets.size() && count < kNamedAtMost; ++sequence) {
+      const bool was_seen = sequence < seen_[producer].size() && seen_[producer][sequence];
+      if (offsets[sequence] == History::kUnacknowledged || was_seen) continue;
+      named += fmt::format("; {} offset {}", Name({producer, sequence}), offsets[sequence]);
+      ++count;
+    }
+  }
+  if (count == 0) return absl::OkStatus();
+  return absl::DataLossError(
+      fmt::format("{} acknowledged messages are not there{}", Missing(), named));
 }
 
-absl::Status Reading::CheckComplete() const {
-  absl::Status status;
-  ForEachMissing([&](Sequence sequence) {
-    const History::Sent& sent = history_.sent_[sequence.producer][sequence.number];
-    status = absl::AbortedError(
-        fmt::format("{} messages are lost, the first of them message {} of producer {}, {} at "
-                    "offset {}",
-                    Missing(), sequence.number, sequence.producer,
-                    sent.acked ? "acknowledged" : "read before", sent.offset));
-    return false;
-  });
-  return status;
+absl::Status HistoryCheck::CheckAgreesWith(const HistoryCheck& later) const {
+  for (size_t number = 0; number < queues_.size(); ++number) {
+    const std::vector<Identity>& before = queues_[number].contents;
+    const std::vector<Identity>& after = later.queues_[number].contents;
+    if (after.size() < before.size()) {
+      return absl::DataLossError(fmt::format("queue {} had {} messages and now has {}", number,
+                                             before.size(), after.size()));
+    }
+    for (size_t offset = 0; offset < before.size(); ++offset) {
+      if (before[offset] == after[offset]) continue;
+      return absl::DataLossError(fmt::format("queue {} offset {} was {} and is now {}", number,
+                                             offset, Name(before[offset]), Name(after[offset])));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace dunlin::e2e

@@ -1,99 +1,83 @@
-// History: what the producers sent and what was acknowledged; Reading: one pass over a topic that
-// is held against it.
+// History: what was sent and what was acknowledged; HistoryCheck: whether what is read back agrees.
 //
-// A body names its producer and sequence number and is otherwise random but reproducible, so that
-// every message read can be compared with what was sent, byte by byte, without keeping the bodies.
-// A producer has one message outstanding at a time and never sends one twice. A message whose call
-// failed is in doubt: it may be there, or not.
+// The invariants: every acknowledged message is there with equal bytes, at the queue offset its
+// acknowledgement named; a producer's messages keep their order within a queue; nothing is there
+// that was never sent; offsets are dense and never stand for another message later; nothing is
+// there twice (nobody here sends a message again).
 //
-// Different producers may be used from different threads at a time; everything else, and Reading,
-// only while nobody sends. An error is ABORTED when the invariant it names is broken.
+// Threads: History takes one thread per producer at a time; the check runs while nobody sends.
 
 #pragma once
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 
+#include "e2e/harness/payload.h"
+
 namespace dunlin::e2e {
-
-struct Sequence {
-  uint32_t producer = 0;
-  uint64_t number = 0;
-};
-
-// Where a topic keeps a message.
-struct Place {
-  uint32_t queue = 0;
-  uint64_t offset = 0;
-  bool operator==(const Place&) const = default;
-};
 
 class History {
  public:
-  // REQUIRES: `body_size` ≥ 16.
-  History(uint64_t seed, uint32_t producers, size_t body_size);
+  explicit History(uint32_t producers) : producers_(producers) {}
 
-  uint32_t producers() const { return static_cast<uint32_t>(sent_.size()); }
-  uint64_t acked() const;
+  // The identity of this producer's next message, from now on known as sent.
+  Identity Send(uint32_t producer);
+  void Acknowledge(Identity identity, int64_t queue_offset);
 
-  // The next message of `producer`; in doubt until Acknowledge. Writes its body to `body`.
-  Sequence Send(uint32_t producer, std::string& body);
-  // The server promised `sequence` at `offset` of some queue.
-  void Acknowledge(Sequence sequence, uint64_t offset);
+  uint32_t producers() const { return static_cast<uint32_t>(producers_.size()); }
+  uint64_t sent() const;
+  uint64_t acknowledged() const;
 
-  std::string Body(Sequence sequence) const;
+  // Appends the acknowledgements since the last call to `file`, a line each (producer, sequence,
+  // offset), and syncs it: the evidence outlives this process.
+  absl::Status Persist(const std::string& file);
 
  private:
-  friend class Reading;
-  struct Sent {
-    uint64_t offset = 0;  // promised, when acked
-    bool acked = false;
-    bool placed = false;  // some reading found it at `queue`, `offset`
-    uint32_t queue = 0;
+  friend class HistoryCheck;
+  static constexpr int64_t kUnacknowledged = -1;
+
+  struct Producer {
+    std::vector<int64_t> offsets;  // by sequence
+    size_t persisted = 0;
   };
 
-  void FillBody(Sequence sequence, std::string& body) const;
-
-  const uint64_t seed_;
-  const size_t body_size_;
-  std::vector<std::vector<Sent>> sent_;  // by producer, by number
+  std::vector<Producer> producers_;
 };
 
-// Holds these against what it is shown: nothing that was never sent, bodies equal byte by byte, no
-// message twice, offsets dense from 0, sequence numbers of a producer ascending in a queue,
-// acknowledged offsets as promised, and every message where earlier readings found it.
-class Reading {
+class HistoryCheck {
  public:
-  explicit Reading(History& history);
+  // `history` must outlive the check and may grow between calls.
+  HistoryCheck(const History& history, uint32_t queues)
+      : history_(history), seen_(history.producers()), queues_(queues) {}
 
-  // The offset to go on from.
-  uint64_t Next(uint32_t queue);
-  absl::Status Observe(Place place, std::string_view body);
-  // Messages that were acknowledged, or found by an earlier reading, and not yet by this one.
+  // The next message of a queue, in the order of its offsets. DATA_LOSS names the invariant that
+  // does not hold.
+  absl::Status Read(uint32_t queue, int64_t queue_offset, const std::string& message_id,
+                    const std::string& body);
+  // Where reading of `queue` goes on.
+  int64_t next_offset(uint32_t queue) const { return queues_[queue].next; }
+  uint64_t read() const;
+
+  // How many acknowledged messages have not been read.
   uint64_t Missing() const;
-  // ABORTED, naming one of them, unless nothing is missing.
-  absl::Status CheckComplete() const;
-  uint64_t observed() const { return observed_; }
+  // DATA_LOSS with the first few of them.
+  absl::Status CheckNothingMissing() const;
+  // DATA_LOSS unless `later`, a check that began anew, read the same up to where this one was.
+  absl::Status CheckAgreesWith(const HistoryCheck& later) const;
 
  private:
   struct Queue {
-    uint64_t next = 0;
-    std::vector<uint64_t> next_number;  // by producer
+    int64_t next = 0;
+    std::vector<int64_t> last_sequence;  // by producer, -1: none
+    std::vector<Identity> contents;      // by offset
   };
 
-  Queue& At(uint32_t queue);
-  // Calls `missing(sequence)` until it returns false.
-  template <typename Missing>
-  void ForEachMissing(Missing missing) const;
-
-  History& history_;
+  const History& history_;
+  std::vector<std::vector<bool>> seen_;  // by producer and sequence
   std::vector<Queue> queues_;
-  std::vector<std::vector<bool>> seen_;  // by producer, by number
-  uint64_t observed_ = 0;
 };
 
 }  // namespace dunlin::e2e

@@ -1,90 +1,156 @@
 #include "e2e/harness/load.h"
 
 #include <fmt/format.h>
+#include <grpcpp/grpcpp.h>
 
+#include <algorithm>
+#include <atomic>
 #include <optional>
+#include <utility>
 
-#include "grpcpp/grpcpp.h"
-
-#include "e2e/harness/v2_client.h"
-#include "proto/apache/rocketmq/v2/service.grpc.pb.h"
+#include "e2e/harness/client.h"
+#include "services/base/mutex.h"
 
 namespace dunlin::e2e {
 
-namespace v2 = apache::rocketmq::v2;
+namespace {
+using std::chrono::steady_clock;
+constexpr std::chrono::seconds kDeadline{30};
+}  // namespace
 
-// One call at a time: the callback of a call makes the next one.
+struct Load::Shared {
+  std::atomic<bool> stopping{false};
+  Mutex mutex;
+  CondVar changed;
+  size_t active ABSL_GUARDED_BY(mutex) = 0;
+
+  void Leave() {
+    MutexLock lock(mutex);
+    if (--active == 0) changed.SignalAll();
+  }
+};
+
 class Load::Producer {
  public:
-  Producer(Load& load, History& history, uint32_t id, const std::string& topic,
-           const std::shared_ptr<grpc::Channel>& channel)
-      : load_(load), history_(history), id_(id), stub_(v2::MessagingService::NewStub(channel)) {
-    *request_.add_messages() = NewMessage(topic, id);
+  Producer(uint32_t number, std::shared_ptr<grpc::Channel> channel, const LoadOptions& options,
+           History& history, Shared& shared)
+      : number_(number),
+        body_bytes_(options.body_bytes),
+        stub_(v2::MessagingService::NewStub(channel)),
+        history_(history),
+        shared_(shared) {
+    v2::Message& message = *request_.add_messages();
+    message.mutable_topic()->set_name(options.topic);
+    v2::SystemProperties& properties = *message.mutable_system_properties();
+    properties.set_message_type(v2::NORMAL);
+    properties.set_body_encoding(v2::IDENTITY);
+    properties.set_born_host("load");
   }
 
   void SendNext() {
+    identity_ = history_.Send(number_);
     v2::Message& message = *request_.mutable_messages(0);
-    sequence_ = history_.Send(id_, *message.mutable_body());
-    message.mutable_system_properties()->set_message_id(
-        fmt::format("01{:016X}{:016X}", id_, sequence_.number));
+    FillPayload(identity_, body_bytes_, *message.mutable_body());
+    v2::SystemProperties& properties = *message.mutable_system_properties();
+    properties.set_message_id(MessageIdOf(identity_));
+    const auto now = std::chrono::system_clock::now();
+    properties.mutable_born_timestamp()->set_seconds(std::chrono::system_clock::to_time_t(now));
     context_.emplace();
-    PrepareContext(*context_);
+    AddHeaders(*context_);
+    context_->set_deadline(now + kDeadline);
+    response_.Clear();
+    sent_ = steady_clock::now();
     stub_->async()->SendMessage(&*context_, &request_, &response_,
-                                [this](const grpc::Status& status) { OnDone(status); });
+                                [this](grpc::Status status) { OnDone(status); });
   }
 
+  // What this producer did; read when it has left.
+  uint64_t refused = 0;
+  std::string refusal;
+  bool broken = false;
+  std::vector<uint32_t> latencies_us;
+
  private:
-  void OnDone(const grpc::Status& call) {
-    absl::Status status = CheckAnswer(call, response_.status());
-    if (status.ok() && response_.entries_size() != 1) {
-      status =
-          absl::InternalError(fmt::format("{} results for one message", response_.entries_size()));
+  void OnDone(const grpc::Status& status) {
+    if (!status.ok()) {
+      broken = true;
+      return shared_.Leave();
     }
-    if (!status.ok()) return load_.Ended(status);
-    history_.Acknowledge(sequence_, static_cast<uint64_t>(response_.entries(0).offset()));
-    load_.Count();
-    if (load_.stopping_.load(std::memory_order_relaxed)) return load_.Ended(absl::OkStatus());
+    if (response_.status().code() == v2::OK && response_.entries_size() == 1) {
+      history_.Acknowledge(identity_, response_.entries(0).offset());
+      latencies_us.push_back(static_cast<uint32_t>(
+          std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - sent_)
+              .count()));
+    } else if (refused++ == 0) {
+      refusal = response_.status().ShortDebugString();
+    }
+    if (shared_.stopping.load(std::memory_order_relaxed)) return shared_.Leave();
     SendNext();
   }
 
-  Load& load_;
-  History& history_;
-  const uint32_t id_;
+  const uint32_t number_;
+  const size_t body_bytes_;
   const std::unique_ptr<v2::MessagingService::Stub> stub_;
-  std::optional<grpc::ClientContext> context_;
+  History& history_;
+  Shared& shared_;
+  Identity identity_;
   v2::SendMessageRequest request_;
   v2::SendMessageResponse response_;
-  Sequence sequence_;
+  std::optional<grpc::ClientContext> context_;
+  steady_clock::time_point sent_;
 };
 
-Load::Load(History& history, const std::string& address, const std::string& topic,
-           uint32_t channels) {
-  std::vector<std::shared_ptr<grpc::Channel>> open;
-  for (uint32_t i = 0; i < channels; ++i) open.push_back(OpenChannel(address));
-  for (uint32_t id = 0; id < history.producers(); ++id) {
+uint32_t LoadResult::Percentile(double share) const {
+  if (latencies_us.empty()) return 0;
+  const auto at = static_cast<size_t>(share * static_cast<double>(latencies_us.size()));
+  return latencies_us[std::min(at, latencies_us.size() - 1)];
+}
+
+Load::Load(const LoadOptions& options, History& history) : shared_(std::make_unique<Shared>()) {
+  std::vector<std::shared_ptr<grpc::Channel>> channels;
+  for (int i = 0; i < options.channels; ++i) channels.push_back(MakeChannel(options.address, i));
+  for (uint32_t i = 0; i < history.producers(); ++i) {
     producers_.push_back(
-        std::make_unique<Producer>(*this, history, id, topic, open[id % channels]));
+        std::make_unique<Producer>(i, channels[i % channels.size()], options, history, *shared_));
   }
+}
+
+Load::~Load() { Stop(); }
+
+void Load::Start() {
+  started_ = steady_clock::now();
   {
-    MutexLock lock(mutex_);
-    running_ = producers_.size();
+    MutexLock lock(shared_->mutex);
+    shared_->active = producers_.size();
   }
-  for (const std::unique_ptr<Producer>& producer : producers_) producer->SendNext();
+  for (const auto& producer : producers_) producer->SendNext();
 }
 
-Load::~Load() { (void)Stop(); }
-
-absl::Status Load::Stop() {
-  stopping_ = true;
-  MutexLock lock(mutex_);
-  while (running_ > 0) ended_.Wait(mutex_);
-  return first_error_;
+void Load::Wait(std::chrono::milliseconds duration) {
+  const auto deadline = steady_clock::now() + duration;
+  MutexLock lock(shared_->mutex);
+  while (shared_->active > 0 && shared_->changed.WaitUntil(shared_->mutex, deadline)) {
+  }
 }
 
-void Load::Ended(const absl::Status& status) {
-  MutexLock lock(mutex_);
-  if (!status.ok() && first_error_.ok() && !death_expected_) first_error_ = status;
-  if (--running_ == 0) ended_.SignalAll();
+LoadResult Load::Stop() {
+  shared_->stopping.store(true, std::memory_order_relaxed);
+  {
+    MutexLock lock(shared_->mutex);
+    while (shared_->active > 0) shared_->changed.Wait(shared_->mutex);
+  }
+  LoadResult result;
+  result.elapsed = steady_clock::now() - started_;
+  for (const auto& producer : producers_) {
+    result.refused += producer->refused;
+    result.broken += producer->broken ? 1 : 0;
+    if (result.refusal.empty()) result.refusal = producer->refusal;
+    result.latencies_us.insert(result.latencies_us.end(), producer->latencies_us.begin(),
+                               producer->latencies_us.end());
+  }
+  result.acknowledged = result.latencies_us.size();
+  std::sort(result.latencies_us.begin(), result.latencies_us.end());
+  return result;
 }
 
 }  // namespace dunlin::e2e

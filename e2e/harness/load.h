@@ -1,11 +1,14 @@
-// Load: producers that send as fast as they are answered, each with one message outstanding.
+// Load: a closed loop of SendMessage calls, a fixed number outstanding, over gRPC's callback API.
 //
-// Runs on gRPC's own threads between construction and Stop. A producer ends at its first error; the
-// message is then in doubt.
+// Each of the outstanding calls belongs to a producer of the history that sends its next message
+// when the last one was answered, so that a producer's order is known. A call that fails in
+// transport ends its producer's part in this load: its outcome is unknown and it is not sent again.
+//
+// Threads: made, run and destroyed by one; calls complete on gRPC's.
 
 #pragma once
 
-#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -14,41 +17,49 @@
 #include "absl/status/status.h"
 
 #include "e2e/harness/history.h"
-#include "services/base/mutex.h"
 
 namespace dunlin::e2e {
 
+struct LoadOptions {
+  std::string address;
+  std::string topic = "load";
+  int channels = 4;
+  size_t body_bytes = 128;
+};
+
+struct LoadResult {
+  uint64_t acknowledged = 0;
+  uint64_t refused = 0;  // answered with another code than OK
+  std::string refusal;   // the first of them
+  uint64_t broken = 0;   // producers that ended early
+  std::chrono::duration<double> elapsed{};
+  std::vector<uint32_t> latencies_us;  // of the acknowledged, sorted
+
+  double rate() const { return static_cast<double>(acknowledged) / elapsed.count(); }
+  uint32_t Percentile(double share) const;
+};
+
 class Load {
  public:
-  // One producer for each of `history`, spread over `channels` connections to `address`.
-  // REQUIRES: `history` is not used otherwise until Stop.
-  Load(History& history, const std::string& address, const std::string& topic, uint32_t channels);
+  // One call outstanding per producer of `history`, which must outlive the load.
+  Load(const LoadOptions& options, History& history);
   ~Load();
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;
 
-  uint64_t acked() const { return acked_.load(std::memory_order_relaxed); }
-
-  // From now on errors are expected: the server is about to be killed.
-  void ExpectDeath() { death_expected_ = true; }
-  // Sends nothing more and waits for what is outstanding. OK, or the first error that was not
-  // expected.
-  absl::Status Stop();
+  void Start();
+  // Returns after `duration`, or as soon as every producer has ended.
+  void Wait(std::chrono::milliseconds duration);
+  // Lets the calls under way end, and sums up.
+  LoadResult Stop();
 
  private:
   class Producer;
-  void Count() { acked_.fetch_add(1, std::memory_order_relaxed); }
-  // The last step of a producer; it makes no further call.
-  void Ended(const absl::Status& status);
+  struct Shared;
 
-  std::atomic<uint64_t> acked_ = 0;
-  std::atomic<bool> stopping_ = false;
-  std::atomic<bool> death_expected_ = false;
+  const std::unique_ptr<Shared> shared_;
   std::vector<std::unique_ptr<Producer>> producers_;
-  Mutex mutex_;
-  CondVar ended_;
-  size_t running_ ABSL_GUARDED_BY(mutex_) = 0;
-  absl::Status first_error_ ABSL_GUARDED_BY(mutex_);
+  std::chrono::steady_clock::time_point started_;
 };
 
 }  // namespace dunlin::e2e

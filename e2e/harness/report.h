@@ -1,37 +1,53 @@
-// Report: the one line of JSON that a benchmark or fault run ends with, and figures it is made of.
+// What every bench has in common: its command line, and the one line of JSON it ends with.
 
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "nlohmann/json.hpp"
+#include <nlohmann/json.hpp>
 
 namespace dunlin::e2e {
 
-struct Report {
+struct Arguments {
+  std::string dunlin;     // path of the server
+  std::string dump;       // path of dunlin-dump
+  std::string echo;       // path of the bare gRPC server
+  std::string directory;  // an empty one of this run's own; kept when the run fails
+  uint64_t seed = 0;      // of everything random; printed
+  int count = 0;          // cycles or items, 0: the bench's own number
+  bool quick = false;
+  std::string flush;  // "sync" or "async": only this mode; empty: both
+};
+
+// Reads the command line and makes the directory; ends the program on a wrong one.
+Arguments ParseArguments(int argc, char** argv);
+
+// A line of progress on standard error.
+void Progress(std::string_view line);
+
+struct Result {
   std::string bench;
   std::string metric;
   double value = 0;
   std::string unit;
   double bound = 0;
   bool higher_is_better = true;
-  std::string violation;  // why the run is void, when it is
-  nlohmann::json detail = nlohmann::json::object();
+  nlohmann::ordered_json detail;
 };
 
-// Prints the line; returns the exit status of the program: 0 when the bound is kept and nothing was
-// violated.
-int Finish(const Report& report);
+// Prints the result as one line of JSON on standard output. `verification` not OK voids the run,
+// whatever its value, and keeps the directory. Returns the exit status.
+int Report(const Arguments& arguments, Result result, const absl::Status& verification);
 
-// The value below which a share of the values lies; 0 when there are none.
-double Percentile(std::vector<double> values, double share);
+// What a 4 KiB write and fdatasync take in `directory`, median.
+absl::StatusOr<double> FdatasyncMicroseconds(const std::string& directory);
 
-// Milliseconds that a small write and fdatasync take in `directory`, median of 30.
-absl::StatusOr<double> FdatasyncMilliseconds(const std::string& directory);
-
-// Processor seconds of this process so far.
-double OwnCpuSeconds();
+// Of a copy: sorted first. `share` 0.5 is the median.
+double Quantile(std::vector<double> values, double share);
+double Rounded(double value, int digits);
 
 }  // namespace dunlin::e2e
