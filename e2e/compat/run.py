@@ -154,9 +154,12 @@ SDKS = {sdk.name: sdk for sdk in (Java(), Go(), Python(), NodeJs())}
 class Server:
     """One bin/dunlin with a directory of its own."""
 
+    name = "dunlin"
+
     def __init__(self, directory):
-        if not (BIN / "dunlin").exists():
-            raise Failure("bin/dunlin is missing: run ./dev build")
+        for program in ("dunlin", "dunlin-dump"):
+            if not (BIN / program).exists():
+                raise Failure(f"bin/{program} is missing: run ./dev build")
         self.directory = directory
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -194,6 +197,12 @@ class Server:
                 self.process.kill()
                 self.process.wait()
 
+    def damage(self):
+        """What dunlin-dump finds wrong with the store that was left, or None."""
+        dump = subprocess.run([BIN / "dunlin-dump", self.directory / "data/store", "--verify"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return None if dump.returncode == 0 else dump.stdout.strip().replace("\n", "; ")
+
 
 class Tally:
     """Counts and prints results; may be called from any thread."""
@@ -202,14 +211,15 @@ class Tally:
         self.lock = threading.Lock()
         self.passed = self.failed = self.skipped = 0
 
-    def add(self, sdk, case, why_failed, seconds):
+    def add(self, who, case, why_failed, seconds):
+        """`who` has a name: an SDK or the server."""
         with self.lock:
             if why_failed is None:
                 self.passed += 1
-                print(f"{sdk.name:7} ok    {case}  ({seconds:.0f} s)", flush=True)
+                print(f"{who.name:7} ok    {case}  ({seconds:.0f} s)", flush=True)
             else:
                 self.failed += 1
-                print(f"{sdk.name:7} FAIL  {case}: {why_failed}", flush=True)
+                print(f"{who.name:7} FAIL  {case}: {why_failed}", flush=True)
 
     def skip(self, sdk, case, why):
         with self.lock:
@@ -244,6 +254,10 @@ class Run:
         finally:
             if self.server:
                 self.server.stop()
+        if self.server:
+            start = time.monotonic()
+            damage = self.server.damage()
+            self.tally.add(self.server, "store is sound", damage, time.monotonic() - start)
 
     def one(self, sdk):
         prefix = self.make_topics(sdk, "compat", CASES)
