@@ -1,12 +1,16 @@
 #include "services/store/index/key_rows.h"
 
+#include <array>
 #include <limits>
 #include <string>
 
+#include "services/base/bytes.h"
 #include "services/base/status_macros.h"
 
 namespace dunlin::store {
 namespace {
+
+constexpr size_t kRowSize = 16;
 
 // What was hashed; on disk.
 enum class KeyKind : char { kKey = 'K', kMessageId = 'I' };
@@ -30,10 +34,12 @@ uint64_t Hash(TopicId topic, KeyKind kind, std::string_view key) {
 
 void KeyRows::Put(TopicId topic, LogOffset record, const MessageKeys& keys,
                   rocksdb::WriteBatch& batch) {
-  const std::string offset = BigEndian(record.value());
   auto put = [&](KeyKind kind, std::string_view key) {
     if (key.empty()) return;
-    batch.Put(database_.handle(Family::kKeys), BigEndian(Hash(topic, kind, key)) + offset,
+    std::array<char, kRowSize> row;  // big-endian, as all keys
+    StoreLittle(row.data(), __builtin_bswap64(Hash(topic, kind, key)));
+    StoreLittle(row.data() + 8, __builtin_bswap64(record.value()));
+    batch.Put(database_.handle(Family::kKeys), rocksdb::Slice(row.data(), row.size()),
               rocksdb::Slice());
   };
   put(KeyKind::kMessageId, keys.message_id);
@@ -48,7 +54,7 @@ absl::StatusOr<std::vector<LogOffset>> KeyRows::Find(uint64_t hash, size_t limit
   RETURN_IF_ERROR(database_.ScanBack(Family::kKeys,
                                      prefix + BigEndian(std::numeric_limits<uint64_t>::max()),
                                      [&](std::string_view key, std::string_view /*value*/) {
-                                       if (key.size() != 16 || !key.starts_with(prefix))
+                                       if (key.size() != kRowSize || !key.starts_with(prefix))
                                          return false;
                                        const LogOffset offset(FromBigEndian64(key.substr(8)));
                                        if (offset < start) return false;

@@ -5,6 +5,7 @@
 #include <rocksdb/compaction_filter.h>
 #include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/memtablerep.h>
 #include <rocksdb/table.h>
 
 #include <algorithm>
@@ -72,6 +73,7 @@ rocksdb::DBOptions DatabaseOptions() {
   // What is not checkpointed is replayed, never kept.
   options.avoid_flush_during_shutdown = true;
   options.max_background_jobs = 2;
+  options.allow_concurrent_memtable_write = false;  // there is one writer; see kKeys below
   options.max_open_files = 256;
   options.keep_log_file_num = 2;
   options.max_log_file_size = 1u << 20;
@@ -191,7 +193,13 @@ rocksdb::Status Database::OpenFiles() {
   const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(8u << 20);
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
   for (size_t i = 0; i < kFamilies; ++i) {
-    families.emplace_back(kNames[i], FamilyOptions(cache, filters_->Of(static_cast<Family>(i))));
+    const auto family = static_cast<Family>(i);
+    families.emplace_back(kNames[i], FamilyOptions(cache, filters_->Of(family)));
+    if (family == Family::kKeys) {
+      // Two rows a message, in the order of hashes, read now and then: sorted when they are written
+      // out, or when somebody asks, instead of one by one.
+      families.back().options.memtable_factory = std::make_shared<rocksdb::VectorRepFactory>();
+    }
   }
   std::vector<rocksdb::ColumnFamilyHandle*> opened;
   rocksdb::DB* db = nullptr;
