@@ -27,6 +27,8 @@ BENCHES = {
               "//e2e/chaos:crash_test", {"dunlin": DUNLIN}),
     "powercut": ("the file system goes away under load, N cycles with SYNC_FLUSH (needs root)",
                  "//e2e/chaos:powercut_test", {"dunlin": DUNLIN}),
+    "bitflips": ("N flipped bits in log and index files, then everything is read",
+                 "//e2e/chaos:bitflips_test", {"dunlin": DUNLIN, "dump": DUMP}),
 }
 
 
