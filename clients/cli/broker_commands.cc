@@ -28,6 +28,9 @@ int DescribeBroker(Connection& connection) {
   std::fputs(Table({
                        {"broker", broker.name()},
                        {"cluster", broker.cluster()},
+                       {"version", broker.version()},
+                       {"running since (UTC)",
+                        TimeText(broker.start_time().seconds(), broker.start_time().nanos())},
                        {"epoch", std::to_string(broker.epoch())},
                        {"log", fmt::format("{} to {} in {} segments, {} on disk",
                                            broker.log_start(), broker.appended(), broker.segments(),
@@ -47,6 +50,28 @@ int DescribeBroker(Connection& connection) {
   return kOk;
 }
 
+int Checkpoint(Connection& connection) {
+  admin::v1::CheckpointResponse response;
+  const auto context = connection.Context();
+  const grpc::Status status = connection.admin().Checkpoint(context.get(), {}, &response);
+  if (!status.ok()) return connection.Report(status);
+  if (connection.options().format == Format::kJson) {
+    std::fputs(Json(response).c_str(), stdout);
+  } else {
+    fmt::print("everything below {} is on disk\n", response.dispatched());
+  }
+  return kOk;
+}
+
+std::string KindText(int32_t client_type) {
+  namespace v2 = apache::rocketmq::v2;
+  if (client_type == v2::CLIENT_TYPE_UNSPECIFIED || !v2::ClientType_IsValid(client_type))
+    return "-";
+  return v2::ClientType_Name(static_cast<v2::ClientType>(client_type));
+}
+
+std::string OrDash(const std::string& text) { return text.empty() ? "-" : text; }
+
 int ListClients(Connection& connection) {
   admin::v1::ListClientsResponse response;
   const auto context = connection.Context();
@@ -59,11 +84,8 @@ int ListClients(Connection& connection) {
   std::vector<std::vector<std::string>> rows = {
       {"CLIENT", "KIND", "GROUP", "LANGUAGE", "VERSION", "PEER", "LAST SEEN (UTC)"}};
   for (const admin::v1::Client& client : response.clients()) {
-    rows.push_back({client.client_id(),
-                    apache::rocketmq::v2::ClientType_Name(
-                        static_cast<apache::rocketmq::v2::ClientType>(client.client_type())),
-                    client.group().empty() ? "-" : client.group(), client.language(),
-                    client.version(), client.peer(),
+    rows.push_back({client.client_id(), KindText(client.client_type()), OrDash(client.group()),
+                    OrDash(client.language()), OrDash(client.version()), OrDash(client.peer()),
                     TimeText(client.last_seen().seconds(), client.last_seen().nanos())});
   }
   std::fputs(Table(rows).c_str(), stdout);
@@ -73,10 +95,14 @@ int ListClients(Connection& connection) {
 }  // namespace
 
 void AddBrokerCommands(CLI::App& app, Command& command) {
-  CLI::App& broker = *app.add_subcommand("broker", "Look at the broker");
+  CLI::App& broker = *app.add_subcommand("broker", "Look at the broker, make it save");
   broker.require_subcommand(1);
   broker.add_subcommand("describe", "Show its log, what is behind, what is damaged")
       ->callback([&command] { command = DescribeBroker; });
+  broker
+      .add_subcommand("checkpoint",
+                      "Write everything to disk: a restart after it has nothing to replay")
+      ->callback([&command] { command = Checkpoint; });
   CLI::App& client = *app.add_subcommand("client", "Look at connected clients");
   client.require_subcommand(1);
   client.add_subcommand("list", "List producers and consumers")->callback([&command] {

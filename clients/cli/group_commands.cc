@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <google/protobuf/util/time_util.h>
 
 #include <cstdio>
 #include <memory>
@@ -19,9 +20,12 @@ struct GroupOptions {
   std::vector<int64_t> retry_delays_ms;
   std::string description;
   std::string topic;
+  std::vector<std::string> exponential;  // initial ms, max ms, multiplier
   bool first = false;
   bool last = false;
-  int64_t time_ms = 0;
+  std::string time;
+  uint32_t queue = 0;
+  int64_t offset = -1;
   bool yes = false;
 };
 
@@ -69,6 +73,12 @@ Group ToProto(const GroupOptions& options, const Connection& connection) {
   group.set_name(options.name);
   group.set_max_attempts(options.max_attempts);
   for (int64_t delay : options.retry_delays_ms) group.add_retry_delays_ms(delay);
+  if (!options.exponential.empty()) {
+    admin::v1::ExponentialBackoff& backoff = *group.mutable_exponential();
+    backoff.set_initial_ms(std::stoll(options.exponential[0]));
+    backoff.set_max_ms(std::stoll(options.exponential[1]));
+    backoff.set_multiplier(std::stod(options.exponential[2]));
+  }
   group.set_description(options.description);
   return group;
 }
@@ -145,9 +155,12 @@ int Reset(Connection& connection, const GroupOptions& options) {
   request.set_topic(options.topic);
   if (options.first) request.set_first(true);
   if (options.last) request.set_last(true);
-  if (options.time_ms != 0) {
-    request.mutable_time()->set_seconds(options.time_ms / 1000);
-    request.mutable_time()->set_nanos(static_cast<int32_t>(options.time_ms % 1000) * 1'000'000);
+  if (!options.time.empty()) {
+    google::protobuf::util::TimeUtil::FromString(options.time, request.mutable_time());
+  }
+  if (options.offset >= 0) {
+    request.mutable_position()->set_queue(options.queue);
+    request.mutable_position()->set_offset(options.offset);
   }
   admin::v1::ResetOffsetResponse response;
   const auto context = connection.Context();
@@ -170,6 +183,15 @@ void AddSpec(CLI::App& command, GroupOptions& options) {
                   "Milliseconds before each next delivery, separated by commas; the last repeats")
       ->delimiter(',')
       ->check(CLI::NonNegativeNumber);
+  command
+      .add_option("--retry-exponential", options.exponential,
+                  "Instead of a list: first delay and longest in milliseconds, factor; e.g. "
+                  "1000,60000,2")
+      ->delimiter(',')
+      ->expected(3)
+      ->type_name("INITIAL,MAX,FACTOR")
+      ->check(CLI::PositiveNumber)
+      ->excludes("--retry-delays-ms");
   command.add_option("--description", options.description, "What it is for");
 }
 
@@ -181,11 +203,25 @@ void AddReset(CLI::App& group, const std::shared_ptr<GroupOptions>& options, Com
   CLI::Option_group& to = *reset.add_option_group("to", "Where to: exactly one");
   to.add_flag("--first", options->first, "To the first message that is still there");
   to.add_flag("--last", options->last, "Behind the last message");
-  to.add_option("--time-ms", options->time_ms,
-                "To the first message stored at or after it, milliseconds since 1970")
-      ->check(CLI::PositiveNumber);
+  to.add_option("--time", options->time,
+                "To the first message stored at or after it, like 2026-11-20T22:00:00Z")
+      ->check([](const std::string& text) {
+        google::protobuf::Timestamp time;
+        return google::protobuf::util::TimeUtil::FromString(text, &time)
+                   ? ""
+                   : "must be a time like 2026-11-20T22:00:00Z";
+      });
+  CLI::Option& offset =
+      *to.add_option("--offset", options->offset, "To this offset of one queue, with --queue")
+           ->check(CLI::NonNegativeNumber);
   to.require_option(1);
-  reset.footer("\nExample: dunlinctl group reset-offset billing --topic orders --first");
+  CLI::Option& queue =
+      *reset.add_option("--queue", options->queue, "Queue of --offset")->needs(&offset);
+  offset.needs(&queue);
+  reset.footer(
+      "\nExamples:\n  dunlinctl group reset-offset billing --topic orders --first\n"
+      "  dunlinctl group reset-offset billing --topic orders --time 2026-11-20T22:00:00Z\n"
+      "  dunlinctl group reset-offset billing --topic orders --queue 3 --offset 1000");
   reset.callback([options, &command] {
     command = [options](Connection& connection) { return Reset(connection, *options); };
   });
@@ -218,6 +254,7 @@ void AddGroupCommands(CLI::App& app, Command& command) {
   CLI::App& update =
       *group.add_subcommand("update", "Change a group; what is not given stays as it is");
   AddSpec(update, *options);
+  update.footer("\nExample: dunlinctl group update billing --retry-exponential 1000,60000,2");
   update.callback([options, &command] {
     command = [options](Connection& connection) {
       admin::v1::UpdateGroupRequest request;

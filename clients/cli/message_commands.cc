@@ -39,7 +39,11 @@ int Get(Connection& connection, const MessageOptions& options) {
   if (!status.ok()) return connection.Report(status);
   for (const admin::v1::StoredMessage& stored : response.messages()) {
     v2::Message message;
-    message.ParseFromString(stored.message());
+    if (!message.ParseFromString(stored.message())) {
+      fmt::print(stderr, "dunlinctl: what is stored at log offset {} is no message\n",
+                 stored.log_offset());
+      return kRefused;
+    }
     v2::SystemProperties& system = *message.mutable_system_properties();
     system.set_queue_id(static_cast<int32_t>(stored.queue()));
     system.set_queue_offset(stored.queue_offset());
@@ -69,7 +73,9 @@ void AddMessageCommands(CLI::App& app, Command& command) {
   CLI::Option& offset = *by.add_option("--offset", options->offset, "Queue offset, with --queue")
                              ->check(CLI::NonNegativeNumber);
   by.require_option(1);
-  get.add_option("--queue", options->queue, "Queue of --offset")->needs(&offset);
+  CLI::Option& queue =
+      *get.add_option("--queue", options->queue, "Queue of --offset")->needs(&offset);
+  offset.needs(&queue);
   get.footer(
       "\nExamples:\n  dunlinctl message get orders --key 4711\n"
       "  dunlinctl message get orders --queue 3 --offset 0 -o json");

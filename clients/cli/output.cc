@@ -23,9 +23,9 @@ std::string Table(const std::vector<std::vector<std::string>>& rows) {
   for (const auto& row : rows) {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
-      // The last column is not padded: no blanks at the end of a line.
-      line += i + 1 == row.size() ? row[i] : fmt::format("{:<{}}  ", row[i], widths[i]);
+      line += fmt::format("{:<{}}  ", row[i], widths[i]);
     }
+    line.resize(line.find_last_not_of(' ') + 1);
     table += line + "\n";
   }
   return table;

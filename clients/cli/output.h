@@ -13,7 +13,7 @@ namespace dunlin::cli {
 
 enum class Format { kTable, kJson };
 
-// Columns as wide as their widest cell; the first row is the header.
+// Columns as wide as their widest cell, two blanks between them, none at the end of a line.
 std::string Table(const std::vector<std::vector<std::string>>& rows);
 
 // Stable: field names as in the contract, every field there.

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
-#include <iostream>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -21,6 +20,7 @@ namespace v2 = apache::rocketmq::v2;
 struct ProduceOptions {
   std::string topic;
   std::string text;
+  bool has_text = false;  // it may be empty
   std::string file;
   std::string tag;
   std::vector<std::string> keys;
@@ -44,8 +44,7 @@ int Send(Connection& connection, const ProduceOptions& options, const std::strin
   for (const std::string& key : options.keys) system.add_keys(key);
   for (const std::string& property : options.properties) {
     const size_t equals = property.find('=');
-    (*message.mutable_user_properties())[property.substr(0, equals)] =
-        equals == std::string::npos ? "" : property.substr(equals + 1);
+    (*message.mutable_user_properties())[property.substr(0, equals)] = property.substr(equals + 1);
   }
   v2::SendMessageResponse response;
   const auto context = connection.Context();
@@ -61,20 +60,36 @@ int Send(Connection& connection, const ProduceOptions& options, const std::strin
   return kOk;
 }
 
+// A line of standard input without its end; false when there is none.
+bool ReadLine(std::string& line) {
+  line.clear();
+  for (int byte = std::getc(stdin); byte != EOF; byte = std::getc(stdin)) {
+    if (byte == '\n') return true;
+    line.push_back(static_cast<char>(byte));
+  }
+  return !line.empty();
+}
+
 int Produce(Connection& connection, const ProduceOptions& options) {
+  std::string body = options.text;
+  bool has_body = options.has_text;
   if (!options.file.empty()) {
     std::ifstream file(options.file, std::ios::binary);
-    std::stringstream body;
-    body << file.rdbuf();
-    return Send(connection, options, body.str());
+    std::stringstream bytes;
+    if (!(bytes << file.rdbuf())) {
+      fmt::print(stderr, "dunlinctl: cannot read {}, or it is empty\n", options.file);
+      return kUsage;
+    }
+    body = bytes.str();
+    has_body = true;
   }
-  if (!options.text.empty()) {
+  if (has_body) {
     for (int i = 0; i < options.count; ++i) {
-      if (const int exit = Send(connection, options, options.text); exit != kOk) return exit;
+      if (const int exit = Send(connection, options, body); exit != kOk) return exit;
     }
     return kOk;
   }
-  for (std::string line; std::getline(std::cin, line);) {
+  for (std::string line; ReadLine(line);) {
     if (line.empty()) continue;
     if (const int exit = Send(connection, options, line); exit != kOk) return exit;
   }
@@ -86,9 +101,11 @@ int Produce(Connection& connection, const ProduceOptions& options) {
 void AddProduceCommand(CLI::App& app, Command& command) {
   auto options = std::make_shared<ProduceOptions>();
   CLI::App& produce = *app.add_subcommand(
-      "produce", "Send messages: the argument, a file, or each line of standard input");
+      "produce",
+      "Send messages: the argument, a file, or each line of standard input; prints id and offset");
   produce.add_option("TOPIC", options->topic, "Where to")->required();
-  CLI::Option& text = *produce.add_option("MESSAGE", options->text, "The body");
+  CLI::Option& text = *produce.add_option("MESSAGE", options->text,
+                                          "The body; a line of standard input when left out");
   produce.add_option("--file", options->file, "The body is what is in the file")
       ->check(CLI::ExistingFile)
       ->excludes(&text);
@@ -96,13 +113,18 @@ void AddProduceCommand(CLI::App& app, Command& command) {
   produce.add_option("--key", options->keys, "Key, to find the message by; may be repeated")
       ->allow_extra_args(false);
   produce.add_option("--property", options->properties, "KEY=VALUE; may be repeated")
-      ->allow_extra_args(false);
-  produce.add_option("--count", options->count, "Send the argument this often")
+      ->allow_extra_args(false)
+      ->check([](const std::string& property) {
+        const size_t equals = property.find('=');
+        return equals == 0 || equals == std::string::npos ? "must be KEY=VALUE" : "";
+      });
+  produce.add_option("--count", options->count, "Send the argument or the file this often")
       ->check(CLI::PositiveNumber);
   produce.footer(
       "\nExamples:\n  dunlinctl produce orders 'one order' --tag new --key 4711\n"
       "  seq 100 | dunlinctl produce orders");
-  produce.callback([options, &command] {
+  produce.callback([options, &text, &command] {
+    options->has_text = text.count() > 0;
     command = [options](Connection& connection) { return Produce(connection, *options); };
   });
 }

@@ -111,7 +111,8 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
                                  *executor, "localhost", 0});
   messaging = std::make_unique<MessagingServiceImpl>(*context);
   admin = std::make_unique<Admin>(AdminRooms{config.broker(), *log, *state, *dispatcher, *retention,
-                                             *topics, *progress, *taker, *waiting_room, *clients});
+                                             *topics, *progress, *taker, *waiting_room, *clients,
+                                             clock.Now()});
   admin_service = std::make_unique<AdminServiceImpl>(*admin, *executor);
   return absl::OkStatus();
 }

@@ -18,6 +18,7 @@
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/base/strings.h"
+#include "services/base/version.h"
 #include "services/broker/broker.h"
 #include "services/runtime/config.h"
 #include "services/runtime/connection_metrics.h"
@@ -29,7 +30,6 @@
 namespace dunlin {
 namespace {
 
-constexpr char kVersion[] = "dunlin 0.1.0";
 constexpr char kDescription[] =
     "Dunlin, a message queue, in one process: topics, queues, consumer groups, served to any\n"
     "RocketMQ 5 SDK on one port (plaintext and TLS).\n";
@@ -144,7 +144,7 @@ int main(int argc, char** argv) {
   dunlin::Options options;
   CLI::App app(dunlin::kDescription, "dunlin");
   app.footer(dunlin::kFooter);
-  app.set_version_flag("--version", std::string(dunlin::kVersion));
+  app.set_version_flag("--version", "dunlin " + std::string(dunlin::kVersion));
   app.add_option("--data-dir", options.data_dir,
                  "Directory of everything that is kept on disk (default dunlin-data)")
       ->type_name("DIR");

@@ -1,6 +1,7 @@
 #include "services/broker/admin/admin.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/status_macros.h"
+#include "services/base/version.h"
 #include "services/broker/admission/names.h"
 #include "services/broker/wire/stored_message.h"
 
@@ -24,6 +26,25 @@ void SetTime(Timestamp from, google::protobuf::Timestamp* to) {
   const int64_t millis = ToUnixMillis(from);
   to->set_seconds(millis / 1000);
   to->set_nanos(static_cast<int32_t>(millis % 1000) * 1'000'000);
+}
+
+// INVALID_ARGUMENT outside the years 1 to 9999, which is what the type allows.
+absl::StatusOr<Timestamp> ToTimestamp(const google::protobuf::Timestamp& from) {
+  using google::protobuf::util::TimeUtil;
+  if (from.seconds() < TimeUtil::kTimestampMinSeconds ||
+      from.seconds() > TimeUtil::kTimestampMaxSeconds || from.nanos() < 0 ||
+      from.nanos() > 999'999'999) {
+    return absl::InvalidArgumentError(
+        fmt::format("a time of {} s and {} ns after 1970; the years 1 to 9999 can be told",
+                    from.seconds(), from.nanos()));
+  }
+  return FromUnixMillis(from.seconds() * 1000 + from.nanos() / 1'000'000);
+}
+
+absl::Status CheckQueue(const Topic& topic, uint32_t queue) {
+  if (queue < topic.queues()) return absl::OkStatus();
+  return absl::InvalidArgumentError(fmt::format("topic {} has queues 0 to {}; {} is not one",
+                                                topic.name, topic.queues() - 1, queue));
 }
 
 // Public statuses of the name rules, as canonical ones.
@@ -287,33 +308,51 @@ absl::Status Admin::DeleteGroup(const admin::v1::DeleteGroupRequest& request) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<QueueOffset> Admin::TargetOf(const admin::v1::ResetOffsetRequest& request,
+                                            QueueKey queue) const {
+  const store::QueueBounds bounds = rooms_.dispatcher.queues().Bounds(queue);
+  switch (request.to_case()) {
+    case admin::v1::ResetOffsetRequest::kFirst:
+      return bounds.min;
+    case admin::v1::ResetOffsetRequest::kLast:
+      return bounds.max;
+    case admin::v1::ResetOffsetRequest::kTime: {
+      ASSIGN_OR_RETURN(const Timestamp time, ToTimestamp(request.time()));
+      return rooms_.dispatcher.queues().FindByTime(queue, time);
+    }
+    case admin::v1::ResetOffsetRequest::kPosition: {
+      const int64_t offset = request.position().offset();
+      const QueueOffset target(static_cast<uint64_t>(offset));
+      if (offset < 0 || target < bounds.min || target > bounds.max) {
+        return absl::InvalidArgumentError(
+            fmt::format("queue {} has offsets {} to {}; {} is outside", queue.queue,
+                        bounds.min.value(), bounds.max.value(), offset));
+      }
+      return target;
+    }
+    case admin::v1::ResetOffsetRequest::TO_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError("say where to: first, last, a time, or a queue and offset");
+}
+
 absl::StatusOr<admin::v1::ResetOffsetResponse> Admin::ResetOffset(
     const admin::v1::ResetOffsetRequest& request) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> group,
                    FindGroup(request.namespace_(), request.group()));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
                    FindTopic(request.namespace_(), request.topic()));
+  uint32_t first = 0;
+  uint32_t end = topic->queues();
+  if (request.has_position()) {
+    first = request.position().queue();
+    RETURN_IF_ERROR(CheckQueue(*topic, first));
+    end = first + 1;
+  }
   admin::v1::ResetOffsetResponse response;
-  for (uint32_t queue = 0; queue < topic->queues(); ++queue) {
+  for (uint32_t queue = first; queue < end; ++queue) {
     const QueueKey key{topic->id, queue};
-    const store::QueueBounds bounds = rooms_.dispatcher.queues().Bounds(key);
-    QueueOffset offset;
-    switch (request.to_case()) {
-      case admin::v1::ResetOffsetRequest::kFirst:
-        offset = bounds.min;
-        break;
-      case admin::v1::ResetOffsetRequest::kLast:
-        offset = bounds.max;
-        break;
-      case admin::v1::ResetOffsetRequest::kTime: {
-        const int64_t millis = request.time().seconds() * 1000 + request.time().nanos() / 1'000'000;
-        ASSIGN_OR_RETURN(offset,
-                         rooms_.dispatcher.queues().FindByTime(key, FromUnixMillis(millis)));
-        break;
-      }
-      case admin::v1::ResetOffsetRequest::TO_NOT_SET:
-        return absl::InvalidArgumentError("say where to: first, last or a time");
-    }
+    ASSIGN_OR_RETURN(const QueueOffset offset, TargetOf(request, key));
     RETURN_IF_ERROR(rooms_.progress.SetOffset(group->id, key, offset));
     ASSIGN_OR_RETURN(*response.add_queues(), QueueStatusOf(*group, *topic, queue));
   }
@@ -323,11 +362,7 @@ absl::StatusOr<admin::v1::ResetOffsetResponse> Admin::ResetOffset(
 
 absl::StatusOr<admin::v1::StoredMessage> Admin::ReadPosition(
     const Topic& topic, const admin::v1::Position& position) const {
-  if (position.queue() >= topic.queues()) {
-    return absl::InvalidArgumentError(fmt::format("topic {} has queues 0 to {}; {} is not one",
-                                                  topic.name, topic.queues() - 1,
-                                                  position.queue()));
-  }
+  RETURN_IF_ERROR(CheckQueue(topic, position.queue()));
   std::vector<store::IndexEntry> entries;
   const absl::Status read = rooms_.dispatcher.queues().Read(
       {topic.id, position.queue()}, QueueOffset(static_cast<uint64_t>(position.offset())), 1,
@@ -426,6 +461,8 @@ admin::v1::Broker Admin::GetBroker() const {
   admin::v1::Broker broker;
   broker.set_cluster(rooms_.config.cluster_name());
   broker.set_name(rooms_.config.broker_name());
+  broker.set_version(std::string(kVersion));
+  SetTime(rooms_.started, broker.mutable_start_time());
   broker.set_epoch(rooms_.log.epoch().value());
   broker.set_log_start(static_cast<int64_t>(rooms_.log.start().value()));
   broker.set_appended(static_cast<int64_t>(rooms_.log.end().value()));
@@ -449,6 +486,13 @@ admin::v1::Broker Admin::GetBroker() const {
   broker.set_groups(static_cast<uint32_t>(rooms_.topics.Groups().size()));
   broker.set_clients(static_cast<uint32_t>(rooms_.clients.List().size()));
   return broker;
+}
+
+absl::StatusOr<admin::v1::CheckpointResponse> Admin::Checkpoint() {
+  RETURN_IF_ERROR(rooms_.dispatcher.Checkpoint());
+  admin::v1::CheckpointResponse response;
+  response.set_dispatched(static_cast<int64_t>(rooms_.state.GetCheckpoint().dispatched()));
+  return response;
 }
 
 }  // namespace dunlin::broker

@@ -34,6 +34,7 @@ struct AdminRooms {
   Taker& taker;
   WaitingRoom& waiting_room;
   ClientRegistry& clients;
+  Timestamp started;  // of the broker
 };
 
 class Admin {
@@ -60,6 +61,7 @@ class Admin {
       const admin::v1::GetMessagesRequest& request);
   admin::v1::ListClientsResponse ListClients() const;
   admin::v1::Broker GetBroker() const;
+  absl::StatusOr<admin::v1::CheckpointResponse> Checkpoint();
 
  private:
   absl::StatusOr<std::shared_ptr<const Topic>> FindTopic(const std::string& name_space,
@@ -68,7 +70,9 @@ class Admin {
                                                          const std::string& name) const;
   absl::StatusOr<admin::v1::GroupQueueStatus> QueueStatusOf(const Group& group, const Topic& topic,
                                                             uint32_t queue) const;
-  absl::StatusOr<std::optional<admin::v1::StoredMessage>> ReadAt(LogOffset offset) const;
+  // Where `request` moves the group in this queue.
+  absl::StatusOr<QueueOffset> TargetOf(const admin::v1::ResetOffsetRequest& request,
+                                       QueueKey queue) const;
   // The record at `offset` of a queue, or an error that says why there is none.
   absl::StatusOr<admin::v1::StoredMessage> ReadPosition(const Topic& topic,
                                                         const admin::v1::Position& position) const;

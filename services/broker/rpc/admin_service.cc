@@ -121,4 +121,10 @@ grpc::ServerUnaryReactor* AdminServiceImpl::GetBroker(
                 [this]() -> absl::StatusOr<admin::v1::Broker> { return admin_.GetBroker(); });
 }
 
+grpc::ServerUnaryReactor* AdminServiceImpl::Checkpoint(
+    Context* context, const admin::v1::CheckpointRequest* /*request*/,
+    admin::v1::CheckpointResponse* response) {
+  return Answer(context, response, [this] { return admin_.Checkpoint(); });
+}
+
 }  // namespace dunlin::broker

@@ -47,6 +47,8 @@ class AdminServiceImpl final : public admin::v1::AdminService::CallbackService {
                      admin::v1::ListClientsResponse* response) override;
   Unary* GetBroker(Context* context, const admin::v1::GetBrokerRequest* request,
                    admin::v1::Broker* response) override;
+  Unary* Checkpoint(Context* context, const admin::v1::CheckpointRequest* request,
+                    admin::v1::CheckpointResponse* response) override;
 
  private:
   // Answers with what `query` returns: a StatusOr of the response.

@@ -13,6 +13,7 @@
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/file.h"
 #include "services/base/strings.h"
+#include "services/base/version.h"
 #include "services/store/index/message_keys.h"
 #include "services/store/log/epochs.h"
 #include "services/store/log/record.h"
@@ -151,7 +152,7 @@ int main(int argc, char** argv) {
   dunlin::store::Options options;
   CLI::App app(dunlin::store::kDescription, "dunlin-dump");
   app.footer(dunlin::store::kFooter);
-  app.set_version_flag("--version", std::string("dunlin-dump 0.1.0"));
+  app.set_version_flag("--version", "dunlin-dump " + std::string(dunlin::kVersion));
   app.add_option("STORE", options.directory, "The store directory (the one with log/ in it)")
       ->required()
       ->check(CLI::ExistingDirectory);

@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""Every command of dunlinctl against a real server, with what it refuses and its exit status.
+
+dunlinctl_test.py DUNLIN DUNLINCTL [unittest arguments]
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+DONE, REFUSED, USAGE, UNREACHABLE, NOT_FOUND = range(5)
+READY = re.compile(r"is ready on (\S+:\d+)")
+MESSAGE_ID = re.compile(r"01[0-9A-F]{32}")
+
+
+class Result:
+    def __init__(self, done):
+        self.status, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    def rows(self):
+        """Of a table, by column."""
+        header, *rows = [re.split(r" {2,}", line) for line in self.out.strip().split("\n")]
+        return [dict(zip(header, row)) for row in rows]
+
+    def json(self):
+        return json.loads(self.out)
+
+
+class DunlinctlTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = tempfile.TemporaryDirectory()
+        cls.home = Path(cls.directory.name)
+        with open(cls.home / "log", "wb") as log:
+            cls.server = subprocess.Popen(
+                [DUNLIN, "--data-dir", cls.home / "data", "--set",
+                 "server.listen_address=127.0.0.1:0", "--set", "metrics.listen_address=", "--set",
+                 "store.segment_size_bytes=16777216"],
+                stdout=subprocess.PIPE, stderr=log, text=True)
+        watchdog = threading.Timer(60, cls.server.kill)
+        watchdog.start()
+        for line in cls.server.stdout:
+            if ready := READY.search(line):
+                cls.endpoint = ready[1]
+                break
+        else:
+            raise AssertionError("no ready line\n" + (cls.home / "log").read_text())
+        watchdog.cancel()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.send_signal(signal.SIGTERM)
+        status = cls.server.wait(60)
+        cls.server.stdout.close()
+        cls.directory.cleanup()
+        assert status == 0, f"the server ended with status {status}"
+
+    def ctl(self, *arguments, stdin="", expect=DONE, endpoint=None):
+        environment = {"PATH": os.environ["PATH"], "DUNLIN_ENDPOINT": endpoint or self.endpoint}
+        result = Result(subprocess.run([DUNLINCTL, *map(str, arguments)], input=stdin, timeout=60,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                       env=environment))
+        self.assertEqual(result.status, expect, f"{arguments}\n{result.out}{result.err}")
+        if expect == DONE:
+            self.assertEqual(result.err, "")
+        else:
+            self.assertNotEqual(result.err, "")
+        return result
+
+    def topic(self, *arguments):
+        """A new topic with the name of the test."""
+        name = self.id().rpartition(".")[2]
+        self.ctl("topic", "create", name, *arguments)
+        return name
+
+    def indexed(self, *arguments):
+        """The result of a command that shows a message once it is in the index."""
+        for _ in range(200):
+            result = subprocess.run([DUNLINCTL, "--endpoint", self.endpoint, *arguments],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            if result.returncode != NOT_FOUND:
+                break
+        self.assertEqual(result.returncode, DONE, result.stderr)
+        return Result(result)
+
+    def group_rows(self, group, holds):
+        """Queues of a group once they are as expected: progress is saved a moment later."""
+        for _ in range(200):
+            queues = self.ctl("group", "describe", group, "-o", "json").json()["queues"]
+            if holds(queues):
+                return queues
+        self.fail(f"never: {queues}")
+
+    # Topics.
+
+    def test_a_topic_from_creation_to_deletion(self):
+        name = "a-topic"
+        made = self.ctl("topic", "create", name, "--queues", 3, "--kinds", "NORMAL,FIFO",
+                        "--description", "orders of the day").rows()
+        self.assertEqual(made[0]["TOPIC"], name)
+        self.assertEqual(made[0]["QUEUES"], "3")
+        self.assertEqual(made[0]["KINDS"], "NORMAL,FIFO")
+        self.assertEqual(made[0]["DESCRIPTION"], "orders of the day")
+        self.assertIn("exists already", self.ctl("topic", "create", name, expect=REFUSED).err)
+        self.assertIn(name, [row["TOPIC"] for row in self.ctl("topic", "list").rows()])
+        self.assertEqual(self.ctl("topic", "update", name, "--queues", 5).rows()[0]["QUEUES"], "5")
+        self.assertIn("5 queues",
+                      self.ctl("topic", "update", name, "--queues", 4, expect=REFUSED).err)
+        self.assertEqual(len(self.ctl("topic", "describe", name, "-o", "json").json()["queues"]), 5)
+        self.assertIn("--yes", self.ctl("topic", "delete", name, expect=USAGE).err)
+        self.ctl("topic", "delete", name, "--yes")
+        self.assertIn("no topic", self.ctl("topic", "describe", name, expect=NOT_FOUND).err)
+        self.ctl("topic", "delete", name, "--yes", expect=NOT_FOUND)
+
+    def test_wrong_topics_are_refused(self):
+        self.assertIn("not allowed", self.ctl("topic", "create", "a b", expect=REFUSED).err)
+        self.ctl("topic", "create", "x", "--queues", 0, expect=USAGE)
+        self.ctl("topic", "create", "x", "--kinds", "ODD", expect=USAGE)
+        self.ctl("topic", "create", expect=USAGE)
+
+    def test_a_namespace_keeps_names_apart(self):
+        name = self.topic()
+        self.ctl("--namespace", "shop", "topic", "create", name, "--queues", 1)
+        names = [row["TOPIC"] for row in self.ctl("topic", "list").rows()]
+        self.assertIn(name, names)
+        self.assertIn("shop/" + name, names)
+        self.ctl("produce", name, "in the shop", "--namespace", "shop")
+        self.ctl("consume", name, "--group", "g", "--count", 1, "--wait", 0, expect=NOT_FOUND)
+        shown = self.ctl("consume", name, "--group", "g", "--count", 1, "--namespace", "shop")
+        self.assertIn("in the shop", shown.out)
+
+    # Messages.
+
+    def test_a_message_there_and_back(self):
+        name = self.topic("--queues", 1)
+        sent = self.ctl("produce", name, "one order", "--tag", "new", "--key", "k1", "--key", "k2",
+                        "--property", "a=1", "--property", "b=2=3")
+        message_id = MESSAGE_ID.match(sent.out)[0]
+        got = self.ctl("consume", name, "--group", "there-and-back", "--count", 1)
+        self.assertEqual(got.out, f"{message_id} {name}/0@0 tag=new key=k1 key=k2 a=1 b=2=3\n"
+                                  "one order\n")
+        # Acknowledged: it does not come again.
+        self.ctl("consume", name, "--group", "there-and-back", "--count", 1, "--wait", 0,
+                 expect=NOT_FOUND)
+        for by in (("--id", message_id), ("--key", "k2"), ("--queue", "0", "--offset", "0")):
+            self.assertIn("one order", self.indexed("message", "get", name, *by).out)
+        found = self.ctl("message", "get", name, "--key", "k1", "-o", "json").json()
+        self.assertEqual(found["system_properties"]["message_id"], message_id)
+        self.ctl("message", "get", name, "--key", "k3", expect=NOT_FOUND)
+        self.ctl("message", "get", name, "--queue", 0, "--offset", 1, expect=NOT_FOUND)
+        self.assertIn("queues 0 to 0", self.ctl("message", "get", name, "--queue", 1, "--offset", 0,
+                                                expect=REFUSED).err)
+        self.ctl("message", "get", name, expect=USAGE)
+        self.ctl("message", "get", name, "--offset", 0, expect=USAGE)
+        self.ctl("message", "get", name, "--id", "x", "--key", "y", expect=USAGE)
+
+    def test_bodies_from_lines_files_and_nothing(self):
+        name = self.topic("--queues", 1)
+        lines = self.ctl("produce", name, stdin="first\n\nsecond\n").out.strip().split("\n")
+        self.assertEqual([line.split(" ", 1)[1] for line in lines],
+                         ["queue offset 0", "queue offset 1"])
+        (self.home / "body").write_bytes(b"\x00\xff in a file\n")
+        self.ctl("produce", name, "--file", self.home / "body")
+        self.ctl("produce", name, "thrice", "--count", 3)
+        self.assertIn("MESSAGE_BODY_EMPTY", self.ctl("produce", name, "", expect=REFUSED).err)
+        got = self.ctl("consume", name, "--group", "bodies", "--count", 6).out.split("\n")
+        self.assertEqual(got[1::2], ["first", "second", "base64:AP8gaW4gYSBmaWxlCg==", "thrice",
+                                     "thrice", "thrice"])
+        self.ctl("produce", name, "--file", self.home / "none", expect=USAGE)
+        self.ctl("produce", name, "x", "--file", self.home / "body", expect=USAGE)
+        self.ctl("produce", name, "x", "--property", "=1", expect=USAGE)
+        self.ctl("produce", "no-such-topic", "x", expect=NOT_FOUND)
+
+    def test_a_tag_selects(self):
+        name = self.topic()
+        for tag in ("a", "b", "c"):
+            self.ctl("produce", name, "body of " + tag, "--tag", tag)
+        got = self.ctl("consume", name, "--group", "tags", "--tag", "a || c", "--wait", 1).out
+        self.assertIn("body of a", got)
+        self.assertIn("body of c", got)
+        self.assertNotIn("body of b", got)
+        self.ctl("consume", name, "--group", "tags", "--tag", "||", expect=REFUSED)
+
+    def test_without_ack_a_message_stays_in_flight(self):
+        name = self.topic("--queues", 1)
+        self.ctl("produce", name, "again")
+        self.ctl("consume", name, "--group", "no-ack", "--count", 1, "--no-ack")
+        queues = self.group_rows("no-ack", lambda rows: len(rows) == 1)
+        self.assertEqual((queues[0]["in_flight"], queues[0]["lag"]), ("1", "1"))
+
+    def test_following_goes_on_until_interrupted(self):
+        name = self.topic()
+        follower = subprocess.Popen([DUNLINCTL, "--endpoint", self.endpoint, "consume", name,
+                                     "--group", "follower", "--follow"],
+                                    stdout=subprocess.PIPE, text=True)
+        try:
+            for body in ("one", "two"):
+                self.ctl("produce", name, body)
+                self.assertRegex(follower.stdout.readline(), MESSAGE_ID)
+                self.assertEqual(follower.stdout.readline(), body + "\n")
+            self.assertIsNone(follower.poll())
+        finally:
+            follower.send_signal(signal.SIGINT)
+            follower.wait(30)
+            follower.stdout.close()
+
+    # Groups.
+
+    def test_a_group_from_creation_to_deletion(self):
+        name = "a-group"
+        made = self.ctl("group", "create", name, "--max-attempts", 5, "--retry-delays-ms",
+                        "1000,2500", "--description", "billing").rows()[0]
+        self.assertEqual((made["MAX ATTEMPTS"], made["RETRY AFTER"]), ("5", "1s 2.5s"))
+        self.ctl("group", "create", name, expect=REFUSED)
+        changed = self.ctl("group", "update", name, "--retry-exponential", "100,60000,2").rows()[0]
+        self.assertEqual((changed["MAX ATTEMPTS"], changed["DESCRIPTION"]), ("5", "billing"))
+        self.assertEqual(changed["RETRY AFTER"], "100 ms x2 up to 60000 ms")
+        self.ctl("group", "update", name, "--retry-exponential", "100,60000", expect=USAGE)
+        self.ctl("group", "update", name, "--retry-exponential", "100,99,2", expect=REFUSED)
+        self.assertIn(name, [row["GROUP"] for row in self.ctl("group", "list").rows()])
+        self.assertIn("consumers online: 0", self.ctl("group", "describe", name).out)
+        self.ctl("group", "delete", name, expect=USAGE)
+        self.ctl("group", "delete", name, "--yes")
+        self.ctl("group", "describe", name, expect=NOT_FOUND)
+        self.ctl("group", "update", name, "--max-attempts", 2, expect=NOT_FOUND)
+
+    def test_a_group_is_moved(self):
+        name = self.topic("--queues", 1)
+        self.ctl("produce", name, stdin="0\n1\n2\n")
+        move = ("group", "reset-offset", "moved", "--topic", name)
+        self.ctl(*move, "--last", expect=NOT_FOUND)
+        self.ctl("group", "create", "moved")
+
+        def consumed():
+            return self.ctl("consume", name, "--group", "moved", "--wait", 1).out.split("\n")[1::2]
+
+        self.ctl(*move, "--last")
+        self.assertEqual(consumed(), [])
+        self.ctl(*move, "--first")
+        self.assertEqual(consumed(), ["0", "1", "2"])
+        moved = self.ctl(*move, "--queue", 0, "--offset", 2).rows()
+        self.assertEqual((moved[0]["COMMITTED"], moved[0]["LAG"]), ("2", "1"))
+        self.assertEqual(consumed(), ["2"])
+        self.ctl(*move, "--time", "2026-01-01T00:00:00Z")
+        self.assertEqual(consumed(), ["0", "1", "2"])
+        self.assertIn("outside", self.ctl(*move, "--queue", 0, "--offset", 4, expect=REFUSED).err)
+        self.ctl(*move, expect=USAGE)
+        self.ctl(*move, "--first", "--last", expect=USAGE)
+        self.ctl(*move, "--offset", 1, expect=USAGE)
+        self.ctl(*move, "--time", "yesterday", expect=USAGE)
+
+    # The broker, and the way to it.
+
+    def test_the_broker_tells_of_itself(self):
+        shown = self.ctl("broker", "describe").out
+        self.assertRegex(shown, r"version +\d+\.\d+\.\d+\n")
+        self.assertRegex(shown, r"damaged ranges +none\n")
+        self.assertEqual(self.ctl("broker", "describe", "-o", "json").json()["disk_full"], False)
+        self.assertRegex(self.ctl("broker", "checkpoint").out, r"^everything below \d+ is on disk$")
+        self.ctl("consume", self.topic(), "--group", "seen", "--wait", 0)
+        clients = self.ctl("client", "list").rows()
+        self.assertIn("dunlinctl", " ".join(row["CLIENT"] for row in clients))
+
+    def test_the_same_over_tls(self):
+        certificate = self.home / "data/tls/server.crt"
+        self.ctl("topic", "list", "--tls-ca", certificate)
+        # The system does not know the certificate.
+        self.assertIn("certificate", self.ctl("topic", "list", "--tls", expect=UNREACHABLE).err)
+        self.ctl("topic", "list", "--tls-ca", self.home / "none", expect=USAGE)
+
+    def test_no_broker(self):
+        wrong = self.ctl("topic", "list", endpoint="127.0.0.1:1", expect=UNREACHABLE)
+        self.assertIn("127.0.0.1:1", wrong.err)
+        self.assertIn("--endpoint", wrong.err)
+        self.ctl("produce", "x", "x", endpoint="127.0.0.1:1", expect=UNREACHABLE)
+        self.ctl("consume", "x", "--group", "x", endpoint="127.0.0.1:1", expect=UNREACHABLE)
+        for endpoint in ("nonsense", ":8081", "host:", "host:0", "host:65536", "host:80x"):
+            self.assertIn("HOST:PORT",
+                          self.ctl("topic", "list", "--endpoint", endpoint, expect=USAGE).err)
+
+    def test_help_and_version(self):
+        self.assertRegex(self.ctl("--version").out, r"^dunlinctl \d+\.\d+\.\d+\n$")
+        for command in ([], ["topic"], ["topic", "create"], ["consume"]):
+            self.assertIn("Usage: dunlinctl", self.ctl(*command, "--help").out)
+        for wrong in ([], ["topic"], ["no-such-command"], ["topic", "list", "--no-such-option"],
+                      ["topic", "list", "-o", "xml"], ["--timeout", "0", "topic", "list"]):
+            self.ctl(*wrong, expect=USAGE)
+
+
+if __name__ == "__main__":
+    DUNLIN, DUNLINCTL = (os.path.abspath(path) for path in sys.argv[1:3])
+    del sys.argv[1:3]
+    unittest.main(verbosity=2)
