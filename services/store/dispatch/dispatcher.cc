@@ -171,7 +171,7 @@ absl::Status RealDispatcher::Recover(LogOffset from, bool rebuilding) {
     }
   }
   applier_.SetRebuilding(false);
-  if (rebuilding || end != from) {
+  if (end != from) {
     log::Info("index {} from {} MiB of log", rebuilding ? "rebuilt" : "completed",
               (end - from) >> 20);
   }

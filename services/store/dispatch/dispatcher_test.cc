@@ -177,7 +177,7 @@ class DispatcherTest : public ::testing::Test {
   std::unique_ptr<Dispatcher> dispatcher_;
 };
 
-const QueueKey kQueue{TopicId(1), 0};
+constexpr QueueKey kQueue{TopicId(1), 0};
 
 TEST_F(DispatcherTest, IndexesWhatIsAppended) {
   Open();
