@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -37,7 +38,7 @@ constexpr int kQuickFlips = 90;
 constexpr uint32_t kProducers = 16;
 constexpr size_t kBodyBytes = 300;
 constexpr char kGroup[] = "group";
-const std::vector<std::string> kTopics = {"one", "two"};
+constexpr std::array<const char*, 2> kTopics = {"one", "two"};
 // Flips of one round in the log, each in a record of its own and so told apart; a flip in the
 // derived files has a round to itself.
 constexpr int kLogFlipsPerRound = 8;
@@ -97,7 +98,7 @@ using Contents = std::map<std::pair<std::string, uint32_t>, QueueContents>;
 absl::StatusOr<Contents> ReadAll(const std::string& address) {
   V2Client client(address);
   Contents contents;
-  for (const std::string& topic : kTopics) {
+  for (const std::string topic : kTopics) {
     for (uint32_t queue = 0; queue < kQueues; ++queue) {
       const QueueName name{topic, queue};
       QueueContents& held = contents[{topic, queue}];
@@ -201,7 +202,7 @@ class Bench {
     ASSIGN_OR_RETURN(const std::unique_ptr<Program> program,
                      StartBroker(Broker(pristine_, "fill.log")));
     V2Client client(program->address());
-    for (const std::string& topic : kTopics) {
+    for (const std::string topic : kTopics) {
       History history(kProducers);
       LoadOptions options{.address = program->address(), .topic = topic};
       options.body_bytes = kBodyBytes;
@@ -377,7 +378,7 @@ class Bench {
   // The progress of the group is what it was, or its damage was reported.
   absl::Status CheckProgress(const std::string& address, bool reported) const {
     V2Client client(address);
-    for (const std::string& topic : kTopics) {
+    for (const std::string topic : kTopics) {
       for (uint32_t queue = 0; queue < kQueues; ++queue) {
         const absl::StatusOr<int64_t> offset = client.GetOffset(kGroup, {topic, queue});
         if (offset.ok() && *offset == queue + 1) continue;
