@@ -51,8 +51,9 @@ std::vector<std::string> Row(const Group& group) {
           group.description()};
 }
 
-const std::vector<std::string> kHeader = {"GROUP", "MAX ATTEMPTS", "CREATED (UTC)", "RETRY AFTER",
-                                          "DESCRIPTION"};
+std::vector<std::string> Header() {
+  return {"GROUP", "MAX ATTEMPTS", "CREATED (UTC)", "RETRY AFTER", "DESCRIPTION"};
+}
 
 template <typename Queues>
 std::string QueueTable(const Queues& queues) {
@@ -88,7 +89,7 @@ int Show(const Connection& connection, const grpc::Status& status, const Group& 
   if (connection.options().format == Format::kJson) {
     std::fputs(Json(group).c_str(), stdout);
   } else {
-    std::fputs(Table({kHeader, Row(group)}).c_str(), stdout);
+    std::fputs(Table({Header(), Row(group)}).c_str(), stdout);
   }
   return kOk;
 }
@@ -109,7 +110,7 @@ int List(Connection& connection) {
     std::fputs(Json(all).c_str(), stdout);
     return kOk;
   }
-  std::vector<std::vector<std::string>> rows = {kHeader};
+  std::vector<std::vector<std::string>> rows = {Header()};
   for (const Group& group : all.groups()) rows.push_back(Row(group));
   std::fputs(Table(rows).c_str(), stdout);
   return kOk;
@@ -127,7 +128,7 @@ int Describe(Connection& connection, const std::string& name) {
     std::fputs(Json(response).c_str(), stdout);
     return kOk;
   }
-  fmt::print("{}\n{}\nconsumers online: {}\n", Table({kHeader, Row(response.group())}),
+  fmt::print("{}\n{}\nconsumers online: {}\n", Table({Header(), Row(response.group())}),
              QueueTable(response.queues()), response.clients_size());
   for (const std::string& client : response.clients()) fmt::print("  {}\n", client);
   return kOk;

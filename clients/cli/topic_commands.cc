@@ -40,14 +40,15 @@ std::vector<std::string> Row(const Topic& topic) {
           topic.description()};
 }
 
-const std::vector<std::string> kHeader = {"TOPIC",      "QUEUES",        "KINDS",
-                                          "PERMISSION", "CREATED (UTC)", "DESCRIPTION"};
+std::vector<std::string> Header() {
+  return {"TOPIC", "QUEUES", "KINDS", "PERMISSION", "CREATED (UTC)", "DESCRIPTION"};
+}
 
 void Show(const Connection& connection, const Topic& topic) {
   if (connection.options().format == Format::kJson) {
     std::fputs(Json(topic).c_str(), stdout);
   } else {
-    std::fputs(Table({kHeader, Row(topic)}).c_str(), stdout);
+    std::fputs(Table({Header(), Row(topic)}).c_str(), stdout);
   }
 }
 
@@ -84,7 +85,7 @@ int List(Connection& connection) {
     std::fputs(Json(all).c_str(), stdout);
     return kOk;
   }
-  std::vector<std::vector<std::string>> rows = {kHeader};
+  std::vector<std::vector<std::string>> rows = {Header()};
   for (const Topic& topic : all.topics()) rows.push_back(Row(topic));
   std::fputs(Table(rows).c_str(), stdout);
   return kOk;
@@ -110,7 +111,7 @@ int Describe(Connection& connection, const std::string& name) {
                     std::to_string(queue.max_offset() - queue.min_offset()),
                     TimeText(queue.last_store_time().seconds(), queue.last_store_time().nanos())});
   }
-  fmt::print("{}\n{}", Table({kHeader, Row(response.topic())}), Table(rows));
+  fmt::print("{}\n{}", Table({Header(), Row(response.topic())}), Table(rows));
   return kOk;
 }
 

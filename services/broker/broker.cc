@@ -143,11 +143,15 @@ Broker::~Broker() {
 
 absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(const config::v1::DunlinConfig& config,
                                                       FileSystem& files, const Clock& clock) {
-  auto rooms = std::make_unique<Rooms>();
-  const absl::Status opened = rooms->Open(config, files, clock);
-  auto broker = std::unique_ptr<Broker>(new Broker(std::move(rooms)));
-  if (!opened.ok()) return opened;
-  return broker;
+  for (int attempt = 0;; ++attempt) {
+    auto rooms = std::make_unique<Rooms>();
+    const absl::Status opened = rooms->Open(config, files, clock);
+    auto broker = std::unique_ptr<Broker>(new Broker(std::move(rooms)));
+    if (opened.ok()) return broker;
+    if (!absl::IsDataLoss(opened) || attempt > 0) return opened;
+    // Damage in the view marks itself: the second try rebuilds it from the log.
+    log::Warning("trying once more: {}", opened.ToString());
+  }
 }
 
 std::vector<grpc::Service*> Broker::services() const {

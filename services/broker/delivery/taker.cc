@@ -157,24 +157,27 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
   if (entry.length == 0) return absl::DataLossError("the record of this offset is damaged");
   Delivered delivered;
   ASSIGN_OR_RETURN(delivered.message, log_.Read(entry.log_offset));
-  if (delivered.message.header().kind != store::RecordKind::kDelivery) return delivered;
-  storage::v1::Delivery delivery;
-  const std::string_view payload = delivered.message.payload();
-  if (!delivery.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
-    return absl::DataLossError(
-        fmt::format("the DELIVERY record at {} is not one", entry.log_offset.value()));
+  // A dead letter points to its message, or to a record that the message was moved into.
+  while (delivered.message.header().kind == store::RecordKind::kDelivery) {
+    delivered.dead_letter = true;
+    storage::v1::Delivery delivery;
+    const std::string_view payload = delivered.message.payload();
+    if (!delivery.ParseFromArray(payload.data(), static_cast<int>(payload.size())) ||
+        LogOffset(delivery.origin_log_offset()) >= delivered.message.header().log_offset) {
+      return absl::DataLossError(
+          fmt::format("the DELIVERY record at {} is not one", entry.log_offset.value()));
+    }
+    if (!delivery.message().empty()) {
+      // Moved here before its own segment went.
+      store::RecordHeader header = delivered.message.header();
+      header.properties_offset = delivery.properties_offset();
+      header.store_time = FromUnixMillis(delivery.stored_ms());
+      auto bytes = std::make_shared<const std::string>(std::move(*delivery.mutable_message()));
+      delivered.message = store::RecordView(header, *bytes, bytes);
+      return delivered;
+    }
+    ASSIGN_OR_RETURN(delivered.message, log_.Read(LogOffset(delivery.origin_log_offset())));
   }
-  delivered.dead_letter = true;
-  if (!delivery.message().empty()) {
-    // Moved here before its own segment went.
-    store::RecordHeader header = delivered.message.header();
-    header.properties_offset = delivery.properties_offset();
-    header.store_time = FromUnixMillis(delivery.stored_ms());
-    auto bytes = std::make_shared<const std::string>(std::move(*delivery.mutable_message()));
-    delivered.message = store::RecordView(header, *bytes, bytes);
-    return delivered;
-  }
-  ASSIGN_OR_RETURN(delivered.message, log_.Read(LogOffset(delivery.origin_log_offset())));
   return delivered;
 }
 

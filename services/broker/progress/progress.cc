@@ -238,7 +238,7 @@ absl::Status Progress::Reserve(const ReserveRequest& request, std::vector<Reserv
       dead.renewed_for = nullptr;
       queue.Change(entry->first, dead, /*uncount=*/true);
     }
-    reserved.push_back(std::move(reservation));
+    reserved.push_back(reservation);
   }
   if (!reserved.empty()) shards_->Changed(key, *slot);
   return absl::OkStatus();

@@ -1,181 +1,14 @@
-// The public API against a real store: one test per promise and per row of the check tables.
+// The public API against a real store: what clients are promised.
 
-#include "services/broker/rpc/messaging_service.h"
+#include <thread>
 
-#include <gmock/gmock.h>
-#include <grpcpp/grpcpp.h>
-#include <gtest/gtest.h>
-
-#include <chrono>
-#include <memory>
-#include <string>
-#include <vector>
-
-#include "proto/apache/rocketmq/v2/service.grpc.pb.h"
-#include "services/base/testing/manual_clock.h"
-#include "services/base/testing/temp_dir.h"
-#include "services/broker/broker.h"
+#include "services/broker/rpc/testing/messaging_service_fixture.h"
 
 namespace dunlin::broker {
 namespace {
 
-namespace v2 = apache::rocketmq::v2;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-class MessagingServiceTest : public ::testing::Test {
- protected:
-  MessagingServiceTest() {
-    config_.set_data_dir(directory_.path());
-    config_.mutable_store()->set_segment_size_bytes(8u << 20);
-    config_.mutable_broker()->set_auto_create_topics(true);
-    config_.mutable_broker()->set_default_topic_queues(2);
-    for (uint32_t delay : {1, 5, 10}) config_.mutable_broker()->add_retry_backoff_seconds(delay);
-    Start();
-  }
-  ~MessagingServiceTest() override { StopAll(); }
-
-  void Start() {
-    auto broker = Broker::Start(config_, RealFiles(), clock_);
-    ASSERT_TRUE(broker.ok()) << broker.status();
-    broker_ = *std::move(broker);
-    grpc::ServerBuilder builder;
-    for (grpc::Service* service : broker_->services()) builder.RegisterService(service);
-    builder.SetMaxReceiveMessageSize(64 << 20);
-    server_ = builder.BuildAndStart();
-    stub_ = v2::MessagingService::NewStub(server_->InProcessChannel({}));
-  }
-
-  void StopAll() {
-    broker_->Drain();
-    server_->Shutdown(std::chrono::system_clock::now() + seconds(1));
-    EXPECT_TRUE(broker_->Stop().ok());
-    server_.reset();
-    broker_.reset();
-  }
-
-  static std::unique_ptr<grpc::ClientContext> Context(const std::string& client = "client",
-                                                      milliseconds deadline = seconds(10)) {
-    auto context = std::make_unique<grpc::ClientContext>();
-    if (!client.empty()) context->AddMetadata("x-mq-client-id", client);
-    context->set_deadline(std::chrono::system_clock::now() + deadline);
-    return context;
-  }
-
-  template <typename Request, typename Response>
-  Response Call(grpc::Status (v2::MessagingService::Stub::*method)(grpc::ClientContext*,
-                                                                   const Request&, Response*),
-                const Request& request, const std::string& client = "client") {
-    Response response;
-    auto context = Context(client);
-    const grpc::Status status = (stub_.get()->*method)(context.get(), request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return response;
-  }
-
-  static v2::Message* AddMessage(v2::SendMessageRequest& request, const std::string& topic,
-                                 const std::string& body, const std::string& tag = "") {
-    v2::Message* message = request.add_messages();
-    message->mutable_topic()->set_name(topic);
-    message->set_body(body);
-    message->mutable_system_properties()->set_message_id("id-" + body.substr(0, 20));
-    message->mutable_system_properties()->set_message_type(v2::NORMAL);
-    if (!tag.empty()) message->mutable_system_properties()->set_tag(tag);
-    return message;
-  }
-
-  v2::SendMessageResponse Send(const std::string& topic, const std::string& body,
-                               const std::string& tag = "") {
-    v2::SendMessageRequest request;
-    AddMessage(request, topic, body, tag);
-    return Call(&v2::MessagingService::Stub::SendMessage, request);
-  }
-
-  static v2::ReceiveMessageRequest ReceiveRequest(const std::string& topic,
-                                                  const std::string& group) {
-    v2::ReceiveMessageRequest request;
-    request.mutable_group()->set_name(group);
-    request.mutable_message_queue()->mutable_topic()->set_name(topic);
-    request.mutable_message_queue()->set_id(-1);
-    request.mutable_filter_expression()->set_type(v2::TAG);
-    request.mutable_filter_expression()->set_expression("*");
-    request.set_batch_size(32);
-    request.mutable_invisible_duration()->set_seconds(30);
-    request.mutable_long_polling_timeout()->set_seconds(0);
-    return request;
-  }
-
-  struct Received {
-    v2::Status status;
-    std::vector<v2::Message> messages;
-  };
-  Received Receive(const v2::ReceiveMessageRequest& request, const std::string& client = "client",
-                   milliseconds deadline = seconds(10)) {
-    auto context = Context(client, deadline);
-    auto stream = stub_->ReceiveMessage(context.get(), request);
-    Received received;
-    v2::ReceiveMessageResponse element;
-    std::vector<int> order;
-    while (stream->Read(&element)) {
-      order.push_back(element.content_case());
-      if (element.has_status()) received.status = element.status();
-      if (element.has_message()) received.messages.push_back(element.message());
-    }
-    EXPECT_TRUE(stream->Finish().ok());
-    // One status first, one delivery time last.
-    EXPECT_FALSE(order.empty());
-    if (!order.empty()) {
-      EXPECT_EQ(order.front(), v2::ReceiveMessageResponse::kStatus);
-      EXPECT_EQ(order.back(), v2::ReceiveMessageResponse::kDeliveryTimestamp);
-    }
-    return received;
-  }
-  Received Receive(const std::string& topic, const std::string& group) {
-    return Receive(ReceiveRequest(topic, group));
-  }
-
-  v2::AckMessageResponse Ack(const std::string& topic, const std::string& group,
-                             const std::vector<std::string>& handles) {
-    v2::AckMessageRequest request;
-    request.mutable_topic()->set_name(topic);
-    request.mutable_group()->set_name(group);
-    for (const std::string& handle : handles) {
-      v2::AckMessageEntry* entry = request.add_entries();
-      entry->set_message_id("some id");
-      entry->set_receipt_handle(handle);
-    }
-    return Call(&v2::MessagingService::Stub::AckMessage, request);
-  }
-
-  v2::ChangeInvisibleDurationResponse ChangeInvisible(const std::string& topic,
-                                                      const std::string& group,
-                                                      const std::string& handle, int64_t seconds) {
-    v2::ChangeInvisibleDurationRequest request;
-    request.mutable_topic()->set_name(topic);
-    request.mutable_group()->set_name(group);
-    request.set_receipt_handle(handle);
-    request.mutable_invisible_duration()->set_seconds(seconds);
-    return Call(&v2::MessagingService::Stub::ChangeInvisibleDuration, request);
-  }
-
-  // Messages arrive a moment after their send was acknowledged.
-  std::vector<v2::Message> ReceiveSome(const std::string& topic, const std::string& group) {
-    v2::ReceiveMessageRequest request = ReceiveRequest(topic, group);
-    request.mutable_long_polling_timeout()->set_seconds(5);
-    return Receive(request).messages;
-  }
-
-  TempDir directory_;
-  ManualClock clock_;
-  config::v1::DunlinConfig config_;
-  std::unique_ptr<Broker> broker_;
-  std::unique_ptr<grpc::Server> server_;
-  std::unique_ptr<v2::MessagingService::Stub> stub_;
-};
-
-const std::string& Handle(const v2::Message& message) {
-  return message.system_properties().receipt_handle();
-}
 
 TEST_F(MessagingServiceTest, AMessageArrivesAsItWasSent) {
   v2::SendMessageRequest request;
@@ -354,6 +187,7 @@ TEST_F(MessagingServiceTest, ALongPollIsServedWhenAMessageComes) {
 TEST_F(MessagingServiceTest, PullReadsAQueueFromAnOffsetOn) {
   config_.mutable_broker()->set_default_topic_queues(1);
   for (int i = 0; i < 5; ++i) Send("topic1", std::to_string(i));
+  AwaitIndexed("topic1", 5);
   v2::PullMessageRequest request;
   request.mutable_group()->set_name("group");
   request.mutable_message_queue()->mutable_topic()->set_name("topic1");
@@ -395,7 +229,7 @@ TEST_F(MessagingServiceTest, PullReadsAQueueFromAnOffsetOn) {
 TEST_F(MessagingServiceTest, OffsetsCanBeAskedForAndSet) {
   config_.mutable_broker()->set_default_topic_queues(1);
   for (int i = 0; i < 3; ++i) Send("topic1", std::to_string(i));
-  ASSERT_FALSE(ReceiveSome("topic1", "reader").empty());
+  AwaitIndexed("topic1", 3);
   v2::QueryOffsetRequest query;
   query.mutable_message_queue()->mutable_topic()->set_name("topic1");
   query.set_query_offset_policy(v2::END);
@@ -522,164 +356,6 @@ TEST_F(MessagingServiceTest, AutoRenewedLeasesEndSoonAfterTheClientSaysGoodbye) 
       v2::OK);
   clock_.Advance(seconds(2));
   EXPECT_EQ(Receive("topic", "group").messages.size(), 1u);
-}
-
-// --- The check tables -----------------------------------------------------------------------
-
-TEST_F(MessagingServiceTest, CallsWithoutAClientIdAreRefused) {
-  v2::SendMessageRequest send;
-  AddMessage(send, "topic", "body");
-  using Stub = v2::MessagingService::Stub;
-  const auto required = v2::CLIENT_ID_REQUIRED;
-  EXPECT_EQ(Call(&Stub::SendMessage, send, "").status().code(), required);
-  EXPECT_EQ(Call(&Stub::QueryRoute, v2::QueryRouteRequest(), "").status().code(), required);
-  EXPECT_EQ(Call(&Stub::Heartbeat, v2::HeartbeatRequest(), "").status().code(), required);
-  EXPECT_EQ(Call(&Stub::QueryAssignment, v2::QueryAssignmentRequest(), "").status().code(),
-            required);
-  EXPECT_EQ(Call(&Stub::AckMessage, v2::AckMessageRequest(), "").status().code(), required);
-  EXPECT_EQ(Call(&Stub::ChangeInvisibleDuration, v2::ChangeInvisibleDurationRequest(), "")
-                .status()
-                .code(),
-            required);
-  EXPECT_EQ(Call(&Stub::NotifyClientTermination, v2::NotifyClientTerminationRequest(), "")
-                .status()
-                .code(),
-            required);
-  EXPECT_EQ(Call(&Stub::UpdateOffset, v2::UpdateOffsetRequest(), "").status().code(), required);
-  EXPECT_EQ(Call(&Stub::GetOffset, v2::GetOffsetRequest(), "").status().code(), required);
-  EXPECT_EQ(Call(&Stub::QueryOffset, v2::QueryOffsetRequest(), "").status().code(), required);
-  EXPECT_EQ(Receive(ReceiveRequest("topic", "group"), "").status.code(), required);
-}
-
-TEST_F(MessagingServiceTest, SendRefusals) {
-  EXPECT_EQ(
-      Call(&v2::MessagingService::Stub::SendMessage, v2::SendMessageRequest()).status().code(),
-      v2::MESSAGE_CORRUPTED);
-  EXPECT_EQ(Send("topic", "").status().code(), v2::MESSAGE_BODY_EMPTY);
-  EXPECT_EQ(Send("bad topic!", "body").status().code(), v2::ILLEGAL_TOPIC);
-  EXPECT_EQ(Send("topic", std::string((4u << 20) + 1, 'x')).status().code(),
-            v2::MESSAGE_BODY_TOO_LARGE);
-  EXPECT_EQ(Send("topic", std::string(4u << 20, 'x')).status().code(), v2::OK);
-  EXPECT_EQ(Send("topic", "body", "a|b").status().code(), v2::ILLEGAL_MESSAGE_TAG);
-  v2::SendMessageRequest mixed;
-  AddMessage(mixed, "topic", "body");
-  AddMessage(mixed, "other", "body");
-  EXPECT_EQ(Call(&v2::MessagingService::Stub::SendMessage, mixed).status().code(),
-            v2::MESSAGE_CORRUPTED);
-}
-
-TEST_F(MessagingServiceTest, KindsThatAreNotServedAreRefusedAndNotStored) {
-  Send("topic", "makes the topic");
-  v2::SendMessageRequest fifo;
-  AddMessage(fifo, "topic", "fifo")->mutable_system_properties()->set_message_group("group");
-  EXPECT_EQ(Call(&v2::MessagingService::Stub::SendMessage, fifo).status().code(),
-            v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE);
-  v2::SendMessageRequest half;
-  AddMessage(half, "topic", "half")->mutable_system_properties()->set_message_type(v2::TRANSACTION);
-  EXPECT_EQ(Call(&v2::MessagingService::Stub::SendMessage, half).status().code(),
-            v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE);
-  EXPECT_EQ(ReceiveSome("topic", "group").size(), 1u);
-  EXPECT_TRUE(Receive("topic", "group").messages.empty());
-  using Stub = v2::MessagingService::Stub;
-  EXPECT_EQ(Call(&Stub::EndTransaction, v2::EndTransactionRequest()).status().code(),
-            v2::NOT_IMPLEMENTED);
-  EXPECT_EQ(Call(&Stub::RecallMessage, v2::RecallMessageRequest()).status().code(),
-            v2::NOT_IMPLEMENTED);
-  EXPECT_EQ(Call(&Stub::SyncLiteSubscription, v2::SyncLiteSubscriptionRequest()).status().code(),
-            v2::NOT_IMPLEMENTED);
-}
-
-TEST_F(MessagingServiceTest, UnknownTopicsAreNotFoundUnlessTheyMayBeMade) {
-  config_.mutable_broker()->set_auto_create_topics(false);
-  using Stub = v2::MessagingService::Stub;
-  EXPECT_EQ(Send("nowhere", "body").status().code(), v2::TOPIC_NOT_FOUND);
-  v2::QueryRouteRequest route;
-  route.mutable_topic()->set_name("nowhere");
-  EXPECT_EQ(Call(&Stub::QueryRoute, route).status().code(), v2::TOPIC_NOT_FOUND);
-  route.mutable_topic()->set_name("TBW102");
-  EXPECT_EQ(Call(&Stub::QueryRoute, route).status().code(), v2::ILLEGAL_TOPIC);
-  route.mutable_topic()->set_name("topic");
-  route.mutable_endpoints()->add_addresses()->set_host("");
-  EXPECT_EQ(Call(&Stub::QueryRoute, route).status().code(), v2::ILLEGAL_ACCESS_POINT);
-  v2::QueryAssignmentRequest assignment;
-  assignment.mutable_topic()->set_name("nowhere");
-  assignment.mutable_group()->set_name("group");
-  EXPECT_EQ(Call(&Stub::QueryAssignment, assignment).status().code(), v2::TOPIC_NOT_FOUND);
-  EXPECT_EQ(Receive("nowhere", "group").status.code(), v2::TOPIC_NOT_FOUND);
-}
-
-TEST_F(MessagingServiceTest, ReceiveRefusals) {
-  Send("topic", "body");
-  EXPECT_EQ(Receive("topic", "bad group!").status.code(), v2::ILLEGAL_CONSUMER_GROUP);
-  EXPECT_EQ(Receive("bad topic!", "group").status.code(), v2::ILLEGAL_TOPIC);
-  v2::ReceiveMessageRequest request = ReceiveRequest("topic", "group");
-  request.mutable_invisible_duration()->set_seconds(9);
-  Received refused = Receive(request);
-  EXPECT_EQ(refused.status.code(), v2::ILLEGAL_INVISIBLE_TIME);
-  EXPECT_THAT(refused.status.message(), ::testing::HasSubstr("the invisibleTime is too small"));
-  request.mutable_invisible_duration()->set_seconds(12 * 3600 + 1);
-  refused = Receive(request);
-  EXPECT_EQ(refused.status.code(), v2::ILLEGAL_INVISIBLE_TIME);
-  EXPECT_THAT(refused.status.message(), ::testing::HasSubstr("the invisibleTime is too large"));
-  request = ReceiveRequest("topic", "group");
-  request.mutable_filter_expression()->set_expression("||");
-  EXPECT_EQ(Receive(request).status.code(), v2::ILLEGAL_FILTER_EXPRESSION);
-  request.mutable_filter_expression()->set_type(v2::SQL);
-  EXPECT_EQ(Receive(request).status.code(), v2::ILLEGAL_FILTER_EXPRESSION);
-  request = ReceiveRequest("topic", "group");
-  request.mutable_long_polling_timeout()->set_seconds(-1);
-  EXPECT_EQ(Receive(request).status.code(), v2::ILLEGAL_POLLING_TIME);
-  request = ReceiveRequest("topic", "group");
-  request.set_batch_size(0);
-  EXPECT_EQ(Receive(request).status.code(), v2::BAD_REQUEST);
-  request.set_batch_size(100'000);
-  request.mutable_long_polling_timeout()->set_seconds(5);
-  EXPECT_EQ(Receive(request).status.code(), v2::OK);
-  config_.mutable_broker()->set_auto_create_groups(false);
-  EXPECT_EQ(Receive("topic", "unknown").status.code(), v2::CONSUMER_GROUP_NOT_FOUND);
-}
-
-TEST_F(MessagingServiceTest, HandlesThatAreNoneEndRetryLoops) {
-  Send("topic", "body");
-  const auto messages = ReceiveSome("topic", "group");
-  ASSERT_EQ(messages.size(), 1u);
-  const auto invalid = v2::INVALID_RECEIPT_HANDLE;
-  const auto mixed = Ack("topic", "group", {"rubbish", Handle(messages[0])});
-  EXPECT_EQ(mixed.status().code(), v2::MULTIPLE_RESULTS);
-  ASSERT_EQ(mixed.entries_size(), 2);
-  EXPECT_EQ(mixed.entries(0).status().code(), invalid);
-  EXPECT_EQ(mixed.entries(0).receipt_handle(), "rubbish");
-  EXPECT_EQ(mixed.entries(0).message_id(), "some id");
-  EXPECT_EQ(mixed.entries(1).status().code(), v2::OK);
-  EXPECT_EQ(Ack("other", "group", {Handle(messages[0])}).status().code(), invalid);
-  EXPECT_EQ(Ack("topic", "other", {Handle(messages[0])}).status().code(), invalid);
-  EXPECT_EQ(Ack("topic", "group", {}).status().code(), v2::BAD_REQUEST);
-  EXPECT_EQ(Ack("bad topic!", "group", {"x"}).entries(0).status().code(), v2::ILLEGAL_TOPIC);
-  EXPECT_EQ(Ack("topic", "bad group!", {"x"}).entries(0).status().code(),
-            v2::ILLEGAL_CONSUMER_GROUP);
-  EXPECT_EQ(ChangeInvisible("topic", "group", "rubbish", 10).status().code(), invalid);
-  EXPECT_EQ(ChangeInvisible("topic", "group", "rubbish", -1).status().code(),
-            v2::ILLEGAL_INVISIBLE_TIME);
-  EXPECT_EQ(ChangeInvisible("topic", "group", "rubbish", 12 * 3600 + 1).status().code(),
-            v2::ILLEGAL_INVISIBLE_TIME);
-}
-
-TEST_F(MessagingServiceTest, HeartbeatsRegisterAndRefuse) {
-  using Stub = v2::MessagingService::Stub;
-  v2::HeartbeatRequest request;
-  EXPECT_EQ(Call(&Stub::Heartbeat, request).status().code(), v2::UNRECOGNIZED_CLIENT_TYPE);
-  request.set_client_type(v2::PRODUCER);
-  EXPECT_EQ(Call(&Stub::Heartbeat, request).status().code(), v2::OK);
-  request.set_client_type(v2::SIMPLE_CONSUMER);
-  EXPECT_EQ(Call(&Stub::Heartbeat, request).status().code(), v2::ILLEGAL_CONSUMER_GROUP);
-  request.mutable_group()->set_name("group");
-  EXPECT_EQ(Call(&Stub::Heartbeat, request).status().code(), v2::OK);
-  v2::NotifyClientTerminationRequest goodbye;
-  goodbye.mutable_group()->set_name("");
-  EXPECT_EQ(Call(&Stub::NotifyClientTermination, goodbye).status().code(), v2::OK);
-  goodbye.mutable_group()->set_name("bad group!");
-  EXPECT_EQ(Call(&Stub::NotifyClientTermination, goodbye).status().code(),
-            v2::ILLEGAL_CONSUMER_GROUP);
 }
 
 }  // namespace

@@ -167,7 +167,7 @@ absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& l
     std::shared_ptr<Topic> topic = FromProto(proto);
     for (uint32_t queue = 0; queue < proto.queues(); ++queue) {
       topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
-      topic->tails.back()->next = dispatcher.NextOffset({topic->id, queue});
+      ASSIGN_OR_RETURN(topic->tails.back()->next, dispatcher.NextOffset({topic->id, queue}));
     }
     table->topics_[QualifiedName(topic->name_space, topic->name)] = topic;
     table->topics_by_id_[topic->id] = topic;

@@ -186,7 +186,7 @@ TEST_F(ApplierTest, AnOffsetLostToDamageKeepsItsPlace) {
     EXPECT_EQ(entries[i].length == 0, i == 4);
     if (i != 4) EXPECT_EQ(entries[i].log_offset, sent[i].log_offset);
   }
-  EXPECT_EQ(rig_.dispatcher().NextOffset(kQueue), QueueOffset(11));
+  EXPECT_EQ(*rig_.dispatcher().NextOffset(kQueue), QueueOffset(11));
 }
 
 TEST_F(ApplierTest, ASnapshotIsWhatCountsAndThenWhatChangedSince) {
@@ -219,7 +219,7 @@ TEST_F(ApplierTest, ASnapshotIsWhatCountsAndThenWhatChangedSince) {
   Rebuild();
   EXPECT_EQ(rig_.state().GetProgress(kGroup, kQueue)->cursor(), 3u);
   EXPECT_EQ(rig_.dispatcher().next_topic_id(), TopicId(9));
-  EXPECT_EQ(rig_.dispatcher().NextOffset(kQueue), QueueOffset(77));
+  EXPECT_EQ(*rig_.dispatcher().NextOffset(kQueue), QueueOffset(77));
   EXPECT_EQ(rig_.dispatcher().snapshot().as_of, as_of);
 }
 

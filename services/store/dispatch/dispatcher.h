@@ -48,7 +48,8 @@ class Dispatcher {
 
   // The queue offset that the next message of `queue` gets, from the index: for the topic table at
   // start. REQUIRES: nothing is being appended to the queue.
-  virtual QueueOffset NextOffset(QueueKey queue) const = 0;
+  // DATA_LOSS when the index is damaged there: no number is safe to give out.
+  virtual absl::StatusOr<QueueOffset> NextOffset(QueueKey queue) const = 0;
 
   // The next numbers to give to a topic and a group.
   virtual TopicId next_topic_id() const = 0;

@@ -270,7 +270,7 @@ absl::StatusOr<std::map<std::string, std::string>> StoreRig::Describe(
     RETURN_IF_ERROR(dispatcher_->health());
     const std::string name = fmt::format("queue {} {}", queue.topic.value(), queue.queue);
     words[name] = fmt::format("{} to {}, next {}", bounds.min.value(), bounds.max.value(),
-                              dispatcher_->NextOffset(queue).value());
+                              dispatcher_->NextOffset(queue)->value());
     std::vector<IndexEntry> entries;
     RETURN_IF_ERROR(dispatcher_->queues().Read(queue, bounds.min, 1'000'000, entries));
     for (size_t i = 0; i < entries.size(); ++i) {

@@ -1,0 +1,165 @@
+// The public API against a real store: one test per row of the check tables of each call.
+
+#include "services/broker/rpc/testing/messaging_service_fixture.h"
+
+namespace dunlin::broker {
+namespace {
+
+TEST_F(MessagingServiceTest, CallsWithoutAClientIdAreRefused) {
+  v2::SendMessageRequest send;
+  AddMessage(send, "topic", "body");
+  using Stub = v2::MessagingService::Stub;
+  const auto required = v2::CLIENT_ID_REQUIRED;
+  EXPECT_EQ(Call(&Stub::SendMessage, send, "").status().code(), required);
+  EXPECT_EQ(Call(&Stub::QueryRoute, v2::QueryRouteRequest(), "").status().code(), required);
+  EXPECT_EQ(Call(&Stub::Heartbeat, v2::HeartbeatRequest(), "").status().code(), required);
+  EXPECT_EQ(Call(&Stub::QueryAssignment, v2::QueryAssignmentRequest(), "").status().code(),
+            required);
+  EXPECT_EQ(Call(&Stub::AckMessage, v2::AckMessageRequest(), "").status().code(), required);
+  EXPECT_EQ(Call(&Stub::ChangeInvisibleDuration, v2::ChangeInvisibleDurationRequest(), "")
+                .status()
+                .code(),
+            required);
+  EXPECT_EQ(Call(&Stub::NotifyClientTermination, v2::NotifyClientTerminationRequest(), "")
+                .status()
+                .code(),
+            required);
+  EXPECT_EQ(Call(&Stub::UpdateOffset, v2::UpdateOffsetRequest(), "").status().code(), required);
+  EXPECT_EQ(Call(&Stub::GetOffset, v2::GetOffsetRequest(), "").status().code(), required);
+  EXPECT_EQ(Call(&Stub::QueryOffset, v2::QueryOffsetRequest(), "").status().code(), required);
+  EXPECT_EQ(Receive(ReceiveRequest("topic", "group"), "").status.code(), required);
+}
+
+TEST_F(MessagingServiceTest, SendRefusals) {
+  EXPECT_EQ(
+      Call(&v2::MessagingService::Stub::SendMessage, v2::SendMessageRequest()).status().code(),
+      v2::MESSAGE_CORRUPTED);
+  EXPECT_EQ(Send("topic", "").status().code(), v2::MESSAGE_BODY_EMPTY);
+  EXPECT_EQ(Send("bad topic!", "body").status().code(), v2::ILLEGAL_TOPIC);
+  EXPECT_EQ(Send("topic", std::string((4u << 20) + 1, 'x')).status().code(),
+            v2::MESSAGE_BODY_TOO_LARGE);
+  EXPECT_EQ(Send("topic", std::string(4u << 20, 'x')).status().code(), v2::OK);
+  EXPECT_EQ(Send("topic", "body", "a|b").status().code(), v2::ILLEGAL_MESSAGE_TAG);
+  v2::SendMessageRequest mixed;
+  AddMessage(mixed, "topic", "body");
+  AddMessage(mixed, "other", "body");
+  EXPECT_EQ(Call(&v2::MessagingService::Stub::SendMessage, mixed).status().code(),
+            v2::MESSAGE_CORRUPTED);
+}
+
+TEST_F(MessagingServiceTest, KindsThatAreNotServedAreRefusedAndNotStored) {
+  Send("topic", "makes the topic");
+  v2::SendMessageRequest fifo;
+  AddMessage(fifo, "topic", "fifo")->mutable_system_properties()->set_message_group("group");
+  EXPECT_EQ(Call(&v2::MessagingService::Stub::SendMessage, fifo).status().code(),
+            v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE);
+  v2::SendMessageRequest half;
+  AddMessage(half, "topic", "half")->mutable_system_properties()->set_message_type(v2::TRANSACTION);
+  EXPECT_EQ(Call(&v2::MessagingService::Stub::SendMessage, half).status().code(),
+            v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE);
+  EXPECT_EQ(ReceiveSome("topic", "group").size(), 1u);
+  EXPECT_TRUE(Receive("topic", "group").messages.empty());
+  using Stub = v2::MessagingService::Stub;
+  EXPECT_EQ(Call(&Stub::EndTransaction, v2::EndTransactionRequest()).status().code(),
+            v2::NOT_IMPLEMENTED);
+  EXPECT_EQ(Call(&Stub::RecallMessage, v2::RecallMessageRequest()).status().code(),
+            v2::NOT_IMPLEMENTED);
+  EXPECT_EQ(Call(&Stub::SyncLiteSubscription, v2::SyncLiteSubscriptionRequest()).status().code(),
+            v2::NOT_IMPLEMENTED);
+}
+
+TEST_F(MessagingServiceTest, UnknownTopicsAreNotFoundUnlessTheyMayBeMade) {
+  config_.mutable_broker()->set_auto_create_topics(false);
+  using Stub = v2::MessagingService::Stub;
+  EXPECT_EQ(Send("nowhere", "body").status().code(), v2::TOPIC_NOT_FOUND);
+  v2::QueryRouteRequest route;
+  route.mutable_topic()->set_name("nowhere");
+  EXPECT_EQ(Call(&Stub::QueryRoute, route).status().code(), v2::TOPIC_NOT_FOUND);
+  route.mutable_topic()->set_name("TBW102");
+  EXPECT_EQ(Call(&Stub::QueryRoute, route).status().code(), v2::ILLEGAL_TOPIC);
+  route.mutable_topic()->set_name("topic");
+  route.mutable_endpoints()->add_addresses()->set_host("");
+  EXPECT_EQ(Call(&Stub::QueryRoute, route).status().code(), v2::ILLEGAL_ACCESS_POINT);
+  v2::QueryAssignmentRequest assignment;
+  assignment.mutable_topic()->set_name("nowhere");
+  assignment.mutable_group()->set_name("group");
+  EXPECT_EQ(Call(&Stub::QueryAssignment, assignment).status().code(), v2::TOPIC_NOT_FOUND);
+  EXPECT_EQ(Receive("nowhere", "group").status.code(), v2::TOPIC_NOT_FOUND);
+}
+
+TEST_F(MessagingServiceTest, ReceiveRefusals) {
+  Send("topic", "body");
+  EXPECT_EQ(Receive("topic", "bad group!").status.code(), v2::ILLEGAL_CONSUMER_GROUP);
+  EXPECT_EQ(Receive("bad topic!", "group").status.code(), v2::ILLEGAL_TOPIC);
+  v2::ReceiveMessageRequest request = ReceiveRequest("topic", "group");
+  request.mutable_invisible_duration()->set_seconds(9);
+  Received refused = Receive(request);
+  EXPECT_EQ(refused.status.code(), v2::ILLEGAL_INVISIBLE_TIME);
+  EXPECT_THAT(refused.status.message(), ::testing::HasSubstr("the invisibleTime is too small"));
+  request.mutable_invisible_duration()->set_seconds(12 * 3600 + 1);
+  refused = Receive(request);
+  EXPECT_EQ(refused.status.code(), v2::ILLEGAL_INVISIBLE_TIME);
+  EXPECT_THAT(refused.status.message(), ::testing::HasSubstr("the invisibleTime is too large"));
+  request = ReceiveRequest("topic", "group");
+  request.mutable_filter_expression()->set_expression("||");
+  EXPECT_EQ(Receive(request).status.code(), v2::ILLEGAL_FILTER_EXPRESSION);
+  request.mutable_filter_expression()->set_type(v2::SQL);
+  EXPECT_EQ(Receive(request).status.code(), v2::ILLEGAL_FILTER_EXPRESSION);
+  request = ReceiveRequest("topic", "group");
+  request.mutable_long_polling_timeout()->set_seconds(-1);
+  EXPECT_EQ(Receive(request).status.code(), v2::ILLEGAL_POLLING_TIME);
+  request = ReceiveRequest("topic", "group");
+  request.set_batch_size(0);
+  EXPECT_EQ(Receive(request).status.code(), v2::BAD_REQUEST);
+  request.set_batch_size(100'000);
+  request.mutable_long_polling_timeout()->set_seconds(5);
+  EXPECT_EQ(Receive(request).status.code(), v2::OK);
+  config_.mutable_broker()->set_auto_create_groups(false);
+  EXPECT_EQ(Receive("topic", "unknown").status.code(), v2::CONSUMER_GROUP_NOT_FOUND);
+}
+
+TEST_F(MessagingServiceTest, HandlesThatAreNoneEndRetryLoops) {
+  Send("topic", "body");
+  const auto messages = ReceiveSome("topic", "group");
+  ASSERT_EQ(messages.size(), 1u);
+  const auto invalid = v2::INVALID_RECEIPT_HANDLE;
+  const auto mixed = Ack("topic", "group", {"rubbish", Handle(messages[0])});
+  EXPECT_EQ(mixed.status().code(), v2::MULTIPLE_RESULTS);
+  ASSERT_EQ(mixed.entries_size(), 2);
+  EXPECT_EQ(mixed.entries(0).status().code(), invalid);
+  EXPECT_EQ(mixed.entries(0).receipt_handle(), "rubbish");
+  EXPECT_EQ(mixed.entries(0).message_id(), "some id");
+  EXPECT_EQ(mixed.entries(1).status().code(), v2::OK);
+  EXPECT_EQ(Ack("other", "group", {Handle(messages[0])}).status().code(), invalid);
+  EXPECT_EQ(Ack("topic", "other", {Handle(messages[0])}).status().code(), invalid);
+  EXPECT_EQ(Ack("topic", "group", {}).status().code(), v2::BAD_REQUEST);
+  EXPECT_EQ(Ack("bad topic!", "group", {"x"}).entries(0).status().code(), v2::ILLEGAL_TOPIC);
+  EXPECT_EQ(Ack("topic", "bad group!", {"x"}).entries(0).status().code(),
+            v2::ILLEGAL_CONSUMER_GROUP);
+  EXPECT_EQ(ChangeInvisible("topic", "group", "rubbish", 10).status().code(), invalid);
+  EXPECT_EQ(ChangeInvisible("topic", "group", "rubbish", -1).status().code(),
+            v2::ILLEGAL_INVISIBLE_TIME);
+  EXPECT_EQ(ChangeInvisible("topic", "group", "rubbish", 12 * 3600 + 1).status().code(),
+            v2::ILLEGAL_INVISIBLE_TIME);
+}
+
+TEST_F(MessagingServiceTest, HeartbeatsRegisterAndRefuse) {
+  using Stub = v2::MessagingService::Stub;
+  v2::HeartbeatRequest request;
+  EXPECT_EQ(Call(&Stub::Heartbeat, request).status().code(), v2::UNRECOGNIZED_CLIENT_TYPE);
+  request.set_client_type(v2::PRODUCER);
+  EXPECT_EQ(Call(&Stub::Heartbeat, request).status().code(), v2::OK);
+  request.set_client_type(v2::SIMPLE_CONSUMER);
+  EXPECT_EQ(Call(&Stub::Heartbeat, request).status().code(), v2::ILLEGAL_CONSUMER_GROUP);
+  request.mutable_group()->set_name("group");
+  EXPECT_EQ(Call(&Stub::Heartbeat, request).status().code(), v2::OK);
+  v2::NotifyClientTerminationRequest goodbye;
+  goodbye.mutable_group()->set_name("");
+  EXPECT_EQ(Call(&Stub::NotifyClientTermination, goodbye).status().code(), v2::OK);
+  goodbye.mutable_group()->set_name("bad group!");
+  EXPECT_EQ(Call(&Stub::NotifyClientTermination, goodbye).status().code(),
+            v2::ILLEGAL_CONSUMER_GROUP);
+}
+
+}  // namespace
+}  // namespace dunlin::broker
