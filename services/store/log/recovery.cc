@@ -13,7 +13,7 @@ namespace dunlin::store {
 namespace {
 
 // How far behind a torn record others of the same unsynced tail are looked for. What the writer may
-// have under way at a time is bounded by the same figure (log_writer.cc).
+// have under way at a time is bounded by the same figure (appender.cc).
 constexpr uint64_t kTornTail = 64u << 20;
 
 // Everything below this was on disk when the record was made.
