@@ -260,6 +260,37 @@ TEST_P(CommitLogTest, AFileCutShortUnderTheMapIsAnErrorAndNoCrash) {
   EXPECT_THAT(log_->Read(at), StatusIs(absl::StatusCode::kDataLoss));
 }
 
+TEST_P(CommitLogTest, AMissingSegmentIsDamageAndTheRestIsServed) {
+  Open();
+  for (int i = 0; i < 40; ++i) Append(std::string(8000, 'x'));
+  const std::vector<CommitLog::SegmentInfo> segments = log_->Segments();
+  ASSERT_GE(segments.size(), 4u);
+  const size_t records = ReadAll().size();
+  ASSERT_OK(log_->Close());
+  log_.reset();
+  std::filesystem::remove(directory_.path() + "/log/00000000000000131072");
+  Open();
+  ASSERT_EQ(log_->damage().size(), 1u);
+  EXPECT_EQ(log_->damage()[0].begin, LogOffset(131072));
+  EXPECT_EQ(log_->damage()[0].end, segments[3].begin);
+  EXPECT_THAT(log_->Read(LogOffset(131072)), StatusIs(absl::StatusCode::kDataLoss));
+  // Eight records of 8000 bytes are all that a segment of 64 KiB holds.
+  EXPECT_EQ(ReadAll().size(), records - 8);
+}
+
+TEST_P(CommitLogTest, AnEmptySegmentFileIsRefusedByName) {
+  Open();
+  for (int i = 0; i < 20; ++i) Append(std::string(8000, 'x'));
+  ASSERT_OK(log_->Close());
+  log_.reset();
+  std::filesystem::resize_file(directory_.path() + "/log/00000000000000065536", 0);
+  CommitLogOptions options;
+  options.directory = directory_.path();
+  options.segment_size_bytes = 64u << 10;
+  EXPECT_THAT(CommitLog::Open(options, RealFiles(), clock_),
+              StatusIs(absl::StatusCode::kDataLoss, ::testing::HasSubstr("00000000000000065536")));
+}
+
 TEST_P(CommitLogTest, WatermarksFollowTheFlushMode) {
   Open();
   Append("x");
