@@ -106,11 +106,11 @@ absl::Status RealCommitLog::Start(const CommitLogOptions& options, FileSystem& f
   const LogOffset last = segments.empty() ? LogOffset(0) : segments.back()->end();
   start_.store(first.value());
   LogOffset known = options.known_flushed ? options.known_flushed() : LogOffset(0);
-  if (known > last) {
+  if (const LogOffset promised = std::max(known, control_->flushed()); promised > last) {
     log::Error("the log ends at {} although {} had been flushed: files are missing at its end",
-               last.value(), known.value());
-    known = first;
+               last.value(), promised.value());
   }
+  if (known > last) known = first;
   const LogOffset from = std::max(known, first);
   const LogOffset flushed = std::min(std::max(from, control_->flushed()), last);
   const Recovered recovered = Recover(*segments_, walk_, from, flushed);
