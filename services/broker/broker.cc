@@ -47,7 +47,9 @@ store::RetentionOptions RetentionOptionsOf(const config::v1::RetentionConfig& co
 // Declared in the order of levels, so that destruction runs in reverse.
 class Broker::Rooms {
  public:
-  absl::Status Open(const config::v1::DunlinConfig& config, FileSystem& files, const Clock& clock);
+  absl::Status Open(const config::v1::DunlinConfig& config, FileSystem& files, const Clock& clock,
+                    const std::function<void()>& on_failure);
+  absl::Status Health() const;
   absl::Status Stop();
 
   std::unique_ptr<store::StateStore> state;
@@ -69,8 +71,13 @@ class Broker::Rooms {
   bool stopped = false;
 };
 
+absl::Status Broker::Rooms::Health() const {
+  RETURN_IF_ERROR(log->health());
+  return dispatcher->health();
+}
+
 absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSystem& files,
-                                 const Clock& clock) {
+                                 const Clock& clock, const std::function<void()>& on_failure) {
   store::CommitLogOptions log_options = LogOptions(config);
   // The lock on the directory is the log's: the state is opened once it is held, before the log
   // looks for its end, since the checkpoint says from where on.
@@ -104,7 +111,11 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   WaitingRoom::Options waiting_options;
   waiting_options.max_waiters = config.broker().max_waiting_polls();
   waiting_room = std::make_unique<WaitingRoom>(waiting_options, *dispatcher, *progress, clock);
-  housekeeper = std::make_unique<Housekeeper>(*log, *progress, *clients, clock);
+  housekeeper = std::make_unique<Housekeeper>(*log, *progress, *clients, clock, [this, on_failure] {
+    if (Health().ok() || !on_failure) return false;
+    on_failure();
+    return true;
+  });
 
   context.emplace(ServiceContext{config.broker(), clock, *log, *state, *dispatcher, *retention,
                                  *topics, *progress, *dead_letters, *taker, *waiting_room, *clients,
@@ -142,10 +153,11 @@ Broker::~Broker() {
 }
 
 absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(const config::v1::DunlinConfig& config,
-                                                      FileSystem& files, const Clock& clock) {
+                                                      FileSystem& files, const Clock& clock,
+                                                      std::function<void()> on_failure) {
   for (int attempt = 0;; ++attempt) {
     auto rooms = std::make_unique<Rooms>();
-    const absl::Status opened = rooms->Open(config, files, clock);
+    const absl::Status opened = rooms->Open(config, files, clock, on_failure);
     auto broker = std::unique_ptr<Broker>(new Broker(std::move(rooms)));
     if (opened.ok()) return broker;
     if (!absl::IsDataLoss(opened) || attempt > 0) return opened;

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,8 +25,11 @@ class Broker {
  public:
   // Opens the store in `data_dir`, recovers it, starts the threads. `config`, `files` and `clock`
   // must outlive the broker. Errors: those of CommitLog::Open, StateStore::Open, Dispatcher::Start.
+  // `on_failure` is called once, from a thread of the broker, when the log or the dispatcher has
+  // failed for good: the process should stop, and recover at its next start.
   static absl::StatusOr<std::unique_ptr<Broker>> Start(const config::v1::DunlinConfig& config,
-                                                       FileSystem& files, const Clock& clock);
+                                                       FileSystem& files, const Clock& clock,
+                                                       std::function<void()> on_failure = {});
   ~Broker();
 
   // To be registered with a gRPC server that is stopped before the broker is.

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -97,7 +98,7 @@ absl::Status Serve(const config::v1::DunlinConfig& config) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics,
                    Metrics::Start(config.metrics().listen_address()));
   ASSIGN_OR_RETURN(const std::unique_ptr<broker::Broker> broker,
-                   broker::Broker::Start(config, RealFiles(), clock));
+                   broker::Broker::Start(config, RealFiles(), clock, [&stop] { stop.Request(); }));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<GrpcServer> server,
       GrpcServer::Start(config.server(), config.data_dir(), {broker->services(), nullptr}));
@@ -108,7 +109,8 @@ absl::Status Serve(const config::v1::DunlinConfig& config) {
 
   AnnounceReady("dunlin", Listening(config.server().listen_address(), server->port()),
                 Listening(config.metrics().listen_address(), metrics->port()));
-  log::Info("stopping: {}", stop.Wait());
+  const std::string_view signal = stop.Wait();
+  log::Info("stopping: {}", signal.empty() ? "the store has failed" : signal);
   server->SetServing(false);
   broker->Drain();
   server->Stop(std::chrono::milliseconds(config.server().shutdown_grace_ms()));

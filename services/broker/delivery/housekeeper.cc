@@ -5,6 +5,7 @@
 #include <array>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "services/base/log.h"
 
@@ -18,8 +19,13 @@ constexpr std::chrono::seconds kReleaseDelay{1};
 }  // namespace
 
 Housekeeper::Housekeeper(store::CommitLog& log, Progress& progress, ClientRegistry& clients,
-                         const Clock& clock)
-    : log_(log), progress_(progress), clients_(clients), clock_(clock), last_renewal_(clock.Now()) {
+                         const Clock& clock, std::function<bool()> watch)
+    : log_(log),
+      progress_(progress),
+      clients_(clients),
+      clock_(clock),
+      last_renewal_(clock.Now()),
+      watch_(std::move(watch)) {
   thread_ = std::thread([this] { Loop(); });
   pthread_setname_np(thread_.native_handle(), "housekeeper");
 }
@@ -27,6 +33,7 @@ Housekeeper::Housekeeper(store::CommitLog& log, Progress& progress, ClientRegist
 Housekeeper::~Housekeeper() { Stop(); }
 
 void Housekeeper::Step() {
+  if (!watched_) watched_ = watch_();
   const absl::Status saved = SaveProgress();
   if (!saved.ok() && !saving_fails_) {
     log::Warning("consumer progress cannot be saved, trying on: {}", saved.ToString());

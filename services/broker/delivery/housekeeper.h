@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <thread>
 
 #include "absl/status/status.h"
@@ -25,9 +26,10 @@ class Housekeeper {
   static constexpr std::chrono::milliseconds kSaveInterval{100};
   static constexpr std::chrono::milliseconds kRenewInterval{5000};
 
-  // Starts the thread. All arguments must outlive the housekeeper.
+  // Starts the thread. All arguments must outlive the housekeeper. `watch` is called at every step
+  // until it returns true.
   Housekeeper(store::CommitLog& log, Progress& progress, ClientRegistry& clients,
-              const Clock& clock);
+              const Clock& clock, std::function<bool()> watch);
   ~Housekeeper();
 
   void Step();
@@ -46,6 +48,8 @@ class Housekeeper {
   ClientRegistry& clients_;
   const Clock& clock_;
   Timestamp last_renewal_;
+  const std::function<bool()> watch_;
+  bool watched_ = false;
   bool saving_fails_ = false;  // so that it is logged once
 
   Mutex mutex_;
