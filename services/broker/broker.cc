@@ -8,9 +8,11 @@
 #include "services/base/status_macros.h"
 #include "services/broker/admin/admin.h"
 #include "services/broker/delivery/housekeeper.h"
+#include "services/broker/producers/producer_table.h"
 #include "services/broker/rpc/admin_service.h"
 #include "services/broker/rpc/messaging_service.h"
 #include "services/broker/rpc/service_context.h"
+#include "services/broker/rpc/stream_service.h"
 
 namespace dunlin::broker {
 namespace {
@@ -59,6 +61,7 @@ class Broker::Rooms {
   std::unique_ptr<TopicTable> topics;
   std::unique_ptr<Progress> progress;
   std::unique_ptr<ClientRegistry> clients;
+  std::unique_ptr<ProducerTable> producers;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<DeadLetters> dead_letters;
   std::unique_ptr<Taker> taker;
@@ -66,6 +69,7 @@ class Broker::Rooms {
   std::unique_ptr<Housekeeper> housekeeper;
   std::optional<ServiceContext> context;
   std::unique_ptr<MessagingServiceImpl> messaging;
+  std::unique_ptr<StreamServiceImpl> streams;
   std::unique_ptr<Admin> admin;
   std::unique_ptr<AdminServiceImpl> admin_service;
   bool stopped = false;
@@ -105,6 +109,7 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   ClientRegistryOptions client_options;
   client_options.expiry = seconds(config.broker().client_expiry_seconds());
   clients = std::make_unique<ClientRegistry>(client_options, clock);
+  producers = std::make_unique<ProducerTable>(*log, *dispatcher, *state);
   executor = std::make_unique<Executor>("executor", kExecutorCapacity);
   dead_letters = std::make_unique<DeadLetters>(*topics, *log, *progress, *executor);
   taker = std::make_unique<Taker>(*log, *dispatcher, *progress, *dead_letters);
@@ -119,8 +124,9 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
 
   context.emplace(ServiceContext{config.broker(), clock, *log, *state, *dispatcher, *retention,
                                  *topics, *progress, *dead_letters, *taker, *waiting_room, *clients,
-                                 *executor, "localhost", 0});
+                                 *producers, *executor, "localhost", 0});
   messaging = std::make_unique<MessagingServiceImpl>(*context);
+  streams = std::make_unique<StreamServiceImpl>(*context);
   admin = std::make_unique<Admin>(AdminRooms{config.broker(), *log, *state, *dispatcher, *retention,
                                              *topics, *progress, *taker, *waiting_room, *clients,
                                              clock.Now()});
@@ -167,7 +173,7 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(const config::v1::DunlinCo
 }
 
 std::vector<grpc::Service*> Broker::services() const {
-  return {rooms_->messaging.get(), rooms_->admin_service.get()};
+  return {rooms_->messaging.get(), rooms_->streams.get(), rooms_->admin_service.get()};
 }
 
 void Broker::SetAdvertisedAddress(const std::string& host, int port) {

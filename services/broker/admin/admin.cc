@@ -12,7 +12,11 @@
 #include "services/base/status_macros.h"
 #include "services/base/version.h"
 #include "services/broker/admission/names.h"
+#include "services/broker/wire/message_fields.h"
+#include "services/broker/wire/message_properties.h"
+#include "services/broker/wire/position_id.h"
 #include "services/broker/wire/stored_message.h"
+#include "services/broker/wire/wire_writer.h"
 
 namespace dunlin::broker {
 namespace {
@@ -142,6 +146,28 @@ absl::StatusOr<std::vector<Item>> Page(std::vector<Item> all, uint32_t size,
     next = QualifiedName(all.back()->name_space, all.back()->name);
   }
   return all;
+}
+
+// A message as tools see it, standing at `place`; with the id it has by that when it has no other.
+absl::StatusOr<admin::v1::StoredMessage> Shown(const Delivered& found, const Position& place,
+                                               LogOffset log_offset) {
+  const store::RecordHeader& header = found.message.header();
+  ASSIGN_OR_RETURN(const StoredMessage stored,
+                   ScanStored(found.message.payload(), header.properties_offset));
+  admin::v1::StoredMessage message;
+  message.set_message(found.message.payload().data(), found.message.payload().size());
+  if (stored.message_id.empty()) {
+    // Protobuf merges a field that comes twice.
+    std::string properties;
+    WireWriter(properties)
+        .Bytes(property::kMessageId, PositionId({header.queue, header.queue_offset}));
+    WireWriter(*message.mutable_message()).Bytes(message_field::kSystemProperties, properties);
+  }
+  message.set_queue(place.queue.queue);
+  message.set_queue_offset(static_cast<int64_t>(place.offset.value()));
+  message.set_log_offset(static_cast<int64_t>(log_offset.value()));
+  SetTime(header.store_time, message.mutable_store_time());
+  return message;
 }
 
 }  // namespace
@@ -374,13 +400,19 @@ absl::StatusOr<admin::v1::StoredMessage> Admin::ReadPosition(
         fmt::format("queue {} of {} ends at {}", position.queue(), topic.name, position.offset()));
   }
   ASSIGN_OR_RETURN(const Delivered found, rooms_.taker.ReadEntry(entries.front()));
-  admin::v1::StoredMessage message;
-  message.set_message(found.message.payload().data(), found.message.payload().size());
-  message.set_queue(position.queue());
-  message.set_queue_offset(position.offset());
-  message.set_log_offset(static_cast<int64_t>(found.message.header().log_offset.value()));
-  SetTime(found.message.header().store_time, message.mutable_store_time());
-  return message;
+  return Shown(
+      found, {{topic.id, position.queue()}, QueueOffset(static_cast<uint64_t>(position.offset()))},
+      found.message.header().log_offset);
+}
+
+absl::StatusOr<admin::v1::GetMessagesResponse> Admin::GetByPosition(
+    const Topic& topic, const Position& position) const {
+  admin::v1::Position place;
+  place.set_queue(position.queue.queue);
+  place.set_offset(static_cast<int64_t>(position.offset.value()));
+  admin::v1::GetMessagesResponse response;
+  ASSIGN_OR_RETURN(*response.add_messages(), ReadPosition(topic, place));
+  return response;
 }
 
 absl::StatusOr<admin::v1::GetMessagesResponse> Admin::GetMessages(
@@ -400,6 +432,11 @@ absl::StatusOr<admin::v1::GetMessagesResponse> Admin::GetMessages(
       return response;
     }
     case admin::v1::GetMessagesRequest::kMessageId: {
+      // One that says where its message stands is in no index.
+      const std::optional<Position> place = ParsePositionId(request.message_id());
+      if (place.has_value() && place->queue.topic == topic->id) {
+        return GetByPosition(*topic, *place);
+      }
       ASSIGN_OR_RETURN(candidates, rooms_.dispatcher.keys().FindByMessageId(
                                        topic->id, request.message_id(), limit));
       break;
@@ -427,12 +464,8 @@ absl::StatusOr<admin::v1::GetMessagesResponse> Admin::GetMessages(
             ? stored.message_id == request.message_id()
             : std::find(stored.keys.begin(), stored.keys.end(), request.key()) != stored.keys.end();
     if (!matches) continue;
-    admin::v1::StoredMessage& message = *response.add_messages();
-    message.set_message(found.message.payload().data(), found.message.payload().size());
-    message.set_queue(header.queue.queue);
-    message.set_queue_offset(static_cast<int64_t>(header.queue_offset.value()));
-    message.set_log_offset(static_cast<int64_t>(header.log_offset.value()));
-    SetTime(found.message.header().store_time, message.mutable_store_time());
+    ASSIGN_OR_RETURN(*response.add_messages(),
+                     Shown(found, {header.queue, header.queue_offset}, header.log_offset));
   }
   if (response.messages().empty()) {
     return absl::NotFoundError(fmt::format("topic {} has no message with this {}", topic->name,

@@ -15,6 +15,7 @@
 #include "services/broker/delivery/waiting_room.h"
 #include "services/broker/progress/progress.h"
 #include "services/broker/topics/topic_table.h"
+#include "services/broker/wire/position_id.h"
 #include "services/store/dispatch/dispatcher.h"
 #include "services/store/log/commit_log.h"
 #include "services/store/retention/retention.h"
@@ -76,6 +77,8 @@ class Admin {
   // The record at `offset` of a queue, or an error that says why there is none.
   absl::StatusOr<admin::v1::StoredMessage> ReadPosition(const Topic& topic,
                                                         const admin::v1::Position& position) const;
+  absl::StatusOr<admin::v1::GetMessagesResponse> GetByPosition(const Topic& topic,
+                                                               const Position& position) const;
 
   const AdminRooms rooms_;
 };

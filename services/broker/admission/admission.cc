@@ -146,7 +146,8 @@ absl::Status CheckPriority(const RawMessage& message) {
                      fmt::format("the priority is {}; use 0 or more", *message.priority));
 }
 
-absl::Status CheckMessage(const RawMessage& message, const Limits& limits, Timestamp now) {
+absl::Status CheckMessage(const RawMessage& message, const Limits& limits, Timestamp now,
+                          bool id_required) {
   RETURN_IF_ERROR(CheckBody(message, limits));
   RETURN_IF_ERROR(CheckMessageGroup(message.message_group, limits));
   RETURN_IF_ERROR(CheckDeliveryTime(message, limits, now));
@@ -154,7 +155,9 @@ absl::Status CheckMessage(const RawMessage& message, const Limits& limits, Times
   RETURN_IF_ERROR(CheckTag(message.tag));
   RETURN_IF_ERROR(CheckKeys(message));
   RETURN_IF_ERROR(CheckPropertiesSize(message, limits));
-  RETURN_IF_ERROR(CheckMessageId(message.message_id));
+  if (id_required || !message.message_id.empty()) {
+    RETURN_IF_ERROR(CheckMessageId(message.message_id));
+  }
   RETURN_IF_ERROR(CheckRecovery(message, limits));
   RETURN_IF_ERROR(CheckPriority(message));
   if (message.lite_topic.empty()) return absl::OkStatus();
@@ -210,7 +213,7 @@ Limits LimitsOf(const config::v1::BrokerConfig& config) {
 absl::Status AdmitSend(const RawSend& send, const Limits& limits, Timestamp now) {
   RETURN_IF_ERROR(CheckRequest(send));
   for (size_t i = 0; i < send.messages.size(); ++i) {
-    const absl::Status status = CheckMessage(send.messages[i], limits, now);
+    const absl::Status status = CheckMessage(send.messages[i], limits, now, /*id_required=*/true);
     if (status.ok()) continue;
     if (send.messages.size() == 1) return status;
     return PublicError(CodeOf(status),
@@ -218,6 +221,11 @@ absl::Status AdmitSend(const RawSend& send, const Limits& limits, Timestamp now)
                                    FromAbsl(status.message())));
   }
   return absl::OkStatus();
+}
+
+absl::Status AdmitMessage(const RawMessage& message, const Limits& limits, Timestamp now,
+                          bool id_required) {
+  return CheckMessage(message, limits, now, id_required);
 }
 
 absl::Status CheckKind(MessageKind kind, uint32_t accepted, std::string_view topic) {

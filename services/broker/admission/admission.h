@@ -40,6 +40,11 @@ Limits LimitsOf(const config::v1::BrokerConfig& config);
 // Every rule for the request as a whole and for each of its messages; the first broken one counts.
 absl::Status AdmitSend(const RawSend& send, const Limits& limits, Timestamp now);
 
+// The rules for one message, apart from those for its topic. Without `id_required` it may leave its
+// id to the server.
+absl::Status AdmitMessage(const RawMessage& message, const Limits& limits, Timestamp now,
+                          bool id_required);
+
 // Whether a topic that takes `accepted` (bits 1 << MessageKind) takes a message of `kind`.
 // Error: MESSAGE_PROPERTY_CONFLICT_WITH_TYPE.
 absl::Status CheckKind(MessageKind kind, uint32_t accepted, std::string_view topic);

@@ -170,6 +170,8 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
     if (!delivery.message().empty()) {
       // Moved here before its own segment went.
       store::RecordHeader header = delivered.message.header();
+      header.queue = {TopicId(delivery.origin_topic_id()), delivery.origin_queue()};
+      header.queue_offset = QueueOffset(delivery.origin_queue_offset());
       header.properties_offset = delivery.properties_offset();
       header.store_time = FromUnixMillis(delivery.stored_ms());
       auto bytes = std::make_shared<const std::string>(std::move(*delivery.mutable_message()));

@@ -6,6 +6,7 @@
 #include "services/base/status_macros.h"
 #include "services/broker/rpc/buffers.h"
 #include "services/broker/wire/delivered_message.h"
+#include "services/broker/wire/position_id.h"
 
 namespace dunlin::broker {
 namespace {
@@ -15,7 +16,10 @@ namespace v2 = apache::rocketmq::v2;
 // Below this copying is cheaper than keeping a segment pinned and a slice counted.
 constexpr size_t kCopyBelow = 4096;
 
-std::string OriginTopic(const Delivered& delivered) {
+std::string OriginTopic(const ServiceContext& services, const Delivered& delivered) {
+  const std::shared_ptr<const Topic> topic =
+      services.topics.FindTopic(delivered.message.header().queue.topic);
+  if (topic != nullptr) return topic->name;
   v2::Message message;
   const std::string_view payload = delivered.message.payload();
   message.ParseFromArray(payload.data(), static_cast<int>(payload.size()));
@@ -29,7 +33,8 @@ absl::StatusOr<grpc::ByteBuffer> EncodeDelivered(const ServiceContext& services,
                                                  const Delivered& delivered, bool lease) {
   const store::RecordHeader& header = delivered.message.header();
   const std::string handle = lease ? Encode(delivered.handle) : std::string();
-  const std::string origin = delivered.dead_letter ? OriginTopic(delivered) : std::string();
+  const std::string origin =
+      delivered.dead_letter ? OriginTopic(services, delivered) : std::string();
   Overlay overlay;
   overlay.topic_namespace = topic.resource_namespace();
   overlay.topic_name = topic.name();
@@ -38,6 +43,9 @@ absl::StatusOr<grpc::ByteBuffer> EncodeDelivered(const ServiceContext& services,
   overlay.store_time = header.store_time;
   overlay.store_host = services.advertised_host;
   overlay.born_host = services.advertised_host;
+  overlay.born_time = header.store_time;
+  const std::string id = PositionId({header.queue, header.queue_offset});
+  overlay.message_id = id;
   overlay.receipt_handle = handle;
   overlay.delivery_attempt = lease ? static_cast<int32_t>(delivered.handle.attempt) : 1;
   overlay.dead_letter_topic = origin;

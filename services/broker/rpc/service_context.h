@@ -10,6 +10,7 @@
 #include "services/broker/delivery/dead_letters.h"
 #include "services/broker/delivery/taker.h"
 #include "services/broker/delivery/waiting_room.h"
+#include "services/broker/producers/producer_table.h"
 #include "services/broker/progress/progress.h"
 #include "services/broker/topics/topic_table.h"
 #include "services/runtime/executor.h"
@@ -34,6 +35,7 @@ struct ServiceContext {
   Taker& taker;
   WaitingRoom& waiting_room;
   ClientRegistry& clients;
+  ProducerTable& producers;
   Executor& executor;
   // Host and port put into routes when the client does not say how it reached the server.
   std::string advertised_host;

@@ -32,6 +32,8 @@ bool IsOverlaid(uint32_t number, const MessageProperties& stored) {
       return true;
     case property::kBornHost:
       return stored.born_host.empty();
+    case property::kMessageId:
+      return stored.message_id.empty();
     default:
       return IsServerProperty(number);
   }
@@ -61,6 +63,10 @@ void WriteOverlay(const StoredMessage& stored, std::string_view body, const Over
   writer.Int(property::kBodyEncoding, stored.gzip ? kEncodingGzip : kEncodingIdentity);
   writer.Int(property::kMessageType, static_cast<int32_t>(overlay.kind.value_or(stored.kind)));
   if (stored.born_host.empty()) writer.Bytes(property::kBornHost, overlay.born_host);
+  if (!stored.has_born_timestamp) {
+    WriteMillis(property::kBornTimestamp, overlay.born_time.time_since_epoch(), writer);
+  }
+  if (stored.message_id.empty()) writer.Bytes(property::kMessageId, overlay.message_id);
   WriteMillis(property::kStoreTimestamp, overlay.store_time.time_since_epoch(), writer);
   writer.Bytes(property::kStoreHost, overlay.store_host);
   if (!overlay.receipt_handle.empty()) {
@@ -76,7 +82,7 @@ void WriteOverlay(const StoredMessage& stored, std::string_view body, const Over
     std::string origin;
     WireWriter inner(origin);
     inner.Bytes(1, overlay.dead_letter_topic);
-    inner.Bytes(2, stored.message_id);
+    inner.Bytes(2, stored.message_id.empty() ? overlay.message_id : stored.message_id);
     writer.Bytes(property::kDeadLetterQueue, origin);
   }
 }

@@ -32,8 +32,10 @@ struct Overlay {
   std::string_view receipt_handle;  // empty: none
   int32_t delivery_attempt = 1;
   std::optional<std::chrono::milliseconds> invisible_duration;
-  // Shown when the producer did not say where the message was born.
+  // Shown when the producer did not say where the message was born, or when, or how it is called.
   std::string_view born_host;
+  Timestamp born_time;
+  std::string_view message_id;
   // Shown instead of the message's own kind: a committed transaction is delivered as NORMAL.
   std::optional<MessageKind> kind;
   // Of a dead letter: the topic it came from. Empty: it is none.

@@ -143,7 +143,11 @@ PropertyScan ScanProperties(std::string_view bytes, MessageProperties& propertie
   WireReader reader(bytes);
   WireField field;
   while (reader.Next(field)) {
-    if (field.number > property::kPriority || IsServerProperty(field.number)) continue;
+    if (field.number > property::kPriority) continue;
+    if (IsServerProperty(field.number)) {
+      properties.has_server_property = true;
+      continue;
+    }
     if (!ReadProperty(field, properties)) return PropertyScan::kMalformed;
     if (field.number == property::kKeys) continue;
     const uint64_t bit = uint64_t{1} << field.number;

@@ -59,6 +59,7 @@ struct MessageProperties {
   std::string_view tag;
   absl::InlinedVector<std::string_view, 2> keys;
   std::string_view message_id;
+  bool has_server_property = false;  // one of IsServerProperty
   bool has_body_digest = false;
   int32_t body_encoding = 0;
   bool gzip = false;  // body_encoding is GZIP

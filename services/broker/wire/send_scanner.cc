@@ -105,7 +105,7 @@ bool ScanFields(std::string_view bytes, RawMessage& message, Parts& parts) {
 }
 
 // Appends system_properties without the fields that only the server writes.
-void AddProperties(const Parts& parts, RawMessage& message, RawSend& send) {
+void AddProperties(const Parts& parts, RawMessage& message, OwnedBytes& owned) {
   message.properties_offset = static_cast<uint32_t>(message.payload_size);
   if (parts.properties.empty()) return AddPiece(kNoProperties, message);
   size_t dropped = 0;
@@ -114,7 +114,7 @@ void AddProperties(const Parts& parts, RawMessage& message, RawSend& send) {
     if (IsServerProperty(field.number)) dropped += field.whole.size();
   }
   if (dropped == 0) return AddPiece(parts.properties, message);
-  char* const prefix = send.owned.emplace_back(new char[kMaxPrefixSize]).get();
+  char* const prefix = owned.emplace_back(new char[kMaxPrefixSize]).get();
   const size_t size = WritePrefix(message_field::kSystemProperties,
                                   parts.properties_value.size() - dropped, prefix);
   AddPiece({prefix, size}, message);
@@ -124,7 +124,8 @@ void AddProperties(const Parts& parts, RawMessage& message, RawSend& send) {
 }
 
 // Puts the stored bytes together: topic, everything else in its order, system_properties.
-void BuildPayload(std::string_view bytes, const Parts& parts, RawMessage& message, RawSend& send) {
+void BuildPayload(std::string_view bytes, const Parts& parts, RawMessage& message,
+                  OwnedBytes& owned) {
   AddPiece(parts.topic.empty() ? kNoTopic : parts.topic, message);
   WireField field;
   for (WireReader reader(bytes); reader.Next(field);) {
@@ -132,12 +133,12 @@ void BuildPayload(std::string_view bytes, const Parts& parts, RawMessage& messag
       AddPiece(field.whole, message);
     }
   }
-  AddProperties(parts, message, send);
+  AddProperties(parts, message, owned);
 }
 
 // One Message whose fields occur once.
 enum class Scanned { kFine, kMalformed, kRepeated };
-Scanned ScanMessage(std::string_view bytes, RawMessage& message, RawSend& send) {
+Scanned ScanMessage(std::string_view bytes, RawMessage& message, OwnedBytes& owned) {
   Parts parts;
   if (!ScanFields(bytes, message, parts)) return Scanned::kMalformed;
   switch (ScanProperties(parts.properties_value, message)) {
@@ -149,24 +150,24 @@ Scanned ScanMessage(std::string_view bytes, RawMessage& message, RawSend& send) 
       break;
   }
   if (parts.repeated) return Scanned::kRepeated;
-  BuildPayload(bytes, parts, message, send);
+  BuildPayload(bytes, parts, message, owned);
   return Scanned::kFine;
 }
 
 // Legal protobuf that no SDK writes: a field that occurs twice. What it means is what a parser
 // makes of it, so one is asked; its serialisation has every field once.
-absl::Status ScanRepeated(std::string_view bytes, RawMessage& message, RawSend& send) {
+absl::Status ScanRepeated(std::string_view bytes, RawMessage& message, OwnedBytes& owned) {
   apache::rocketmq::v2::Message parsed;
   if (!parsed.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::InvalidArgumentError("it is not a Message");
   }
   const size_t size = parsed.ByteSizeLong();
-  char* const canonical = send.owned.emplace_back(new char[size]).get();
+  char* const canonical = owned.emplace_back(new char[size]).get();
   if (!parsed.SerializeToArray(canonical, static_cast<int>(size))) {
     return absl::InvalidArgumentError("it cannot be serialised again");
   }
   message = RawMessage();
-  if (ScanMessage({canonical, size}, message, send) != Scanned::kFine) {
+  if (ScanMessage({canonical, size}, message, owned) != Scanned::kFine) {
     return absl::InvalidArgumentError("it has a field twice");
   }
   return absl::OkStatus();
@@ -176,19 +177,23 @@ absl::Status AddMessage(const WireField& field, RawSend& send) {
   if (field.type != WireType::kBytes || field.bytes.size() > INT32_MAX) {
     return absl::InvalidArgumentError("it is not a Message");
   }
-  RawMessage& message = send.messages.emplace_back();
-  switch (ScanMessage(field.bytes, message, send)) {
+  return ScanOneMessage(field.bytes, send.messages.emplace_back(), send.owned);
+}
+
+}  // namespace
+
+absl::Status ScanOneMessage(std::string_view bytes, RawMessage& message, OwnedBytes& owned) {
+  message = RawMessage();
+  switch (ScanMessage(bytes, message, owned)) {
     case Scanned::kFine:
       return absl::OkStatus();
     case Scanned::kRepeated:
-      return ScanRepeated(field.bytes, message, send);
+      return ScanRepeated(bytes, message, owned);
     case Scanned::kMalformed:
       break;
   }
   return absl::InvalidArgumentError("its bytes are malformed, or a string of it is not UTF-8");
 }
-
-}  // namespace
 
 absl::StatusOr<RawSend> ScanSend(std::string_view request) {
   absl::StatusOr<RawSend> result(absl::in_place);

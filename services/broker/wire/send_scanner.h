@@ -42,15 +42,21 @@ struct RawMessage : MessageProperties {
   uint32_t properties_offset = 0;  // of the system_properties field in it
 };
 
+// Rebuilt length prefixes, and messages that had to be put in order.
+using OwnedBytes = absl::InlinedVector<std::unique_ptr<char[]>, 1>;
+
 // Views point into the request, or into what RawSend owns; they stay valid when it is moved.
 struct RawSend {
   absl::InlinedVector<RawMessage, 1> messages;
   // The request has more messages or properties than the limits above; the rest is not here.
   bool too_many = false;
 
-  // Rebuilt length prefixes, and messages that had to be put in order.
-  absl::InlinedVector<std::unique_ptr<char[]>, 1> owned;
+  OwnedBytes owned;
 };
+
+// One serialised Message; `bytes` and what is added to `owned` must outlive `message`, which is
+// reset first. INVALID_ARGUMENT as ScanSend.
+absl::Status ScanOneMessage(std::string_view bytes, RawMessage& message, OwnedBytes& owned);
 
 // `request` must outlive the result. INVALID_ARGUMENT when the bytes are not a SendMessageRequest:
 // malformed, a string that is not UTF-8, or a known field of another type.

@@ -11,6 +11,7 @@
 #include "services/base/strings.h"
 #include "services/store/index/message_keys.h"
 #include "services/store/index/tag_hash.h"
+#include "services/store/state/producer_row.h"
 #include "services/store/state/state_keys.h"
 
 namespace dunlin::store {
@@ -50,6 +51,8 @@ absl::Status Applier::Apply(const RecordView& record) {
       return ApplyConfig(record, /*state_only=*/false);
     case RecordKind::kSnapshot:
       return ApplySnapshot(record);
+    case RecordKind::kProducer:
+      return ApplyProducer(record);
     case RecordKind::kPadding:
       return absl::OkStatus();
     case RecordKind::kResolution:
@@ -151,6 +154,15 @@ absl::Status Applier::ApplyProgress(const RecordView& record) {
         ProgressKey(GroupId(progress.group_id()), {TopicId(progress.topic_id()), progress.queue()}),
         progress.SerializeAsString());
   }
+  return absl::OkStatus();
+}
+
+absl::Status Applier::ApplyProducer(const RecordView& record) {
+  storage::v1::ProducerRun run;
+  RETURN_IF_ERROR(ParsePayload(record, run));
+  batch_.Put(database_.handle(Family::kProducers),
+             ProducerKey(run.producer_id(), record.header().queue),
+             EncodeProducerRow({record.header().log_offset, run.first_sequence(), run.count()}));
   return absl::OkStatus();
 }
 

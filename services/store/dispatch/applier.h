@@ -52,6 +52,7 @@ class Applier {
   absl::Status ApplyMessage(const RecordView& record);
   absl::Status ApplyDelivery(const RecordView& record, bool state_only);
   absl::Status ApplyProgress(const RecordView& record);
+  absl::Status ApplyProducer(const RecordView& record);
   absl::Status ApplyConfig(const RecordView& record, bool state_only);
   absl::Status ApplySnapshot(const RecordView& record);
   absl::Status ApplyStateAgain(LogOffset from, LogOffset to);

@@ -119,8 +119,9 @@ class RealDispatcher final : public Dispatcher {
 absl::StatusOr<LogOffset> RealDispatcher::ApplyUpTo(LogOffset from, LogOffset limit,
                                                     int max_records) {
   LogOffset at = from;
+  const std::unique_ptr<RecordReader> reader = log_.NewReader();
   for (int applied = 0; applied < max_records && at < limit; ++applied) {
-    const absl::StatusOr<RecordView> record = log_.ReadNext(at, limit);
+    const absl::StatusOr<RecordView> record = reader->ReadNext(at, limit);
     if (absl::IsOutOfRange(record.status())) {
       at = limit;  // padding or damage up to there
       break;

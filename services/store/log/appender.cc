@@ -119,6 +119,7 @@ absl::Status Appender::Append(std::span<const NewRecord> records, std::span<Appe
   }
   MutexLock lock(mutex_);
   RETURN_IF_ERROR(CheckRoom(records));
+  last_time_ = std::max(last_time_, clock_.Now());
   for (size_t i = 0; i < records.size(); ++i) {
     Place(records[i], PayloadSize(records[i]), std::move(prepared[i]), appended[i]);
   }
@@ -135,7 +136,6 @@ absl::Status Appender::Append(std::span<const NewRecord> records, std::span<Appe
 }
 
 RecordHeader Appender::MakeHeader(RecordKind kind, uint64_t payload_size) {
-  last_time_ = std::max(last_time_, clock_.Now());
   RecordHeader header;
   header.length = static_cast<uint32_t>(kRecordHeaderSize + payload_size);
   header.kind = kind;
@@ -200,12 +200,12 @@ void Appender::Place(const NewRecord& record, uint64_t payload_size, Prepared pr
     block.bytes = std::move(prepared.bytes);
     place = block.bytes.get();
     blocks_.push_back(std::move(block));
+    EncodeHeader(header, prepared.crc, place);
   } else {
     place = Reserve(space);
     CopyPayload(record, place + kRecordHeaderSize);
-    prepared.crc = Crc32c({place + kRecordHeaderSize, payload_size});
+    EncodeHeaderBeforePayload(header, place);
   }
-  EncodeHeader(header, prepared.crc, place);
   std::memset(place + header.length, 0, space - header.length);
   appended = {end_, header.queue_offset, header.store_time};
   const uint64_t half = segment_begin_.value() + (segment_end_ - segment_begin_) / 2;
@@ -215,12 +215,12 @@ void Appender::Place(const NewRecord& record, uint64_t payload_size, Prepared pr
 
 bool Appender::TakeBatch(Batch& batch) {
   MutexLock lock(mutex_);
-  while (blocks_.empty() && !closing_) {
+  while (blocks_.empty() && first_waiter_ == nullptr && !closing_) {
     committer_sleeps_ = true;
     work_.Wait(mutex_);
   }
   committer_sleeps_ = false;
-  if (blocks_.empty()) return false;
+  if (blocks_.empty() && first_waiter_ == nullptr) return false;
   batch.blocks.swap(blocks_);
   batch.waiters = std::exchange(first_waiter_, nullptr);
   last_waiter_ = nullptr;
@@ -264,7 +264,7 @@ absl::Status Appender::Commit(const Batch& batch) {
   if (options_.flush_mode == FlushMode::kSync) {
     MutexLock flush(flush_mutex_);
     RETURN_IF_ERROR(SyncUpTo(batch.end));
-  } else if (batch.end.value() - writeback_started_ >= kWritebackStep) {
+  } else if (batch.end.value() - writeback_started_ >= kWritebackStep && !batch.blocks.empty()) {
     const std::shared_ptr<Segment> segment = segments_.Find(batch.blocks.back().begin);
     const LogOffset from = std::max(LogOffset(writeback_started_), segment->begin());
     if (batch.end > from) segment->StartWriteback(from, batch.end - from);

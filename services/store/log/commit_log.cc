@@ -71,6 +71,7 @@ class RealCommitLog final : public CommitLog {
   absl::StatusOr<Appended> AppendAndWait(const NewRecord& record) override;
   absl::StatusOr<RecordView> Read(LogOffset offset) override;
   absl::StatusOr<RecordView> ReadNext(LogOffset offset, LogOffset limit) override;
+  std::unique_ptr<RecordReader> NewReader() override;
   const Watermark& written() const override { return appender_->written(); }
   const Watermark& flushed() const override { return appender_->flushed(); }
   Watermark& confirmed() override { return appender_->confirmed(); }
@@ -85,6 +86,8 @@ class RealCommitLog final : public CommitLog {
   absl::Status Close() override { return appender_->Close(); }
 
  private:
+  class Reader;
+
   void AddDamage(DamagedRange range, std::string_view why) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const std::unique_ptr<File> lock_;  // held as long as the log is open
@@ -98,6 +101,40 @@ class RealCommitLog final : public CommitLog {
   mutable Mutex mutex_;
   std::vector<DamagedRange> damage_ ABSL_GUARDED_BY(mutex_);
 };
+
+class RealCommitLog::Reader final : public RecordReader {
+ public:
+  explicit Reader(RealCommitLog& log) : log_(log) {}
+
+  absl::StatusOr<RecordView> Read(LogOffset offset) override {
+    if (offset >= log_.start() && offset < log_.written().Get() && Take(offset)) {
+      absl::StatusOr<RecordView> record = log_.walk_.At(offset, segment_);
+      if (record.ok()) return record;
+    }
+    return log_.Read(offset);  // says what is wrong
+  }
+  absl::StatusOr<RecordView> ReadNext(LogOffset offset, LogOffset limit) override {
+    if (offset >= log_.start() && offset < limit && offset < log_.written().Get() && Take(offset)) {
+      absl::StatusOr<RecordView> record = log_.walk_.At(offset, segment_);
+      if (record.ok() && record->header().kind != RecordKind::kPadding) return record;
+    }
+    return log_.ReadNext(offset, limit);  // steps over padding and damage
+  }
+
+ private:
+  // Whether the segment of `offset` is at hand.
+  bool Take(LogOffset offset) {
+    if (segment_ == nullptr || offset < segment_->begin() || offset >= segment_->end()) {
+      segment_ = log_.segments_->Find(offset);
+    }
+    return segment_ != nullptr;
+  }
+
+  RealCommitLog& log_;
+  std::shared_ptr<Segment> segment_;
+};
+
+std::unique_ptr<RecordReader> RealCommitLog::NewReader() { return std::make_unique<Reader>(*this); }
 
 absl::Status RealCommitLog::Start(const CommitLogOptions& options, FileSystem& files,
                                   const Clock& clock) {

@@ -20,6 +20,7 @@ enum class RecordKind : uint8_t {
   kConfig = 5,      // storage.v1.ConfigChange
   kSnapshot = 6,    // storage.v1.SnapshotPart
   kPadding = 7,     // the rest of the segment is unused
+  kProducer = 8,    // storage.v1.ProducerRun: whose the next messages are
 };
 
 // Bits of RecordHeader::flags.

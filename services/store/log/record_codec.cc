@@ -16,13 +16,7 @@ absl::Status Wrong(const Expected& expected, std::string what) {
       fmt::format("no valid record at log offset {}: {}", expected.log_offset.value(), what));
 }
 
-}  // namespace
-
-uint64_t RecordSpace(uint64_t payload_size) {
-  return RoundUp(kRecordHeaderSize + payload_size, kRecordAlignment);
-}
-
-void EncodeHeader(const RecordHeader& header, uint32_t payload_crc, char* to) {
+void EncodeFields(const RecordHeader& header, char* to) {
   StoreLittle(to, header.length);
   StoreLittle(to + 8, static_cast<uint8_t>(header.kind));
   StoreLittle(to + 9, header.flags);
@@ -35,6 +29,21 @@ void EncodeHeader(const RecordHeader& header, uint32_t payload_crc, char* to) {
   StoreLittle(to + 40, ToUnixMillis(header.store_time));
   StoreLittle(to + 48, header.unflushed);
   StoreLittle(to + 52, header.properties_offset);
+}
+
+}  // namespace
+
+uint64_t RecordSpace(uint64_t payload_size) {
+  return RoundUp(kRecordHeaderSize + payload_size, kRecordAlignment);
+}
+
+void EncodeHeaderBeforePayload(const RecordHeader& header, char* to) {
+  EncodeFields(header, to);
+  StoreLittle(to + 4, Crc32c({to + kCovered, header.length - kCovered}));
+}
+
+void EncodeHeader(const RecordHeader& header, uint32_t payload_crc, char* to) {
+  EncodeFields(header, to);
   const uint32_t header_crc = Crc32c({to + kCovered, kRecordHeaderSize - kCovered});
   const size_t payload_size = header.length - kRecordHeaderSize;
   StoreLittle(to + 4,

@@ -20,6 +20,10 @@ uint64_t RecordSpace(uint64_t payload_size);
 // `header.crc` is ignored. `payload_crc` is the CRC-32C of the payload alone.
 void EncodeHeader(const RecordHeader& header, uint32_t payload_crc, char* to);
 
+// The same for a record whose payload stands behind `to` already, its CRC not known yet: cheaper
+// than summing a small payload apart.
+void EncodeHeaderBeforePayload(const RecordHeader& header, char* to);
+
 // What a record must be to be one at its place.
 struct Expected {
   LogOffset log_offset;

@@ -21,6 +21,10 @@ class RecordView {
   const RecordHeader& header() const { return header_; }
   std::string_view payload() const { return payload_; }
   const std::shared_ptr<const void>& pin() const { return pin_; }
+  // Header, payload and padding as they stand in the log. REQUIRES: that is where the view is into.
+  std::string_view bytes() const {
+    return {payload_.data() - kRecordHeaderSize, static_cast<size_t>(end() - header_.log_offset)};
+  }
   // Offset of the record that follows this one in the log.
   LogOffset end() const;
 

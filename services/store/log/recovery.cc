@@ -37,16 +37,24 @@ LogOffset RecordWalk::SkipRest(LogOffset offset) const {
 }
 
 absl::StatusOr<RecordView> RecordWalk::At(LogOffset offset) const {
-  std::shared_ptr<Segment> segment = segments_.Find(offset);
-  if (segment == nullptr || segment->end() - offset < kRecordHeaderSize) {
+  const std::shared_ptr<Segment> segment = segments_.Find(offset);
+  if (segment == nullptr) {
     return absl::OutOfRangeError(fmt::format("no segment holds log offset {}", offset.value()));
+  }
+  return At(offset, segment);
+}
+
+absl::StatusOr<RecordView> RecordWalk::At(LogOffset offset,
+                                          const std::shared_ptr<Segment>& segment) const {
+  if (segment->end() - offset < kRecordHeaderSize) {
+    return absl::OutOfRangeError(fmt::format("no record begins at log offset {}", offset.value()));
   }
   const std::string_view bytes = segment->From(offset);
   absl::StatusOr<RecordHeader> header = CheckRecord(bytes, {offset, epochs_.At(offset)});
   if (!header.ok()) return header.status();
   const std::string_view payload =
       bytes.substr(kRecordHeaderSize, header->length - kRecordHeaderSize);
-  return RecordView(*header, payload, std::move(segment));
+  return RecordView(*header, payload, segment);
 }
 
 std::optional<RecordView> RecordWalk::Search(LogOffset offset, LogOffset limit) const {

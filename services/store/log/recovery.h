@@ -28,6 +28,9 @@ class RecordWalk {
   // segment is left for one; DATA_LOSS when what is there is no record.
   absl::StatusOr<RecordView> At(LogOffset offset) const;
 
+  // The same within a segment that is at hand. REQUIRES: it holds `offset`.
+  absl::StatusOr<RecordView> At(LogOffset offset, const std::shared_ptr<Segment>& segment) const;
+
   // The first record at or behind `offset` and below `limit`, by trying every eighth byte.
   std::optional<RecordView> Search(LogOffset offset, LogOffset limit) const;
 

@@ -23,8 +23,8 @@
 namespace dunlin::store {
 namespace {
 
-constexpr std::array<const char*, kFamilies> kNames = {"default", "config", "progress", "tails",
-                                                       "chunks",  "keys",   "pointers"};
+constexpr std::array<const char*, kFamilies> kNames = {
+    "default", "config", "progress", "tails", "chunks", "keys", "pointers", "producers"};
 // Made when a read found damage: the next Open starts from nothing.
 constexpr char kDamagedMarker[] = "/DAMAGED";
 
@@ -47,17 +47,17 @@ class ExpiredKeys final : public rocksdb::CompactionFilter {
   const size_t offset_at_;
 };
 
-// Chunks of the queue index begin with the largest log offset that is in them.
-class ExpiredChunks final : public rocksdb::CompactionFilter {
+// Rows that begin with the largest log offset they lead to: chunks of the queue index, producers.
+class ExpiredRows final : public rocksdb::CompactionFilter {
  public:
-  explicit ExpiredChunks(const std::atomic<uint64_t>& expiry) : expiry_(expiry) {}
+  explicit ExpiredRows(const std::atomic<uint64_t>& expiry) : expiry_(expiry) {}
 
   bool Filter(int /*level*/, const rocksdb::Slice& /*key*/, const rocksdb::Slice& value,
               std::string* /*new_value*/, bool* /*changed*/) const override {
     return value.size() >= 8 &&
            LoadLittle<uint64_t>(value.data()) < expiry_.load(std::memory_order_relaxed);
   }
-  const char* Name() const override { return "dunlin.ExpiredChunks"; }
+  const char* Name() const override { return "dunlin.ExpiredRows"; }
 
  private:
   const std::atomic<uint64_t>& expiry_;
@@ -158,12 +158,12 @@ QueueKey ToQueueKey(std::string_view bytes) {
 
 struct Database::Filters {
   std::atomic<uint64_t> expiry{0};
-  ExpiredChunks chunks{expiry};
+  ExpiredRows rows{expiry};
   ExpiredKeys keys{expiry, /*offset_at=*/8};      // hash, record
   ExpiredKeys pointers{expiry, /*offset_at=*/0};  // origin, DELIVERY record
 
   const rocksdb::CompactionFilter* Of(Family family) const {
-    if (family == Family::kChunks) return &chunks;
+    if (family == Family::kChunks || family == Family::kProducers) return &rows;
     if (family == Family::kKeys) return &keys;
     return family == Family::kPointers ? &pointers : nullptr;
   }

@@ -11,7 +11,7 @@
 namespace dunlin::store {
 
 // Of everything in RocksDB; another one makes the next start rebuild it from the log.
-inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kFormatVersion = 2;
 
 inline constexpr std::string_view kCheckpointKey = "checkpoint";  // in kMeta
 inline constexpr std::string_view kTopicPrefix = "T";             // in kConfig, then the id
@@ -27,6 +27,11 @@ inline std::string GroupKey(GroupId id) {
 // In kProgress: group, topic, queue.
 inline std::string ProgressKey(GroupId group, QueueKey queue) {
   return BigEndian(group.value()) + KeyOf(queue);
+}
+
+// In kProducers: producer, topic, queue.
+inline std::string ProducerKey(uint64_t producer, QueueKey queue) {
+  return BigEndian(producer) + KeyOf(queue);
 }
 
 }  // namespace dunlin::store

@@ -43,6 +43,14 @@ class RocksStateStore final : public StateStore {
     return List<storage::v1::QueueProgress>(Family::kProgress, BigEndian(group.value()),
                                             "progress");
   }
+  absl::StatusOr<ProducerRow> GetProducer(uint64_t producer, QueueKey queue) const override {
+    ASSIGN_OR_RETURN(const std::optional<std::string> row,
+                     database_->Get(Family::kProducers, ProducerKey(producer, queue)));
+    if (!row.has_value()) return absl::NotFoundError("the producer is not known in this queue");
+    absl::StatusOr<ProducerRow> decoded = DecodeProducerRow(*row);
+    if (!decoded.ok()) return Undecodable("producers");
+    return decoded;
+  }
   storage::v1::Checkpoint GetCheckpoint() const override {
     storage::v1::Checkpoint checkpoint;
     const absl::StatusOr<std::optional<std::string>> row =

@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 
 #include "services/base/strong_int.h"
+#include "services/store/state/producer_row.h"
 
 namespace dunlin::storage::v1 {
 class Checkpoint;
@@ -51,6 +52,8 @@ class StateStore {
       GroupId group, TopicId topic) const = 0;
   virtual absl::StatusOr<std::vector<storage::v1::QueueProgress>> ListProgress(
       GroupId group) const = 0;
+  // NOT_FOUND when it is not known, or has expired with the log.
+  virtual absl::StatusOr<ProducerRow> GetProducer(uint64_t producer, QueueKey queue) const = 0;
   virtual storage::v1::Checkpoint GetCheckpoint() const = 0;
 };
 

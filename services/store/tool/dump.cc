@@ -57,6 +57,8 @@ const char* NameOf(RecordKind kind) {
       return "SNAPSHOT";
     case RecordKind::kPadding:
       return "PADDING";
+    case RecordKind::kProducer:
+      return "PRODUCER";
   }
   return "?";
 }
@@ -76,6 +78,8 @@ std::string Contents(const RecordView& record) {
       return fmt::format("id={} tag={} bytes={}", keys->message_id, keys->tag,
                          record.payload().size());
     }
+    case RecordKind::kProducer:
+      return Text<storage::v1::ProducerRun>(record.payload());
     case RecordKind::kDelivery:
       return Text<storage::v1::Delivery>(record.payload());
     case RecordKind::kProgress:

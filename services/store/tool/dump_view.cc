@@ -10,6 +10,7 @@
 #include "services/base/strings.h"
 #include "services/store/index/queue_chunks.h"
 #include "services/store/state/database.h"
+#include "services/store/state/producer_row.h"
 #include "services/store/state/state_keys.h"
 
 namespace dunlin::store {
@@ -51,6 +52,14 @@ std::string TailText(std::string_view key, std::string_view value) {
                      tail->next.value(), tail->min_log_offset.value());
 }
 
+std::string ProducerText(std::string_view key, std::string_view value) {
+  const auto row = DecodeProducerRow(value);
+  if (key.size() != 16 || !row.ok()) return std::string(kUndecodable);
+  return fmt::format("producer {:016x} in {}: {} from sequence {} on at {}", FromBigEndian64(key),
+                     QueueText(key.substr(8)), row->count, row->first_sequence,
+                     row->log_offset.value());
+}
+
 std::string RowText(Family family, std::string_view key, std::string_view value) {
   switch (family) {
     case Family::kMeta:
@@ -71,6 +80,8 @@ std::string RowText(Family family, std::string_view key, std::string_view value)
       if (key.size() != 16) break;
       return fmt::format("pointer to {} from {}", FromBigEndian64(key),
                          FromBigEndian64(key.substr(8)));
+    case Family::kProducers:
+      return ProducerText(key, value);
   }
   return std::string(kUndecodable);
 }

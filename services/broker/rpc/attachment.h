@@ -1,0 +1,95 @@
+// Attachment: one binding of a Subscribe stream: where it is, and how it gets its next frame.
+//
+// Used by its stream: NextFrame by one thread at a time. As a Waiter it tells the stream when there
+// may be something again.
+
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "absl/status/status.h"
+
+#include "proto/dunlin/broker/v1/streams.pb.h"
+#include "services/broker/delivery/waiting_room.h"
+#include "services/broker/filter/tag_filter.h"
+#include "services/broker/rpc/record_frame.h"
+#include "services/broker/rpc/service_context.h"
+
+namespace dunlin::broker {
+
+// About the size of a frame; one message may be larger.
+inline constexpr size_t kFrameBytes = 256u << 10;
+
+class Attachment : public Waiter, public std::enable_shared_from_this<Attachment> {
+ public:
+  enum class Next {
+    kFrame,    // `frame` is to be sent
+    kNothing,  // wait for more
+    kAgain,    // ask again: a lot was passed over
+    kGone,     // `status` says why: no more of this binding
+  };
+  struct Produced {
+    Next next = Next::kNothing;
+    RecordFrame::Encoded frame;
+    absl::Status status;
+  };
+
+  // Of messages that have come since the last call. Reads the log.
+  virtual Produced NextFrame() = 0;
+  // The stream is over, or the binding: what was not settled goes to others.
+  virtual void Release() {}
+
+  uint32_t binding() const { return binding_; }
+  TopicId topic() const { return topic_->id; }
+  // 0 in offset mode, which competes with nobody.
+  virtual GroupId competes() const { return GroupId(0); }
+
+ protected:
+  // `ready` tells the stream; any thread.
+  Attachment(ServiceContext& services, uint32_t binding, std::shared_ptr<const Topic> topic,
+             TagFilter filter, std::function<void(Attachment&)> ready)
+      : services_(services),
+        topic_(std::move(topic)),
+        filter_(std::move(filter)),
+        binding_(binding),
+        ready_(std::move(ready)) {}
+
+  void BecomeReady() { ready_(*this); }
+  // OK while the topic is there and may be read.
+  absl::Status CheckTopic();
+
+  ServiceContext& services_;
+  std::shared_ptr<const Topic> topic_;
+  const TagFilter filter_;
+
+ private:
+  const uint32_t binding_;
+  const std::function<void(Attachment&)> ready_;
+};
+
+// All messages of one queue, in order.
+class OffsetAttachment final : public Attachment {
+ public:
+  OffsetAttachment(ServiceContext& services, uint32_t binding, std::shared_ptr<const Topic> topic,
+                   TagFilter filter, uint32_t queue, QueueOffset from,
+                   std::function<void(Attachment&)> ready);
+
+  Produced NextFrame() override;
+  Outcome TryServe() override;
+  void OnTimeout() override { BecomeReady(); }
+
+  QueueKey queue() const { return queue_; }
+
+ private:
+  // Adds what belongs into the frame; false when it is full.
+  bool Add(const store::IndexEntry& entry, store::RecordReader& reader, RecordFrame& frame);
+
+  const QueueKey queue_;
+  std::atomic<uint64_t> next_;
+};
+
+}  // namespace dunlin::broker

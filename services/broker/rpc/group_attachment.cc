@@ -1,0 +1,162 @@
+#include "services/broker/rpc/group_attachment.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "services/broker/codes/public_code.h"
+#include "services/broker/rpc/status_map.h"
+
+namespace dunlin::broker {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Leased at a time.
+constexpr size_t kBatch = 512;
+// Messages that a consumer had when its stream ended come again after this.
+constexpr milliseconds kReleaseDelay{1000};
+
+}  // namespace
+
+GroupAttachment::GroupAttachment(ServiceContext& services, uint32_t binding,
+                                 Subscription subscription, uint32_t max_unsettled,
+                                 std::function<void(Attachment&)> ready)
+    : Attachment(services, binding, subscription.topic, subscription.filter, std::move(ready)),
+      subscription_(std::move(subscription)),
+      max_unsettled_(max_unsettled) {}
+
+void GroupAttachment::ForgetEnded() {
+  const Timestamp now = services_.clock.Now();
+  for (auto lease = unsettled_.begin(); lease != unsettled_.end();) {
+    auto current = lease++;
+    if (current->second.visible_at <= now) unsettled_.erase(current);
+  }
+}
+
+bool GroupAttachment::Take() {
+  size_t room = 0;
+  {
+    MutexLock lock(mutex_);
+    if (released_) return false;
+    if (!taken_.empty()) return true;
+    if (unsettled_.size() >= max_unsettled_) ForgetEnded();
+    room = max_unsettled_ - std::min<size_t>(max_unsettled_, unsettled_.size());
+  }
+  if (room == 0) return false;
+  subscription_.batch = std::min(room, kBatch);
+  Taker::Taken taken = services_.taker.Take(subscription_);
+  MutexLock lock(mutex_);
+  for (Delivered& message : taken.messages) {
+    const ReceiptHandle& handle = message.handle;
+    if (released_) {
+      services_.progress.Return(handle, milliseconds(0), /*counts=*/false);
+      continue;
+    }
+    unsettled_.insert_or_assign({handle.queue.queue, handle.offset.value()}, handle);
+    taken_.push_back(std::move(message));
+  }
+  return !taken_.empty();
+}
+
+Waiter::Outcome GroupAttachment::TryServe() {
+  if (!Take() && services_.topics.FindTopic(topic()) != nullptr) return Outcome::kNothing;
+  BecomeReady();
+  return Outcome::kServed;
+}
+
+Attachment::Produced GroupAttachment::NextFrame() {
+  Produced produced;
+  produced.status = CheckTopic();
+  if (produced.status.ok() && services_.topics.FindGroup(competes()) == nullptr) {
+    produced.status = PublicError(PublicCode::kConsumerGroupNotFound, "the group was deleted");
+  }
+  if (!produced.status.ok()) {
+    produced.next = Next::kGone;
+    return produced;
+  }
+  subscription_.topic = topic_;
+  if (!Take()) return produced;
+  RecordFrame frame;
+  MutexLock lock(mutex_);
+  while (!taken_.empty()) {
+    const Delivered& message = taken_.front();
+    if (!frame.empty() && frame.bytes() + message.message.header().length > kFrameBytes) break;
+    if (message.dead_letter) {
+      frame.AddAs(message.message, message.handle.queue, message.handle.offset);
+    } else {
+      frame.Add(message.message);
+    }
+    frame.AddLease(message.handle.lease_id, message.handle.attempt);
+    taken_.pop_front();
+  }
+  produced.next = Next::kFrame;
+  produced.frame = frame.Encode(binding(), 0, 0);
+  return produced;
+}
+
+void GroupAttachment::Settle(const v1::Verdict& verdict, v1::SubscribeResponse& response) {
+  ReceiptHandle handle;
+  absl::Status status =
+      PublicError(PublicCode::kInvalidReceiptHandle, "this stream has no such lease (any more)");
+  {
+    MutexLock lock(mutex_);
+    auto found = unsettled_.find({verdict.queue(), verdict.queue_offset()});
+    if (found != unsettled_.end() && found->second.lease_id == verdict.lease()) {
+      handle = found->second;
+      status = absl::OkStatus();
+      if (verdict.outcome() != v1::Verdict::EXTEND) unsettled_.erase(found);
+    }
+  }
+  const milliseconds delay(
+      std::min<uint32_t>(verdict.delay_ms(), services_.config.max_invisible_duration_ms()));
+  uint64_t lease = 0;
+  if (status.ok()) {
+    switch (verdict.outcome()) {
+      case v1::Verdict::ACK:
+        status = services_.progress.Ack(handle);
+        break;
+      case v1::Verdict::RELEASE:
+        status = services_.progress.CheckLease(handle);
+        if (status.ok()) services_.progress.Return(handle, delay, /*counts=*/false);
+        break;
+      default: {
+        const absl::StatusOr<ReceiptHandle> changed =
+            services_.progress.ChangeInvisible(handle, delay, /*suspend=*/false);
+        status = changed.status();
+        if (changed.ok() && verdict.outcome() == v1::Verdict::EXTEND) {
+          lease = changed->lease_id;
+          MutexLock lock(mutex_);
+          unsettled_.insert_or_assign({verdict.queue(), verdict.queue_offset()}, *changed);
+        }
+      }
+    }
+    if (status.ok() && delay.count() == 0 && verdict.outcome() != v1::Verdict::ACK) {
+      services_.waiting_room.Nudge(topic(), competes());
+    }
+  }
+  if (status.ok() && verdict.outcome() != v1::Verdict::EXTEND) return;
+  v1::Settled& settled = *response.add_settled();
+  settled.set_binding(binding());
+  settled.set_queue(verdict.queue());
+  settled.set_queue_offset(verdict.queue_offset());
+  settled.set_lease(lease);
+  *settled.mutable_status() = ToWire(status);
+}
+
+void GroupAttachment::Release() {
+  MutexLock lock(mutex_);
+  released_ = true;
+  for (const Delivered& message : taken_) {
+    services_.progress.Return(message.handle, milliseconds(0), /*counts=*/false);
+    unsettled_.erase({message.handle.queue.queue, message.handle.offset.value()});
+  }
+  taken_.clear();
+  for (const auto& [place, handle] : unsettled_) {
+    services_.progress.Return(handle, kReleaseDelay, /*counts=*/true);
+  }
+  unsettled_.clear();
+  services_.waiting_room.Nudge(topic(), competes());
+}
+
+}  // namespace dunlin::broker

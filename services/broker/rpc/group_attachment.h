@@ -1,0 +1,48 @@
+// GroupAttachment: messages of a topic leased to one member of a consumer group.
+
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+
+#include "services/base/mutex.h"
+#include "services/broker/delivery/taker.h"
+#include "services/broker/rpc/attachment.h"
+
+namespace dunlin::broker {
+
+class GroupAttachment final : public Attachment {
+ public:
+  GroupAttachment(ServiceContext& services, uint32_t binding, Subscription subscription,
+                  uint32_t max_unsettled, std::function<void(Attachment&)> ready);
+
+  Produced NextFrame() override ABSL_LOCKS_EXCLUDED(mutex_);
+  void Release() override ABSL_LOCKS_EXCLUDED(mutex_);
+  GroupId competes() const override { return subscription_.group->id; }
+  Outcome TryServe() override ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnTimeout() override { BecomeReady(); }
+
+  // What a verdict came to; adds to `response` what the contract answers to it.
+  void Settle(const v1::Verdict& verdict, v1::SubscribeResponse& response)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  using Place = std::pair<uint32_t, uint64_t>;  // queue, offset
+
+  // Leases more when there is room; false when there was nothing.
+  bool Take() ABSL_LOCKS_EXCLUDED(mutex_);
+  void ForgetEnded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  Subscription subscription_;
+  const uint32_t max_unsettled_;
+
+  Mutex mutex_;
+  std::deque<Delivered> taken_ ABSL_GUARDED_BY(mutex_);  // leased, not yet in a frame
+  absl::flat_hash_map<Place, ReceiptHandle> unsettled_ ABSL_GUARDED_BY(mutex_);
+  bool released_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace dunlin::broker

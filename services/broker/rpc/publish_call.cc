@@ -1,0 +1,480 @@
+#include "services/broker/rpc/publish_call.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "services/base/status_macros.h"
+#include "services/base/strings.h"
+#include "services/broker/codes/public_code.h"
+#include "services/broker/rpc/buffers.h"
+#include "services/broker/rpc/resources.h"
+#include "services/broker/rpc/status_map.h"
+
+namespace dunlin::broker {
+namespace {
+
+// What a stream may have on its way without an answer.
+constexpr int64_t kCreditBytes = 4 << 20;
+// Bindings of one stream; more is no use, and each takes memory.
+constexpr size_t kMaxBindings = 65'536;
+// Answers that a client does not read pile up to here, then nothing more of it is read.
+constexpr size_t kMaxUnsentBytes = 64u << 10;
+// What a refused client waits before it tries again, when the log is behind.
+constexpr uint32_t kRetryAfterMs = 20;
+// Far from where adding to one overflows.
+constexpr uint64_t kMaxSequence = uint64_t{1} << 62;
+// Requests this far beyond the largest message.
+constexpr uint64_t kRequestRoom = 1u << 20;
+
+grpc::Status Broken(const absl::Status& status) {
+  return {grpc::StatusCode::INVALID_ARGUMENT, std::string(status.message())};
+}
+
+absl::Status OnWireOf(const absl::Status& status) {
+  // The log's own words; a code of the contract for those who act on it.
+  if (!absl::IsUnavailable(status)) return status;
+  return PublicError(PublicCode::kMasterPersistenceTimeout, FromAbsl(status.message()));
+}
+
+}  // namespace
+
+// Held by the log until it is done with it, and by the call while it appends.
+class PublishCall::Pending final : public store::CommitWaiter {
+ public:
+  struct Run {
+    uint64_t first_sequence = 0;
+    uint64_t count = 0;
+    int64_t first_offset = -1;  // when `record` says none
+    std::optional<size_t> record;
+  };
+
+  Pending(std::shared_ptr<PublishCall> owner, uint32_t number, size_t size)
+      : binding(number), bytes(size), call_(std::move(owner)) {}
+
+  void OnCommitted(const absl::Status& status) override {
+    const std::shared_ptr<Pending> kept = std::move(self);
+    call_->Settle(*this, status);
+  }
+
+  int64_t FirstOffset(const Run& run) const {
+    if (!run.record.has_value()) return run.first_offset;
+    return static_cast<int64_t>(appended[*run.record].queue_offset.value());
+  }
+
+  const uint32_t binding;
+  const size_t bytes;
+  std::vector<Run> runs;
+  std::vector<store::Appended> appended;
+  std::shared_ptr<Pending> self;  // while the log has it
+
+ private:
+  const std::shared_ptr<PublishCall> call_;
+};
+
+PublishCall::PublishCall(ServiceContext& services, const grpc::CallbackServerContext& context)
+    : services_(services), call_(ReadCallContext(context)), limits_(LimitsOf(services.config)) {}
+
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublishCall::Start(
+    ServiceContext& services, const grpc::CallbackServerContext& context) {
+  auto call = std::shared_ptr<PublishCall>(new PublishCall(services, context));
+  call->self_ = call;
+  call->StartSendInitialMetadata();
+  if (const absl::Status known = CheckClientId(call->call_); !known.ok()) {
+    call->End(Broken(known));
+  } else {
+    call->StartRead(&call->received_);
+  }
+  return call.get();
+}
+
+void PublishCall::OnReadDone(bool ok) {
+  if (!ok) {
+    MutexLock lock(mutex_);
+    half_closed_ = true;
+    return WriteOrFinish();
+  }
+  const FlatBuffer request(received_);
+  const absl::StatusOr<bool> handled = Handle(request.view());
+  if (!handled.ok()) return End(Broken(handled.status()));
+  if (!*handled) return;
+  MutexLock lock(mutex_);
+  ReadOn();
+}
+
+void PublishCall::ReadOn() {
+  if (finished_ || end_.has_value()) return;
+  if (unanswered_bytes_ >= kCreditBytes || unsent_.ByteSizeLong() > kMaxUnsentBytes) {
+    read_waits_ = true;
+    return;
+  }
+  read_waits_ = false;
+  StartRead(&received_);
+}
+
+absl::StatusOr<bool> PublishCall::Handle(std::string_view request) {
+  ASSIGN_OR_RETURN(const RawPublish publish, ScanPublish(request));
+  if (opened_ == (publish.which == RawPublish::Case::kOpen)) {
+    return absl::InvalidArgumentError(opened_ ? "the stream is open already"
+                                              : "the first request of a stream is open");
+  }
+  switch (publish.which) {
+    case RawPublish::Case::kOpen:
+      RETURN_IF_ERROR(Open(publish.value));
+      return true;
+    case RawPublish::Case::kBind:
+      RETURN_IF_ERROR(Bind(publish.value));
+      return false;
+    case RawPublish::Case::kFrame:
+      RETURN_IF_ERROR(StoreFrame(publish.value, request.size()));
+      return true;
+  }
+  return absl::InvalidArgumentError("an unknown request");
+}
+
+absl::Status PublishCall::Open(std::string_view bytes) {
+  v1::OpenPublish open;
+  if (!open.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::InvalidArgumentError("the OpenPublish is malformed");
+  }
+  opened_ = true;
+  producer_id_ = open.producer_id();
+  MutexLock lock(mutex_);
+  v1::PublishOpened& opened = *unsent_.mutable_opened();
+  opened.set_credit_bytes(kCreditBytes);
+  opened.set_max_request_bytes(limits_.max_body_bytes + kRequestRoom);
+  WriteOrFinish();
+  return absl::OkStatus();
+}
+
+absl::Status PublishCall::Bind(std::string_view bytes) {
+  v1::BindQueue bind;
+  if (!bind.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::InvalidArgumentError("the BindQueue is malformed");
+  }
+  if (bindings_.contains(bind.binding())) {
+    return absl::InvalidArgumentError(fmt::format("binding {} is in use", bind.binding()));
+  }
+  if (bindings_.size() >= kMaxBindings) {
+    return absl::InvalidArgumentError(
+        fmt::format("a stream has at most {} bindings", kMaxBindings));
+  }
+  const apache::rocketmq::v2::Resource topic = bind.topic();
+  FindOrCreateTopic(
+      services_, call_, topic,
+      [call = self_,
+       bind = std::move(bind)](absl::StatusOr<std::shared_ptr<const Topic>> found) mutable {
+        // Looking the producer up may read the disk.
+        auto task = [call, bind = std::move(bind), found = std::move(found)] {
+          call->FinishBind(bind, found);
+        };
+        if (!call->services_.executor.Run(std::move(task)).ok()) {
+          call->End({grpc::StatusCode::UNAVAILABLE, "the server is busy or stopping"});
+        }
+      });
+  return absl::OkStatus();
+}
+
+absl::Status PublishCall::CheckBind(const v1::BindQueue& bind, const Topic& topic) const {
+  if (!topic.writable()) {
+    return PublicError(PublicCode::kForbidden,
+                       fmt::format("topic {} may not be written to", topic.name));
+  }
+  if (bind.queue() >= topic.queues()) {
+    return PublicError(PublicCode::kBadRequest,
+                       fmt::format("topic {} has no queue {}: they run from 0 to {}", topic.name,
+                                   bind.queue(), topic.queues() - 1));
+  }
+  return CheckKind(MessageKind::kNormal, topic.kinds, topic.name);
+}
+
+void PublishCall::FinishBind(const v1::BindQueue& bind,
+                             absl::StatusOr<std::shared_ptr<const Topic>> topic) {
+  absl::Status status = topic.status();
+  if (status.ok()) status = CheckBind(bind, **topic);
+  Binding binding;
+  uint64_t last = 0;
+  if (status.ok()) {
+    binding.topic = *topic;
+    binding.queue = bind.queue();
+    if (producer_id_ != 0) {
+      absl::StatusOr<std::shared_ptr<ProducerQueue>> producer =
+          services_.producers.Bind(producer_id_, {binding.topic->id, binding.queue});
+      status = producer.status();
+      if (status.ok()) {
+        binding.producer = *std::move(producer);
+        MutexLock lock(binding.producer->mutex);
+        uint64_t& stored = binding.producer->last_sequence;
+        if (bind.next_sequence() > stored) stored = bind.next_sequence() - 1;
+        last = stored;
+      }
+    }
+  }
+  MutexLock lock(mutex_);
+  if (done_) return Unbind(binding);
+  if (status.ok()) bindings_.emplace(bind.binding(), std::move(binding));
+  v1::Bound& bound = *unsent_.add_bound();
+  bound.set_binding(bind.binding());
+  *bound.mutable_status() = ToWire(status);
+  bound.set_last_sequence(last);
+  if (topic.ok()) {
+    bound.set_queues((*topic)->queues());
+    bound.set_topic_id((*topic)->id.value());
+  }
+  WriteOrFinish();
+  ReadOn();
+}
+
+absl::Status PublishCall::CheckTopic(Binding& binding) {
+  std::shared_ptr<const Topic> now = services_.topics.FindTopic(binding.topic->id);
+  if (now == nullptr) {
+    return PublicError(PublicCode::kTopicNotFound,
+                       fmt::format("topic {} was deleted", binding.topic->name));
+  }
+  binding.topic = std::move(now);
+  if (!binding.topic->writable()) {
+    return PublicError(PublicCode::kForbidden,
+                       fmt::format("topic {} may not be written to", binding.topic->name));
+  }
+  if (services_.retention.DiskIsFull()) {
+    return PublicError(PublicCode::kTooManyRequests,
+                       "the broker's disk is nearly full; free space or shorten the retention");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PublishCall::StoreFrame(std::string_view bytes, size_t request_size) {
+  RETURN_IF_ERROR(ScanFrame(bytes, frame_));
+  auto found = bindings_.find(frame_.binding);
+  if (found == bindings_.end()) {
+    return absl::InvalidArgumentError(fmt::format("binding {} was never bound", frame_.binding));
+  }
+  Binding& binding = found->second;
+  if (frame_.first_sequence > kMaxSequence ||
+      (binding.producer != nullptr && frame_.first_sequence == 0)) {
+    return absl::InvalidArgumentError(
+        fmt::format("sequence {}: they run from 1 to {}", frame_.first_sequence, kMaxSequence));
+  }
+  std::vector<Error> errors;
+  absl::Status status = CheckTopic(binding);
+  if (status.ok()) {
+    status = Append(binding, request_size, errors);
+  }
+  if (!status.ok()) {
+    MutexLock lock(mutex_);
+    AddError(status, frame_.binding, frame_.first_sequence, frame_.messages.size());
+    WriteOrFinish();
+  } else if (!errors.empty()) {
+    Tell(errors);
+  }
+  return absl::OkStatus();
+}
+
+void PublishCall::BuildFrame(const Topic& topic, uint64_t skip, std::vector<Error>& errors) {
+  const Timestamp now = services_.clock.Now();
+  RawMessage message;
+  for (size_t i = skip; i < frame_.messages.size(); ++i) {
+    const uint64_t sequence = frame_.first_sequence + i;
+    absl::Status status = ScanFramed(frame_.messages[i], message, builder_.owned());
+    if (!status.ok())
+      status = PublicError(PublicCode::kMessageCorrupted, FromAbsl(status.message()));
+    if (status.ok()) status = AdmitMessage(message, limits_, now, /*id_required=*/false);
+    if (status.ok()) {
+      const MessageKind kind = KindOf(message);
+      status = CheckKind(kind, topic.kinds, topic.name);
+      if (status.ok() && kind != MessageKind::kNormal) {
+        status =
+            PublicError(PublicCode::kNotImplemented,
+                        fmt::format("messages of kind {} are not taken by streams", NameOf(kind)));
+      }
+    }
+    if (status.ok()) {
+      builder_.Add(sequence, message);
+      continue;
+    }
+    // Neighbours with the same fault are told of it once.
+    if (!errors.empty() && errors.back().status().message() == status.message() &&
+        errors.back().first_sequence() + errors.back().count() == sequence) {
+      errors.back().set_count(errors.back().count() + 1);
+      continue;
+    }
+    Error& error = errors.emplace_back();
+    error.set_binding(frame_.binding);
+    error.set_first_sequence(sequence);
+    error.set_count(1);
+    *error.mutable_status() = ToWire(status);
+  }
+}
+
+uint64_t PublishCall::SkipStored(const ProducerQueue& queue, Pending& pending) const {
+  const uint64_t first = frame_.first_sequence;
+  const uint64_t end = first + frame_.messages.size();
+  const uint64_t skip = std::min(queue.last_sequence + 1, end) - first;
+  if (skip == 0) return 0;
+  const ProducerQueue::Run& known = queue.last_run;
+  const bool is_known =
+      first >= known.first_sequence && first + skip <= known.first_sequence + known.count;
+  const QueueOffset offset = known.first_offset + (first - known.first_sequence);
+  pending.runs.push_back(
+      {first, skip, is_known ? static_cast<int64_t>(offset.value()) : -1, std::nullopt});
+  return skip;
+}
+
+absl::Status PublishCall::Append(Binding& binding, size_t request_size,
+                                 std::vector<Error>& errors) {
+  auto pending = std::make_shared<Pending>(self_, frame_.binding, request_size);
+  builder_.Begin(*binding.topic, binding.queue, producer_id_);
+  if (binding.producer == nullptr) {
+    BuildFrame(*binding.topic, 0, errors);
+    return AppendBuilt(pending);
+  }
+  ProducerQueue& queue = *binding.producer;
+  MutexLock lock(queue.mutex);
+  if (frame_.first_sequence > queue.last_sequence + 1) {
+    return PublicError(PublicCode::kPreconditionFailed,
+                       fmt::format("sequence {} comes behind {}: what is between them is missing",
+                                   frame_.first_sequence, queue.last_sequence));
+  }
+  BuildFrame(*binding.topic, SkipStored(queue, *pending), errors);
+  RETURN_IF_ERROR(AppendBuilt(pending));
+  const uint64_t last = frame_.first_sequence + frame_.messages.size() - 1;
+  queue.last_sequence = std::max(queue.last_sequence, last);
+  if (builder_.runs().empty()) return absl::OkStatus();
+  const Pending::Run& run = pending->runs.back();
+  queue.last_run = {run.first_sequence, run.count, pending->appended[*run.record].queue_offset};
+  queue.end = pending->appended.back().log_offset + 1;
+  return absl::OkStatus();
+}
+
+absl::Status PublishCall::AppendBuilt(const std::shared_ptr<Pending>& pending) {
+  builder_.End();
+  for (const FrameBuilder::Run& run : builder_.runs()) {
+    pending->runs.push_back({run.first_sequence, run.count, -1, run.first_record});
+  }
+  if (pending->runs.empty()) return absl::OkStatus();  // all of it was refused for good
+  pending->appended.resize(builder_.records().size());
+  pending->self = pending;
+  Count(1, static_cast<int64_t>(pending->bytes));
+  const absl::Status status =
+      services_.log.Append(builder_.records(), pending->appended, pending.get());
+  if (status.ok()) return status;
+  pending->self.reset();
+  Count(-1, -static_cast<int64_t>(pending->bytes));
+  return OnWireOf(status);
+}
+
+void PublishCall::Count(int64_t frames, int64_t bytes) {
+  MutexLock lock(mutex_);
+  pending_ += frames;
+  unanswered_bytes_ += bytes;
+}
+
+void PublishCall::Settle(const Pending& pending, const absl::Status& status) {
+  MutexLock lock(mutex_);
+  --pending_;
+  unanswered_bytes_ -= static_cast<int64_t>(pending.bytes);
+  for (const Pending::Run& run : pending.runs) {
+    if (status.ok()) {
+      AddAck(pending.binding, run.first_sequence, run.count, pending.FirstOffset(run));
+    } else {
+      AddError(OnWireOf(status), pending.binding, run.first_sequence, run.count);
+    }
+  }
+  if (read_waits_) ReadOn();
+  WriteOrFinish();
+}
+
+void PublishCall::AddAck(uint32_t binding, uint64_t first_sequence, uint64_t count,
+                         int64_t first_offset) {
+  // Frames that follow each other are answered as one.
+  if (unsent_.acks_size() > 0) {
+    Ack& last = *unsent_.mutable_acks(unsent_.acks_size() - 1);
+    if (last.binding() == binding && last.first_sequence() + last.count() == first_sequence &&
+        first_offset >= 0 && last.first_offset() + last.count() == first_offset &&
+        last.count() + count <= UINT32_MAX) {
+      last.set_count(static_cast<uint32_t>(last.count() + count));
+      return;
+    }
+  }
+  Ack& ack = *unsent_.add_acks();
+  ack.set_binding(binding);
+  ack.set_first_sequence(first_sequence);
+  ack.set_count(static_cast<uint32_t>(count));
+  ack.set_first_offset(first_offset);
+}
+
+void PublishCall::AddError(const absl::Status& status, uint32_t binding, uint64_t first_sequence,
+                           uint64_t count) {
+  Error& error = *unsent_.add_errors();
+  error.set_binding(binding);
+  error.set_first_sequence(first_sequence);
+  error.set_count(static_cast<uint32_t>(count));
+  *error.mutable_status() = ToWire(status);
+  if (error.status().code() == apache::rocketmq::v2::TOO_MANY_REQUESTS) {
+    error.set_retry_after_ms(kRetryAfterMs);
+  }
+}
+
+void PublishCall::Tell(const std::vector<Error>& errors) {
+  MutexLock lock(mutex_);
+  for (const Error& error : errors) *unsent_.add_errors() = error;
+  WriteOrFinish();
+}
+
+void PublishCall::WriteOrFinish() {
+  if (writing_ || finished_) return;
+  if (unsent_.has_opened() || unsent_.bound_size() + unsent_.acks_size() > 0 ||
+      unsent_.errors_size() > 0) {
+    sending_ = Serialize(unsent_);
+    unsent_.Clear();
+    writing_ = true;
+    StartWrite(&sending_);
+    return;
+  }
+  if (!end_.has_value() && half_closed_ && pending_ == 0) end_ = grpc::Status::OK;
+  if (!end_.has_value()) return;
+  finished_ = true;
+  Finish(*end_);
+}
+
+void PublishCall::OnWriteDone(bool ok) {
+  MutexLock lock(mutex_);
+  writing_ = false;
+  if (!ok) {
+    unsent_.Clear();
+    if (!end_.has_value()) end_ = grpc::Status(grpc::StatusCode::CANCELLED, "the client has gone");
+  }
+  if (read_waits_) ReadOn();
+  WriteOrFinish();
+}
+
+void PublishCall::End(const grpc::Status& status) {
+  MutexLock lock(mutex_);
+  if (!end_.has_value()) end_ = status;
+  WriteOrFinish();
+}
+
+void PublishCall::OnCancel() {
+  MutexLock lock(mutex_);
+  unsent_.Clear();
+  if (!end_.has_value()) end_ = grpc::Status(grpc::StatusCode::CANCELLED, "the client has gone");
+  WriteOrFinish();
+}
+
+void PublishCall::OnDone() {
+  {
+    MutexLock lock(mutex_);
+    done_ = true;
+    for (const auto& [number, binding] : bindings_) Unbind(binding);
+    bindings_.clear();
+  }
+  self_.reset();  // the log may still hold the last references
+}
+
+void PublishCall::Unbind(const Binding& binding) {
+  if (binding.producer == nullptr) return;
+  services_.producers.Unbind(producer_id_, {binding.topic->id, binding.queue});
+}
+
+}  // namespace dunlin::broker

@@ -1,0 +1,442 @@
+#include "services/broker/rpc/subscribe_call.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "services/base/status_macros.h"
+#include "services/broker/admission/receive_rules.h"
+#include "services/broker/codes/public_code.h"
+#include "services/broker/rpc/buffers.h"
+#include "services/broker/rpc/group_attachment.h"
+#include "services/broker/rpc/resources.h"
+#include "services/broker/rpc/status_map.h"
+
+namespace dunlin::broker {
+namespace {
+
+// Bindings of one stream; each takes a place in the waiting room.
+constexpr size_t kMaxBindings = 65'536;
+constexpr uint64_t kMinCredit = 64u << 10;
+constexpr int64_t kMaxCredit = int64_t{1} << 40;
+constexpr uint32_t kMaxUnsettled = 65'535;
+// Answers that a client does not read pile up to here, then the stream ends.
+constexpr size_t kMaxUnsentBytes = 1u << 20;
+// How long a binding waits before it looks for itself.
+constexpr std::chrono::hours kPatience{1};
+
+grpc::Status Broken(const absl::Status& status) {
+  return {grpc::StatusCode::INVALID_ARGUMENT, std::string(status.message())};
+}
+
+}  // namespace
+
+SubscribeCall::SubscribeCall(ServiceContext& services, const grpc::CallbackServerContext& context)
+    : services_(services), call_(ReadCallContext(context)) {}
+
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SubscribeCall::Start(
+    ServiceContext& services, const grpc::CallbackServerContext& context) {
+  auto call = std::shared_ptr<SubscribeCall>(new SubscribeCall(services, context));
+  call->self_ = call;
+  call->StartSendInitialMetadata();
+  if (const absl::Status known = CheckClientId(call->call_); !known.ok()) {
+    call->End(Broken(known));
+  } else {
+    call->StartRead(&call->received_);
+  }
+  return call.get();
+}
+
+void SubscribeCall::OnReadDone(bool ok) {
+  if (!ok) return End(grpc::Status::OK);  // a consumer that says no more has gone
+  v1::SubscribeRequest request;
+  absl::StatusOr<bool> handled = Parse(received_, request);
+  if (handled.status().ok()) handled = Handle(request);
+  if (!handled.ok()) return End(Broken(handled.status()));
+  if (*handled) ReadOn();
+}
+
+void SubscribeCall::ReadOn() {
+  MutexLock lock(mutex_);
+  if (finished_ || end_.has_value()) return;
+  StartRead(&received_);
+}
+
+absl::StatusOr<bool> SubscribeCall::Handle(const v1::SubscribeRequest& request) {
+  using Request = v1::SubscribeRequest;
+  if (opened_ == (request.request_case() == Request::kOpen)) {
+    return absl::InvalidArgumentError(opened_ ? "the stream is open already"
+                                              : "the first request of a stream is open");
+  }
+  switch (request.request_case()) {
+    case Request::kOpen:
+      RETURN_IF_ERROR(Open(request.open()));
+      return false;
+    case Request::kAttach: {
+      if (Find(request.attach().binding()).ok()) {
+        return absl::InvalidArgumentError(
+            fmt::format("binding {} is in use", request.attach().binding()));
+      }
+      // Finding the place to begin at may read the disk.
+      auto task = [call = shared_from_this(), attach = request.attach()] { call->Attach(attach); };
+      if (!services_.executor.Run(std::move(task)).ok()) {
+        End({grpc::StatusCode::UNAVAILABLE, "the server is busy or stopping"});
+      }
+      return false;
+    }
+    case Request::kDetach:
+      Detach(request.detach().binding(), absl::OkStatus());
+      return true;
+    case Request::kCreditBytes:
+      RETURN_IF_ERROR(AddCredit(request.credit_bytes()));
+      return true;
+    case Request::kSettle:
+      RETURN_IF_ERROR(Settle(request.settle()));
+      return true;
+    case Request::kCommit:
+      RETURN_IF_ERROR(Commit(request.commit()));
+      return true;
+    case Request::REQUEST_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError("a SubscribeRequest of a kind that this server does not know");
+}
+
+absl::Status SubscribeCall::Open(const v1::OpenSubscribe& open) {
+  if (open.credit_bytes() < kMinCredit) {
+    return absl::InvalidArgumentError(fmt::format("a credit of {} bytes; begin with at least {}",
+                                                  open.credit_bytes(), kMinCredit));
+  }
+  opened_ = true;
+  {
+    MutexLock lock(mutex_);
+    credit_ = static_cast<int64_t>(std::min<uint64_t>(open.credit_bytes(), kMaxCredit));
+  }
+  auto opened = [call = shared_from_this()](absl::StatusOr<std::shared_ptr<const Group>> group) {
+    if (!group.ok()) return call->End(Broken(group.status()));
+    call->group_ = *std::move(group);
+    {
+      MutexLock lock(call->mutex_);
+      call->unsent_.mutable_opened();
+    }
+    call->Pump();
+    call->ReadOn();
+  };
+  if (open.group().name().empty()) {
+    opened(std::shared_ptr<const Group>());
+  } else {
+    FindOrCreateGroup(services_, call_, open.group(), std::move(opened));
+  }
+  return absl::OkStatus();
+}
+
+void SubscribeCall::Attach(const v1::Attach& attach) {
+  v1::Attached attached;
+  attached.set_binding(attach.binding());
+  absl::StatusOr<std::shared_ptr<Attachment>> made = MakeAttachment(attach, attached);
+  *attached.mutable_status() = ToWire(made.status());
+  {
+    MutexLock lock(mutex_);
+    if (made.ok() && attachments_.size() >= kMaxBindings) {
+      *attached.mutable_status() = ToWire(PublicError(
+          PublicCode::kBadRequest, fmt::format("a stream has at most {} bindings", kMaxBindings)));
+      made = absl::ResourceExhaustedError("");
+    }
+    if (made.ok() && !finished_) {
+      attachments_.emplace(attach.binding(), *made);
+      ready_.push_back(*made);
+    }
+    *unsent_.add_attached() = std::move(attached);
+  }
+  Pump();
+  ReadOn();
+}
+
+absl::StatusOr<QueueOffset> SubscribeCall::StartOf(const v1::OffsetMode& mode, QueueKey queue,
+                                                   const store::QueueBounds& bounds) const {
+  switch (mode.from_case()) {
+    case v1::OffsetMode::kQueueOffset: {
+      const QueueOffset offset(mode.queue_offset());
+      if (offset >= bounds.min && offset <= bounds.max) return offset;
+      return PublicError(PublicCode::kIllegalOffset,
+                         fmt::format("offset {} is outside the queue, which holds {} to {}",
+                                     offset.value(), bounds.min.value(), bounds.max.value()));
+    }
+    case v1::OffsetMode::kStoredAtMs:
+      return services_.dispatcher.queues().FindByTime(queue, FromUnixMillis(mode.stored_at_ms()));
+    case v1::OffsetMode::kStart:
+      break;
+    case v1::OffsetMode::FROM_NOT_SET:
+      return PublicError(PublicCode::kBadRequest, "say where to begin: `from` is not set");
+  }
+  switch (mode.start()) {
+    case v1::OffsetMode::FIRST:
+      return bounds.min;
+    case v1::OffsetMode::LAST:
+      return bounds.max;
+    case v1::OffsetMode::COMMITTED: {
+      if (group_ == nullptr) {
+        return PublicError(PublicCode::kBadRequest,
+                           "COMMITTED needs a group: name one when the stream is opened");
+      }
+      const absl::StatusOr<QueueOffset> committed =
+          services_.progress.CommittedOffset(group_->id, queue);
+      return std::clamp(committed.value_or(bounds.min), bounds.min, bounds.max);
+    }
+    default:
+      return PublicError(PublicCode::kBadRequest, "`start` is not FIRST, LAST or COMMITTED");
+  }
+}
+
+absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeAttachment(const v1::Attach& attach,
+                                                                          v1::Attached& attached) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
+                   FindTopic(services_, call_, attach.topic()));
+  if (!topic->readable()) {
+    return PublicError(PublicCode::kForbidden,
+                       fmt::format("topic {} may not be read from", topic->name));
+  }
+  attached.set_queues(topic->queues());
+  attached.set_topic_id(topic->id.value());
+  RETURN_IF_ERROR(CheckFilterType(attach.filter().type()));
+  ASSIGN_OR_RETURN(TagFilter filter, TagFilter::Parse(attach.filter().expression()));
+  auto ready = [weak = std::weak_ptr<SubscribeCall>(shared_from_this())](Attachment& attachment) {
+    if (const auto call = weak.lock(); call != nullptr) call->BecomeReady(attachment);
+  };
+  if (attach.has_offset()) {
+    if (attach.offset().queue() >= topic->queues()) {
+      return PublicError(PublicCode::kBadRequest,
+                         fmt::format("topic {} has no queue {}: they run from 0 to {}", topic->name,
+                                     attach.offset().queue(), topic->queues() - 1));
+    }
+    const QueueKey queue{topic->id, attach.offset().queue()};
+    const store::QueueBounds bounds = services_.dispatcher.queues().Bounds(queue);
+    attached.set_min_offset(bounds.min.value());
+    attached.set_max_offset(bounds.max.value());
+    ASSIGN_OR_RETURN(const QueueOffset start, StartOf(attach.offset(), queue, bounds));
+    attached.set_start_offset(start.value());
+    return std::make_shared<OffsetAttachment>(services_, attach.binding(), topic, std::move(filter),
+                                              queue.queue, start, std::move(ready));
+  }
+  if (!attach.has_group()) return PublicError(PublicCode::kBadRequest, "`mode` is not set");
+  if (group_ == nullptr) {
+    return PublicError(PublicCode::kBadRequest,
+                       "group mode needs a group: name one when the stream is opened");
+  }
+  const std::chrono::milliseconds invisible(attach.group().invisible_ms());
+  RETURN_IF_ERROR(CheckReceiveInvisible(invisible, services_.config.min_invisible_duration_ms(),
+                                        services_.config.max_invisible_duration_ms()));
+  const uint32_t unsettled = attach.group().max_unsettled();
+  if (unsettled == 0 || unsettled > kMaxUnsettled) {
+    return PublicError(PublicCode::kBadRequest, fmt::format("max_unsettled is {}; choose 1 to {}",
+                                                            unsettled, kMaxUnsettled));
+  }
+  Subscription subscription;
+  subscription.group = group_;
+  subscription.topic = topic;
+  subscription.filter = std::move(filter);
+  subscription.invisible = invisible;
+  subscription.client_id = call_.client_id;
+  return std::make_shared<GroupAttachment>(services_, attach.binding(), std::move(subscription),
+                                           unsettled, std::move(ready));
+}
+
+absl::Status SubscribeCall::AddCredit(uint64_t bytes) {
+  {
+    MutexLock lock(mutex_);
+    const auto more = static_cast<int64_t>(std::min<uint64_t>(bytes, kMaxCredit));
+    credit_ = std::min(credit_ + more, kMaxCredit);
+  }
+  Pump();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::Find(uint32_t binding) const {
+  MutexLock lock(mutex_);
+  auto found = attachments_.find(binding);
+  if (found != attachments_.end()) return found->second;
+  return absl::NotFoundError("no such binding (any more)");
+}
+
+absl::Status SubscribeCall::Settle(const v1::Settle& settle) {
+  services_.clients.Touch(call_.client_id);
+  const absl::StatusOr<std::shared_ptr<Attachment>> found = Find(settle.binding());
+  if (!found.ok()) return absl::OkStatus();  // it was detached meanwhile
+  auto* const group = dynamic_cast<GroupAttachment*>(found->get());
+  if (group == nullptr) return absl::InvalidArgumentError("verdicts are of group mode only");
+  v1::SubscribeResponse answers;
+  for (const v1::Verdict& verdict : settle.verdicts()) group->Settle(verdict, answers);
+  {
+    MutexLock lock(mutex_);
+    unsent_.MergeFrom(answers);
+    if (unsent_.ByteSizeLong() > kMaxUnsentBytes && !end_.has_value()) {
+      end_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                          "the client does not read what it is sent on this stream");
+    }
+  }
+  // There is room for more.
+  services_.waiting_room.Nudge(group->topic(), group->competes());
+  Pump();
+  return absl::OkStatus();
+}
+
+absl::Status SubscribeCall::Commit(const v1::CommitOffset& commit) {
+  const absl::StatusOr<std::shared_ptr<Attachment>> found = Find(commit.binding());
+  if (!found.ok()) return absl::OkStatus();
+  const auto* const attachment = dynamic_cast<OffsetAttachment*>(found->get());
+  if (attachment == nullptr || group_ == nullptr) {
+    return absl::InvalidArgumentError("offsets are committed in offset mode, for a group");
+  }
+  const store::QueueBounds bounds = services_.dispatcher.queues().Bounds(attachment->queue());
+  const QueueOffset offset(commit.queue_offset());
+  if (offset > bounds.max) {
+    return absl::InvalidArgumentError(fmt::format("offset {} is behind the end of the queue, {}",
+                                                  offset.value(), bounds.max.value()));
+  }
+  return services_.progress.SetOffset(group_->id, attachment->queue(),
+                                      std::max(offset, bounds.min));
+}
+
+void SubscribeCall::Detach(uint32_t binding, const absl::Status& status) {
+  std::shared_ptr<Attachment> gone;
+  {
+    MutexLock lock(mutex_);
+    auto found = attachments_.find(binding);
+    if (found != attachments_.end()) {
+      gone = std::move(found->second);
+      attachments_.erase(found);
+    }
+    v1::Detached& detached = *unsent_.add_detached();
+    detached.set_binding(binding);
+    *detached.mutable_status() = ToWire(status);
+  }
+  if (gone != nullptr) {
+    services_.waiting_room.Leave(*gone);
+    gone->Release();
+  }
+  Pump();
+}
+
+void SubscribeCall::BecomeReady(Attachment& attachment) {
+  {
+    MutexLock lock(mutex_);
+    auto found = attachments_.find(attachment.binding());
+    if (found == attachments_.end() || found->second.get() != &attachment) return;
+    ready_.push_back(found->second);
+  }
+  Pump();
+}
+
+bool SubscribeCall::HasUnsent() const {
+  return unsent_.has_opened() || unsent_.attached_size() + unsent_.settled_size() > 0 ||
+         unsent_.detached_size() > 0;
+}
+
+std::shared_ptr<Attachment> SubscribeCall::TakeTurn() {
+  MutexLock lock(mutex_);
+  pumping_ = false;
+  if (writing_ || finished_) return nullptr;
+  if (HasUnsent() && !end_.has_value()) {
+    sending_ = Serialize(unsent_);
+    unsent_.Clear();
+    writing_ = true;
+    StartWrite(&sending_);
+    return nullptr;
+  }
+  if (end_.has_value()) {
+    finished_ = true;
+    Finish(*end_);
+    return nullptr;
+  }
+  while (credit_ > 0 && !ready_.empty()) {
+    std::shared_ptr<Attachment> next = std::move(ready_.front());
+    ready_.pop_front();
+    auto found = attachments_.find(next->binding());
+    if (found == attachments_.end() || found->second != next) continue;  // detached meanwhile
+    pumping_ = true;
+    return next;
+  }
+  return nullptr;
+}
+
+void SubscribeCall::Pump() {
+  {
+    MutexLock lock(mutex_);
+    if (pumping_) return;  // whoever pumps looks again before it stops
+    pumping_ = true;
+  }
+  while (const std::shared_ptr<Attachment> next = TakeTurn()) TakeResult(next, next->NextFrame());
+}
+
+void SubscribeCall::TakeResult(const std::shared_ptr<Attachment>& attachment,
+                               Attachment::Produced produced) {
+  switch (produced.next) {
+    case Attachment::Next::kFrame: {
+      MutexLock lock(mutex_);
+      credit_ -= static_cast<int64_t>(produced.frame.size);
+      ready_.push_back(attachment);
+      if (finished_ || end_.has_value()) return;
+      sending_ = std::move(produced.frame.buffer);
+      writing_ = true;
+      StartWrite(&sending_);
+      return;
+    }
+    case Attachment::Next::kAgain: {
+      // Much was passed over: others have their turn on this thread before it goes on.
+      auto again = [call = shared_from_this(), attachment] { call->BecomeReady(*attachment); };
+      if (services_.executor.Run(std::move(again)).ok()) return;
+      [[fallthrough]];
+    }
+    case Attachment::Next::kNothing: {
+      const absl::Status entered =
+          services_.waiting_room.Enter(attachment, attachment->topic(), attachment->competes(),
+                                       services_.clock.Now() + kPatience);
+      if (!entered.ok()) Detach(attachment->binding(), entered);
+      return;
+    }
+    case Attachment::Next::kGone:
+      return Detach(attachment->binding(), produced.status);
+  }
+}
+
+void SubscribeCall::OnWriteDone(bool ok) {
+  {
+    MutexLock lock(mutex_);
+    writing_ = false;
+    sending_.Clear();  // lets the segment go
+    if (!ok && !end_.has_value()) {
+      end_ = grpc::Status(grpc::StatusCode::CANCELLED, "the client has gone");
+    }
+  }
+  Pump();
+}
+
+void SubscribeCall::End(const grpc::Status& status) {
+  {
+    MutexLock lock(mutex_);
+    if (!end_.has_value()) end_ = status;
+  }
+  Pump();
+}
+
+void SubscribeCall::OnCancel() {
+  End(grpc::Status(grpc::StatusCode::CANCELLED, "the client has gone"));
+}
+
+void SubscribeCall::OnDone() {
+  absl::flat_hash_map<uint32_t, std::shared_ptr<Attachment>> gone;
+  {
+    MutexLock lock(mutex_);
+    finished_ = true;
+    gone.swap(attachments_);
+    ready_.clear();
+  }
+  for (const auto& [binding, attachment] : gone) {
+    services_.waiting_room.Leave(*attachment);
+    attachment->Release();
+  }
+  self_.reset();  // others may hold the last reference for a moment
+}
+
+}  // namespace dunlin::broker
