@@ -51,8 +51,10 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SubscribeCall::Star
 void SubscribeCall::OnReadDone(bool ok) {
   if (!ok) return End(grpc::Status::OK);  // a consumer that says no more has gone
   v1::SubscribeRequest request;
-  absl::StatusOr<bool> handled = Parse(received_, request);
-  if (handled.status().ok()) handled = Handle(request);
+  if (const absl::Status parsed = Parse(received_, request); !parsed.ok()) {
+    return End(Broken(parsed));
+  }
+  const absl::StatusOr<bool> handled = Handle(request);
   if (!handled.ok()) return End(Broken(handled.status()));
   if (*handled) ReadOn();
 }
