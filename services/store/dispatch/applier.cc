@@ -40,9 +40,9 @@ Applier::Applier(CommitLog& log, Database& database, QueueChunks& queues, KeyRow
 }
 
 absl::Status Applier::Apply(const RecordView& record) {
+  if (record.header().kind == RecordKind::kMessage) return ApplyMessage(record);
+  RETURN_IF_ERROR(PutRun());
   switch (record.header().kind) {
-    case RecordKind::kMessage:
-      return ApplyMessage(record);
     case RecordKind::kDelivery:
       return ApplyDelivery(record, /*state_only=*/false);
     case RecordKind::kProgress:
@@ -55,6 +55,7 @@ absl::Status Applier::Apply(const RecordView& record) {
       return ApplyProducer(record);
     case RecordKind::kPadding:
       return absl::OkStatus();
+    case RecordKind::kMessage:
     case RecordKind::kResolution:
       break;
   }
@@ -76,8 +77,22 @@ absl::Status Applier::ApplyMessage(const RecordView& record) {
     // It was checked when it came in; served all the same, found by offset only.
     log::Error("message at {}: {}", header.log_offset.value(), FromAbsl(keys.status().message()));
   }
-  topics_.insert(header.queue.topic);
-  return queues_.Put(header.queue, header.queue_offset, entry, batch_);
+  if (run_.empty() || run_queue_ != header.queue ||
+      run_first_ + run_.size() != header.queue_offset) {
+    RETURN_IF_ERROR(PutRun());
+    run_queue_ = header.queue;
+    run_first_ = header.queue_offset;
+  }
+  run_.push_back(entry);
+  return absl::OkStatus();
+}
+
+absl::Status Applier::PutRun() {
+  if (run_.empty()) return absl::OkStatus();
+  topics_.insert(run_queue_.topic);
+  const absl::Status put = queues_.PutRun(run_queue_, run_first_, run_, batch_);
+  run_.clear();
+  return put;
 }
 
 absl::Status Applier::ApplyDelivery(const RecordView& record, bool state_only) {
@@ -313,6 +328,7 @@ absl::Status Applier::WriteBatch() {
 }
 
 absl::Status Applier::Commit(LogOffset end) {
+  RETURN_IF_ERROR(PutRun());
   checkpoint_.set_format_version(kFormatVersion);
   checkpoint_.set_dispatched(end.value());
   return WriteBatch();

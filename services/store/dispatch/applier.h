@@ -50,6 +50,7 @@ class Applier {
 
  private:
   absl::Status ApplyMessage(const RecordView& record);
+  absl::Status PutRun();
   absl::Status ApplyDelivery(const RecordView& record, bool state_only);
   absl::Status ApplyProgress(const RecordView& record);
   absl::Status ApplyProducer(const RecordView& record);
@@ -72,6 +73,10 @@ class Applier {
   rocksdb::WriteBatch batch_;
   uint64_t pending_bytes_ = 0;
   absl::flat_hash_set<TopicId> topics_;
+  // Messages of one queue in a row, not yet in the index.
+  QueueKey run_queue_;
+  QueueOffset run_first_;
+  std::vector<IndexEntry> run_;
   std::vector<storage::v1::SnapshotPart> parts_;  // of a snapshot not yet complete
   LogOffset first_part_;
 };

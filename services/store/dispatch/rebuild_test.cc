@@ -115,6 +115,9 @@ class Workload {
       return;
     }
     const QueueKey queue = AnyQueue(kTopic);
+    if (Below(5) == 0) {
+      rig_.AnnounceProducer(static_cast<uint64_t>(1 + Below(3)), queue, ++sequence_, 1);
+    }
     const std::string tag = Below(2) == 0 ? "" : "tag" + std::to_string(Below(4));
     const Appended message =
         rig_.Send(queue, tag, {}, "", std::string(static_cast<size_t>(Below(400)), 'x'));
@@ -128,6 +131,7 @@ class Workload {
 
   StoreRig& rig_;
   std::mt19937 random_;
+  uint64_t sequence_ = 0;
   std::vector<std::pair<QueueKey, Appended>> sent_;
   Words places_;
 };

@@ -14,6 +14,9 @@ constexpr uint64_t kTag = 1;
 constexpr uint64_t kKeys = 2;
 constexpr uint64_t kMessageId = 3;
 
+// What stands for properties that the producer left out.
+constexpr std::string_view kNoProperties("\x1a\x00", 2);
+
 constexpr uint64_t kVarint = 0;
 constexpr uint64_t kFixed64 = 1;
 constexpr uint64_t kBytes = 2;
@@ -65,7 +68,7 @@ absl::StatusOr<MessageKeys> ReadMessageKeys(std::string_view payload, uint32_t p
   MessageKeys found;
   if (properties_offset > payload.size()) return Malformed();
   std::string_view rest = payload.substr(properties_offset);
-  if (rest.empty()) return found;
+  if (rest.empty() || rest == kNoProperties) return found;
   const std::optional<uint64_t> outer = TakeVarint(rest);
   if (!outer.has_value() || *outer >> 3 != kSystemProperties || (*outer & 7) != kBytes) {
     return Malformed();

@@ -266,22 +266,37 @@ void QueueChunks::MarkChanged(Queue& state, QueueKey queue) {
 
 absl::Status QueueChunks::Put(QueueKey queue, QueueOffset offset, const IndexEntry& entry,
                               rocksdb::WriteBatch& batch) {
+  return PutRun(queue, offset, {&entry, 1}, batch);
+}
+
+absl::Status QueueChunks::PutRun(QueueKey queue, QueueOffset first,
+                                 std::span<const IndexEntry> entries, rocksdb::WriteBatch& batch) {
   Shard& shard = ShardOf(queue);
   MutexLock lock(shard.mutex);
   ASSIGN_OR_RETURN(Queue* const state, Find(shard, queue, /*make=*/true));
   MarkChanged(*state, queue);
-  if (offset < state->next) return Replace(*state, queue, offset, entry, batch);
+  while (!entries.empty() && first < state->next) {
+    RETURN_IF_ERROR(Replace(*state, queue, first, entries.front(), batch));
+    entries = entries.subspan(1);
+    ++first;
+  }
+  if (entries.empty()) return absl::OkStatus();
   if (state->IsEmpty()) {
     // The first entry that is still there: nothing is missing before it.
-    state->min = offset;
-    state->min_log_offset = entry.log_offset;
+    state->min = first;
+    state->min_log_offset = entries.front().log_offset;
   }
-  SkipTo(*state, queue, offset, batch);
-  state->open.push_back(entry);
-  const uint64_t chunk = state->OpenChunk();
-  ++state->next;
-  if (state->open.size() == kChunkEntries) {
-    PutFull(*state, queue, chunk, std::exchange(state->open, {}), batch);
+  if (first != state->next) SkipTo(*state, queue, first, batch);
+  while (!entries.empty()) {
+    const size_t count = std::min(entries.size(), kChunkEntries - state->open.size());
+    const uint64_t chunk = state->OpenChunk();
+    state->open.insert(state->open.end(), entries.begin(), entries.begin() + count);
+    state->next += count;
+    entries = entries.subspan(count);
+    if (state->open.size() == kChunkEntries) {
+      PutFull(*state, queue, chunk, std::exchange(state->open, {}), batch);
+      state->open.reserve(kChunkEntries);
+    }
   }
   return absl::OkStatus();
 }

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -60,6 +61,9 @@ class QueueChunks final : public QueueIndex {
   // is there already is replaced. Chunks that are full go into `batch`.
   absl::Status Put(QueueKey queue, QueueOffset offset, const IndexEntry& entry,
                    rocksdb::WriteBatch& batch);
+  // The same for entries of offsets in a row.
+  absl::Status PutRun(QueueKey queue, QueueOffset first, std::span<const IndexEntry> entries,
+                      rocksdb::WriteBatch& batch);
   // The next offset of a queue becomes at least `next` (from a snapshot).
   absl::Status RaiseTail(QueueKey queue, QueueOffset next, rocksdb::WriteBatch& batch);
   // The batch was written: full chunks need not be kept in memory any more.

@@ -27,6 +27,7 @@ class DumpViewTest : public ::testing::Test {
     rig_.PutGroup(GroupId(1));
     const QueueKey queue{TopicId(1), 2};
     const Appended first = rig_.Send(queue, "red", {"key"}, "id");
+    rig_.AnnounceProducer(0xAB, {TopicId(1), 3}, 7, 5);
     rig_.PutProgress(GroupId(1), queue, 1, {0});
     rig_.BuryLetter(GroupId(1), queue, first, {TopicId(2), 0});
     rig_.Settle();
@@ -50,10 +51,12 @@ TEST_F(DumpViewTest, PrintsEveryKindOfRowAndWritesNothing) {
   EXPECT_EQ(DumpView(rig_.directory(), /*verify=*/false), 0);
   fflush(stdout);
   EXPECT_THAT(::testing::internal::GetCapturedStdout(),
-              AllOf(HasSubstr("checkpoint format_version: 1"), HasSubstr("topic id: 1"),
+              AllOf(HasSubstr("checkpoint format_version: 2"), HasSubstr("topic id: 1"),
                     HasSubstr("group id: 1"), HasSubstr("progress group_id: 1"),
                     HasSubstr("tail 1/2 holds 0 to 1"), HasSubstr("chunk 1/2 from 0: "),
-                    HasSubstr("key "), HasSubstr("pointer to "), HasSubstr(" 0 undecodable")));
+                    HasSubstr("key "), HasSubstr("pointer to "),
+                    HasSubstr("producer 00000000000000ab in 1/3: 5 from sequence 7 on at "),
+                    HasSubstr(" 0 undecodable")));
   EXPECT_EQ(Files(), before);
 }
 

@@ -145,6 +145,18 @@ Appended StoreRig::Send(QueueKey queue, std::string_view tag, const std::vector<
   return Append(record, message.payload);
 }
 
+Appended StoreRig::AnnounceProducer(uint64_t producer, QueueKey queue, uint64_t first_sequence,
+                                    uint32_t count) {
+  storage::v1::ProducerRun run;
+  run.set_producer_id(producer);
+  run.set_first_sequence(first_sequence);
+  run.set_count(count);
+  NewRecord record;
+  record.kind = RecordKind::kProducer;
+  record.queue = queue;
+  return Append(record, run.SerializeAsString());
+}
+
 Appended StoreRig::AppendRecord(RecordKind kind, std::string_view payload) {
   NewRecord record;
   record.kind = kind;
@@ -277,6 +289,13 @@ absl::StatusOr<std::map<std::string, std::string>> StoreRig::Describe(
       words[fmt::format("{} entry {}", name, bounds.min.value() + i)] =
           fmt::format("at {}, {} bytes, tag {}", entries[i].log_offset.value(), entries[i].length,
                       entries[i].tag_hash);
+    }
+    for (uint64_t producer = 1; producer < 4; ++producer) {
+      const absl::StatusOr<ProducerRow> row = state_->GetProducer(producer, queue);
+      // Others have expired: compaction may have taken them.
+      if (!row.ok() || row->log_offset < log_->start()) continue;
+      words[fmt::format("{} producer {}", name, producer)] =
+          fmt::format("{} from {} at {}", row->count, row->first_sequence, row->log_offset.value());
     }
     for (const std::string& key : keys) {
       ASSIGN_OR_RETURN(const auto found,

@@ -56,6 +56,9 @@ class StoreRig {
   Appended Send(QueueKey queue, std::string_view tag = "",
                 const std::vector<std::string>& keys = {}, std::string_view message_id = "",
                 std::string_view body = "body");
+  // The next `count` messages of the queue, from `first_sequence` on, are a producer's.
+  Appended AnnounceProducer(uint64_t producer, QueueKey queue, uint64_t first_sequence,
+                            uint32_t count);
   void PutTopic(TopicId id);
   void DeleteTopic(TopicId id);
   void PutGroup(GroupId id);
