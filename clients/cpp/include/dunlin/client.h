@@ -1,0 +1,64 @@
+// Client: a connection to a Dunlin broker, from which producers and consumers are made.
+//
+// A handle: copies share the connection. Producers and consumers keep what they need of it, so that
+// the client may go before them. Thread-safe.
+
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace dunlin {
+
+class Producer;
+class PullConsumer;
+class PushConsumer;
+class SimpleConsumer;
+struct ProducerOptions;
+struct PullConsumerOptions;
+struct PushConsumerOptions;
+struct SimpleConsumerOptions;
+
+enum class Tls {
+  kOff,
+  kInsecure,  // encrypted; whom one talks to is not checked
+  kVerified,  // against ClientOptions::tls_ca, or the system's authorities
+};
+
+struct ClientOptions {
+  std::string endpoint = "127.0.0.1:8081";
+  std::string name_space;
+  Tls tls = Tls::kOff;
+  std::string tls_ca;  // PEM, the text itself; empty: the system's
+  // How the broker calls this client in lists and logs. Empty: made of host, process and a number.
+  std::string client_id;
+  // How long Connect waits for the broker; zero: not at all, the first use will tell.
+  std::chrono::milliseconds connect_timeout{5000};
+};
+
+namespace internal {
+class Connection;
+}
+
+class Client {
+ public:
+  // INVALID_ARGUMENT: an option makes no sense; UNAVAILABLE: no broker answered in time.
+  static absl::StatusOr<Client> Connect(const ClientOptions& options);
+
+  // INVALID_ARGUMENT: an option makes no sense.
+  absl::StatusOr<Producer> MakeProducer(const ProducerOptions& options) const;
+  absl::StatusOr<PullConsumer> MakePullConsumer(const PullConsumerOptions& options) const;
+  absl::StatusOr<SimpleConsumer> MakeSimpleConsumer(const SimpleConsumerOptions& options) const;
+  absl::StatusOr<PushConsumer> MakePushConsumer(const PushConsumerOptions& options) const;
+
+ private:
+  explicit Client(std::shared_ptr<internal::Connection> connection)
+      : connection_(std::move(connection)) {}
+
+  std::shared_ptr<internal::Connection> connection_;
+};
+
+}  // namespace dunlin

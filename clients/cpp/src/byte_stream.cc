@@ -1,0 +1,86 @@
+#include "clients/cpp/src/byte_stream.h"
+
+#include <utility>
+
+#include "clients/cpp/src/connection.h"
+
+namespace dunlin::internal {
+
+ByteStream::ByteStream(const Connection& connection, std::shared_ptr<StreamOwner> owner)
+    : owner_(std::move(owner)) {
+  connection.Identify(context_);
+}
+
+std::shared_ptr<ByteStream> ByteStream::Start(const Connection& connection,
+                                              const std::string& method,
+                                              std::shared_ptr<StreamOwner> owner) {
+  std::shared_ptr<ByteStream> stream(new ByteStream(connection, std::move(owner)));
+  stream->self_ = stream;
+  grpc::GenericStub stub(connection.channel());
+  stub.PrepareBidiStreamingCall(&stream->context_, method, {}, stream.get());
+  // Writes come from outside of reactions: gRPC must not be done before the reading side has ended.
+  stream->AddHold();
+  stream->StartRead(&stream->reading_);
+  stream->StartCall();
+  return stream;
+}
+
+bool ByteStream::BeginWrite() {
+  MutexLock lock(mutex_);
+  if (broken_) return false;
+  writing_ = true;
+  return true;
+}
+
+void ByteStream::EndWrite() {
+  bool release = false;
+  {
+    MutexLock lock(mutex_);
+    writing_ = false;
+    release = broken_;
+  }
+  if (release) RemoveHold();
+}
+
+void ByteStream::Write(const grpc::ByteBuffer& bytes) {
+  if (!BeginWrite()) return;
+  writing_bytes_ = bytes;
+  StartWrite(&writing_bytes_);
+}
+
+void ByteStream::Finish() {
+  if (BeginWrite()) StartWritesDone();
+}
+
+void ByteStream::OnReadDone(bool ok) {
+  if (ok) {
+    owner_->OnRead(reading_);
+    reading_.Clear();
+    StartRead(&reading_);
+    return;
+  }
+  bool release = false;
+  {
+    MutexLock lock(mutex_);
+    broken_ = true;
+    release = !writing_;
+  }
+  if (release) RemoveHold();
+}
+
+void ByteStream::OnWriteDone(bool /*ok*/) {
+  writing_bytes_.Clear();
+  // The hold outlasts this reaction: gRPC counts it among what is outstanding.
+  EndWrite();
+  owner_->OnWritten();
+}
+
+void ByteStream::OnWritesDoneDone(bool /*ok*/) { EndWrite(); }
+
+void ByteStream::OnDone(const grpc::Status& status) {
+  owner_->OnEnd(status);
+  owner_.reset();
+  self_.reset();
+}
+
+}  // namespace dunlin::internal

@@ -1,0 +1,63 @@
+// ByteStream: one bidirectional gRPC call whose messages are bytes.
+//
+// Reads without a pause and hands every message to its owner; writes one message at a time. It
+// lives until gRPC is done with it, whoever else holds it. Thread-safe.
+
+#pragma once
+
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+
+#include "services/base/mutex.h"
+
+namespace dunlin::internal {
+
+class Connection;
+
+// Called from gRPC's threads, one call at a time for reads, and one for the end after all others.
+class StreamOwner {
+ public:
+  virtual ~StreamOwner() = default;
+  virtual void OnRead(grpc::ByteBuffer& bytes) = 0;
+  // The last Write is through (or the stream is broken: OnEnd will tell); the next may begin.
+  virtual void OnWritten() = 0;
+  virtual void OnEnd(const grpc::Status& status) = 0;
+};
+
+class ByteStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  // Starts the call; `owner` is held until OnEnd has returned.
+  static std::shared_ptr<ByteStream> Start(const Connection& connection, const std::string& method,
+                                           std::shared_ptr<StreamOwner> owner);
+
+  // REQUIRES: no other Write is under way. Does nothing when the stream is broken.
+  void Write(const grpc::ByteBuffer& bytes);
+  // Says that no more will be written; the server then ends the call. REQUIRES: as Write.
+  void Finish();
+  void Cancel() { context_.TryCancel(); }
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnWritesDoneDone(bool ok) override;
+  void OnDone(const grpc::Status& status) override;
+
+ private:
+  ByteStream(const Connection& connection, std::shared_ptr<StreamOwner> owner);
+  bool BeginWrite();
+  void EndWrite();
+
+  grpc::ClientContext context_;
+  std::shared_ptr<StreamOwner> owner_;
+  std::shared_ptr<ByteStream> self_;  // until OnDone
+  grpc::ByteBuffer reading_;
+  grpc::ByteBuffer writing_bytes_;
+  Mutex mutex_;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  // The reading side has ended: nothing may be started but what has begun.
+  bool broken_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace dunlin::internal

@@ -1,0 +1,169 @@
+#include "clients/cpp/src/connection.h"
+
+#include <fmt/format.h>
+#include <grpcpp/security/tls_credentials_options.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <utility>
+
+#include "absl/status/status.h"
+
+#include "services/base/strings.h"
+
+namespace dunlin::internal {
+namespace {
+
+namespace v2 = apache::rocketmq::v2;
+
+constexpr int kFrameBytes = 1 << 20;
+constexpr int kWriteBufferBytes = 1 << 20;
+constexpr int kWindowBytes = 8 << 20;
+constexpr int kMinBackoffMs = 100;
+constexpr int kMaxBackoffMs = 5000;
+constexpr int kKeepaliveMs = 30000;
+constexpr int kKeepaliveTimeoutMs = 10000;
+
+std::string MakeClientId() {
+  static std::atomic<int> number{0};
+  char host[256] = "unknown";
+  gethostname(host, sizeof(host) - 1);
+  return fmt::format("{}@{}@{}@dunlin-cpp", host, getpid(), number.fetch_add(1));
+}
+
+std::shared_ptr<grpc::ChannelCredentials> Credentials(const ClientOptions& options) {
+  switch (options.tls) {
+    case Tls::kOff:
+      return grpc::InsecureChannelCredentials();
+    case Tls::kInsecure: {
+      grpc::experimental::TlsChannelCredentialsOptions tls;
+      tls.set_verify_server_certs(false);
+      tls.set_check_call_host(false);
+      tls.set_certificate_verifier(std::make_shared<grpc::experimental::NoOpCertificateVerifier>());
+      return grpc::experimental::TlsCredentials(tls);
+    }
+    case Tls::kVerified:
+      break;
+  }
+  grpc::SslCredentialsOptions ssl;
+  ssl.pem_root_certs = options.tls_ca;
+  return grpc::SslCredentials(ssl);
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const ClientOptions& options) {
+  grpc::ChannelArguments arguments;
+  // Else channels to one address share one connection.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxSendMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kFrameBytes);
+  arguments.SetInt(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, kWriteBufferBytes);
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes);
+  // The window is large from the start; probing would only cost pings.
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kMinBackoffMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kMinBackoffMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxBackoffMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  return grpc::CreateCustomChannel(options.endpoint, Credentials(options), arguments);
+}
+
+}  // namespace
+
+Connection::Connection(ClientOptions options, std::shared_ptr<Ticker> ticker)
+    : options_(std::move(options)), ticker_(std::move(ticker)), channel_(MakeChannel(options_)) {}
+
+absl::StatusOr<std::shared_ptr<Connection>> Connection::Make(const ClientOptions& options) {
+  if (options.endpoint.empty()) return absl::InvalidArgumentError("the endpoint is empty");
+  ClientOptions complete = options;
+  if (complete.client_id.empty()) complete.client_id = MakeClientId();
+  std::shared_ptr<Connection> connection(
+      new Connection(std::move(complete), std::make_shared<Ticker>()));
+  if (options.connect_timeout.count() > 0 &&
+      !connection->channel_->WaitForConnected(std::chrono::system_clock::now() +
+                                              options.connect_timeout)) {
+    return absl::UnavailableError(fmt::format("no broker answered at {} within {} ms",
+                                              options.endpoint, options.connect_timeout.count()));
+  }
+  return connection;
+}
+
+std::shared_ptr<Connection> Connection::Another() const {
+  return std::shared_ptr<Connection>(new Connection(options_, ticker_));
+}
+
+void Connection::Identify(grpc::ClientContext& context) const {
+  context.AddMetadata("x-mq-client-id", options_.client_id);
+  context.AddMetadata("x-mq-language", "CPP");
+  if (!options_.name_space.empty()) context.AddMetadata("x-mq-namespace", options_.name_space);
+}
+
+void Connection::Fill(std::string_view name, v2::Resource& resource) const {
+  resource.set_name(name.data(), name.size());
+  if (!options_.name_space.empty()) resource.set_resource_namespace(options_.name_space);
+}
+
+absl::Status FromPublic(const v2::Status& status) {
+  const int code = status.code();
+  if (code == v2::OK) return absl::OkStatus();
+  const std::string text = fmt::format("{}: {}", v2::Code_Name(status.code()), status.message());
+  const absl::string_view message = ToAbsl(text);
+  if (code == v2::TOO_MANY_REQUESTS) return absl::ResourceExhaustedError(message);
+  switch (code / 100) {
+    case 401:
+      return absl::UnauthenticatedError(message);
+    case 403:
+      return absl::PermissionDeniedError(message);
+    case 404:
+      return absl::NotFoundError(message);
+    case 408:
+    case 504:
+      return absl::DeadlineExceededError(message);
+    case 428:
+      return absl::FailedPreconditionError(message);
+    case 500:
+      return absl::UnavailableError(message);
+    case 501:
+    case 505:
+      return absl::UnimplementedError(message);
+    default:
+      return absl::InvalidArgumentError(message);
+  }
+}
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  // The numbers are the same.
+  return {static_cast<absl::StatusCode>(status.error_code()), status.error_message()};
+}
+
+bool IsTransient(v2::Code code) {
+  switch (code) {
+    case v2::TOO_MANY_REQUESTS:
+    case v2::PRECONDITION_FAILED:
+    case v2::REQUEST_TIMEOUT:
+    case v2::INTERNAL_ERROR:
+    case v2::INTERNAL_SERVER_ERROR:
+    case v2::HA_NOT_AVAILABLE:
+    case v2::PROXY_TIMEOUT:
+    case v2::MASTER_PERSISTENCE_TIMEOUT:
+    case v2::SLAVE_PERSISTENCE_TIMEOUT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool IsFatal(const grpc::Status& status) {
+  switch (status.error_code()) {
+    case grpc::StatusCode::INVALID_ARGUMENT:
+    case grpc::StatusCode::UNIMPLEMENTED:
+    case grpc::StatusCode::UNAUTHENTICATED:
+    case grpc::StatusCode::PERMISSION_DENIED:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace dunlin::internal

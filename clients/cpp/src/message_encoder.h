@@ -1,0 +1,71 @@
+// MessageEncoder: an apache.rocketmq.v2.Message as one field of a PublishFrame, without protobuf.
+//
+// Fields in the order that the broker takes in most cheaply: user properties, body, system
+// properties.
+
+#pragma once
+
+#include <string_view>
+
+#include "dunlin/message.h"
+
+#include "clients/cpp/src/wire.h"
+
+namespace dunlin::internal {
+
+class MessageEncoder {
+ public:
+  // `body` stands for message.body. Both must outlive the encoder.
+  MessageEncoder(const Message& message, std::string_view body, bool compressed)
+      : message_(message), body_(body), compressed_(compressed) {
+    if (!message.tag.empty()) system_ += BytesFieldSize(message.tag.size());
+    for (const std::string& key : message.keys) system_ += BytesFieldSize(key.size());
+    if (compressed) system_ += 2;
+    length_ = BytesFieldSize(body.size());
+    if (system_ > 0) length_ += BytesFieldSize(system_);
+    for (const auto& [name, value] : message.properties) {
+      length_ += BytesFieldSize(EntrySize(name, value));
+    }
+  }
+
+  // Of the whole field, tag and length included.
+  size_t size() const { return BytesFieldSize(length_); }
+
+  // Writes size() bytes.
+  char* Write(char* to) const {
+    *to++ = kMessageTag;
+    to = PutVarint(to, length_);
+    for (const auto& [name, value] : message_.properties) {
+      *to++ = 0x12;  // user_properties
+      to = PutVarint(to, EntrySize(name, value));
+      to = PutBytesField(to, 0x0a, name);
+      to = PutBytesField(to, 0x12, value);
+    }
+    to = PutBytesField(to, 0x22, body_);
+    if (system_ == 0) return to;
+    *to++ = 0x1a;  // system_properties
+    to = PutVarint(to, system_);
+    if (!message_.tag.empty()) to = PutBytesField(to, 0x0a, message_.tag);
+    for (const std::string& key : message_.keys) to = PutBytesField(to, 0x12, key);
+    if (compressed_) {
+      *to++ = 0x28;  // body_encoding
+      *to++ = 2;     // GZIP
+    }
+    return to;
+  }
+
+  static constexpr char kMessageTag = 0x1a;  // PublishFrame.messages
+
+ private:
+  static size_t EntrySize(std::string_view name, std::string_view value) {
+    return BytesFieldSize(name.size()) + BytesFieldSize(value.size());
+  }
+
+  const Message& message_;
+  const std::string_view body_;
+  const bool compressed_;
+  size_t system_ = 0;
+  size_t length_ = 0;
+};
+
+}  // namespace dunlin::internal

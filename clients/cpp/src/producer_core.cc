@@ -1,0 +1,239 @@
+#include "clients/cpp/src/producer_core.h"
+
+#include <random>
+#include <utility>
+
+#include "clients/cpp/src/gzip.h"
+#include "services/base/crc32c.h"
+
+namespace dunlin::internal {
+namespace {
+
+// Full buffers kept for reuse.
+constexpr size_t kPooledBuffers = 64;
+
+// The thread is inside a callback: it must not wait for anything.
+thread_local bool in_callback = false;
+
+uint64_t RandomId() {
+  std::random_device random;
+  for (;;) {
+    const uint64_t id = (uint64_t{random()} << 32) | random();
+    if (id != 0) return id;
+  }
+}
+
+int64_t Count(SteadyTime time) { return time.time_since_epoch().count(); }
+
+}  // namespace
+
+ProducerCore::ProducerCore(const std::shared_ptr<Connection>& connection,
+                           const ProducerOptions& options)
+    : options_(options) {
+  PublishStream::Settings settings;
+  settings.producer_id = RandomId();
+  settings.limits.max_batch_bytes = options.max_batch_bytes;
+  settings.limits.frames_in_flight = options.frames_in_flight;
+  settings.send_timeout = options.send_timeout;
+  settings.pool = std::make_shared<BufferPool>(options.max_batch_bytes, kPooledBuffers);
+  for (int i = 0; i < options.streams; ++i) {
+    streams_.push_back(std::make_shared<PublishStream>(i == 0 ? connection : connection->Another(),
+                                                       settings, *this));
+  }
+}
+
+ProducerCore::~ProducerCore() { Close(options_.close_timeout).IgnoreError(); }
+
+Topic& ProducerCore::FindTopic(const std::string& name) {
+  Topic* last = last_topic_.load(std::memory_order_acquire);
+  if (last != nullptr && last->name == name) return *last;
+  MutexLock lock(mutex_);
+  std::unique_ptr<Topic>& topic = topics_[name];
+  if (topic == nullptr) {
+    topic = std::make_unique<Topic>();
+    topic->name = name;
+    Grow(*topic, 1);
+  }
+  last_topic_.store(topic.get(), std::memory_order_release);
+  return *topic;
+}
+
+void ProducerCore::Grow(Topic& topic, uint32_t queues) {
+  const Lanes* old = topic.lanes.load(std::memory_order_relaxed);
+  if (old != nullptr && old->size() >= queues) return;
+  auto table = old == nullptr ? std::make_unique<Lanes>() : std::make_unique<Lanes>(*old);
+  while (table->size() < queues) {
+    const auto queue = static_cast<uint32_t>(table->size());
+    PublishStream& stream = *streams_[queue % streams_.size()];
+    table->push_back(&stream.AddLane(topic, topic.name, queue));
+  }
+  topic.lanes.store(table.get(), std::memory_order_release);
+  topic.tables.push_back(std::move(table));
+}
+
+absl::StatusOr<Lane*> ProducerCore::Route(Topic& topic, const Message& message) {
+  if (!message.ordering_key.empty()) {
+    if (!topic.known.load(std::memory_order_acquire)) {
+      absl::Status status = AwaitKnown(topic);
+      if (!status.ok()) return status;
+    }
+    const Lanes& lanes = *topic.lanes.load(std::memory_order_acquire);
+    return lanes[Crc32c(message.ordering_key) % lanes.size()];
+  }
+  const Lanes& lanes = *topic.lanes.load(std::memory_order_acquire);
+  return lanes[topic.current.load(std::memory_order_relaxed)];
+}
+
+absl::Status ProducerCore::AwaitKnown(Topic& topic) {
+  if (in_callback) {
+    return absl::ResourceExhaustedError(
+        "the number of queues is not known yet, and a callback must not wait for it");
+  }
+  Lane& first = *topic.lanes.load(std::memory_order_acquire)->front();
+  const SteadyTime deadline = steady_clock::now() + options_.send_timeout;
+  mutex_.Lock();
+  const int refusals = topic.refusals;
+  mutex_.Unlock();
+  first.stream.Ask(first);
+  MutexLock lock(mutex_);
+  while (!topic.known.load(std::memory_order_relaxed)) {
+    if (topic.refusals != refusals) return topic.refusal;
+    if (closed_.load()) return absl::FailedPreconditionError("the producer is closed");
+    if (!changed_.WaitUntil(mutex_, deadline)) {
+      return absl::DeadlineExceededError("the broker does not answer");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ProducerCore::Reserve(size_t bytes) {
+  const size_t before = pending_bytes_.fetch_add(bytes);
+  if (before == 0 || before + bytes <= options_.max_pending_bytes) [[likely]] {
+    return absl::OkStatus();
+  }
+  return AwaitRoom(bytes);
+}
+
+absl::Status ProducerCore::AwaitRoom(size_t bytes) {
+  pending_bytes_.fetch_sub(bytes);
+  if (!options_.block_when_full || in_callback) {
+    return absl::ResourceExhaustedError("max_pending_bytes of messages are not answered yet");
+  }
+  const SteadyTime deadline = steady_clock::now() + options_.send_timeout;
+  const size_t room = options_.max_pending_bytes > bytes ? options_.max_pending_bytes - bytes : 0;
+  for (;;) {
+    if (!AwaitPending(room, deadline)) {
+      return absl::ResourceExhaustedError(
+          "max_pending_bytes of messages were not answered within send_timeout");
+    }
+    const size_t before = pending_bytes_.fetch_add(bytes);
+    if (before == 0 || before + bytes <= options_.max_pending_bytes) return absl::OkStatus();
+    pending_bytes_.fetch_sub(bytes);
+  }
+}
+
+bool ProducerCore::AwaitPending(size_t at_most, SteadyTime deadline) {
+  MutexLock lock(mutex_);
+  waiting_.fetch_add(1);
+  bool in_time = true;
+  while (pending_bytes_.load() > at_most && in_time) {
+    in_time = changed_.WaitUntil(mutex_, deadline);
+  }
+  waiting_.fetch_sub(1);
+  return pending_bytes_.load() <= at_most;
+}
+
+absl::Status ProducerCore::Submit(const Message& message, Producer::Callback* callback) {
+  if (closed_.load(std::memory_order_relaxed)) {
+    return absl::FailedPreconditionError("the producer is closed");
+  }
+  if (message.topic.empty()) return absl::InvalidArgumentError("the message has no topic");
+  Topic& topic = FindTopic(message.topic);
+  absl::StatusOr<Lane*> lane = Route(topic, message);
+  if (!lane.ok()) return lane.status();
+  std::string compressed;
+  std::string_view body = message.body;
+  if (options_.compress_from_bytes > 0 && body.size() >= options_.compress_from_bytes) {
+    compressed = GzipCompress(body);
+    if (!compressed.empty() && compressed.size() < body.size()) body = compressed;
+  }
+  const MessageEncoder encoder(message, body, body.data() != message.body.data());
+  absl::Status status = Reserve(encoder.size());
+  if (!status.ok()) return status;
+  status = (*lane)->stream.Append(**lane, encoder, callback);
+  if (!status.ok()) pending_bytes_.fetch_sub(encoder.size());
+  return status;
+}
+
+void ProducerCore::OnOutcomes(Outcomes outcomes) {
+  const bool outer = std::exchange(in_callback, true);
+  for (Outcome& outcome : outcomes) {
+    const DeliveryReport& report = outcome.report;
+    if (options_.on_delivery) options_.on_delivery(report);
+    int64_t offset = report.first_offset;
+    for (Producer::Callback& callback : outcome.callbacks) {
+      if (callback && report.status.ok()) {
+        callback(Receipt{report.topic_id, report.queue, offset});
+      } else if (callback) {
+        callback(report.status);
+      }
+      if (offset >= 0) ++offset;
+    }
+    // Not before: Flush promises that callbacks have returned.
+    pending_bytes_.fetch_sub(outcome.bytes);
+  }
+  in_callback = outer;
+  if (outcomes.empty() || waiting_.load() == 0) return;
+  MutexLock lock(mutex_);
+  changed_.SignalAll();
+}
+
+void ProducerCore::OnTopic(Topic& topic, uint32_t queues, const absl::Status& status) {
+  MutexLock lock(mutex_);
+  if (status.ok()) {
+    Grow(topic, queues);
+    topic.known.store(true, std::memory_order_release);
+  } else {
+    ++topic.refusals;
+    topic.refusal = status;
+  }
+  changed_.SignalAll();
+}
+
+void ProducerCore::MoveOn(const Lane& lane, SteadyTime now) {
+  Topic& topic = lane.topic;
+  const Lanes& lanes = *topic.lanes.load(std::memory_order_acquire);
+  const uint32_t here = lane.queue.queue();
+  if (topic.current.load(std::memory_order_relaxed) != here) return;
+  const auto count = static_cast<uint32_t>(lanes.size());
+  uint32_t next = (here + 1) % count;
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint32_t candidate = (next + i) % count;
+    if (lanes[candidate]->avoid_until.load(std::memory_order_relaxed) <= Count(now)) {
+      next = candidate;
+      break;
+    }
+  }
+  topic.current.store(next, std::memory_order_relaxed);
+}
+
+absl::Status ProducerCore::Flush(std::chrono::milliseconds timeout) {
+  if (in_callback) return absl::FailedPreconditionError("a callback must not wait");
+  if (AwaitPending(0, steady_clock::now() + timeout)) return absl::OkStatus();
+  return absl::DeadlineExceededError("messages are not answered yet");
+}
+
+absl::Status ProducerCore::Close(std::chrono::milliseconds timeout) {
+  closed_.store(true);
+  {
+    MutexLock lock(mutex_);
+    if (shut_down_) return absl::OkStatus();
+    shut_down_ = true;
+    changed_.SignalAll();
+  }
+  absl::Status status = Flush(timeout);
+  for (const auto& stream : streams_) stream->Shutdown();
+  return status;
+}
+
+}  // namespace dunlin::internal

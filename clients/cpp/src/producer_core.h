@@ -1,0 +1,67 @@
+// ProducerCore: topics, the choice of queues, and the bound on what is not answered yet.
+
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "clients/cpp/src/publish_stream.h"
+#include "services/base/strings.h"
+
+namespace dunlin::internal {
+
+// The queues of a topic, by number.
+using Lanes = std::vector<Lane*>;
+
+struct Topic {
+  std::string name;
+  // Never null; replaced when the topic turns out to have more queues. Old ones are kept.
+  std::atomic<const Lanes*> lanes{nullptr};
+  std::atomic<bool> known{false};  // how many queues there are
+  std::atomic<uint32_t> current{0};
+  // Under the core's lock.
+  std::vector<std::unique_ptr<Lanes>> tables;
+  int refusals = 0;  // of a binding
+  absl::Status refusal;
+};
+
+class ProducerCore final : public PublishHost {
+ public:
+  ProducerCore(const std::shared_ptr<Connection>& connection, const ProducerOptions& options);
+  ~ProducerCore() override;
+
+  absl::Status Submit(const Message& message, Producer::Callback* callback);
+  absl::Status Flush(std::chrono::milliseconds timeout);
+  absl::Status Close(std::chrono::milliseconds timeout);
+  size_t pending_bytes() const { return pending_bytes_.load(std::memory_order_relaxed); }
+  const ProducerOptions& options() const { return options_; }
+
+  void OnOutcomes(Outcomes outcomes) override;
+  void OnTopic(Topic& topic, uint32_t queues, const absl::Status& status) override;
+  void MoveOn(const Lane& lane, SteadyTime now) override;
+
+ private:
+  Topic& FindTopic(const std::string& name);
+  void Grow(Topic& topic, uint32_t queues) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<Lane*> Route(Topic& topic, const Message& message);
+  absl::Status AwaitKnown(Topic& topic);
+  absl::Status Reserve(size_t bytes);
+  absl::Status AwaitRoom(size_t bytes);
+  bool AwaitPending(size_t at_most, SteadyTime deadline);
+
+  const ProducerOptions options_;
+  std::vector<std::shared_ptr<PublishStream>> streams_;
+  std::atomic<size_t> pending_bytes_{0};
+  std::atomic<bool> closed_{false};
+  std::atomic<Topic*> last_topic_{nullptr};
+  std::atomic<int> waiting_{0};
+
+  Mutex mutex_;
+  CondVar changed_;  // pending_bytes_ fell, a topic became known or was refused
+  StringMap<std::unique_ptr<Topic>> topics_ ABSL_GUARDED_BY(mutex_);
+  bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace dunlin::internal

@@ -1,0 +1,380 @@
+#include "clients/cpp/src/publish_stream.h"
+
+#include <fmt/format.h>
+#include <grpcpp/support/proto_buffer_reader.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "clients/cpp/src/control_message.h"
+
+namespace dunlin::internal {
+namespace {
+
+using std::chrono::milliseconds;
+
+namespace v1 = dunlin::broker::v1;
+namespace v2 = apache::rocketmq::v2;
+
+constexpr char kMethod[] = "/dunlin.broker.v1.StreamService/Publish";
+// Until the broker says what it takes.
+constexpr size_t kRequestBytes = (4 << 20) + (64 << 10);
+constexpr milliseconds kSlow{500};
+constexpr milliseconds kLongestAvoidance{10000};
+// After so many refusals of one queue in a row its binding is made anew.
+constexpr int kRefusalsToRebind = 8;
+
+SteadyTime After(SteadyTime now, milliseconds delay) { return now + delay; }
+
+// How long to wait before a queue's messages are sent again.
+milliseconds RefusalDelay(const v1::PublishError& error, int refusals) {
+  switch (error.status().code()) {
+    case v2::TOO_MANY_REQUESTS:
+      return std::max(milliseconds(error.retry_after_ms()), Backoff(refusals, milliseconds(5)));
+    case v2::PRECONDITION_FAILED:
+      return Backoff(refusals, milliseconds(1));
+    default:
+      return Backoff(refusals, milliseconds(100));
+  }
+}
+
+}  // namespace
+
+PublishStream::PublishStream(std::shared_ptr<Connection> connection, const Settings& settings,
+                             PublishHost& host)
+    : connection_(std::move(connection)),
+      settings_(settings),
+      host_(host),
+      max_request_bytes_(kRequestBytes) {}
+
+Lane& PublishStream::AddLane(Topic& topic, std::string_view name, uint32_t queue) {
+  MutexLock lock(mutex_);
+  const auto binding = static_cast<uint32_t>(lanes_.size() + 1);
+  lanes_.push_back(std::make_unique<Lane>(
+      topic, *this, PublishQueue(name, queue, binding, settings_.limits, settings_.pool)));
+  return *lanes_.back();
+}
+
+Lane* PublishStream::Find(uint32_t binding) {
+  return binding == 0 || binding > lanes_.size() ? nullptr : lanes_[binding - 1].get();
+}
+
+absl::Status PublishStream::Append(Lane& lane, const MessageEncoder& message,
+                                   Producer::Callback* callback) {
+  std::shared_ptr<ByteStream> stream;
+  grpc::ByteBuffer bytes;
+  {
+    MutexLock lock(mutex_);
+    if (closing_) return absl::FailedPreconditionError("the producer is closed");
+    if (message.size() + 64 > max_request_bytes_) {
+      return absl::InvalidArgumentError(
+          fmt::format("a message of {} bytes: the broker takes requests of up to {} bytes",
+                      message.size(), max_request_bytes_));
+    }
+    if (lane.queue.Append(message, callback)) host_.MoveOn(lane, steady_clock::now());
+    if (!expiry_scheduled_) ScheduleExpiry(steady_clock::now() + settings_.send_timeout);
+    if (state_ != State::kOpen) {
+      if (state_ == State::kIdle) Connect();
+      return absl::OkStatus();
+    }
+    if (!lane.queue.bound()) {
+      Bind(lane);
+    } else if (!lane.ready) {
+      MarkReady(lane);
+    }
+    if (writing_) return absl::OkStatus();
+    stream = NextWrite(bytes);
+  }
+  if (stream != nullptr) stream->Write(bytes);
+  return absl::OkStatus();
+}
+
+void PublishStream::Ask(Lane& lane) {
+  {
+    MutexLock lock(mutex_);
+    if (closing_) return;
+    if (state_ == State::kIdle) Connect();
+    if (state_ != State::kOpen) {
+      lane.binding = true;  // OnOpened sends it
+      return;
+    }
+    Bind(lane);
+  }
+  Pump();
+}
+
+void PublishStream::Connect() {
+  state_ = State::kConnecting;
+  stream_ = ByteStream::Start(*connection_, kMethod, shared_from_this());
+  v1::PublishRequest request;
+  request.mutable_open()->set_producer_id(settings_.producer_id);
+  writing_ = true;
+  stream_->Write(ToBytes(request));
+}
+
+void PublishStream::Bind(Lane& lane) {
+  if (lane.binding || lane.queue.bound()) return;
+  lane.binding = true;
+  v1::PublishRequest request;
+  v1::BindQueue& bind = *request.mutable_bind();
+  bind.set_binding(lane.queue.binding());
+  connection_->Fill(lane.queue.topic(), *bind.mutable_topic());
+  bind.set_queue(lane.queue.queue());
+  bind.set_next_sequence(lane.queue.next_sequence());
+  control_.push_back(ToBytes(request));
+}
+
+void PublishStream::MarkReady(Lane& lane) {
+  if (lane.ready || !lane.queue.CanSend()) return;
+  lane.ready = true;
+  ready_.push_back(&lane);
+}
+
+std::shared_ptr<ByteStream> PublishStream::NextWrite(grpc::ByteBuffer& bytes) {
+  if (writing_ || state_ != State::kOpen) return nullptr;
+  if (!control_.empty()) {
+    bytes = std::move(control_.front());
+    control_.pop_front();
+    writing_ = true;
+    return stream_;
+  }
+  while (!ready_.empty()) {
+    Lane& lane = *ready_.front();
+    if (lane.queue.CanSend()) {
+      const size_t size = lane.queue.NextFrameBytes();
+      if (in_flight_bytes_ > 0 && in_flight_bytes_ + size > credit_bytes_) return nullptr;
+      const SteadyTime now = steady_clock::now();
+      const grpc::Slice slice = lane.queue.TakeFrame(now);
+      in_flight_bytes_ += slice.size();
+      bytes = grpc::ByteBuffer(&slice, 1);
+      writing_ = true;
+      host_.MoveOn(lane, now);
+    }
+    // To the end of the row, if there is more of it.
+    ready_.pop_front();
+    lane.ready = false;
+    MarkReady(lane);
+    if (writing_) return stream_;
+  }
+  return nullptr;
+}
+
+void PublishStream::Pump() {
+  std::shared_ptr<ByteStream> stream;
+  grpc::ByteBuffer bytes;
+  {
+    MutexLock lock(mutex_);
+    stream = NextWrite(bytes);
+  }
+  if (stream != nullptr) stream->Write(bytes);
+}
+
+void PublishStream::OnWritten() {
+  {
+    MutexLock lock(mutex_);
+    writing_ = false;
+  }
+  Pump();
+}
+
+void PublishStream::OnRead(grpc::ByteBuffer& bytes) {
+  Response response;
+  Outcomes outcomes;
+  std::vector<TopicNews> news;
+  const bool parsed = FromBytes(bytes, response);
+  {
+    MutexLock lock(mutex_);
+    if (!parsed) {
+      stream_->Cancel();
+      return;
+    }
+    if (response.has_opened()) OnOpened(response.opened());
+    for (const v1::Bound& bound : response.bound()) OnBound(bound, outcomes, news);
+    // An ack also says that what comes before it is stored unless it was refused: refusals first.
+    for (const v1::PublishError& error : response.errors()) OnError(error, false, outcomes);
+    for (const v1::PublishAck& ack : response.acks()) OnAck(ack, outcomes);
+    for (const v1::PublishError& error : response.errors()) OnError(error, true, outcomes);
+  }
+  Pump();
+  for (const TopicNews& item : news) host_.OnTopic(*item.topic, item.queues, item.status);
+  host_.OnOutcomes(std::move(outcomes));
+}
+
+void PublishStream::OnOpened(const v1::PublishOpened& opened) {
+  state_ = State::kOpen;
+  failures_ = 0;
+  credit_bytes_ = opened.credit_bytes();
+  if (opened.max_request_bytes() > 0) max_request_bytes_ = opened.max_request_bytes();
+  for (const auto& lane : lanes_) {
+    const bool wanted = lane->binding || !lane->queue.empty();
+    lane->binding = false;
+    if (wanted) Bind(*lane);
+  }
+}
+
+void PublishStream::OnBound(const v1::Bound& bound, Outcomes& outcomes,
+                            std::vector<TopicNews>& news) {
+  Lane* lane = Find(bound.binding());
+  if (lane == nullptr || !lane->binding) return;
+  lane->binding = false;
+  const absl::Status status = FromPublic(bound.status());
+  if (status.ok()) {
+    lane->queue.OnBound(bound.last_sequence(), bound.topic_id(), outcomes);
+    MarkReady(*lane);
+  } else if (IsTransient(bound.status().code())) {
+    Avoid(*lane, steady_clock::now(), kLongestAvoidance);
+    stream_->Cancel();  // begins again, after a while
+    return;
+  } else {
+    lane->queue.FailAll(status, outcomes);
+  }
+  news.push_back({&lane->topic, bound.queues(), status});
+}
+
+void PublishStream::OnAck(const v1::PublishAck& ack, Outcomes& outcomes) {
+  Lane* lane = Find(ack.binding());
+  if (lane == nullptr) return;
+  const size_t before = lane->queue.in_flight_bytes();
+  lane->queue.OnAck(ack.first_sequence(), ack.count(), ack.first_offset(), outcomes);
+  in_flight_bytes_ -= before - lane->queue.in_flight_bytes();
+  if (lane->queue.latency() > kSlow) {
+    Avoid(*lane, steady_clock::now(), 2 * lane->queue.latency());
+  }
+  MarkReady(*lane);
+}
+
+void PublishStream::OnError(const v1::PublishError& error, bool transient, Outcomes& outcomes) {
+  Lane* lane = Find(error.binding());
+  if (lane == nullptr || IsTransient(error.status().code()) != transient) return;
+  PublishQueue& queue = lane->queue;
+  const size_t before = queue.in_flight_bytes();
+  if (!transient) {
+    queue.OnRefused(error.first_sequence(), error.count(), FromPublic(error.status()), outcomes);
+    MarkReady(*lane);
+  } else {
+    const SteadyTime now = steady_clock::now();
+    const SteadyTime when = After(now, RefusalDelay(error, queue.refusals_in_a_row()));
+    // A gap: something before it is missing.
+    const bool gap = error.status().code() == v2::PRECONDITION_FAILED;
+    queue.SendAgain(gap ? queue.next_sequence() : error.first_sequence(), when);
+    if (queue.paused()) {
+      Avoid(*lane, now, queue.paused_until() - now);
+      connection_->ticker()->WakeAt(queue.paused_until(), this);
+    }
+    if (gap && queue.refusals_in_a_row() > kRefusalsToRebind) stream_->Cancel();
+  }
+  in_flight_bytes_ -= before - queue.in_flight_bytes();
+}
+
+void PublishStream::Avoid(Lane& lane, SteadyTime now, std::chrono::nanoseconds length) {
+  const SteadyTime until = now + std::min<std::chrono::nanoseconds>(length, kLongestAvoidance);
+  lane.avoid_until.store(until.time_since_epoch().count(), std::memory_order_relaxed);
+  host_.MoveOn(lane, now);
+}
+
+void PublishStream::OnEnd(const grpc::Status& status) {
+  Outcomes outcomes;
+  std::vector<TopicNews> news;
+  {
+    MutexLock lock(mutex_);
+    ending_ = true;
+    stream_ = nullptr;
+    writing_ = false;
+    control_.clear();
+    ready_.clear();
+    in_flight_bytes_ = 0;
+    for (const auto& lane : lanes_) {
+      lane->queue.OnUnbound();
+      lane->ready = false;
+    }
+    if (closing_) {
+      FailAll(absl::CancelledError("the producer was closed"), outcomes);
+    } else if (IsFatal(status)) {
+      for (const auto& lane : lanes_) {
+        if (lane->binding || !lane->queue.empty()) {
+          news.push_back({&lane->topic, 0, FromGrpc(status)});
+        }
+        lane->binding = false;
+      }
+      FailAll(FromGrpc(status), outcomes);
+      state_ = State::kIdle;
+    } else {
+      state_ = State::kBackoff;
+      reconnect_at_ = After(steady_clock::now(), Backoff(failures_++, milliseconds(50)));
+      connection_->ticker()->WakeAt(reconnect_at_, this);
+    }
+  }
+  for (const TopicNews& item : news) host_.OnTopic(*item.topic, item.queues, item.status);
+  host_.OnOutcomes(std::move(outcomes));
+  MutexLock lock(mutex_);
+  ending_ = false;
+  ended_.SignalAll();
+}
+
+bool PublishStream::HasPending() const {
+  return std::any_of(lanes_.begin(), lanes_.end(),
+                     [](const auto& lane) { return lane->binding || !lane->queue.empty(); });
+}
+
+void PublishStream::FailAll(const absl::Status& status, Outcomes& outcomes) {
+  for (const auto& lane : lanes_) lane->queue.FailAll(status, outcomes);
+  in_flight_bytes_ = 0;
+}
+
+void PublishStream::ScheduleExpiry(SteadyTime when) {
+  expiry_scheduled_ = true;
+  connection_->ticker()->WakeAt(when, this);
+}
+
+void PublishStream::Expire(SteadyTime now, Outcomes& outcomes) {
+  const auto status = absl::DeadlineExceededError(
+      fmt::format("not answered within {} ms", settings_.send_timeout.count()));
+  SteadyTime oldest = SteadyTime::max();
+  bool failed = false;
+  for (const auto& lane : lanes_) {
+    failed |= lane->queue.FailOlderThan(now - settings_.send_timeout, status, outcomes);
+    oldest = std::min(oldest, lane->queue.oldest());
+  }
+  // What was given up may leave a gap in the sequences: bind anew.
+  if (failed && stream_ != nullptr) stream_->Cancel();
+  expiry_scheduled_ = false;
+  if (oldest != SteadyTime::max()) {
+    ScheduleExpiry(oldest + settings_.send_timeout + milliseconds(1));
+  }
+}
+
+void PublishStream::Tick(SteadyTime now) {
+  Outcomes outcomes;
+  {
+    MutexLock lock(mutex_);
+    if (closing_) return;
+    Expire(now, outcomes);
+    for (const auto& lane : lanes_) {
+      if (!lane->queue.paused()) continue;
+      lane->queue.Resume(now);
+      MarkReady(*lane);
+    }
+    if (state_ == State::kBackoff && now >= reconnect_at_) {
+      state_ = State::kIdle;
+      if (HasPending()) Connect();
+    }
+  }
+  Pump();
+  host_.OnOutcomes(std::move(outcomes));
+}
+
+void PublishStream::Shutdown() {
+  Outcomes outcomes;
+  {
+    MutexLock lock(mutex_);
+    closing_ = true;
+    FailAll(absl::CancelledError("the producer was closed"), outcomes);
+    if (stream_ != nullptr) stream_->Cancel();
+  }
+  connection_->ticker()->Forget(this);
+  host_.OnOutcomes(std::move(outcomes));
+  MutexLock lock(mutex_);
+  while (stream_ != nullptr || ending_) ended_.Wait(mutex_);
+}
+
+}  // namespace dunlin::internal
