@@ -177,14 +177,16 @@ void Appender::PadSegment() {
   // What is left behind the padding record is not written: readers go to the next segment.
   end_ = segment_end_;
   segment_begin_ = segment_end_;
-  segment_end_ = segment_begin_ + segments_.segment_size();
+  // One prepared by an earlier run may have another size than those that are made now.
+  const std::shared_ptr<Segment> next = segments_.Find(segment_begin_);
+  segment_end_ = next != nullptr ? next->end() : segment_begin_ + segments_.segment_size();
   background_.SignalAll();
 }
 
 void Appender::Place(const NewRecord& record, uint64_t payload_size, Prepared prepared,
                      Appended& appended) {
   const uint64_t space = RecordSpace(payload_size);
-  if (segment_end_ - end_ < space) PadSegment();
+  while (segment_end_ - end_ < space) PadSegment();  // twice if an older, smaller segment follows
   RecordHeader header = MakeHeader(record.kind, payload_size);
   header.flags = record.flags;
   header.queue = record.queue;

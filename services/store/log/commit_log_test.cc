@@ -18,11 +18,11 @@ namespace {
 
 class CommitLogTest : public ::testing::TestWithParam<FlushMode> {
  protected:
-  void Open() {
+  void Open(uint64_t segment_size_bytes = 64u << 10) {
     CommitLogOptions options;
     options.directory = directory_.path();
     options.flush_mode = GetParam();
-    options.segment_size_bytes = 64u << 10;
+    options.segment_size_bytes = segment_size_bytes;
     auto log = CommitLog::Open(options, RealFiles(), clock_);
     ASSERT_OK(log);
     log_ = *std::move(log);
@@ -289,6 +289,39 @@ TEST_P(CommitLogTest, AnEmptySegmentFileIsRefusedByName) {
   options.segment_size_bytes = 64u << 10;
   EXPECT_THAT(CommitLog::Open(options, RealFiles(), clock_),
               StatusIs(absl::StatusCode::kDataLoss, ::testing::HasSubstr("00000000000000065536")));
+}
+
+TEST_P(CommitLogTest, SegmentsOfAnEarlierSizeAreFilledToTheirOwnEnd) {
+  std::vector<std::string> expected;
+  auto append = [&](size_t size) {
+    expected.push_back(std::string(size, static_cast<char>('a' + expected.size() % 26)));
+    Append(expected.back());
+  };
+  for (uint64_t size : {128u << 10, 64u << 10, 256u << 10, 128u << 10}) {
+    Open(size);
+    EXPECT_EQ(ReadAll(), expected) << size;
+    // Past the middle of a segment, so that the next one is made while this size is in force.
+    const LogOffset begin = log_->end();
+    while (log_->end() - begin < 3 * size) append(5000);
+    while (log_->Segments().back().begin < log_->end()) {
+      if (log_->Segments().back().end - log_->end() > size / 4) append(5000);
+      std::this_thread::yield();
+    }
+    EXPECT_EQ(ReadAll(), expected) << size;
+    ASSERT_OK(log_->Close());
+    log_.reset();
+  }
+  // A record that the segment prepared last cannot hold goes behind it.
+  Open(256u << 10);
+  append(200u << 10);
+  append(200u << 10);
+  EXPECT_EQ(ReadAll(), expected);
+  ASSERT_OK(log_->Close());
+  log_.reset();
+  std::filesystem::remove(directory_.path() + "/control");
+  Open();
+  EXPECT_EQ(ReadAll(), expected);
+  EXPECT_TRUE(log_->damage().empty());
 }
 
 TEST_P(CommitLogTest, WatermarksFollowTheFlushMode) {
