@@ -324,6 +324,27 @@ TEST_P(CommitLogTest, SegmentsOfAnEarlierSizeAreFilledToTheirOwnEnd) {
   EXPECT_TRUE(log_->damage().empty());
 }
 
+TEST_P(CommitLogTest, StaleRecordsStayBehindTheEndWithoutTheEpochsFile) {
+  if (GetParam() == FlushMode::kSync) GTEST_SKIP() << "there the stale record proves damage";
+  Open();
+  Append("kept");
+  const LogOffset torn = Append("torn!");
+  Append("stale");
+  ASSERT_OK(log_->Close());
+  log_.reset();
+  std::filesystem::remove(directory_.path() + "/control");
+  FlipBit(torn + kRecordHeaderSize);
+  Open();
+  Append("fresh");
+  ASSERT_OK(log_->Close());
+  log_.reset();
+  std::filesystem::remove(directory_.path() + "/control");
+  std::filesystem::remove(directory_.path() + "/epochs");
+  Open();
+  EXPECT_EQ(ReadAll(), (std::vector<std::string>{"kept", "fresh"}));
+  EXPECT_TRUE(log_->damage().empty());
+}
+
 TEST_P(CommitLogTest, WatermarksFollowTheFlushMode) {
   Open();
   Append("x");
