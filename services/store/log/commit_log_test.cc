@@ -345,6 +345,42 @@ TEST_P(CommitLogTest, StaleRecordsStayBehindTheEndWithoutTheEpochsFile) {
   EXPECT_TRUE(log_->damage().empty());
 }
 
+TEST_P(CommitLogTest, AnUnreadableSegmentIsAsOldAsWhatCanBeReadBehindIt) {
+  Open();
+  for (int i = 0; i < 40; ++i) {
+    clock_.Advance(std::chrono::seconds(1));
+    Append(std::string(8000, 'x'));
+  }
+  const Timestamp last = clock_.Now();
+  const std::vector<CommitLog::SegmentInfo> before = log_->Segments();
+  ASSERT_GE(before.size(), 5u);
+  ASSERT_OK(log_->Close());
+  log_.reset();
+  for (const char* name : {"00000000000000065536", "00000000000000131072"}) {
+    const std::string path = directory_.path() + "/log/" + name;
+    std::filesystem::resize_file(path, 4096);
+    std::filesystem::resize_file(path, 64u << 10);
+    std::fstream(path, std::ios::in | std::ios::out | std::ios::binary) << std::string(4096, '\0');
+  }
+  Open();
+  const std::vector<CommitLog::SegmentInfo> after = log_->Segments();
+  EXPECT_EQ(after[0].last_write, before[2].last_write);
+  EXPECT_EQ(after[1].last_write, before[2].last_write);
+  EXPECT_EQ(after[2].last_write, before[2].last_write);
+  EXPECT_EQ(after[3].last_write, before[3].last_write);
+  ASSERT_OK(log_->Close());
+  log_.reset();
+  for (const auto& entry : std::filesystem::directory_iterator(directory_.path() + "/log")) {
+    std::filesystem::resize_file(entry.path(), 0);
+    std::filesystem::resize_file(entry.path(), 64u << 10);
+  }
+  clock_.Advance(std::chrono::hours(1));
+  Open();
+  for (const CommitLog::SegmentInfo& segment : log_->Segments()) {
+    EXPECT_GE(segment.last_write, last);
+  }
+}
+
 TEST_P(CommitLogTest, WatermarksFollowTheFlushMode) {
   Open();
   Append("x");
