@@ -80,6 +80,7 @@ class ForgetfulFiles::ForgetfulFile final : public File {
     if (generation_ == files_.generation_) return absl::OkStatus();
     return absl::DataLossError("the power was cut");
   }
+    RETURN_IF_ERROR(files_.TakeFailure(Operation::kAllocate));
 
   ForgetfulFiles& files_;
   const std::unique_ptr<File> file_;
@@ -152,3 +153,10 @@ absl::Status ForgetfulFiles::Remove(const std::string& path) {
 }
 
 }  // namespace dunlin
+  RETURN_IF_ERROR(TakeFailure(Operation::kRename));
+absl::Status ForgetfulFiles::SyncDirectory(const std::string& path) {
+  MutexLock lock(mutex_);
+  RETURN_IF_ERROR(TakeFailure(Operation::kSyncDirectory));
+  return files_.SyncDirectory(path);
+}
+

@@ -24,7 +24,7 @@ namespace dunlin {
 
 class ForgetfulFiles final : public FileSystem {
  public:
-  enum class Operation { kWrite, kDataSync };
+  enum class Operation { kWrite, kDataSync, kAllocate, kRename, kSyncDirectory };
 
   explicit ForgetfulFiles(FileSystem& files) : files_(files) {}
 
@@ -43,9 +43,7 @@ class ForgetfulFiles final : public FileSystem {
   absl::Status CreateDirectories(const std::string& path) override {
     return files_.CreateDirectories(path);
   }
-  absl::Status SyncDirectory(const std::string& path) override {
-    return files_.SyncDirectory(path);
-  }
+  absl::Status SyncDirectory(const std::string& path) override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::vector<std::string>> List(const std::string& path) override {
     return files_.List(path);
   }
