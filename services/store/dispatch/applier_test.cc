@@ -189,6 +189,18 @@ TEST_F(ApplierTest, AChangeOfTheConfigurationThatIsNoneIsPassedOver) {
   }
 }
 
+TEST_F(ApplierTest, DamageInTheViewEndsTheThreadForItsCallersToo) {
+  rig_.Open();
+  rig_.Send(kQueue);
+  rig_.Settle();
+  rig_.state().database().Damaged("a row of this test").IgnoreError();
+  while (rig_.dispatcher().Checkpoint().ok()) {
+  }
+  EXPECT_THAT(rig_.dispatcher().Snapshot(), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(rig_.dispatcher().Stop(), StatusIs(absl::StatusCode::kDataLoss));
+  rig_.Abandon();
+}
+
 TEST_F(ApplierTest, AnOffsetLostToDamageKeepsItsPlace) {
   rig_.Open();
   std::vector<Appended> sent;
