@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "services/base/check.h"
@@ -33,6 +34,11 @@ class ForgetfulFiles::ForgetfulFile final : public File {
     const uint64_t first = offset / kPageSize * kPageSize;
     for (uint64_t page = first; page < offset + size; page += kPageSize) {
       if (unsynced_->pages.contains(page)) continue;
+      // Written again, a lost page has another chance; what the disk holds is as old as before.
+      if (auto lost = unsynced_->lost.extract(page); !lost.empty()) {
+        unsynced_->pages.insert(std::move(lost));
+        continue;
+      }
       ASSIGN_OR_RETURN(unsynced_->pages[page], file_->ReadAt(page, kPageSize));
     }
     if (const absl::Status failure = files_.TakeFailure(Operation::kWrite); !failure.ok()) {
@@ -46,9 +52,14 @@ class ForgetfulFiles::ForgetfulFile final : public File {
   }
 
   absl::Status DataSync() override {
+    std::this_thread::sleep_for(files_.SyncTime());
     MutexLock lock(files_.mutex_);
     RETURN_IF_ERROR(CheckPower());
-    RETURN_IF_ERROR(files_.TakeFailure(Operation::kDataSync));
+    if (absl::Status failure = files_.TakeFailure(Operation::kDataSync); !failure.ok()) {
+      unsynced_->lost.merge(unsynced_->pages);
+      unsynced_->pages.clear();
+      return failure;
+    }
     // Not passed on: what the test machine's disk holds is not what is tested.
     unsynced_->pages.clear();
     return absl::OkStatus();
@@ -63,11 +74,13 @@ class ForgetfulFiles::ForgetfulFile final : public File {
     MutexLock lock(files_.mutex_);
     RETURN_IF_ERROR(CheckPower());
     unsynced_->pages.erase(unsynced_->pages.lower_bound(size), unsynced_->pages.end());
+    unsynced_->lost.erase(unsynced_->lost.lower_bound(size), unsynced_->lost.end());
     return file_->Truncate(size);
   }
   absl::Status Allocate(uint64_t size) override {
     MutexLock lock(files_.mutex_);
     RETURN_IF_ERROR(CheckPower());
+    RETURN_IF_ERROR(files_.TakeFailure(Operation::kAllocate));
     return file_->Allocate(size);
   }
   absl::StatusOr<char*> Map(uint64_t length, bool writable) override {
@@ -93,22 +106,23 @@ void ForgetfulFiles::CutPower(uint32_t seed) {
   ++generation_;
   calls_to_failure_ = 0;
   for (const auto& [path, unsynced] : unsynced_) {
-    if (unsynced->pages.empty()) continue;
+    if (unsynced->pages.empty() && unsynced->lost.empty()) continue;
     absl::StatusOr<std::unique_ptr<File>> file = files_.Open(path, OpenMode::kReadWrite);
     CHECK(file.ok(), path);
     const absl::StatusOr<uint64_t> size = (*file)->Size();
     CHECK(size.ok(), path);
-    for (auto& [at, before] : unsynced->pages) {
+    auto put_back = [&, &name = path](uint64_t at, std::string& before, uint32_t fate) {
       // What the file has grown by reads as zero.
       before.resize(*size > at ? std::min(kPageSize, *size - at) : 0);
-      // A third each: it had reached the disk, it had not, some of its sectors had.
-      const uint32_t fate = random() % 3;
       for (size_t from = 0; fate != 0 && from < before.size(); from += kSectorSize) {
         if (fate == 2 && random() % 2 == 0) continue;
         const std::string_view sector = std::string_view(before).substr(from, kSectorSize);
-        CHECK((*file)->WriteAt(at + from, {&sector, 1}).ok(), path);
+        CHECK((*file)->WriteAt(at + from, {&sector, 1}).ok(), name);
       }
-    }
+    };
+    // A third each: it had reached the disk, it had not, some of its sectors had.
+    for (auto& [at, before] : unsynced->pages) put_back(at, before, random() % 3);
+    for (auto& [at, before] : unsynced->lost) put_back(at, before, 1);
   }
   unsynced_.clear();
 }
@@ -118,6 +132,16 @@ void ForgetfulFiles::FailAt(Operation operation, int n, absl::Status error) {
   failing_ = operation;
   calls_to_failure_ = n;
   failure_ = std::move(error);
+}
+
+void ForgetfulFiles::SetSyncTime(std::chrono::microseconds time) {
+  MutexLock lock(mutex_);
+  sync_time_ = time;
+}
+
+std::chrono::microseconds ForgetfulFiles::SyncTime() {
+  MutexLock lock(mutex_);
+  return sync_time_;
 }
 
 absl::Status ForgetfulFiles::TakeFailure(Operation operation) {
@@ -135,6 +159,7 @@ absl::StatusOr<std::unique_ptr<File>> ForgetfulFiles::Open(const std::string& pa
 
 absl::Status ForgetfulFiles::Rename(const std::string& from, const std::string& to) {
   MutexLock lock(mutex_);
+  RETURN_IF_ERROR(TakeFailure(Operation::kRename));
   RETURN_IF_ERROR(files_.Rename(from, to));
   unsynced_.erase(to);
   if (auto moved = unsynced_.extract(from); !moved.empty()) {
@@ -142,6 +167,12 @@ absl::Status ForgetfulFiles::Rename(const std::string& from, const std::string& 
     unsynced_.insert(std::move(moved));
   }
   return absl::OkStatus();
+}
+
+absl::Status ForgetfulFiles::SyncDirectory(const std::string& path) {
+  MutexLock lock(mutex_);
+  RETURN_IF_ERROR(TakeFailure(Operation::kSyncDirectory));
+  return files_.SyncDirectory(path);
 }
 
 absl::Status ForgetfulFiles::Remove(const std::string& path) {

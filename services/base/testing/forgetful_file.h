@@ -3,11 +3,14 @@
 // Remembers what each 4 KiB page written since the last DataSync held before. CutPower puts a
 // random part of those pages back, some of them only in part, as a disk does that had written them
 // in any order; every file opened before then fails for good, so that the code under test can
-// still be destroyed. Creations, renames, sizes and what is written through a map count as durable
-// at once. Thread-safe.
+// still be destroyed. A DataSync that fails loses its pages for good, as the kernel does: they
+// still read as written, no later DataSync saves them, and CutPower puts all of them back.
+// Creations, renames, sizes and what is written through a map count as durable at once.
+// Thread-safe.
 
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -24,7 +27,7 @@ namespace dunlin {
 
 class ForgetfulFiles final : public FileSystem {
  public:
-  enum class Operation { kWrite, kDataSync };
+  enum class Operation { kWrite, kDataSync, kAllocate, kRename, kSyncDirectory };
 
   explicit ForgetfulFiles(FileSystem& files) : files_(files) {}
 
@@ -35,6 +38,9 @@ class ForgetfulFiles final : public FileSystem {
   // its first piece.
   void FailAt(Operation operation, int n, absl::Status error) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // From now on a DataSync takes this long, so that others come to wait for it.
+  void SetSyncTime(std::chrono::microseconds time) ABSL_LOCKS_EXCLUDED(mutex_);
+
   absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Rename(const std::string& from, const std::string& to) override
@@ -43,9 +49,7 @@ class ForgetfulFiles final : public FileSystem {
   absl::Status CreateDirectories(const std::string& path) override {
     return files_.CreateDirectories(path);
   }
-  absl::Status SyncDirectory(const std::string& path) override {
-    return files_.SyncDirectory(path);
-  }
+  absl::Status SyncDirectory(const std::string& path) override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::vector<std::string>> List(const std::string& path) override {
     return files_.List(path);
   }
@@ -59,8 +63,10 @@ class ForgetfulFiles final : public FileSystem {
   // the end of the file. Shared by all who have the file open, under any name.
   struct Unsynced {
     std::map<uint64_t, std::string> pages;
+    std::map<uint64_t, std::string> lost;  // of a DataSync that failed, not written again since
   };
 
+  std::chrono::microseconds SyncTime() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status TakeFailure(Operation operation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   FileSystem& files_;
@@ -70,6 +76,7 @@ class ForgetfulFiles final : public FileSystem {
   Operation failing_ ABSL_GUARDED_BY(mutex_) = Operation::kWrite;
   int calls_to_failure_ ABSL_GUARDED_BY(mutex_) = 0;  // 0: none is planned
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
+  std::chrono::microseconds sync_time_ ABSL_GUARDED_BY(mutex_){0};
 };
 
 }  // namespace dunlin

@@ -8,6 +8,7 @@
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/status_macros.h"
+#include "services/broker/codes/public_code.h"
 
 namespace dunlin::broker {
 namespace {
@@ -41,6 +42,12 @@ DeadLetters::DeadLetters(TopicTable& topics, store::CommitLog& log, Progress& pr
 absl::Status DeadLetters::Submit(Letter letter,
                                  absl::AnyInvocable<void(const absl::Status&)> done) {
   return executor_.Run([this, letter = std::move(letter), done = std::move(done)]() mutable {
+    // The task may have waited for longer than the message was hidden: then another one for the
+    // same message stands behind this one, or a consumer has it again.
+    if (!progress_.IsPending(letter.handle)) {
+      return done(PublicError(PublicCode::kInvalidReceiptHandle,
+                              "the message is done, or was delivered again meanwhile"));
+    }
     const absl::Status status = Store(letter);
     if (status.ok()) progress_.Finish(letter.handle);
     done(status);

@@ -29,9 +29,10 @@ class DeadLetters {
     LogOffset message;      // the MESSAGE record
     uint32_t attempts = 0;  // deliveries made
   };
-  // `done` is told on the executor when the letter is durable, or why it is not. When the executor
-  // has no room the status is returned and `done` is dropped: the lease ends, and it is tried
-  // again.
+  // `done` is told on the executor when the letter is durable, or why it is not:
+  // INVALID_RECEIPT_HANDLE when the message was done or delivered again before its turn came. When
+  // the executor has no room the status is returned and `done` is dropped: the lease ends, and it
+  // is tried again.
   absl::Status Submit(Letter letter, absl::AnyInvocable<void(const absl::Status&)> done);
 
  private:

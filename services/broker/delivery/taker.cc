@@ -121,7 +121,8 @@ void Taker::Settle(const Subscription& subscription, const Reservation& reservat
                                handle.attempt - 1};
     const absl::Status submitted = dead_letters_.Submit(
         std::move(letter), [group = subscription.group](const absl::Status& status) {
-          if (!status.ok()) {
+          const bool stored_before = CodeOf(status) == PublicCode::kInvalidReceiptHandle;
+          if (!status.ok() && !stored_before) {
             log::Warning("a dead letter of group {} waits for another try: {}", group->name,
                          status.ToString());
           }

@@ -12,12 +12,11 @@ namespace dunlin::broker {
 namespace {
 
 // How long the thread sleeps at most: a bound for events that do not interrupt it.
-constexpr std::chrono::milliseconds kNapWithWaiters{50};
-constexpr std::chrono::milliseconds kNapWhenEmpty{1000};
+constexpr std::chrono::milliseconds kNap{50};
 
 constexpr GroupId kFirstGroup{0};
 constexpr GroupId kLastGroup{std::numeric_limits<uint32_t>::max()};
-// Pulls compete with nobody: each of them is asked.
+// Pulls compete with nobody: each of them is asked when its topic changed.
 constexpr GroupId kPulls{0};
 
 }  // namespace
@@ -50,13 +49,15 @@ absl::Status WaitingRoom::Enter(std::shared_ptr<Waiter> waiter, TopicId topic, G
       return PublicError(PublicCode::kTooManyRequests,
                          fmt::format("{} polls are waiting already; try again later", size_));
     }
-    interrupt = size_ == 0 || deadline < deadlines_.begin()->first;
+    if (size_ == 0) anybody_.Signal();
+    interrupt = size_ != 0 && deadline < deadlines_.begin()->first;
     ++size_;
-    lanes_[place].push_back(entry);
+    Lane& lane = lanes_[place];
+    entry->in_lane = lane.insert(lane.end(), entry);
     entry->waiter->entry_ = entry;
     entry->deadline = deadlines_.emplace(deadline, entry);
     // Something may have come between the look above and now.
-    nudged_.push_back(place);
+    new_.push_back(entry);
   }
   if (interrupt || dispatcher_.dispatched().Get() != seen) dispatcher_.dispatched().Interrupt();
   return absl::OkStatus();
@@ -86,6 +87,7 @@ void WaitingRoom::Stop() {
   {
     MutexLock lock(mutex_);
     stopping_ = true;
+    anybody_.Signal();
   }
   dispatcher_.dispatched().Interrupt();
   if (thread_.joinable()) thread_.join();
@@ -94,6 +96,7 @@ void WaitingRoom::Stop() {
 void WaitingRoom::Loop() {
   LogOffset seen = dispatcher_.dispatched().Get();
   for (;;) {
+    AwaitAnybody();
     seen = dispatcher_.dispatched().WaitAbove(seen, UntilNext());
     for (TopicId topic : dispatcher_.TakeChangedTopics()) ServeTopic(topic);
     for (const Progress::Due& due : progress_.TakeDue()) Serve({due.topic, due.group});
@@ -105,10 +108,16 @@ void WaitingRoom::Loop() {
     std::sort(nudged.begin(), nudged.end());
     nudged.erase(std::unique(nudged.begin(), nudged.end()), nudged.end());
     for (Place place : nudged) Serve(place);
+    ServeNew();
     TimeOut();
     MutexLock lock(mutex_);
     if (stopping_ && size_ == 0) return;
   }
+}
+
+void WaitingRoom::AwaitAnybody() {
+  MutexLock lock(mutex_);
+  while (size_ == 0 && new_.empty() && !stopping_) anybody_.Wait(mutex_);
 }
 
 void WaitingRoom::ServeTopic(TopicId topic) {
@@ -120,33 +129,55 @@ void WaitingRoom::ServeTopic(TopicId topic) {
       places.push_back(lane->first);
     }
   }
-  for (Place place : places) Serve(place);
+  for (Place place : places) place.second == kPulls ? ServePulls(place) : Serve(place);
 }
 
 void WaitingRoom::Serve(Place place) {
-  Lane asked;
+  for (;;) {
+    std::shared_ptr<Entry> first;
+    {
+      MutexLock lock(mutex_);
+      auto lane = lanes_.find(place);
+      if (lane == lanes_.end()) return;
+      first = lane->second.front();
+    }
+    if (!Ask(first)) return;  // the others would find as little
+  }
+}
+
+void WaitingRoom::ServePulls(Place place) {
+  std::vector<std::shared_ptr<Entry>> asked;
   {
     MutexLock lock(mutex_);
     auto lane = lanes_.find(place);
     if (lane == lanes_.end()) return;
-    asked = lane->second;
+    asked.assign(lane->second.begin(), lane->second.end());
   }
-  bool look_again = false;
-  for (const std::shared_ptr<Entry>& entry : asked) {
-    // Not under the lock: serving reads the log and writes to the client.
-    const Waiter::Outcome outcome = entry->waiter->TryServe();
-    if (outcome == Waiter::Outcome::kServed) {
-      MutexLock lock(mutex_);
-      Forget(*entry);
-      continue;
-    }
-    look_again = look_again || outcome == Waiter::Outcome::kLookAgain;
-    if (place.second != kPulls) break;  // the others would find as little
-  }
-  if (look_again) {
+  for (const std::shared_ptr<Entry>& entry : asked) Ask(entry);
+}
+
+void WaitingRoom::ServeNew() {
+  std::vector<std::shared_ptr<Entry>> asked;
+  {
     MutexLock lock(mutex_);
-    nudged_.push_back(place);
+    asked.swap(new_);
   }
+  for (const std::shared_ptr<Entry>& entry : asked) Ask(entry);
+}
+
+bool WaitingRoom::Ask(const std::shared_ptr<Entry>& entry) {
+  {
+    MutexLock lock(mutex_);
+    if (entry->gone) return true;
+  }
+  // Not under the lock: serving reads the log and writes to the client.
+  const Waiter::Outcome outcome = entry->waiter->TryServe();
+  MutexLock lock(mutex_);
+  if (outcome == Waiter::Outcome::kServed) Forget(*entry);
+  if (outcome == Waiter::Outcome::kLookAgain) {
+    entry->place.second == kPulls ? new_.push_back(entry) : nudged_.push_back(entry->place);
+  }
+  return outcome == Waiter::Outcome::kServed;
 }
 
 void WaitingRoom::TimeOut() {
@@ -170,10 +201,7 @@ void WaitingRoom::Forget(Entry& entry) {
   entry.gone = true;
   --size_;
   auto lane = lanes_.find(entry.place);
-  // Mostly the first: lanes are served and time out in order.
-  auto found = std::find_if(lane->second.begin(), lane->second.end(),
-                            [&](const auto& other) { return other.get() == &entry; });
-  lane->second.erase(found);
+  lane->second.erase(entry.in_lane);
   if (lane->second.empty()) lanes_.erase(lane);
   deadlines_.erase(entry.deadline);  // may be what keeps `entry`: nothing after this touches it
 }
@@ -181,9 +209,9 @@ void WaitingRoom::Forget(Entry& entry) {
 std::chrono::milliseconds WaitingRoom::UntilNext() const {
   const Timestamp now = clock_.Now();
   MutexLock lock(mutex_);
-  if (!nudged_.empty() || stopping_) return std::chrono::milliseconds(0);
-  if (size_ == 0) return kNapWhenEmpty;
-  std::chrono::milliseconds nap = std::min(kNapWithWaiters, deadlines_.begin()->first - now);
+  if (!nudged_.empty() || !new_.empty() || stopping_) return std::chrono::milliseconds(0);
+  if (deadlines_.empty()) return kNap;  // the last has just left
+  std::chrono::milliseconds nap = std::min(kNap, deadlines_.begin()->first - now);
   if (const std::optional<Timestamp> due = progress_.NextDue(); due.has_value()) {
     nap = std::min(nap, *due - now);
   }

@@ -7,7 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <thread>
@@ -75,19 +75,27 @@ class WaitingRoom {
  private:
   using Place = std::pair<TopicId, GroupId>;
   struct Entry;
+  // One lane of waiters competes for the same messages: the first is asked first.
+  using Lane = std::list<std::shared_ptr<Entry>>;
   using Deadlines = std::multimap<Timestamp, std::shared_ptr<Entry>>;
   struct Entry {
     std::shared_ptr<Waiter> waiter;
     Place place;
+    Lane::iterator in_lane;
     Deadlines::iterator deadline;
     bool gone = false;
   };
-  // One lane of waiters competes for the same messages: the first is asked first.
-  using Lane = std::deque<std::shared_ptr<Entry>>;
 
   void Loop();
+  // Returns when somebody waits, or the room closes.
+  void AwaitAnybody() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Asks those of one lane, in order, until one finds nothing.
   void Serve(Place place) ABSL_LOCKS_EXCLUDED(mutex_);
+  void ServePulls(Place place) ABSL_LOCKS_EXCLUDED(mutex_);
   void ServeTopic(TopicId topic) ABSL_LOCKS_EXCLUDED(mutex_);
+  void ServeNew() ABSL_LOCKS_EXCLUDED(mutex_);
+  // True when it need not wait any more.
+  bool Ask(const std::shared_ptr<Entry>& entry) ABSL_LOCKS_EXCLUDED(mutex_);
   void TimeOut() ABSL_LOCKS_EXCLUDED(mutex_);
   std::chrono::milliseconds UntilNext() const ABSL_LOCKS_EXCLUDED(mutex_);
   void Forget(Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -98,10 +106,13 @@ class WaitingRoom {
   const Clock& clock_;
 
   mutable Mutex mutex_;
+  CondVar anybody_;
   // Lanes, ordered so that those of one topic are neighbours.
   std::map<Place, Lane> lanes_ ABSL_GUARDED_BY(mutex_);
   Deadlines deadlines_ ABSL_GUARDED_BY(mutex_);
   std::vector<Place> nudged_ ABSL_GUARDED_BY(mutex_);
+  // To be asked by themselves.
+  std::vector<std::shared_ptr<Entry>> new_ ABSL_GUARDED_BY(mutex_);
   size_t size_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;

@@ -1,5 +1,7 @@
 #include "services/broker/filter/tag_filter.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -9,6 +11,9 @@
 namespace dunlin::broker {
 namespace {
 
+// Each message is held against each tag, by a thread that serves others, too.
+constexpr size_t kMaxBytes = 4096;
+constexpr size_t kMaxTags = 128;
 constexpr std::string_view kSeparator = "||";
 constexpr std::string_view kBlanks = " \t";
 
@@ -24,12 +29,23 @@ bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7
 
 absl::StatusOr<TagFilter> TagFilter::Parse(std::string_view expression) {
   TagFilter filter;
+  if (expression.size() > kMaxBytes) {
+    return PublicError(PublicCode::kIllegalFilterExpression,
+                       fmt::format("the filter expression has {} bytes; at most {} are allowed",
+                                   expression.size(), kMaxBytes));
+  }
   if (Trim(expression).empty() || Trim(expression) == "*") return filter;
   while (!expression.empty()) {
     const size_t end = std::min(expression.find(kSeparator), expression.size());
     const std::string_view tag = Trim(expression.substr(0, end));
     expression.remove_prefix(std::min(end + kSeparator.size(), expression.size()));
     if (tag.empty()) continue;
+    if (filter.tags_.size() == kMaxTags) {
+      return PublicError(PublicCode::kIllegalFilterExpression,
+                         fmt::format("the filter expression names more than {} tags; subscribe to "
+                                     "all with * and choose in the consumer",
+                                     kMaxTags));
+    }
     if (std::any_of(tag.begin(), tag.end(), IsControl)) {
       return PublicError(PublicCode::kIllegalFilterExpression,
                          "a tag of the filter expression has a control character");

@@ -17,7 +17,8 @@ class TagFilter {
   TagFilter() = default;
 
   // `*` or empty: everything. Otherwise tags separated by `||`, blanks around them ignored, empty
-  // ones dropped. ILLEGAL_FILTER_EXPRESSION when no tag is left or a tag has a control character.
+  // ones dropped. ILLEGAL_FILTER_EXPRESSION when no tag is left, a tag has a control character, or
+  // there are more than 4 KiB or 128 tags.
   static absl::StatusOr<TagFilter> Parse(std::string_view expression);
 
   bool matches_all() const { return tags_.empty(); }

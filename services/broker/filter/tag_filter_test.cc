@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 #include "services/base/testing/status_matchers.h"
 #include "services/broker/codes/public_code.h"
 #include "services/store/index/tag_hash.h"
@@ -35,6 +37,20 @@ TEST(TagFilterTest, ExpressionsWithoutATagAreRefused) {
     EXPECT_EQ(CodeOf(TagFilter::Parse(expression).status()), PublicCode::kIllegalFilterExpression)
         << expression;
   }
+}
+
+TEST(TagFilterTest, ExpressionsThatCostTooMuchAreRefused) {
+  auto tags = [](int count, size_t size) {
+    std::string expression;
+    for (int i = 0; i < count; ++i) {
+      expression += (i == 0 ? "" : "||") + std::string(size, 'a');
+    }
+    return TagFilter::Parse(expression);
+  };
+  EXPECT_OK(tags(128, 30));
+  EXPECT_EQ(CodeOf(tags(129, 1).status()), PublicCode::kIllegalFilterExpression);
+  EXPECT_OK(tags(1, 4096));
+  EXPECT_EQ(CodeOf(tags(1, 4097).status()), PublicCode::kIllegalFilterExpression);
 }
 
 }  // namespace

@@ -313,6 +313,17 @@ absl::Status Progress::CheckLease(const ReceiptHandle& handle) const {
   return shards_->FindRunning(slot, handle, &done).status();
 }
 
+bool Progress::IsPending(const ReceiptHandle& handle) const {
+  const Key key{handle.group, handle.queue};
+  Shards::Shard& shard = shards_->ShardOf(key);
+  MutexLock lock(shard.mutex);
+  auto slot = shard.slots.find(key);
+  if (slot == shard.slots.end()) return false;
+  auto entry = slot->second->queue.in_flight().find(handle.offset);
+  // Fewer: a delivery that was not to be, or was taken back, is not counted.
+  return entry != slot->second->queue.in_flight().end() && entry->second.attempts <= handle.attempt;
+}
+
 void Progress::ReleaseClient(std::string_view client_id, milliseconds delay) {
   const std::string client(client_id);
   const Timestamp at = shards_->clock_.Now() + delay;

@@ -85,6 +85,9 @@ class Progress {
                                                 std::chrono::milliseconds invisible, bool suspend);
   // OK while the handle's lease runs and the message is not done. Errors as Ack.
   absl::Status CheckLease(const ReceiptHandle& handle) const;
+  // True while the message is not done and was not delivered again since the delivery of `handle`,
+  // whether or not its lease runs.
+  bool IsPending(const ReceiptHandle& handle) const;
   // The consumer is gone: its auto-renewed leases end `delay` from now.
   void ReleaseClient(std::string_view client_id, std::chrono::milliseconds delay);
   // Extends auto-renewed leases that are about to end, of clients that `is_alive`; others run out.

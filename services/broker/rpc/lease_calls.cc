@@ -62,8 +62,8 @@ absl::StatusOr<ReceiptHandle> Change(ServiceContext& services, const CallContext
   return changed;
 }
 
-// C++ consumers leave the handle out: the lease is found by the message id among the group's
-// current leases.
+// The message id alone names no lease: a caller that leaves the handle out gets
+// INVALID_RECEIPT_HANDLE, which ends its retries, and the message takes the way of all others.
 absl::StatusOr<DeadLetters::Letter> FindLetter(
     ServiceContext& services, const CallContext& call,
     const v2::ForwardMessageToDeadLetterQueueRequest& request) {

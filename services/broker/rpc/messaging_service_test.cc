@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "proto/dunlin/admin/v1/admin.grpc.pb.h"
 #include "services/broker/rpc/testing/messaging_service_fixture.h"
 
 namespace dunlin::broker {
@@ -261,6 +262,30 @@ TEST_F(MessagingServiceTest, OffsetsCanBeAskedForAndSet) {
   get.mutable_group()->set_name("reader");
   get.mutable_message_queue()->set_id(7);
   EXPECT_EQ(Call(&v2::MessagingService::Stub::GetOffset, get).status().code(), v2::BAD_REQUEST);
+}
+
+TEST_F(MessagingServiceTest, AnOffsetSetBackServesThePollThatWaits) {
+  config_.mutable_broker()->set_default_topic_queues(1);
+  Send("topic1", "body");
+  const auto messages = ReceiveSome("topic1", "group");
+  ASSERT_EQ(messages.size(), 1u);
+  Ack("topic1", "group", {Handle(messages[0])});
+  v2::ReceiveMessageRequest request = ReceiveRequest("topic1", "group");
+  request.mutable_long_polling_timeout()->set_seconds(20);
+  size_t received = 0;
+  std::thread poll([&] { received = Receive(request, "client", seconds(10)).messages.size(); });
+  const auto admin = admin::v1::AdminService::NewStub(server_->InProcessChannel({}));
+  for (admin::v1::Broker broker; broker.waiting_polls() == 0;) {
+    grpc::ClientContext context;
+    ASSERT_TRUE(admin->GetBroker(&context, {}, &broker).ok());
+  }
+  v2::UpdateOffsetRequest update;
+  update.mutable_group()->set_name("group");
+  update.mutable_message_queue()->mutable_topic()->set_name("topic1");
+  update.set_offset(0);
+  EXPECT_EQ(Call(&v2::MessagingService::Stub::UpdateOffset, update).status().code(), v2::OK);
+  poll.join();
+  EXPECT_EQ(received, 1u);
 }
 
 TEST_F(MessagingServiceTest, RoutesNameWhatTheClientUsed) {

@@ -43,8 +43,11 @@ void UpdateOffset(ServiceContext& services, const CallContext& call,
       services, call, request.group(),
       [&services, queue = *queue, offset = QueueOffset(request.offset()),
        done = std::move(done)](absl::StatusOr<std::shared_ptr<const Group>> group) mutable {
-        done(group.ok() ? services.progress.SetOffset((*group)->id, queue, offset)
-                        : group.status());
+        if (!group.ok()) return done(group.status());
+        const absl::Status set = services.progress.SetOffset((*group)->id, queue, offset);
+        // What became deliverable again is none of the events that polls wait for.
+        if (set.ok()) services.waiting_room.Nudge(queue.topic, (*group)->id);
+        done(set);
       });
 }
 

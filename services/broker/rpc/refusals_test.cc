@@ -136,6 +136,13 @@ TEST_F(MessagingServiceTest, HandlesThatAreNoneEndRetryLoops) {
   EXPECT_EQ(Ack("bad topic!", "group", {"x"}).entries(0).status().code(), v2::ILLEGAL_TOPIC);
   EXPECT_EQ(Ack("topic", "bad group!", {"x"}).entries(0).status().code(),
             v2::ILLEGAL_CONSUMER_GROUP);
+  v2::ForwardMessageToDeadLetterQueueRequest forward;
+  forward.mutable_topic()->set_name("topic");
+  forward.mutable_group()->set_name("group");
+  forward.set_message_id("id-body");
+  EXPECT_EQ(
+      Call(&v2::MessagingService::Stub::ForwardMessageToDeadLetterQueue, forward).status().code(),
+      invalid);
   EXPECT_EQ(ChangeInvisible("topic", "group", "rubbish", 10).status().code(), invalid);
   EXPECT_EQ(ChangeInvisible("topic", "group", "rubbish", -1).status().code(),
             v2::ILLEGAL_INVISIBLE_TIME);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/log.h"
 #include "services/base/status_macros.h"
 
 namespace dunlin::broker {
@@ -176,8 +177,22 @@ absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& l
     std::shared_ptr<Group> group = FromProto(proto);
     table->groups_[QualifiedName(group->name_space, group->name)] = group;
     table->groups_by_id_[group->id] = group;
+    ASSIGN_OR_RETURN(const std::vector<storage::v1::QueueProgress> rows,
+                     state.ListProgress(group->id));
+    for (const storage::v1::QueueProgress& row : rows) table->RaiseTail(row);
   }
   return table;
+}
+
+void TopicTable::RaiseTail(const storage::v1::QueueProgress& progress) {
+  const std::shared_ptr<const Topic> topic =
+      FindOrNull(topics_by_id_, TopicId(progress.topic_id()));
+  if (topic == nullptr || progress.queue() >= topic->queues()) return;
+  QueueOffset& next = topic->tails[progress.queue()]->next;
+  if (next >= QueueOffset(progress.cursor())) return;
+  log::Warning("queue {} of topic {} goes on at {} instead of {}: messages in between are lost",
+               progress.queue(), topic->name, progress.cursor(), next.value());
+  next = QueueOffset(progress.cursor());
 }
 
 std::shared_ptr<const Topic> TopicTable::FindTopic(std::string_view name_space,

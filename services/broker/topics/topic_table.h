@@ -133,6 +133,9 @@ class TopicTable {
  private:
   TopicTable(store::CommitLog& log, const Clock& clock, TopicId next_topic, GroupId next_group);
 
+  // No message may get an offset below the cursor of a group, which would never receive it. A log
+  // damaged at its end, and the index rebuilt from it, can know fewer messages than were delivered.
+  void RaiseTail(const storage::v1::QueueProgress& progress) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::shared_ptr<const Topic>> PutTopic(std::shared_ptr<Topic> topic)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_);
   absl::StatusOr<std::shared_ptr<const Group>> PutGroup(std::shared_ptr<Group> group)

@@ -183,7 +183,13 @@ absl::Status Applier::ApplyProducer(const RecordView& record) {
 
 absl::Status Applier::ApplyConfig(const RecordView& record, bool state_only) {
   storage::v1::ConfigChange change;
-  RETURN_IF_ERROR(ParsePayload(record, change));
+  if (const absl::Status parsed = ParsePayload(record, change); !parsed.ok()) {
+    // No start would ever succeed again. The number it may have given away stays taken.
+    log::Error("a change of the configuration is passed over: {}", FromAbsl(parsed.message()));
+    checkpoint_.set_next_topic_id(checkpoint_.next_topic_id() + 1);
+    checkpoint_.set_next_group_id(checkpoint_.next_group_id() + 1);
+    return absl::OkStatus();
+  }
   rocksdb::ColumnFamilyHandle* const config = database_.handle(Family::kConfig);
   switch (change.change_case()) {
     case storage::v1::ConfigChange::kPutTopic: {

@@ -12,6 +12,7 @@
 #include "services/store/dispatch/dispatcher.h"
 #include "services/store/dispatch/testing/store_rig.h"
 #include "services/store/index/tag_hash.h"
+#include "services/store/state/database.h"
 
 namespace dunlin::store {
 namespace {
@@ -163,6 +164,41 @@ TEST_F(ApplierTest, ARecordOfANewerVersionStopsItPrecisely) {
   rig_.Abandon();
   rig_.OpenLog();
   EXPECT_THAT(rig_.StartDispatcher(), StatusIs(absl::StatusCode::kUnimplemented));
+}
+
+TEST_F(ApplierTest, AChangeOfTheConfigurationThatIsNoneIsPassedOver) {
+  rig_.Open();
+  rig_.PutTopic(TopicId(4));
+  storage::v1::ConfigChange change;
+  change.mutable_put_topic()->set_id(5);
+  change.mutable_put_topic()->set_name("bad \xff text");
+  rig_.AppendRecord(RecordKind::kConfig, change.SerializeAsString());
+  rig_.PutGroup(GroupId(6));
+  rig_.Settle();
+  for (bool rebuilt : {false, true}) {
+    SCOPED_TRACE(rebuilt);
+    if (rebuilt) Rebuild();
+    auto topics = rig_.state().ListTopics();
+    ASSERT_OK(topics);
+    EXPECT_THAT(*topics, SizeIs(1));
+    auto groups = rig_.state().ListGroups();
+    ASSERT_OK(groups);
+    EXPECT_THAT(*groups, SizeIs(1));
+    // There are messages of the topic that is missing: nobody else gets its number.
+    EXPECT_GT(rig_.dispatcher().next_topic_id(), TopicId(5));
+  }
+}
+
+TEST_F(ApplierTest, DamageInTheViewEndsTheThreadForItsCallersToo) {
+  rig_.Open();
+  rig_.Send(kQueue);
+  rig_.Settle();
+  rig_.state().database().Damaged("a row of this test").IgnoreError();
+  while (rig_.dispatcher().Checkpoint().ok()) {
+  }
+  EXPECT_THAT(rig_.dispatcher().Snapshot(), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(rig_.dispatcher().Stop(), StatusIs(absl::StatusCode::kDataLoss));
+  rig_.Abandon();
 }
 
 TEST_F(ApplierTest, AnOffsetLostToDamageKeepsItsPlace) {

@@ -89,6 +89,8 @@ class RealDispatcher final : public Dispatcher {
   absl::Status WaitForAppended();
   absl::Status RunOnThread(Job job) ABSL_LOCKS_EXCLUDED(mutex_);
   bool RunJobs() ABSL_LOCKS_EXCLUDED(mutex_);
+  // What waits for the thread learns that it is about to end.
+  void Fail(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const DispatcherOptions options_;
   CommitLog& log_;
@@ -246,15 +248,19 @@ void RealDispatcher::Loop() {
       status = applied.status();
     }
     if (status.ok() && CheckpointIsDue()) status = DoCheckpoint(/*wait=*/false);
-    if (!status.ok()) {
-      log::Critical("the dispatcher stops, nothing new becomes visible: {}", status.ToString());
-      MutexLock lock(mutex_);
-      health_ = status;
-    }
+    if (!status.ok()) Fail(status);
     const bool stopping = RunJobs();
-    if (!health().ok()) return;
+    // Readers of the view may have met damage, too.
+    if (status = health(); !status.ok()) return Fail(status);
     if (stopping && log_.confirmed().Get() <= at) return;
   }
+}
+
+void RealDispatcher::Fail(const absl::Status& status) {
+  MutexLock lock(mutex_);
+  if (!health_.ok()) return;
+  log::Critical("the dispatcher stops, nothing new becomes visible: {}", status.ToString());
+  health_ = status;
 }
 
 bool RealDispatcher::RunJobs() {

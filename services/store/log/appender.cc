@@ -177,14 +177,16 @@ void Appender::PadSegment() {
   // What is left behind the padding record is not written: readers go to the next segment.
   end_ = segment_end_;
   segment_begin_ = segment_end_;
-  segment_end_ = segment_begin_ + segments_.segment_size();
+  // One prepared by an earlier run may have another size than those that are made now.
+  const std::shared_ptr<Segment> next = segments_.Find(segment_begin_);
+  segment_end_ = next != nullptr ? next->end() : segment_begin_ + segments_.segment_size();
   background_.SignalAll();
 }
 
 void Appender::Place(const NewRecord& record, uint64_t payload_size, Prepared prepared,
                      Appended& appended) {
   const uint64_t space = RecordSpace(payload_size);
-  if (segment_end_ - end_ < space) PadSegment();
+  while (segment_end_ - end_ < space) PadSegment();  // twice if an older, smaller segment follows
   RecordHeader header = MakeHeader(record.kind, payload_size);
   header.flags = record.flags;
   header.queue = record.queue;
@@ -263,7 +265,7 @@ absl::Status Appender::Commit(const Batch& batch) {
   written_.Advance(batch.end);
   if (options_.flush_mode == FlushMode::kSync) {
     MutexLock flush(flush_mutex_);
-    RETURN_IF_ERROR(SyncUpTo(batch.end));
+    RETURN_IF_ERROR(SyncOrFail(batch.end));
   } else if (batch.end.value() - writeback_started_ >= kWritebackStep && !batch.blocks.empty()) {
     const std::shared_ptr<Segment> segment = segments_.Find(batch.blocks.back().begin);
     const LogOffset from = std::max(LogOffset(writeback_started_), segment->begin());
@@ -272,6 +274,15 @@ absl::Status Appender::Commit(const Batch& batch) {
   }
   confirmed_.Advance(batch.end);
   return absl::OkStatus();
+}
+
+absl::Status Appender::SyncOrFail(LogOffset target) {
+  // Somebody else's sync may have failed meanwhile: one that succeeds after it proves nothing.
+  RETURN_IF_ERROR(health());
+  const absl::Status synced = SyncUpTo(target);
+  if (synced.ok()) return synced;
+  Fail(synced);  // before anybody else may sync
+  return health();
 }
 
 absl::Status Appender::SyncUpTo(LogOffset target) {
@@ -301,10 +312,7 @@ absl::Status Appender::FlushUpTo(LogOffset offset) {
     }
     MutexLock flush(flush_mutex_);
     if (flushed_.Get() >= offset) return absl::OkStatus();
-    if (absl::Status synced = SyncUpTo(written_.Get()); !synced.ok()) {
-      Fail(synced);
-      return health();
-    }
+    RETURN_IF_ERROR(SyncOrFail(written_.Get()));
   }
 }
 

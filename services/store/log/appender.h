@@ -87,6 +87,9 @@ class Appender {
   void CommitLoop();
   bool TakeBatch(Batch& batch) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Commit(const Batch& batch);
+  // The only way to sync once the threads run: the first failure is final, and known to all before
+  // anybody else may try.
+  absl::Status SyncOrFail(LogOffset target) ABSL_EXCLUSIVE_LOCKS_REQUIRED(flush_mutex_);
   absl::Status SyncUpTo(LogOffset target) ABSL_EXCLUSIVE_LOCKS_REQUIRED(flush_mutex_);
   void Tell(CommitWaiter* waiters, const absl::Status& status);
   void Recycle(Batch& batch) ABSL_LOCKS_EXCLUDED(mutex_);

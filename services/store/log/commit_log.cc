@@ -22,6 +22,8 @@ namespace {
 
 constexpr uint64_t kMinSegmentSize = 64u << 10;
 constexpr uint64_t kPageSize = 4096;
+// How far behind a damaged beginning of a segment a record is looked for that tells the time.
+constexpr uint64_t kTimeSearch = 1u << 20;
 
 absl::Status CheckOptions(const CommitLogOptions& options) {
   if (options.segment_size_bytes < kMinSegmentSize || options.segment_size_bytes % kPageSize != 0) {
@@ -54,15 +56,16 @@ absl::StatusOr<std::unique_ptr<File>> LockDirectory(FileSystem& files, const std
 class RealCommitLog final : public CommitLog {
  public:
   RealCommitLog(std::unique_ptr<File> lock, std::unique_ptr<SegmentSet> segments,
-                std::unique_ptr<ControlPage> control, Epochs epochs)
-      : lock_(std::move(lock)),
+                std::unique_ptr<ControlPage> control, Epochs epochs, const Clock& clock)
+      : clock_(clock),
+        lock_(std::move(lock)),
         segments_(std::move(segments)),
         control_(std::move(control)),
         epochs_(std::move(epochs)),
         walk_(*segments_, epochs_) {}
 
   // Finds the end, begins a new epoch there and starts the writer.
-  absl::Status Start(const CommitLogOptions& options, FileSystem& files, const Clock& clock);
+  absl::Status Start(const CommitLogOptions& options, FileSystem& files);
 
   absl::Status Append(std::span<const NewRecord> records, std::span<Appended> appended,
                       CommitWaiter* waiter) override {
@@ -90,6 +93,7 @@ class RealCommitLog final : public CommitLog {
 
   void AddDamage(DamagedRange range, std::string_view why) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  const Clock& clock_;
   const std::unique_ptr<File> lock_;  // held as long as the log is open
   const std::unique_ptr<SegmentSet> segments_;
   const std::unique_ptr<ControlPage> control_;
@@ -136,8 +140,7 @@ class RealCommitLog::Reader final : public RecordReader {
 
 std::unique_ptr<RecordReader> RealCommitLog::NewReader() { return std::make_unique<Reader>(*this); }
 
-absl::Status RealCommitLog::Start(const CommitLogOptions& options, FileSystem& files,
-                                  const Clock& clock) {
+absl::Status RealCommitLog::Start(const CommitLogOptions& options, FileSystem& files) {
   const std::vector<std::shared_ptr<Segment>> segments = segments_->List();
   const LogOffset first = segments.empty() ? LogOffset(0) : segments.front()->begin();
   const LogOffset last = segments.empty() ? LogOffset(0) : segments.back()->end();
@@ -186,7 +189,7 @@ absl::Status RealCommitLog::Start(const CommitLogOptions& options, FileSystem& f
     }
   }
   control_->SetFlushed(recovered.end);
-  appender_ = std::make_unique<Appender>(appender, *segments_, *control_, clock);
+  appender_ = std::make_unique<Appender>(appender, *segments_, *control_, clock_);
   log::Info("commit log {} open: {} to {}, epoch {}, {} records read to find the end, {} damaged",
             options.directory, first.value(), recovered.end.value(), epoch.value(),
             recovered.records, recovered.damage.size());
@@ -286,13 +289,14 @@ std::vector<CommitLog::SegmentInfo> RealCommitLog::Segments() const {
     info.bytes_on_disk = segment->size();
     infos.push_back(info);
   }
-  // The first record behind a segment tells when the segment was last written to.
-  for (size_t i = 0; i < infos.size(); ++i) {
-    const LogOffset next = infos[i].end;
-    absl::StatusOr<RecordView> record = absl::OutOfRangeError("");
-    if (next < end) record = walk_.At(next);
-    if (!record.ok() && infos[i].begin < end) record = walk_.At(infos[i].begin);
-    if (record.ok()) infos[i].last_write = record->header().store_time;
+  // The first record behind a segment tells when the segment was last written to. Where it cannot
+  // be read a later one does: too late a time keeps a segment, too early a one throws it away.
+  Timestamp later = clock_.Now();
+  for (auto info = infos.rbegin(); info != infos.rend(); ++info) {
+    const LogOffset from = info->end < end ? info->end : info->begin;
+    const std::optional<RecordView> record = walk_.Search(from, std::min(from + kTimeSearch, end));
+    if (record.has_value()) later = record->header().store_time;
+    info->last_write = later;
   }
   return infos;
 }
@@ -327,8 +331,8 @@ absl::StatusOr<std::unique_ptr<CommitLog>> CommitLog::Open(const CommitLogOption
   }
   RETURN_IF_ERROR(epochs.status());
   auto log = std::make_unique<RealCommitLog>(std::move(lock), std::move(segments),
-                                             std::move(control), *std::move(epochs));
-  RETURN_IF_ERROR(log->Start(options, files, clock));
+                                             std::move(control), *std::move(epochs), clock);
+  RETURN_IF_ERROR(log->Start(options, files));
   return std::unique_ptr<CommitLog>(std::move(log));
 }
 

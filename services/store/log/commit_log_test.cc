@@ -18,11 +18,11 @@ namespace {
 
 class CommitLogTest : public ::testing::TestWithParam<FlushMode> {
  protected:
-  void Open() {
+  void Open(uint64_t segment_size_bytes = 64u << 10) {
     CommitLogOptions options;
     options.directory = directory_.path();
     options.flush_mode = GetParam();
-    options.segment_size_bytes = 64u << 10;
+    options.segment_size_bytes = segment_size_bytes;
     auto log = CommitLog::Open(options, RealFiles(), clock_);
     ASSERT_OK(log);
     log_ = *std::move(log);
@@ -289,6 +289,96 @@ TEST_P(CommitLogTest, AnEmptySegmentFileIsRefusedByName) {
   options.segment_size_bytes = 64u << 10;
   EXPECT_THAT(CommitLog::Open(options, RealFiles(), clock_),
               StatusIs(absl::StatusCode::kDataLoss, ::testing::HasSubstr("00000000000000065536")));
+}
+
+TEST_P(CommitLogTest, SegmentsOfAnEarlierSizeAreFilledToTheirOwnEnd) {
+  std::vector<std::string> expected;
+  auto append = [&](size_t size) {
+    expected.push_back(std::string(size, static_cast<char>('a' + expected.size() % 26)));
+    Append(expected.back());
+  };
+  for (uint64_t size : {128u << 10, 64u << 10, 256u << 10, 128u << 10}) {
+    Open(size);
+    EXPECT_EQ(ReadAll(), expected) << size;
+    // Past the middle of a segment, so that the next one is made while this size is in force.
+    const LogOffset begin = log_->end();
+    while (log_->end() - begin < 3 * size) append(5000);
+    while (log_->Segments().back().begin < log_->end()) {
+      if (log_->Segments().back().end - log_->end() > size / 4) append(5000);
+      std::this_thread::yield();
+    }
+    EXPECT_EQ(ReadAll(), expected) << size;
+    ASSERT_OK(log_->Close());
+    log_.reset();
+  }
+  // A record that the segment prepared last cannot hold goes behind it.
+  Open(256u << 10);
+  append(200u << 10);
+  append(200u << 10);
+  EXPECT_EQ(ReadAll(), expected);
+  ASSERT_OK(log_->Close());
+  log_.reset();
+  std::filesystem::remove(directory_.path() + "/control");
+  Open();
+  EXPECT_EQ(ReadAll(), expected);
+  EXPECT_TRUE(log_->damage().empty());
+}
+
+TEST_P(CommitLogTest, StaleRecordsStayBehindTheEndWithoutTheEpochsFile) {
+  if (GetParam() == FlushMode::kSync) GTEST_SKIP() << "there the stale record proves damage";
+  Open();
+  Append("kept");
+  const LogOffset torn = Append("torn!");
+  Append("stale");
+  ASSERT_OK(log_->Close());
+  log_.reset();
+  std::filesystem::remove(directory_.path() + "/control");
+  FlipBit(torn + kRecordHeaderSize);
+  Open();
+  Append("fresh");
+  ASSERT_OK(log_->Close());
+  log_.reset();
+  std::filesystem::remove(directory_.path() + "/control");
+  std::filesystem::remove(directory_.path() + "/epochs");
+  Open();
+  EXPECT_EQ(ReadAll(), (std::vector<std::string>{"kept", "fresh"}));
+  EXPECT_TRUE(log_->damage().empty());
+}
+
+TEST_P(CommitLogTest, AnUnreadableSegmentIsAsOldAsWhatCanBeReadBehindIt) {
+  Open();
+  for (int i = 0; i < 40; ++i) {
+    clock_.Advance(std::chrono::seconds(1));
+    Append(std::string(8000, 'x'));
+  }
+  const Timestamp last = clock_.Now();
+  const std::vector<CommitLog::SegmentInfo> before = log_->Segments();
+  ASSERT_GE(before.size(), 5u);
+  ASSERT_OK(log_->Close());
+  log_.reset();
+  for (const char* name : {"00000000000000065536", "00000000000000131072"}) {
+    const std::string path = directory_.path() + "/log/" + name;
+    std::filesystem::resize_file(path, 4096);
+    std::filesystem::resize_file(path, 64u << 10);
+    std::fstream(path, std::ios::in | std::ios::out | std::ios::binary) << std::string(4096, '\0');
+  }
+  Open();
+  const std::vector<CommitLog::SegmentInfo> after = log_->Segments();
+  EXPECT_EQ(after[0].last_write, before[2].last_write);
+  EXPECT_EQ(after[1].last_write, before[2].last_write);
+  EXPECT_EQ(after[2].last_write, before[2].last_write);
+  EXPECT_EQ(after[3].last_write, before[3].last_write);
+  ASSERT_OK(log_->Close());
+  log_.reset();
+  for (const auto& entry : std::filesystem::directory_iterator(directory_.path() + "/log")) {
+    std::filesystem::resize_file(entry.path(), 0);
+    std::filesystem::resize_file(entry.path(), 64u << 10);
+  }
+  clock_.Advance(std::chrono::hours(1));
+  Open();
+  for (const CommitLog::SegmentInfo& segment : log_->Segments()) {
+    EXPECT_GE(segment.last_write, last);
+  }
 }
 
 TEST_P(CommitLogTest, WatermarksFollowTheFlushMode) {

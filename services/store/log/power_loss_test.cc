@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <random>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "services/base/file.h"
@@ -146,6 +148,48 @@ TEST_P(PowerLossTest, AFailureAtAnyCallIsFinalAndTakesNothingAcknowledged) {
   }
   // The background may take some of the failures, and lives on; not most of them.
   EXPECT_GT(failed, 50);
+}
+
+// Several threads wait for the disk at a time: the one that comes after the failure must not take
+// the next sync, which succeeds, for its own.
+TEST_P(PowerLossTest, NoSyncAfterAFailedOneVouchesForWhatThatOneLost) {
+  for (int n = 1; n <= 12; ++n) {
+    SCOPED_TRACE(testing::Message() << "sync " << n);
+    Store store;
+    store.Open();
+    if (HasFatalFailure()) return;
+    store.files.SetSyncTime(std::chrono::microseconds(500));
+    store.files.FailAt(ForgetfulFiles::Operation::kDataSync, n, absl::DataLossError("EIO"));
+    std::atomic<int> appended = 0;
+    std::atomic<int> promised = 0;  // records of which FlushUpTo said that they are on disk
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 3; ++i) {
+      threads.emplace_back([&] {
+        while (store.log->health().ok()) {
+          const int before = appended.load();
+          if (!store.log->FlushUpTo(store.log->written().Get()).ok()) return;
+          for (int known = promised.load();
+               known < before && !promised.compare_exchange_weak(known, before);) {
+          }
+        }
+      });
+    }
+    for (int i = 0; i < 50 && store.Append(400).ok(); ++i) appended.store(store.next);
+    if (store.log->health().ok()) {  // few syncs were enough for all of them
+      store.files.FailAt(ForgetfulFiles::Operation::kDataSync, 1, absl::DataLossError("EIO"));
+      store.Append(400).IgnoreError();
+      store.log->FlushUpTo(store.log->end()).IgnoreError();
+    }
+    for (std::thread& thread : threads) thread.join();
+    const int safe = GetParam() == FlushMode::kSync ? store.next : promised.load();
+    store.files.CutPower(static_cast<uint32_t>(n));
+    store.log.reset();
+    store.Open();
+    if (HasFatalFailure()) return;
+    const std::vector<int> left = store.ReadAll();
+    ExpectDense(left);
+    EXPECT_GE(static_cast<int>(left.size()), safe);
+  }
 }
 
 }  // namespace

@@ -76,10 +76,23 @@ std::optional<RecordView> RecordWalk::Search(LogOffset offset, LogOffset limit) 
 Recovered Recover(const SegmentSet& segments, const RecordWalk& walk, LogOffset from,
                   LogOffset flushed) {
   Recovered recovered;
+  // What an earlier writer left behind its end is no record, which the records themselves tell when
+  // the epochs file is lost.
+  auto is_stale = [&](const RecordView& record) {
+    return record.header().epoch < recovered.last_epoch;
+  };
+  auto search = [&](LogOffset offset, LogOffset limit) {
+    std::optional<RecordView> found = walk.Search(offset, limit);
+    while (found.has_value() && is_stale(*found)) {
+      found = walk.Search(found->header().log_offset + kRecordAlignment, limit);
+    }
+    return found;
+  };
   LogOffset at = from;
   for (;;) {
     at = walk.SkipRest(at);
-    const absl::StatusOr<RecordView> record = walk.At(at);
+    absl::StatusOr<RecordView> record = walk.At(at);
+    if (record.ok() && is_stale(*record)) record = absl::DataLossError("it is of an earlier epoch");
     if (record.ok()) {
       ++recovered.records;
       recovered.last_epoch = std::max(recovered.last_epoch, record->header().epoch);
@@ -90,10 +103,10 @@ Recovered Recover(const SegmentSet& segments, const RecordWalk& walk, LogOffset 
     // A hole. Below what is known to have been flushed it is damage. Behind that it is the torn
     // tail, unless a record further on proves that the hole had been on disk.
     const LogOffset limit = std::max(at, flushed) + kTornTail;
-    std::optional<RecordView> next = walk.Search(at + kRecordAlignment, limit);
+    std::optional<RecordView> next = search(at + kRecordAlignment, limit);
     bool damage = at < flushed;
     for (std::optional<RecordView> later = next; !damage && later.has_value();
-         later = walk.Search(later->end(), limit)) {
+         later = search(later->end(), limit)) {
       damage = FlushedBefore(later->header()) > at;
     }
     if (!damage) break;

@@ -17,6 +17,33 @@ constexpr std::string_view kSpareName = "spare";
 
 }  // namespace
 
+// Removes a file at the end of its life, unless it is kept by then.
+class SegmentSet::Unfinished {
+ public:
+  Unfinished(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
+  ~Unfinished() {
+    if (path_.empty()) return;
+    const absl::Status removed = files_.Remove(path_);
+    if (!removed.ok() && !absl::IsNotFound(removed)) {
+      log::Warning("an unfinished file stays until the next start: {}", removed.ToString());
+    }
+  }
+  Unfinished(const Unfinished&) = delete;
+  Unfinished& operator=(const Unfinished&) = delete;
+
+  const std::string& path() const { return path_; }
+  absl::Status RenameTo(const std::string& path) {
+    RETURN_IF_ERROR(files_.Rename(path_, path));
+    path_ = path;
+    return absl::OkStatus();
+  }
+  void Keep() { path_.clear(); }
+
+ private:
+  FileSystem& files_;
+  std::string path_;
+};
+
 SegmentSet::SegmentSet(FileSystem& files, std::string directory, uint64_t segment_size)
     : files_(files), directory_(std::move(directory)), segment_size_(segment_size) {}
 
@@ -99,25 +126,22 @@ std::string SegmentSet::TemporaryPath() {
   return fmt::format("{}/making-{}", directory_, made_++);
 }
 
-absl::StatusOr<std::shared_ptr<Segment>> SegmentSet::Adopt(const std::string& temporary,
-                                                           LogOffset begin) {
-  if (std::shared_ptr<Segment> found = FindAt(begin); found != nullptr) {
-    RETURN_IF_ERROR(files_.Remove(temporary));
-    return found;
-  }
-  RETURN_IF_ERROR(files_.Rename(temporary, PathOf(begin)));
+absl::StatusOr<std::shared_ptr<Segment>> SegmentSet::Adopt(Unfinished& file, LogOffset begin) {
+  if (std::shared_ptr<Segment> found = FindAt(begin); found != nullptr) return found;
+  RETURN_IF_ERROR(file.RenameTo(PathOf(begin)));
   RETURN_IF_ERROR(files_.SyncDirectory(directory_));
   ASSIGN_OR_RETURN(std::shared_ptr<Segment> segment, Segment::Open(files_, PathOf(begin), begin));
+  file.Keep();
   MutexLock lock(mutex_);
   return segments_.emplace(begin, std::move(segment)).first->second;
 }
 
 absl::StatusOr<std::shared_ptr<Segment>> SegmentSet::FindOrMake(LogOffset begin) {
   if (std::shared_ptr<Segment> found = FindAt(begin); found != nullptr) return found;
-  const std::string temporary = TemporaryPath();
+  Unfinished temporary(files_, TemporaryPath());
   {
     ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
-                     files_.Open(temporary, OpenMode::kCreateNew));
+                     files_.Open(temporary.path(), OpenMode::kCreateNew));
     RETURN_IF_ERROR(file->Allocate(segment_size_));
     RETURN_IF_ERROR(file->DataSync());
   }
@@ -140,18 +164,18 @@ absl::Status SegmentSet::FillWithZeros(const std::string& path) {
 
 absl::Status SegmentSet::Prepare(LogOffset begin) {
   if (FindAt(begin) != nullptr) return absl::OkStatus();
-  const std::string temporary = TemporaryPath();
+  Unfinished temporary(files_, TemporaryPath());
   bool reused = false;
   {
     MutexLock change(change_mutex_);
     if (spare_.has_value()) {
-      RETURN_IF_ERROR(files_.Rename(*spare_, temporary));
+      RETURN_IF_ERROR(files_.Rename(*spare_, temporary.path()));
       spare_.reset();
       reused = true;
     }
   }
   // Long: not under a lock.
-  if (!reused) RETURN_IF_ERROR(FillWithZeros(temporary));
+  if (!reused) RETURN_IF_ERROR(FillWithZeros(temporary.path()));
   MutexLock change(change_mutex_);
   return Adopt(temporary, begin).status();
 }

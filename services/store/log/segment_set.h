@@ -53,6 +53,8 @@ class SegmentSet {
   uint64_t segment_size() const { return segment_size_; }
 
  private:
+  class Unfinished;
+
   absl::Status Load(bool remove_leftovers);
 
   SegmentSet(FileSystem& files, std::string directory, uint64_t segment_size);
@@ -60,7 +62,7 @@ class SegmentSet {
   std::string PathOf(LogOffset begin) const;
   absl::Status FillWithZeros(const std::string& path);
   // Gives a complete file its name, unless there is a segment at `begin` already.
-  absl::StatusOr<std::shared_ptr<Segment>> Adopt(const std::string& temporary, LogOffset begin)
+  absl::StatusOr<std::shared_ptr<Segment>> Adopt(Unfinished& file, LogOffset begin)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   std::shared_ptr<Segment> FindAt(LogOffset begin) const ABSL_LOCKS_EXCLUDED(mutex_);
   std::string TemporaryPath() ABSL_LOCKS_EXCLUDED(change_mutex_);

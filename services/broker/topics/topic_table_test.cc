@@ -1,0 +1,38 @@
+#include "services/broker/topics/topic_table.h"
+
+#include <gtest/gtest.h>
+
+#include "services/base/strong_int.h"
+#include "services/base/testing/status_matchers.h"
+#include "services/store/dispatch/testing/store_rig.h"
+
+namespace dunlin::broker {
+namespace {
+
+TEST(TopicTableTest, NewMessagesStandBehindTheCursorOfEveryGroup) {
+  store::StoreRig rig;
+  rig.Open();
+  rig.PutTopic(TopicId(1));
+  rig.PutTopic(TopicId(2));
+  rig.PutGroup(GroupId(1));
+  rig.PutGroup(GroupId(2));
+  rig.Send({TopicId(1), 0});
+  rig.Send({TopicId(1), 1});
+  // As when the log was damaged where the messages stood that were delivered.
+  rig.PutProgress(GroupId(1), {TopicId(1), 1}, 7, {5});
+  rig.PutProgress(GroupId(2), {TopicId(1), 1}, 3, {});
+  rig.PutProgress(GroupId(2), {TopicId(1), 100}, 9, {});
+  rig.PutProgress(GroupId(2), {TopicId(3), 0}, 9, {});
+  rig.DeleteTopic(TopicId(2));
+  rig.Settle();
+  auto table = TopicTable::Load(rig.log(), rig.dispatcher(), rig.state(), rig.clock());
+  ASSERT_OK(table);
+  const auto topic = (*table)->FindTopic(TopicId(1));
+  ASSERT_NE(topic, nullptr);
+  EXPECT_EQ(topic->tails[0]->next, QueueOffset(1));
+  EXPECT_EQ(topic->tails[1]->next, QueueOffset(7));
+  EXPECT_EQ(topic->tails[2]->next, QueueOffset(0));
+}
+
+}  // namespace
+}  // namespace dunlin::broker
