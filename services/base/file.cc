@@ -25,6 +25,9 @@
 namespace dunlin {
 namespace {
 
+// Aligned as writes past the page cache must be.
+alignas(4096) const char kZeros[1u << 20] = {};
+
 absl::StatusCode CodeOf(int error) {
   switch (error) {
     case ENOSPC:
@@ -130,6 +133,25 @@ class RealFile final : public File {
     const int error = posix_fallocate(fd_, 0, static_cast<off_t>(size));
     if (error != 0) return Failed("allocate", path_, error);
     return absl::OkStatus();
+  }
+
+  absl::Status FillWithZeros(uint64_t size) override {
+    const int direct =
+        open(fmt::format("/proc/self/fd/{}", fd_).c_str(), O_WRONLY | O_CLOEXEC | O_DIRECT);
+    const int fd = direct >= 0 ? direct : fd_;
+    absl::Status status;
+    for (uint64_t at = 0; at < size && status.ok();) {
+      const uint64_t length = std::min<uint64_t>(sizeof(kZeros), size - at);
+      const ssize_t written = pwrite(fd, kZeros, length, static_cast<off_t>(at));
+      if (written > 0) {
+        at += static_cast<uint64_t>(written);
+        if (fd == fd_) StartWriteback(at - static_cast<uint64_t>(written), length);
+      } else if (written == 0 || errno != EINTR) {
+        status = Failed("fill", path_, written == 0 ? EIO : errno);
+      }
+    }
+    if (direct >= 0) close(direct);
+    return status;
   }
 
   absl::StatusOr<char*> Map(uint64_t length, bool writable) override {

@@ -40,6 +40,10 @@ class File {
   // Reserves disk space up to `size` and grows the file to it; what was not written reads as zero.
   virtual absl::Status Allocate(uint64_t size) = 0;
 
+  // Fills the file with zeros up to `size`, a multiple of 4096; past the page cache where the file
+  // system can, so that it costs neither copies nor memory. Not durable without DataSync.
+  virtual absl::Status FillWithZeros(uint64_t size) = 0;
+
   // Maps the first `length` bytes, shared with writers. The map outlives the file object; undo it
   // with Unmap. A page that the disk fails to deliver raises SIGBUS.
   virtual absl::StatusOr<char*> Map(uint64_t length, bool writable) = 0;

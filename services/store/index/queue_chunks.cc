@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "services/base/bytes.h"
-#include "services/base/crc32c.h"
 #include "services/base/status_macros.h"
 
 namespace dunlin::store {
@@ -18,52 +17,12 @@ constexpr size_t kShards = 64;
 // Queues whose state a shard keeps in memory (some 2 KiB each); beyond it those that are saved are
 // forgotten.
 constexpr size_t kMaxQueuesPerShard = 256;
-// Largest log offset u64; {log offset u64, length u32, tag hash u32} per entry; CRC-32C u32 of all
-// that.
-constexpr size_t kHeadSize = 8;
-constexpr size_t kEntrySize = 16;
-constexpr size_t kCrcSize = 4;
 // {next u64, min u64, log offset of min u64}.
 constexpr size_t kTailSize = 24;
 
 std::string ChunkKey(QueueKey queue, uint64_t chunk) { return KeyOf(queue) + BigEndian(chunk); }
 
 }  // namespace
-
-std::string EncodeChunk(const std::vector<IndexEntry>& entries) {
-  std::string bytes(kHeadSize + entries.size() * kEntrySize + kCrcSize, '\0');
-  LogOffset newest;
-  char* to = bytes.data() + kHeadSize;
-  for (const IndexEntry& entry : entries) {
-    newest = std::max(newest, entry.log_offset);
-    StoreLittle(to, entry.log_offset.value());
-    StoreLittle(to + 8, entry.length);
-    StoreLittle(to + 12, entry.tag_hash);
-    to += kEntrySize;
-  }
-  StoreLittle(bytes.data(), newest.value());
-  StoreLittle(to, Crc32c({bytes.data(), bytes.size() - kCrcSize}));
-  return bytes;
-}
-
-absl::StatusOr<std::vector<IndexEntry>> DecodeChunk(std::string_view bytes) {
-  const size_t frame = kHeadSize + kCrcSize;
-  if (bytes.size() < frame || (bytes.size() - frame) % kEntrySize != 0 ||
-      bytes.size() > frame + kChunkEntries * kEntrySize ||
-      Crc32c(bytes.substr(0, bytes.size() - kCrcSize)) !=
-          LoadLittle<uint32_t>(bytes.data() + bytes.size() - kCrcSize)) {
-    return absl::DataLossError("not a chunk of the queue index");
-  }
-  std::vector<IndexEntry> entries((bytes.size() - frame) / kEntrySize);
-  const char* from = bytes.data() + kHeadSize;
-  for (IndexEntry& entry : entries) {
-    entry.log_offset = LogOffset(LoadLittle<uint64_t>(from));
-    entry.length = LoadLittle<uint32_t>(from + 8);
-    entry.tag_hash = LoadLittle<uint32_t>(from + 12);
-    from += kEntrySize;
-  }
-  return entries;
-}
 
 std::string EncodeTail(const QueueTail& tail) {
   std::string bytes(kTailSize, '\0');

@@ -24,17 +24,12 @@
 #include "absl/status/statusor.h"
 
 #include "services/base/mutex.h"
+#include "services/store/index/chunk_codec.h"
 #include "services/store/index/queue_index.h"
 #include "services/store/log/commit_log.h"
 #include "services/store/state/database.h"
 
 namespace dunlin::store {
-
-inline constexpr uint64_t kChunkEntries = 128;
-
-// A chunk as stored, and back. DATA_LOSS when the bytes are not a chunk.
-std::string EncodeChunk(const std::vector<IndexEntry>& entries);
-absl::StatusOr<std::vector<IndexEntry>> DecodeChunk(std::string_view bytes);
 
 // A row of the tails: the next offset of a queue, and where it begins.
 struct QueueTail {

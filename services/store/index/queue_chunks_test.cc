@@ -29,16 +29,14 @@ std::string Hex(std::string_view bytes) {
 
 // The worked example of docs/formats/queue_chunk.md.
 TEST(QueueChunkFormatTest, IsWhatTheSpecificationSays) {
-  const std::string chunk = EncodeChunk({{LogOffset(0x1000), 300, 0xdeadbeef}, {}});
+  const std::string chunk = EncodeChunk(
+      {{LogOffset(0x1000), 300, 0xdeadbeef}, {LogOffset(0x1130), 300, 0xdeadbeef}, {}});
   EXPECT_EQ(Hex(chunk),
-            "0010000000000000"
-            "0010000000000000"
-            "2c010000"
-            "efbeadde"
-            "0000000000000000"
-            "00000000"
-            "00000000"
-            "c2fa7a69");
+            "301100000000000003"
+            "078040ac02efbeadde"
+            "00"
+            "07bf490000000000"
+            "b8def795");
   const std::string tail = EncodeTail({QueueOffset(258), QueueOffset(2), LogOffset(0x1000)});
   EXPECT_EQ(Hex(tail),
             "0201000000000000"

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -30,6 +31,9 @@ constexpr size_t kLargePayload = 4096;
 constexpr uint64_t kMaxUnwritten = 64u << 20;
 // Under ASYNC_FLUSH the kernel is asked to write out at this rate instead of in one go.
 constexpr uint64_t kWritebackStep = 8u << 20;
+
+// Segments are multiples of it.
+constexpr std::array<char, 4096> kZeroPage{};
 
 uint64_t PayloadSize(const NewRecord& record) {
   uint64_t size = 0;
@@ -258,6 +262,12 @@ absl::Status Appender::Commit(const Batch& batch) {
     for (; i < batch.blocks.size() && batch.blocks[i].begin == end && end < segment->end(); ++i) {
       pieces.emplace_back(batch.blocks[i].bytes.get(), batch.blocks[i].used);
       end += batch.blocks[i].used;
+    }
+    // Whole pages: the kernel need not read what stands behind the end of the log to write a part
+    // of one. It also wipes what a recycled segment holds there.
+    const uint64_t beyond = (end - segment->begin()) % kZeroPage.size();
+    if (beyond != 0 && end < segment->end()) {
+      pieces.emplace_back(kZeroPage.data(), kZeroPage.size() - beyond);
     }
     RETURN_IF_ERROR(segment->Write(begin, pieces));
   }

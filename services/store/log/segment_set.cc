@@ -11,8 +11,6 @@
 namespace dunlin::store {
 namespace {
 
-// Zeros are written in pieces of this size, so that a stop need not wait long.
-constexpr uint64_t kZeroPiece = 1u << 20;
 constexpr std::string_view kSpareName = "spare";
 
 }  // namespace
@@ -152,13 +150,7 @@ absl::StatusOr<std::shared_ptr<Segment>> SegmentSet::FindOrMake(LogOffset begin)
 absl::Status SegmentSet::FillWithZeros(const std::string& path) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files_.Open(path, OpenMode::kCreateNew));
   RETURN_IF_ERROR(file->Allocate(segment_size_));
-  const std::string zeros(std::min(kZeroPiece, segment_size_), '\0');
-  for (uint64_t at = 0; at < segment_size_; at += zeros.size()) {
-    const std::string_view piece(zeros.data(),
-                                 std::min<uint64_t>(zeros.size(), segment_size_ - at));
-    RETURN_IF_ERROR(file->WriteAt(at, {&piece, 1}));
-    file->StartWriteback(at, piece.size());
-  }
+  RETURN_IF_ERROR(file->FillWithZeros(segment_size_));
   return file->DataSync();
 }
 

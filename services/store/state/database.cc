@@ -86,6 +86,11 @@ rocksdb::DBOptions DatabaseOptions() {
 rocksdb::ColumnFamilyOptions FamilyOptions(const std::shared_ptr<rocksdb::Cache>& cache,
                                            const rocksdb::CompactionFilter* filter) {
   rocksdb::ColumnFamilyOptions options;
+  if (filter != nullptr) {
+    // Rows that come in bulk, are read seldom and go by their age: merged as little as possible.
+    options.compaction_style = rocksdb::kCompactionStyleUniversal;
+    options.level0_file_num_compaction_trigger = 8;
+  }
   // Never full before a checkpoint, which comes after a fraction of this (dispatcher.cc): RocksDB
   // must not write out on its own what the log has not flushed.
   options.write_buffer_size = 256u << 20;
