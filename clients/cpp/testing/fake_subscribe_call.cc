@@ -7,6 +7,10 @@ namespace {
 
 constexpr size_t kFrameBytes = 4096;
 
+uint32_t DetachedBinding(v1::SubscribeRequest request) {
+  return request.mutable_detach()->binding();
+}
+
 }  // namespace
 
 grpc::Status SubscribeCall::Run() {
@@ -65,9 +69,10 @@ grpc::Status SubscribeCall::Handle(const v1::SubscribeRequest& request) {
     seen.attaches.push_back(request.attach());
     Attach(request.attach());
   } else if (request.has_detach()) {
-    bindings_.erase(request.detach().binding());
+    const uint32_t binding = DetachedBinding(request);
+    bindings_.erase(binding);
     v1::Detached& detached = *control_.emplace_back().add_detached();
-    detached.set_binding(request.detach().binding());
+    detached.set_binding(binding);
     detached.mutable_status()->set_code(v2::OK);
   } else if (request.has_settle()) {
     if (!bindings_.contains(request.settle().binding())) {
