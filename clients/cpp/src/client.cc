@@ -3,11 +3,34 @@
 #include <utility>
 
 #include "dunlin/producer.h"
+#include "dunlin/pull_consumer.h"
+#include "dunlin/push_consumer.h"
+#include "dunlin/simple_consumer.h"
 
 #include "clients/cpp/src/connection.h"
+#include "clients/cpp/src/group_core.h"
 #include "clients/cpp/src/producer_core.h"
+#include "clients/cpp/src/pull_core.h"
+#include "clients/cpp/src/push_core.h"
 
 namespace dunlin {
+namespace {
+
+absl::Status CheckBuffer(size_t bytes) {
+  constexpr size_t kSmallest = 64 << 10;
+  if (bytes >= kSmallest) return absl::OkStatus();
+  return absl::InvalidArgumentError("max_buffered_bytes: 65536 or more");
+}
+
+absl::Status CheckGroup(const GroupOptions& options) {
+  if (options.group.empty()) return absl::InvalidArgumentError("group: a name");
+  if (options.max_unsettled < 1 || options.max_unsettled > 65535) {
+    return absl::InvalidArgumentError("max_unsettled: 1 to 65535");
+  }
+  return CheckBuffer(options.max_buffered_bytes);
+}
+
+}  // namespace
 
 absl::StatusOr<Client> Client::Connect(const ClientOptions& options) {
   auto connection = internal::Connection::Make(options);
@@ -30,6 +53,33 @@ absl::StatusOr<Producer> Client::MakeProducer(const ProducerOptions& options) co
     return absl::InvalidArgumentError("send_timeout: 1 ms or more");
   }
   return Producer(std::make_shared<internal::ProducerCore>(connection_, options));
+}
+
+absl::StatusOr<PullConsumer> Client::MakePullConsumer(const PullConsumerOptions& options) const {
+  absl::Status status = CheckBuffer(options.max_buffered_bytes);
+  if (!status.ok()) return status;
+  return PullConsumer(std::make_shared<internal::PullCore>(connection_, options));
+}
+
+absl::StatusOr<SimpleConsumer> Client::MakeSimpleConsumer(
+    const SimpleConsumerOptions& options) const {
+  absl::Status status = CheckGroup(options);
+  if (!status.ok()) return status;
+  return SimpleConsumer(std::make_shared<internal::GroupCore>(connection_, options));
+}
+
+absl::StatusOr<PushConsumer> Client::MakePushConsumer(const PushConsumerOptions& options) const {
+  absl::Status status = CheckGroup(options);
+  if (!status.ok()) return status;
+  if (options.threads < 1) return absl::InvalidArgumentError("threads: 1 or more");
+  if (options.max_batch < 1) return absl::InvalidArgumentError("max_batch: 1 or more");
+  if (static_cast<bool>(options.listener) == static_cast<bool>(options.batch_listener)) {
+    return absl::InvalidArgumentError("either a listener or a batch_listener");
+  }
+  auto core = std::make_shared<internal::PushCore>(connection_, options);
+  status = core->Start();
+  if (!status.ok()) return status;
+  return PushConsumer(std::move(core));
 }
 
 }  // namespace dunlin

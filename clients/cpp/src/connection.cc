@@ -108,7 +108,7 @@ absl::Status FromPublic(const v2::Status& status) {
   const int code = status.code();
   if (code == v2::OK) return absl::OkStatus();
   const std::string text = fmt::format("{}: {}", v2::Code_Name(status.code()), status.message());
-  const absl::string_view message = ToAbsl(text);
+  const auto message = ToAbsl(text);
   if (code == v2::TOO_MANY_REQUESTS) return absl::ResourceExhaustedError(message);
   switch (code / 100) {
     case 401:

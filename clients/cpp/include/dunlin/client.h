@@ -52,6 +52,7 @@ class Client {
   absl::StatusOr<Producer> MakeProducer(const ProducerOptions& options) const;
   absl::StatusOr<PullConsumer> MakePullConsumer(const PullConsumerOptions& options) const;
   absl::StatusOr<SimpleConsumer> MakeSimpleConsumer(const SimpleConsumerOptions& options) const;
+  // Subscribes and begins; errors also as of SimpleConsumer::Subscribe.
   absl::StatusOr<PushConsumer> MakePushConsumer(const PushConsumerOptions& options) const;
 
  private:

@@ -31,6 +31,7 @@ struct Message {
 using Timestamp = std::chrono::sys_time<std::chrono::milliseconds>;
 
 namespace internal {
+class MessageLease;
 class ReceivedFrame;
 struct RecordRef {
   const char* record = nullptr;  // its header
@@ -63,7 +64,7 @@ class MessageView {
   std::optional<std::string_view> property(std::string_view name) const;
 
  protected:
-  friend class MessageLease;
+  friend class internal::MessageLease;
   const internal::ReceivedFrame* frame_ = nullptr;
   internal::RecordRef ref_;
 };

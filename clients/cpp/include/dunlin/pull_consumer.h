@@ -1,0 +1,113 @@
+// PullConsumer: reads queues by offset, in order, as fast as they can be sent.
+//
+// The broker sends ahead up to max_buffered_bytes; Poll hands out one frame after the other without
+// copying messages, whose checksums it verifies. After a broken connection reading goes on where it
+// was. Thread-safe; the messages of one queue come in order to whoever polls. The destructor
+// closes.
+
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "dunlin/message.h"
+
+namespace dunlin {
+
+struct PullConsumerOptions {
+  // For committed offsets; empty: there are none.
+  std::string group;
+  // Frames that were received and not polled yet, 64 KiB or more. One frame may go beyond it.
+  size_t max_buffered_bytes = 8 << 20;
+  // How long Assign and Seek wait for the broker.
+  std::chrono::milliseconds request_timeout{10000};
+  // What a compressed body may grow to; a message with a larger one counts as damaged.
+  size_t max_body_bytes = 64 << 20;
+  // Messages that retention took before they were read: go on at the oldest one that is held. Else
+  // Poll returns OUT_OF_RANGE and the queue is not assigned any more.
+  bool skip_expired = true;
+};
+
+// Where to begin in a queue.
+class StartAt {
+ public:
+  enum class Kind { kFirst, kLast, kCommitted, kOffset, kTime };
+
+  // The oldest message that is held; only what comes from now on; where the group committed, or the
+  // oldest.
+  static StartAt First() { return StartAt(Kind::kFirst, 0); }
+  static StartAt Last() { return StartAt(Kind::kLast, 0); }
+  static StartAt Committed() { return StartAt(Kind::kCommitted, 0); }
+  static StartAt Offset(uint64_t offset) {
+    return StartAt(Kind::kOffset, static_cast<int64_t>(offset));
+  }
+  // The first message stored at `time` or later.
+  static StartAt Time(Timestamp time) {
+    return StartAt(Kind::kTime, time.time_since_epoch().count());
+  }
+
+  Kind kind() const { return kind_; }
+  int64_t value() const { return value_; }
+
+ private:
+  StartAt(Kind kind, int64_t value) : kind_(kind), value_(value) {}
+  Kind kind_;
+  int64_t value_;
+};
+
+struct QueueBounds {
+  uint64_t start_offset = 0;  // where reading begins
+  uint64_t min_offset = 0;
+  uint64_t max_offset = 0;
+  uint32_t queues = 0;  // of the topic
+};
+
+namespace internal {
+class PullCore;
+}
+
+class PullConsumer {
+ public:
+  explicit PullConsumer(std::shared_ptr<internal::PullCore> core);
+  PullConsumer(PullConsumer&&) noexcept;
+  PullConsumer& operator=(PullConsumer&&) noexcept;
+  ~PullConsumer();
+
+  // Adds a queue; `filter` is `*` or tags separated by `||`. Errors: ALREADY_EXISTS (assigned),
+  // NOT_FOUND (topic), INVALID_ARGUMENT (queue, filter), OUT_OF_RANGE (offset), UNAVAILABLE or
+  // DEADLINE_EXCEEDED (no broker).
+  absl::StatusOr<QueueBounds> Assign(std::string_view topic, uint32_t queue, StartAt start,
+                                     std::string_view filter = "*");
+  // All queues of a topic; how many there are.
+  absl::StatusOr<uint32_t> AssignAll(std::string_view topic, StartAt start,
+                                     std::string_view filter = "*");
+  // Nothing of the queue is polled afterwards. NOT_FOUND: it was not assigned.
+  absl::Status Unassign(std::string_view topic, uint32_t queue);
+  // Goes on elsewhere; nothing from the old place is polled afterwards. Errors as of Assign, after
+  // which the queue is not assigned.
+  absl::StatusOr<QueueBounds> Seek(std::string_view topic, uint32_t queue, StartAt start);
+
+  // The next messages of some queue; an empty batch when none came within `timeout`. Errors are
+  // told once each, and polling goes on behind them: DATA_LOSS (a damaged message, passed over),
+  // OUT_OF_RANGE, NOT_FOUND (the topic is gone), FAILED_PRECONDITION (closed).
+  absl::StatusOr<MessageBatch> Poll(std::chrono::milliseconds timeout);
+
+  // The group consumed everything below `offset`; takes effect soon, at the latest when the
+  // consumer is closed. NOT_FOUND: the queue is not assigned; FAILED_PRECONDITION: there is no
+  // group.
+  absl::Status Commit(std::string_view topic, uint32_t queue, uint64_t offset);
+
+  // Sends what was committed, ends the call. Poll returns FAILED_PRECONDITION. Idempotent.
+  void Close();
+
+ private:
+  std::shared_ptr<internal::PullCore> core_;
+};
+
+}  // namespace dunlin

@@ -1,0 +1,263 @@
+#include "dunlin/pull_consumer.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "dunlin/client.h"
+#include "dunlin/producer.h"
+
+#include "clients/cpp/testing/fake_broker.h"
+
+namespace dunlin {
+namespace {
+
+using testing::FakeBroker;
+
+namespace v1 = dunlin::broker::v1;
+namespace v2 = apache::rocketmq::v2;
+
+constexpr std::chrono::seconds kPatience{20};
+
+v2::Message Stored(const std::string& body) {
+  v2::Message message;
+  message.mutable_topic()->set_name("another name");
+  message.set_body(body);
+  return message;
+}
+
+class PullConsumerTest : public ::testing::Test {
+ protected:
+  PullConsumerTest() { broker_.AddTopic("t"); }
+
+  Client Connect() {
+    ClientOptions options;
+    options.endpoint = broker_.address();
+    absl::StatusOr<Client> client = Client::Connect(options);
+    EXPECT_TRUE(client.ok()) << client.status();
+    return *std::move(client);
+  }
+
+  PullConsumer MakeConsumer(const PullConsumerOptions& options = {}) {
+    absl::StatusOr<PullConsumer> consumer = Connect().MakePullConsumer(options);
+    EXPECT_TRUE(consumer.ok()) << consumer.status();
+    return *std::move(consumer);
+  }
+
+  void Store(int first, int count, uint32_t queue = 0) {
+    for (int i = first; i < first + count; ++i) {
+      broker_.Store("t", queue, Stored(std::to_string(i)));
+    }
+  }
+
+  // Polls until the messages from `first` to before `end` came, in this order.
+  static void ExpectMessages(PullConsumer& consumer, int first, int end) {
+    while (first < end) {
+      const absl::StatusOr<MessageBatch> batch = consumer.Poll(kPatience);
+      ASSERT_TRUE(batch.ok()) << batch.status();
+      ASSERT_FALSE(batch->empty());
+      for (const MessageView& message : *batch) {
+        ASSERT_EQ(message.body(), std::to_string(first));
+        ASSERT_EQ(message.offset(), static_cast<uint64_t>(first));
+        ++first;
+      }
+      ASSERT_EQ(batch->next_offset(), static_cast<uint64_t>(first));
+    }
+    ASSERT_EQ(first, end);
+  }
+
+  FakeBroker broker_;
+};
+
+TEST_F(PullConsumerTest, AQueueIsReadFromItsBeginningAndOn) {
+  Store(0, 1000);
+  PullConsumer consumer = MakeConsumer();
+  const auto bounds = consumer.Assign("t", 0, StartAt::First());
+  ASSERT_TRUE(bounds.ok()) << bounds.status();
+  EXPECT_EQ(bounds->start_offset, 0u);
+  EXPECT_EQ(bounds->max_offset, 1000u);
+  EXPECT_EQ(bounds->queues, 2u);
+  ExpectMessages(consumer, 0, 1000);
+  Store(1000, 10);
+  ExpectMessages(consumer, 1000, 1010);
+  const auto nothing = consumer.Poll(std::chrono::milliseconds(0));
+  ASSERT_TRUE(nothing.ok());
+  EXPECT_TRUE(nothing->empty());
+}
+
+TEST_F(PullConsumerTest, AMessageKeptOutlivesItsBatchAndTheConsumer) {
+  v2::Message stored = Stored("body");
+  stored.mutable_system_properties()->set_tag("tag");
+  stored.mutable_system_properties()->add_keys("k1");
+  stored.mutable_system_properties()->add_keys("k2");
+  (*stored.mutable_user_properties())["name"] = "value";
+  broker_.Store("t", 1, stored);
+  std::optional<ReceivedMessage> kept;
+  {
+    PullConsumer consumer = MakeConsumer();
+    ASSERT_TRUE(consumer.AssignAll("t", StartAt::First()).ok());
+    const auto batch = consumer.Poll(kPatience);
+    ASSERT_TRUE(batch.ok() && !batch->empty());
+    EXPECT_EQ(batch->queue(), 1u);
+    kept = batch->Keep(*batch->begin());
+  }
+  EXPECT_EQ(kept->topic(), "t");
+  EXPECT_EQ(kept->queue(), 1u);
+  EXPECT_EQ(kept->body(), "body");
+  EXPECT_EQ(kept->tag(), "tag");
+  EXPECT_EQ(kept->keys(), (std::vector<std::string_view>{"k1", "k2"}));
+  EXPECT_EQ(kept->property("name"), "value");
+  EXPECT_EQ(kept->property("other"), std::nullopt);
+  EXPECT_EQ(kept->attempt(), 1u);
+  EXPECT_EQ(kept->message_id(), "00000001000000010000000000000000");
+  EXPECT_EQ(kept->store_time().time_since_epoch().count(), 1'700'000'000'000);
+}
+
+TEST_F(PullConsumerTest, CompressedBodiesComePlain) {
+  ProducerOptions options;
+  options.compress_from_bytes = 100;
+  auto producer = Connect().MakeProducer(options);
+  Message message;
+  message.topic = "t";
+  message.body = std::string(10'000, 'z');
+  ASSERT_TRUE(producer->Send(message).ok());
+  message.body = "short";
+  ASSERT_TRUE(producer->Send(message).ok());
+  PullConsumer consumer = MakeConsumer();
+  ASSERT_TRUE(consumer.AssignAll("t", StartAt::First()).ok());
+  size_t bytes = 0;
+  for (int left = 2; left > 0;) {
+    const auto batch = consumer.Poll(kPatience);
+    ASSERT_TRUE(batch.ok() && !batch->empty());
+    for (const MessageView& received : *batch) {
+      bytes += received.body().size();
+      --left;
+    }
+  }
+  EXPECT_EQ(bytes, 10'005u);
+}
+
+TEST_F(PullConsumerTest, BreaksInTheMiddleNeitherLoseNorRepeat) {
+  Store(0, 3000);
+  PullConsumerOptions options;
+  options.max_buffered_bytes = 64 << 10;
+  PullConsumer consumer = MakeConsumer(options);
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  int next = 0;
+  int breaks = 0;
+  while (next < 3000) {
+    const auto batch = consumer.Poll(kPatience);
+    ASSERT_TRUE(batch.ok()) << batch.status();
+    for (const MessageView& message : *batch) ASSERT_EQ(message.body(), std::to_string(next++));
+    if (next > 600 * (breaks + 1) && breaks < 3) {
+      ++breaks;
+      broker_.BreakStreams();
+    }
+  }
+  EXPECT_EQ(breaks, 3);
+}
+
+TEST_F(PullConsumerTest, ADamagedRecordIsAskedForAgain) {
+  Store(0, 100);
+  broker_.Corrupt(1);
+  PullConsumer consumer = MakeConsumer();
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  ExpectMessages(consumer, 0, 100);
+}
+
+TEST_F(PullConsumerTest, ARecordThatStaysDamagedIsReportedAndPassedOver) {
+  Store(0, 1);
+  broker_.Corrupt(2);
+  PullConsumer consumer = MakeConsumer();
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  const auto damaged = consumer.Poll(kPatience);
+  EXPECT_TRUE(absl::IsDataLoss(damaged.status())) << damaged.status();
+  Store(1, 1);
+  ExpectMessages(consumer, 1, 2);
+}
+
+TEST_F(PullConsumerTest, NoMoreIsSentThanThereIsRoomFor) {
+  Store(0, 20'000);
+  PullConsumerOptions options;
+  options.max_buffered_bytes = 64 << 10;
+  PullConsumer consumer = MakeConsumer(options);
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  ExpectMessages(consumer, 0, 20'000);
+  EXPECT_LE(broker_.seen().most_credit, 64u << 10);
+  EXPECT_GT(broker_.seen().credit_returned, 1'000'000u);
+}
+
+TEST_F(PullConsumerTest, SeekLeavesNothingOfTheOldPlace) {
+  Store(0, 1000);
+  PullConsumer consumer = MakeConsumer();
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  ASSERT_FALSE(consumer.Poll(kPatience)->empty());
+  ASSERT_TRUE(consumer.Seek("t", 0, StartAt::Offset(700)).ok());
+  ExpectMessages(consumer, 700, 1000);
+  ASSERT_TRUE(consumer.Seek("t", 0, StartAt::First()).ok());
+  ExpectMessages(consumer, 0, 1000);
+}
+
+TEST_F(PullConsumerTest, CommitsArriveBeforeTheEnd) {
+  Store(0, 10);
+  PullConsumerOptions options;
+  options.group = "g";
+  PullConsumer consumer = MakeConsumer(options);
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::Committed()).ok());
+  ExpectMessages(consumer, 0, 10);
+  ASSERT_TRUE(consumer.Commit("t", 0, 7).ok());
+  ASSERT_TRUE(consumer.Commit("t", 0, 10).ok());
+  EXPECT_TRUE(absl::IsNotFound(consumer.Commit("t", 1, 1)));
+  consumer.Close();
+  EXPECT_EQ(broker_.seen().commits.at(0), 10u);
+  EXPECT_TRUE(absl::IsFailedPrecondition(consumer.Poll(kPatience).status()));
+}
+
+TEST_F(PullConsumerTest, WhatRetentionTookIsSkippedOrReported) {
+  Store(0, 100);
+  PullConsumerOptions strict;
+  strict.skip_expired = false;
+  PullConsumer lenient = MakeConsumer();
+  PullConsumer stern = MakeConsumer(strict);
+  ASSERT_TRUE(lenient.Assign("t", 0, StartAt::Last()).ok());
+  ASSERT_TRUE(stern.Assign("t", 0, StartAt::Last()).ok());
+  broker_.SetOffsetMinimum("t", 0, 60);
+  broker_.DetachAll(v2::ILLEGAL_OFFSET);
+  ExpectMessages(lenient, 60, 100);
+  EXPECT_TRUE(absl::IsOutOfRange(stern.Poll(kPatience).status()));
+  EXPECT_TRUE(absl::IsNotFound(stern.Unassign("t", 0)));
+}
+
+TEST_F(PullConsumerTest, ErrorsOfAssignSayWhatIsWrong) {
+  PullConsumer consumer = MakeConsumer();
+  EXPECT_TRUE(absl::IsNotFound(consumer.Assign("nowhere", 0, StartAt::First()).status()));
+  EXPECT_TRUE(absl::IsOutOfRange(consumer.Assign("t", 0, StartAt::Offset(5)).status()));
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(consumer.Assign("t", 0, StartAt::First()).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(consumer.Commit("t", 0, 1)));
+}
+
+TEST_F(PullConsumerTest, ADeletedTopicIsReportedOnce) {
+  PullConsumer consumer = MakeConsumer();
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  broker_.DetachAll(v2::TOPIC_NOT_FOUND);
+  EXPECT_TRUE(absl::IsNotFound(consumer.Poll(kPatience).status()));
+  const auto nothing = consumer.Poll(std::chrono::milliseconds(0));
+  EXPECT_TRUE(nothing.ok() && nothing->empty());
+}
+
+TEST_F(PullConsumerTest, ClosingEndsAPoll) {
+  PullConsumer consumer = MakeConsumer();
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  std::thread closer([&] { consumer.Close(); });
+  EXPECT_TRUE(absl::IsFailedPrecondition(consumer.Poll(kPatience).status()));
+  closer.join();
+}
+
+}  // namespace
+}  // namespace dunlin

@@ -1,0 +1,95 @@
+// GroupCore: a member of a consumer group: subscriptions, leased messages, verdicts.
+
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "dunlin/group_options.h"
+
+#include "clients/cpp/src/subscribe_stream.h"
+
+namespace dunlin::internal {
+
+class GroupCore final : public SubscribeHost {
+ public:
+  using Outcome = dunlin::broker::v1::Verdict::Outcome;
+
+  GroupCore(const std::shared_ptr<Connection>& connection, const GroupOptions& options);
+  ~GroupCore() override;
+
+  absl::Status Subscribe(std::string_view topic, std::string_view filter);
+  absl::Status Unsubscribe(std::string_view topic);
+  // Up to `max` messages, none after `timeout`.
+  absl::StatusOr<std::vector<ReceivedMessage>> Take(size_t max, std::chrono::milliseconds timeout);
+  absl::Status Settle(const ReceivedMessage& message, Outcome outcome,
+                      std::chrono::milliseconds delay);
+  absl::Status Extend(const ReceivedMessage& message, std::chrono::milliseconds duration);
+  uint64_t late_settlements();
+  // Take returns FAILED_PRECONDITION from now on; what was taken may still be settled.
+  void Stop();
+  void Close();
+
+  void OnAttached(const dunlin::broker::v1::Attached& attached) override;
+  void OnDetached(const dunlin::broker::v1::Detached& detached) override;
+  void OnSettled(const dunlin::broker::v1::Settled& settled) override;
+  void OnFrame(std::shared_ptr<ReceivedFrame> frame) override;
+  std::vector<dunlin::broker::v1::Attach> Attachments() override;
+  void OnRejected(const absl::Status& status) override;
+
+ private:
+  struct Subscription {
+    std::string filter;
+    std::shared_ptr<FrameSource> source;
+    uint32_t binding = 0;
+    bool answered = false;
+    absl::Status status;
+  };
+  // A frame of which some messages are not taken yet.
+  struct Buffered {
+    std::shared_ptr<ReceivedFrame> frame;
+    size_t next = 0;
+    SteadyTime leased_until;
+  };
+  // Binding, queue, offset.
+  using Place = std::tuple<uint32_t, uint32_t, uint64_t>;
+  struct Extension {
+    uint64_t lease = 0;  // that the message came with
+    bool answered = false;
+    absl::Status status;
+  };
+
+  dunlin::broker::v1::Attach MakeAttach(const Subscription& subscription) const;
+  absl::Status Await(const std::string& topic, uint32_t binding)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Subscription* Find(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Remove(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TakeBuffered(size_t max, std::vector<ReceivedMessage>& messages)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  dunlin::broker::v1::Verdict MakeVerdict(const MessageView& message, Outcome outcome,
+                                          std::chrono::milliseconds delay)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const GroupOptions options_;
+  const std::shared_ptr<SubscribeStream> stream_;
+
+  Mutex mutex_;
+  CondVar changed_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  uint32_t last_binding_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::map<std::string, Subscription> subscriptions_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Buffered> frames_ ABSL_GUARDED_BY(mutex_);
+  std::map<Place, Extension> extensions_ ABSL_GUARDED_BY(mutex_);  // that wait for an answer
+  // The leases that were extended, by the one the message came with.
+  std::map<std::pair<Place, uint64_t>, uint64_t> extended_ ABSL_GUARDED_BY(mutex_);
+  uint64_t late_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::deque<absl::Status> errors_ ABSL_GUARDED_BY(mutex_);
+  absl::Status rejected_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace dunlin::internal

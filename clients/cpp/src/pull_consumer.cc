@@ -1,0 +1,57 @@
+#include "dunlin/pull_consumer.h"
+
+#include <utility>
+
+#include "clients/cpp/src/pull_core.h"
+
+namespace dunlin {
+
+PullConsumer::PullConsumer(std::shared_ptr<internal::PullCore> core) : core_(std::move(core)) {}
+PullConsumer::PullConsumer(PullConsumer&&) noexcept = default;
+
+PullConsumer& PullConsumer::operator=(PullConsumer&& other) noexcept {
+  if (core_ != nullptr) core_->Close();
+  core_ = std::move(other.core_);
+  return *this;
+}
+
+PullConsumer::~PullConsumer() {
+  if (core_ != nullptr) core_->Close();
+}
+
+absl::StatusOr<QueueBounds> PullConsumer::Assign(std::string_view topic, uint32_t queue,
+                                                 StartAt start, std::string_view filter) {
+  return core_->Assign(topic, queue, start, filter);
+}
+
+absl::StatusOr<uint32_t> PullConsumer::AssignAll(std::string_view topic, StartAt start,
+                                                 std::string_view filter) {
+  const absl::StatusOr<QueueBounds> first = core_->Assign(topic, 0, start, filter);
+  if (!first.ok()) return first.status();
+  for (uint32_t queue = 1; queue < first->queues; ++queue) {
+    const absl::Status status = core_->Assign(topic, queue, start, filter).status();
+    if (!status.ok()) return status;
+  }
+  return first->queues;
+}
+
+absl::Status PullConsumer::Unassign(std::string_view topic, uint32_t queue) {
+  return core_->Unassign(topic, queue);
+}
+
+absl::StatusOr<QueueBounds> PullConsumer::Seek(std::string_view topic, uint32_t queue,
+                                               StartAt start) {
+  return core_->Seek(topic, queue, start);
+}
+
+absl::StatusOr<MessageBatch> PullConsumer::Poll(std::chrono::milliseconds timeout) {
+  return core_->Poll(timeout);
+}
+
+absl::Status PullConsumer::Commit(std::string_view topic, uint32_t queue, uint64_t offset) {
+  return core_->Commit(topic, queue, offset);
+}
+
+void PullConsumer::Close() { core_->Close(); }
+
+}  // namespace dunlin

@@ -1,0 +1,88 @@
+// PullCore: which queues are read, how far, and the frames that wait to be polled.
+
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dunlin/pull_consumer.h"
+
+#include "clients/cpp/src/subscribe_stream.h"
+
+namespace dunlin::internal {
+
+class PullCore final : public SubscribeHost {
+ public:
+  PullCore(const std::shared_ptr<Connection>& connection, const PullConsumerOptions& options);
+  ~PullCore() override;
+
+  absl::StatusOr<QueueBounds> Assign(std::string_view topic, uint32_t queue, StartAt start,
+                                     std::string_view filter);
+  absl::Status Unassign(std::string_view topic, uint32_t queue);
+  absl::StatusOr<QueueBounds> Seek(std::string_view topic, uint32_t queue, StartAt start);
+  absl::StatusOr<MessageBatch> Poll(std::chrono::milliseconds timeout);
+  absl::Status Commit(std::string_view topic, uint32_t queue, uint64_t offset);
+  void Close();
+
+  void OnAttached(const dunlin::broker::v1::Attached& attached) override;
+  void OnDetached(const dunlin::broker::v1::Detached& detached) override;
+  void OnSettled(const dunlin::broker::v1::Settled& /*settled*/) override {}
+  void OnFrame(std::shared_ptr<ReceivedFrame> frame) override;
+  std::vector<dunlin::broker::v1::Attach> Attachments() override;
+  void OnRejected(const absl::Status& status) override;
+
+ private:
+  // A queue from some position on. Every new position is a binding of its own, so that frames from
+  // before it are known by theirs.
+  struct Assignment {
+    Assignment(std::string filter_of, StartAt start_of)
+        : filter(std::move(filter_of)), start(start_of) {}
+    std::string filter;
+    StartAt start;
+    std::shared_ptr<FrameSource> source;
+    uint32_t binding = 0;
+    uint64_t received = 0;  // everything below was received, if `known`
+    uint64_t polled = 0;    // everything below was polled, if `known`
+    bool known = false;
+    bool answered = false;  // `bounds` or `status` is the answer to the first attach
+    absl::Status status;
+    QueueBounds bounds;
+    std::optional<uint64_t> damaged;  // the offset of a message that came damaged once
+  };
+  using Key = std::pair<std::string, uint32_t>;
+
+  dunlin::broker::v1::Attach MakeAttach(const Assignment& assignment) const;
+  // Gives the assignment a new binding; what is buffered of the old one is dropped.
+  void Rebind(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Drop(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<QueueBounds> Await(const Key& key, uint32_t binding)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Assignment* Find(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Remove(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Reading cannot go on where it was; tries the oldest message. False: it is not to.
+  bool SkipExpired(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Report(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::shared_ptr<ReceivedFrame> Take(SteadyTime deadline, absl::Status& error);
+  absl::StatusOr<bool> Accept(ReceivedFrame& frame, bool intact);
+  void RestartAt(Assignment& assignment, uint64_t offset) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const PullConsumerOptions options_;
+  const std::shared_ptr<SubscribeStream> stream_;
+
+  Mutex mutex_;
+  CondVar changed_;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  uint32_t last_binding_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::map<Key, Assignment> assignments_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint32_t, Key> bindings_ ABSL_GUARDED_BY(mutex_);
+  std::deque<std::shared_ptr<ReceivedFrame>> frames_ ABSL_GUARDED_BY(mutex_);
+  std::deque<absl::Status> errors_ ABSL_GUARDED_BY(mutex_);
+  absl::Status rejected_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace dunlin::internal

@@ -1,0 +1,127 @@
+// FakeBroker: a StreamService in the test's own process, in memory.
+//
+// Keeps the contract's rules about sequences, order and leases that a client can tell, and does on
+// demand what a broker does on a bad day. Thread-safe.
+
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "proto/dunlin/broker/v1/streams.grpc.pb.h"
+#include "services/base/mutex.h"
+
+namespace dunlin::testing {
+
+namespace v1 = dunlin::broker::v1;
+namespace v2 = apache::rocketmq::v2;
+
+class FakeBroker {
+ public:
+  struct Refusal {
+    v2::Code code;
+    uint32_t retry_after_ms = 0;
+  };
+  struct Stored {
+    std::string payload;  // a serialised Message
+    bool compressed = false;
+  };
+  struct Options {
+    uint64_t publish_credit_bytes = 16 << 20;
+    uint32_t queues = 2;
+    std::string address = "127.0.0.1:0";
+  };
+
+  explicit FakeBroker(const Options& options);
+  FakeBroker() : FakeBroker(Options()) {}
+  ~FakeBroker();
+
+  std::string address() const;
+
+  // Topics exist from then on.
+  void AddTopic(const std::string& topic);
+  void Store(const std::string& topic, uint32_t queue, const v2::Message& message);
+  std::vector<v2::Message> Messages(const std::string& topic, uint32_t queue);
+  size_t MessageCount(const std::string& topic);
+
+  // Asked before a message is stored; what it returns is answered. Called under the lock.
+  void Refuse(std::function<std::optional<Refusal>(const v2::Message&)> rule);
+  // Answers to frames are kept back, and given all at once.
+  void HoldAcks(bool hold);
+  // Answers to the frames that come are lost, although their messages are stored.
+  void LoseAcks(bool lose);
+  // Ends all calls. New ones are taken.
+  void BreakStreams();
+  // So many of the next records that are sent have a byte that is not theirs.
+  void Corrupt(int records);
+  // Of the next lease on.
+  void SetOffsetMinimum(const std::string& topic, uint32_t queue, uint64_t offset);
+  void DetachAll(v2::Code code);
+
+  // What was seen.
+  struct Seen {
+    int publish_calls = 0;
+    int subscribe_calls = 0;
+    int frames = 0;
+    int repeated_messages = 0;     // that were stored before
+    uint64_t most_unanswered = 0;  // bytes of frames
+    uint64_t most_credit = 0;      // bytes that could be sent at a time
+    uint64_t credit_returned = 0;
+    std::vector<v1::Verdict> verdicts;
+    std::map<uint32_t, uint64_t> commits;  // by queue
+    std::vector<v1::Attach> attaches;
+  };
+  Seen seen();
+  // Waits until `condition` holds for what was seen; false after ten seconds.
+  bool Await(const std::function<bool(const Seen&)>& condition);
+
+ private:
+  friend class PublishCall;
+  friend class SubscribeCall;
+  class Service;
+  struct Queue {
+    std::vector<Stored> messages;
+    std::map<uint64_t, uint64_t> last_sequences;               // by producer
+    std::map<uint64_t, std::map<uint64_t, uint64_t>> offsets;  // by producer and sequence
+    uint64_t min_offset = 0;
+    // Of the one group.
+    uint64_t next_lease = 1;
+    uint64_t next_offset = 0;
+    std::map<uint64_t, uint64_t> leases;    // by offset
+    std::map<uint64_t, uint32_t> attempts;  // by offset
+    std::set<uint64_t> again;               // offsets
+  };
+  struct Topic {
+    uint32_t id = 0;
+    std::vector<Queue> queues;
+  };
+
+  std::string Record(const Topic& topic, uint32_t queue, uint64_t offset)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const Options options_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::map<std::string, Topic> topics_ ABSL_GUARDED_BY(mutex_);
+  std::set<grpc::ServerContextBase*> calls_ ABSL_GUARDED_BY(mutex_);
+  std::function<std::optional<Refusal>(const v2::Message&)> refuse_ ABSL_GUARDED_BY(mutex_);
+  bool hold_acks_ ABSL_GUARDED_BY(mutex_) = false;
+  bool lose_acks_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  int corrupt_ ABSL_GUARDED_BY(mutex_) = 0;
+  int detach_round_ ABSL_GUARDED_BY(mutex_) = 0;
+  v2::Code detach_code_ ABSL_GUARDED_BY(mutex_) = v2::OK;
+  Seen seen_ ABSL_GUARDED_BY(mutex_);
+  int port_ = 0;
+  std::unique_ptr<Service> service_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace dunlin::testing
