@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "services/base/status_macros.h"
-#include "services/broker/admission/names.h"
 #include "services/broker/admission/receive_rules.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/resources.h"
@@ -21,8 +20,8 @@ namespace v2 = apache::rocketmq::v2;
 absl::Status CheckNames(const CallContext& call, const v2::Resource& topic,
                         const v2::Resource& group) {
   RETURN_IF_ERROR(CheckClientId(call));
-  RETURN_IF_ERROR(ValidateTopicName(topic.name()));
-  return ValidateGroupName(group.name());
+  RETURN_IF_ERROR(CheckTopicName(call, topic));
+  return CheckGroupName(call, group);
 }
 
 absl::Status AckOne(ServiceContext& services, const CallContext& call,

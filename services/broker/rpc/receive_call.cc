@@ -7,7 +7,6 @@
 
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
-#include "services/broker/admission/names.h"
 #include "services/broker/admission/receive_rules.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/buffers.h"
@@ -67,7 +66,7 @@ void ReceiveCall::Run(const grpc::ByteBuffer& request) {
 
 absl::Status ReceiveCall::Check() {
   RETURN_IF_ERROR(CheckClientId(call_));
-  RETURN_IF_ERROR(ValidateGroupName(request_.group().name()));
+  RETURN_IF_ERROR(CheckGroupName(call_, request_.group()));
   ASSIGN_OR_RETURN(subscription_.topic,
                    FindTopic(services_, call_, request_.message_queue().topic()));
   if (!subscription_.topic->readable()) {

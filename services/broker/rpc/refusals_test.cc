@@ -150,6 +150,52 @@ TEST_F(MessagingServiceTest, HandlesThatAreNoneEndRetryLoops) {
             v2::ILLEGAL_INVISIBLE_TIME);
 }
 
+TEST_F(MessagingServiceTest, NamespacesThatAreNoneAreRefusedWhereverTheyEnter) {
+  Send("topic", "body");
+  for (const std::string& name_space :
+       {std::string("a/b"), std::string("a b"), std::string(128, 'n')}) {
+    v2::Resource topic;
+    topic.set_resource_namespace(name_space);
+    topic.set_name("topic");
+    v2::Resource group = topic;
+    group.set_name("group");
+    using Stub = v2::MessagingService::Stub;
+    v2::SendMessageRequest send;
+    *AddMessage(send, "topic", "body")->mutable_topic() = topic;
+    EXPECT_EQ(Call(&Stub::SendMessage, send).status().code(), v2::ILLEGAL_TOPIC);
+    v2::QueryRouteRequest route;
+    *route.mutable_topic() = topic;
+    EXPECT_EQ(Call(&Stub::QueryRoute, route).status().code(), v2::ILLEGAL_TOPIC);
+    v2::ReceiveMessageRequest receive = ReceiveRequest("topic", "group");
+    *receive.mutable_group() = group;
+    EXPECT_EQ(Receive(receive).status.code(), v2::ILLEGAL_CONSUMER_GROUP);
+    v2::HeartbeatRequest heartbeat;
+    heartbeat.set_client_type(v2::SIMPLE_CONSUMER);
+    *heartbeat.mutable_group() = group;
+    EXPECT_EQ(Call(&Stub::Heartbeat, heartbeat).status().code(), v2::ILLEGAL_CONSUMER_GROUP);
+    v2::AckMessageRequest ack;
+    *ack.mutable_topic() = topic;
+    *ack.mutable_group() = group;
+    ack.add_entries();
+    EXPECT_EQ(Call(&Stub::AckMessage, ack).status().code(), v2::ILLEGAL_TOPIC);
+    v2::TelemetryCommand command;
+    *command.mutable_settings()->mutable_publishing()->add_topics() = topic;
+    auto context = Context();
+    auto stream = stub_->Telemetry(context.get());
+    stream->Write(command);
+    EXPECT_FALSE(stream->Read(&command));
+    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  }
+  // The header's counts where the resource names none.
+  auto context = Context();
+  context->AddMetadata("x-mq-namespace", "a/b");
+  v2::QueryRouteRequest route;
+  route.mutable_topic()->set_name("topic");
+  v2::QueryRouteResponse response;
+  EXPECT_TRUE(stub_->QueryRoute(context.get(), route, &response).ok());
+  EXPECT_EQ(response.status().code(), v2::ILLEGAL_TOPIC);
+}
+
 TEST_F(MessagingServiceTest, HeartbeatsRegisterAndRefuse) {
   using Stub = v2::MessagingService::Stub;
   v2::HeartbeatRequest request;

@@ -7,7 +7,6 @@
 #include <string>
 
 #include "services/base/status_macros.h"
-#include "services/broker/admission/names.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/resources.h"
 
@@ -82,7 +81,7 @@ absl::Status FillAssignments(const ServiceContext& services, const CallContext& 
   RETURN_IF_ERROR(CheckEndpoints(request.endpoints()));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
                    FindTopic(services, call, request.topic()));
-  RETURN_IF_ERROR(ValidateGroupName(request.group().name()));
+  RETURN_IF_ERROR(CheckGroupName(call, request.group()));
   if (!topic->readable()) {
     return PublicError(PublicCode::kForbidden,
                        fmt::format("topic {} may not be read from", topic->name));

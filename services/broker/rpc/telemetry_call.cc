@@ -5,7 +5,6 @@
 
 #include "services/base/status_macros.h"
 #include "services/broker/admission/client_properties.h"
-#include "services/broker/admission/names.h"
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/settings.h"
 #include "services/broker/rpc/status_map.h"
@@ -60,16 +59,16 @@ absl::Status TelemetryCall::ReadSettings(const v2::Settings& sent, Command& answ
   info.client_type = sent.client_type();
   std::shared_ptr<const Group> group;
   for (const v2::Resource& topic : sent.publishing().topics()) {
-    RETURN_IF_ERROR(ValidateTopicName(topic.name()));
+    RETURN_IF_ERROR(CheckTopicName(call_, topic));
     info.topics.push_back(QualifiedName(NamespaceOf(call_, topic), topic.name()));
   }
   for (const v2::SubscriptionEntry& entry : sent.subscription().subscriptions()) {
-    RETURN_IF_ERROR(ValidateTopicName(entry.topic().name()));
+    RETURN_IF_ERROR(CheckTopicName(call_, entry.topic()));
     info.topics.push_back(QualifiedName(NamespaceOf(call_, entry.topic()), entry.topic().name()));
   }
   if (sent.has_subscription()) {
     const v2::Resource& resource = sent.subscription().group();
-    RETURN_IF_ERROR(ValidateGroupName(resource.name()));
+    RETURN_IF_ERROR(CheckGroupName(call_, resource));
     info.group = QualifiedName(NamespaceOf(call_, resource), resource.name());
     group = services_.topics.FindGroup(NamespaceOf(call_, resource), resource.name());
   }
