@@ -221,6 +221,12 @@ TEST_F(AdminServiceTest, AWrongNamespaceIsRefused) {
   EXPECT_EQ(Call(&Stub::CreateTopic, topic).namespace_(), "tenant-1");
 }
 
+TEST_F(AdminServiceTest, ALargeRequestIsRefused) {
+  v1::CreateTopicRequest topic = NewTopic("topic");
+  topic.mutable_topic()->set_description(std::string(1u << 20, 'x'));
+  EXPECT_EQ(Refusal(&Stub::CreateTopic, topic, "at most 1048576"), StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(AdminServiceTest, AnUpdateKeepsWhatItDoesNotName) {
   v1::CreateTopicRequest create = NewTopic("topic", 4);
   create.mutable_topic()->set_description("what it is for");

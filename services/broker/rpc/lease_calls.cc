@@ -1,5 +1,7 @@
 #include "services/broker/rpc/lease_calls.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -16,6 +18,8 @@ namespace dunlin::broker {
 namespace {
 
 namespace v2 = apache::rocketmq::v2;
+
+constexpr int kMaxAcknowledgements = 1024;
 
 absl::Status CheckNames(const CallContext& call, const v2::Resource& topic,
                         const v2::Resource& group) {
@@ -93,6 +97,13 @@ absl::StatusOr<DeadLetters::Letter> FindLetter(
 
 void AckMessages(ServiceContext& services, const CallContext& call,
                  const v2::AckMessageRequest& request, v2::AckMessageResponse& response) {
+  if (request.entries_size() > kMaxAcknowledgements) {
+    *response.mutable_status() = ToWire(PublicError(
+        PublicCode::kBadRequest, fmt::format("the request acknowledges {} messages; at most {} are "
+                                             "allowed, split it",
+                                             request.entries_size(), kMaxAcknowledgements)));
+    return;
+  }
   const absl::Status names = CheckNames(call, request.topic(), request.group());
   for (const v2::AckMessageEntry& entry : request.entries()) {
     v2::AckMessageResultEntry& result = *response.add_entries();

@@ -47,7 +47,9 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ReceiveCall::Start(
 }
 
 void ReceiveCall::Run(const grpc::ByteBuffer& request) {
-  absl::Status status = Parse(request, request_);
+  absl::Status status = CheckRequestSize(request);
+  if (!status.ok()) return Answer(status, {});
+  status = Parse(request, request_);
   if (!status.ok()) {
     if (Claim(State::kFinished)) {
       Finish(grpc::Status(grpc::StatusCode::INTERNAL, std::string(status.message())));
