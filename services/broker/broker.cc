@@ -101,7 +101,10 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   ASSIGN_OR_RETURN(dispatcher, store::Dispatcher::Start(dispatcher_options, *log, *state));
   retention = store::Retention::Start(RetentionOptionsOf(config.store().retention()), *log,
                                       *dispatcher, files, log_options.directory, clock);
-  ASSIGN_OR_RETURN(topics, TopicTable::Load(*log, *dispatcher, *state, clock));
+  TopicTable::Limits limits;
+  limits.topics = config.broker().max_topics();
+  limits.groups = config.broker().max_groups();
+  ASSIGN_OR_RETURN(topics, TopicTable::Load(*log, *dispatcher, *state, clock, limits));
 
   ProgressOptions progress_options;
   progress_options.max_in_flight = config.broker().max_in_flight_per_queue();

@@ -12,6 +12,7 @@
 #include "services/base/status_macros.h"
 #include "services/base/version.h"
 #include "services/broker/admission/names.h"
+#include "services/broker/codes/public_code.h"
 #include "services/broker/wire/message_fields.h"
 #include "services/broker/wire/message_properties.h"
 #include "services/broker/wire/position_id.h"
@@ -54,6 +55,16 @@ absl::Status CheckQueue(const Topic& topic, uint32_t queue) {
 // Public statuses of the name rules, as canonical ones.
 absl::Status Canonical(const absl::Status& status) {
   return status.ok() ? status : absl::Status(status.code(), status.message());
+}
+
+absl::Status CheckTopic(const std::string& name_space, const std::string& name) {
+  RETURN_IF_ERROR(Canonical(ValidateNamespace(name_space, PublicCode::kIllegalTopic)));
+  return Canonical(ValidateTopicName(name));
+}
+
+absl::Status CheckGroup(const std::string& name_space, const std::string& name) {
+  RETURN_IF_ERROR(Canonical(ValidateNamespace(name_space, PublicCode::kIllegalConsumerGroup)));
+  return Canonical(ValidateGroupName(name));
 }
 
 absl::StatusOr<TopicTable::TopicSpec> SpecOf(const admin::v1::Topic& topic) {
@@ -174,7 +185,7 @@ absl::StatusOr<admin::v1::StoredMessage> Shown(const Delivered& found, const Pos
 
 absl::StatusOr<std::shared_ptr<const Topic>> Admin::FindTopic(const std::string& name_space,
                                                               const std::string& name) const {
-  RETURN_IF_ERROR(Canonical(ValidateTopicName(name)));
+  RETURN_IF_ERROR(CheckTopic(name_space, name));
   std::shared_ptr<const Topic> topic = rooms_.topics.FindTopic(name_space, name);
   if (topic != nullptr) return topic;
   return absl::NotFoundError(fmt::format("there is no topic {}; `dunlinctl topic list` shows all",
@@ -183,7 +194,7 @@ absl::StatusOr<std::shared_ptr<const Topic>> Admin::FindTopic(const std::string&
 
 absl::StatusOr<std::shared_ptr<const Group>> Admin::FindGroup(const std::string& name_space,
                                                               const std::string& name) const {
-  RETURN_IF_ERROR(Canonical(ValidateGroupName(name)));
+  RETURN_IF_ERROR(CheckGroup(name_space, name));
   std::shared_ptr<const Group> group = rooms_.topics.FindGroup(name_space, name);
   if (group != nullptr) return group;
   return absl::NotFoundError(
@@ -192,7 +203,7 @@ absl::StatusOr<std::shared_ptr<const Group>> Admin::FindGroup(const std::string&
 }
 
 absl::StatusOr<admin::v1::Topic> Admin::CreateTopic(const admin::v1::Topic& topic) {
-  RETURN_IF_ERROR(Canonical(ValidateTopicName(topic.name())));
+  RETURN_IF_ERROR(CheckTopic(topic.namespace_(), topic.name()));
   ASSIGN_OR_RETURN(TopicTable::TopicSpec spec, SpecOf(topic));
   if (spec.queues == 0) spec.queues = rooms_.config.default_topic_queues();
   if (spec.kinds == 0) spec.kinds = KindBit(admin::v1::NORMAL);
@@ -256,7 +267,7 @@ absl::Status Admin::DeleteTopic(const admin::v1::DeleteTopicRequest& request) {
 }
 
 absl::StatusOr<admin::v1::Group> Admin::CreateGroup(const admin::v1::Group& proto) {
-  RETURN_IF_ERROR(Canonical(ValidateGroupName(proto.name())));
+  RETURN_IF_ERROR(CheckGroup(proto.namespace_(), proto.name()));
   Group group;
   group.max_attempts = rooms_.config.default_max_attempts();
   for (uint32_t delay : rooms_.config.retry_backoff_seconds()) {

@@ -186,6 +186,7 @@ absl::Status CheckRequest(const RawSend& send) {
                       Quoted(first.topic_name), Quoted(message.topic_name)));
     }
   }
+  RETURN_IF_ERROR(ValidateNamespace(first.topic_namespace, PublicCode::kIllegalTopic));
   return ValidateTopicName(first.topic_name);
 }
 

@@ -83,6 +83,11 @@ absl::Status ValidateGroupName(std::string_view name) {
   return absl::OkStatus();
 }
 
+absl::Status ValidateNamespace(std::string_view name_space, PublicCode code) {
+  if (name_space.empty()) return absl::OkStatus();
+  return CheckForm(name_space, {code, "namespace", kMaxNamespace});
+}
+
 absl::Status ValidateLiteTopicName(std::string_view name, size_t max_size) {
   return CheckForm(name, {PublicCode::kIllegalLiteTopic, "lightweight topic", max_size});
 }

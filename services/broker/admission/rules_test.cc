@@ -54,6 +54,16 @@ TEST(NamesTest, Groups) {
   }
 }
 
+TEST(NamesTest, Namespaces) {
+  const PublicCode code = PublicCode::kIllegalTopic;
+  for (const std::string& name : {Bytes(""), Bytes("MQ_INST-1"), std::string(127, 'n')}) {
+    EXPECT_OK(ValidateNamespace(name, code)) << name;
+  }
+  for (const std::string& name : {Bytes("a/b"), Bytes("\xff"), std::string(128, 'n')}) {
+    EXPECT_EQ(CodeOf(ValidateNamespace(name, code)), code) << name;
+  }
+}
+
 TEST(NamesTest, LiteTopics) {
   EXPECT_OK(ValidateLiteTopicName(std::string(64, 'l')));
   EXPECT_EQ(CodeOf(ValidateLiteTopicName(std::string(65, 'l'))), PublicCode::kIllegalLiteTopic);

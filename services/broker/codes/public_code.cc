@@ -104,7 +104,7 @@ constexpr PublicCodeInfo kTable[] = {
     {PublicCode::kRequestTimeout, "REQUEST_TIMEOUT", StatusCode::kDeadlineExceeded,
      "Reserved; not sent.", ""},
     {PublicCode::kPayloadTooLarge, "PAYLOAD_TOO_LARGE", StatusCode::kInvalidArgument,
-     "Reserved; not sent.", ""},
+     "A request that carries no messages has more than 1 MiB.", "Ask for less at a time."},
     {PublicCode::kMessageBodyTooLarge, "MESSAGE_BODY_TOO_LARGE", StatusCode::kInvalidArgument,
      "The body is larger than the broker allows (4194304 bytes by default).",
      "Split or compress it, or raise the limit in the broker's configuration."},

@@ -23,7 +23,7 @@ class DeadLettersTest : public ::testing::Test {
  protected:
   void SetUp() override {
     rig_.Open();
-    auto topics = TopicTable::Load(rig_.log(), rig_.dispatcher(), rig_.state(), rig_.clock());
+    auto topics = TopicTable::Load(rig_.log(), rig_.dispatcher(), rig_.state(), rig_.clock(), {});
     ASSERT_OK(topics);
     topics_ = *std::move(topics);
     TopicTable::TopicSpec spec;

@@ -4,6 +4,10 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "services/base/status_macros.h"
+#include "services/broker/rpc/buffers.h"
 
 namespace dunlin::broker {
 namespace {
@@ -13,118 +17,153 @@ grpc::Status ToGrpc(const absl::Status& status) {
   return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
 }
 
+// Deletes itself when gRPC is done with it.
+template <typename Request>
+class AdminCall final : public grpc::ServerUnaryReactor {
+ public:
+  Request& request() { return request_; }
+  void OnDone() override { delete this; }
+
+ private:
+  Request request_;
+};
+
 }  // namespace
 
-template <typename Command>
-grpc::ServerUnaryReactor* AdminServiceImpl::Obey(Context* context, Command command) {
-  Unary* reactor = context->DefaultReactor();
-  const absl::Status accepted = executor_.Run(
-      [reactor, command = std::move(command)]() mutable { reactor->Finish(ToGrpc(command())); });
-  if (!accepted.ok()) reactor->Finish(ToGrpc(accepted));
-  return reactor;
+template <typename Request, typename Command>
+grpc::ServerUnaryReactor* AdminServiceImpl::Answer(const Bytes& request, Bytes& response,
+                                                   Command obey) {
+  auto* call = new AdminCall<Request>();
+  absl::Status status = CheckRequestSize(request);
+  if (status.ok()) status = Parse(request, call->request());
+  if (status.ok()) {
+    status = executor_.Run([call, &response, obey = std::move(obey)]() mutable {
+      const auto result = obey(call->request());
+      if (result.ok()) response = Serialize(*result);
+      call->Finish(ToGrpc(result.status()));
+    });
+  }
+  if (!status.ok()) call->Finish(ToGrpc(status));
+  return call;
 }
 
-template <typename Response, typename Query>
-grpc::ServerUnaryReactor* AdminServiceImpl::Answer(Context* context, Response* response,
-                                                   Query query) {
-  return Obey(context, [response, query = std::move(query)]() mutable -> absl::Status {
-    absl::StatusOr<Response> result = query();
-    if (!result.ok()) return result.status();
-    *response = *std::move(result);
-    return absl::OkStatus();
+grpc::ServerUnaryReactor* AdminServiceImpl::CreateTopic(Context* /*context*/, const Bytes* request,
+                                                        Bytes* response) {
+  using Request = admin::v1::CreateTopicRequest;
+  return Answer<Request>(*request, *response, [this](const Request& asked) {
+    return admin_.CreateTopic(asked.topic());
   });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::CreateTopic(
-    Context* context, const admin::v1::CreateTopicRequest* request, admin::v1::Topic* response) {
-  return Answer(context, response,
-                [this, request] { return admin_.CreateTopic(request->topic()); });
-}
-
-grpc::ServerUnaryReactor* AdminServiceImpl::UpdateTopic(
-    Context* context, const admin::v1::UpdateTopicRequest* request, admin::v1::Topic* response) {
-  return Answer(context, response,
-                [this, request] { return admin_.UpdateTopic(request->topic()); });
-}
-
-grpc::ServerUnaryReactor* AdminServiceImpl::GetTopic(Context* context,
-                                                     const admin::v1::GetTopicRequest* request,
-                                                     admin::v1::GetTopicResponse* response) {
-  return Answer(context, response, [this, request] { return admin_.GetTopic(*request); });
-}
-
-grpc::ServerUnaryReactor* AdminServiceImpl::ListTopics(Context* context,
-                                                       const admin::v1::ListTopicsRequest* request,
-                                                       admin::v1::ListTopicsResponse* response) {
-  return Answer(context, response, [this, request] { return admin_.ListTopics(*request); });
-}
-
-grpc::ServerUnaryReactor* AdminServiceImpl::DeleteTopic(
-    Context* context, const admin::v1::DeleteTopicRequest* request,
-    admin::v1::DeleteTopicResponse* /*response*/) {
-  return Obey(context, [this, request] { return admin_.DeleteTopic(*request); });
-}
-
-grpc::ServerUnaryReactor* AdminServiceImpl::CreateGroup(
-    Context* context, const admin::v1::CreateGroupRequest* request, admin::v1::Group* response) {
-  return Answer(context, response,
-                [this, request] { return admin_.CreateGroup(request->group()); });
-}
-
-grpc::ServerUnaryReactor* AdminServiceImpl::UpdateGroup(
-    Context* context, const admin::v1::UpdateGroupRequest* request, admin::v1::Group* response) {
-  return Answer(context, response,
-                [this, request] { return admin_.UpdateGroup(request->group()); });
-}
-
-grpc::ServerUnaryReactor* AdminServiceImpl::GetGroup(Context* context,
-                                                     const admin::v1::GetGroupRequest* request,
-                                                     admin::v1::GetGroupResponse* response) {
-  return Answer(context, response, [this, request] { return admin_.GetGroup(*request); });
-}
-
-grpc::ServerUnaryReactor* AdminServiceImpl::ListGroups(Context* context,
-                                                       const admin::v1::ListGroupsRequest* request,
-                                                       admin::v1::ListGroupsResponse* response) {
-  return Answer(context, response, [this, request] { return admin_.ListGroups(*request); });
-}
-
-grpc::ServerUnaryReactor* AdminServiceImpl::DeleteGroup(
-    Context* context, const admin::v1::DeleteGroupRequest* request,
-    admin::v1::DeleteGroupResponse* /*response*/) {
-  return Obey(context, [this, request] { return admin_.DeleteGroup(*request); });
-}
-
-grpc::ServerUnaryReactor* AdminServiceImpl::ResetOffset(
-    Context* context, const admin::v1::ResetOffsetRequest* request,
-    admin::v1::ResetOffsetResponse* response) {
-  return Answer(context, response, [this, request] { return admin_.ResetOffset(*request); });
-}
-
-grpc::ServerUnaryReactor* AdminServiceImpl::GetMessages(
-    Context* context, const admin::v1::GetMessagesRequest* request,
-    admin::v1::GetMessagesResponse* response) {
-  return Answer(context, response, [this, request] { return admin_.GetMessages(*request); });
-}
-
-grpc::ServerUnaryReactor* AdminServiceImpl::ListClients(
-    Context* context, const admin::v1::ListClientsRequest* /*request*/,
-    admin::v1::ListClientsResponse* response) {
-  return Answer(context, response, [this]() -> absl::StatusOr<admin::v1::ListClientsResponse> {
-    return admin_.ListClients();
+grpc::ServerUnaryReactor* AdminServiceImpl::UpdateTopic(Context* /*context*/, const Bytes* request,
+                                                        Bytes* response) {
+  using Request = admin::v1::UpdateTopicRequest;
+  return Answer<Request>(*request, *response, [this](const Request& asked) {
+    return admin_.UpdateTopic(asked.topic());
   });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::GetBroker(
-    Context* context, const admin::v1::GetBrokerRequest* /*request*/, admin::v1::Broker* response) {
-  return Answer(context, response,
-                [this]() -> absl::StatusOr<admin::v1::Broker> { return admin_.GetBroker(); });
+grpc::ServerUnaryReactor* AdminServiceImpl::GetTopic(Context* /*context*/, const Bytes* request,
+                                                     Bytes* response) {
+  using Request = admin::v1::GetTopicRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.GetTopic(asked); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::Checkpoint(
-    Context* context, const admin::v1::CheckpointRequest* /*request*/,
-    admin::v1::CheckpointResponse* response) {
-  return Answer(context, response, [this] { return admin_.Checkpoint(); });
+grpc::ServerUnaryReactor* AdminServiceImpl::ListTopics(Context* /*context*/, const Bytes* request,
+                                                       Bytes* response) {
+  using Request = admin::v1::ListTopicsRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.ListTopics(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::DeleteTopic(Context* /*context*/, const Bytes* request,
+                                                        Bytes* response) {
+  using Request = admin::v1::DeleteTopicRequest;
+  return Answer<Request>(
+      *request, *response,
+      [this](const Request& asked) -> absl::StatusOr<admin::v1::DeleteTopicResponse> {
+        RETURN_IF_ERROR(admin_.DeleteTopic(asked));
+        return admin::v1::DeleteTopicResponse();
+      });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::CreateGroup(Context* /*context*/, const Bytes* request,
+                                                        Bytes* response) {
+  using Request = admin::v1::CreateGroupRequest;
+  return Answer<Request>(*request, *response, [this](const Request& asked) {
+    return admin_.CreateGroup(asked.group());
+  });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::UpdateGroup(Context* /*context*/, const Bytes* request,
+                                                        Bytes* response) {
+  using Request = admin::v1::UpdateGroupRequest;
+  return Answer<Request>(*request, *response, [this](const Request& asked) {
+    return admin_.UpdateGroup(asked.group());
+  });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::GetGroup(Context* /*context*/, const Bytes* request,
+                                                     Bytes* response) {
+  using Request = admin::v1::GetGroupRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.GetGroup(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ListGroups(Context* /*context*/, const Bytes* request,
+                                                       Bytes* response) {
+  using Request = admin::v1::ListGroupsRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.ListGroups(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::DeleteGroup(Context* /*context*/, const Bytes* request,
+                                                        Bytes* response) {
+  using Request = admin::v1::DeleteGroupRequest;
+  return Answer<Request>(
+      *request, *response,
+      [this](const Request& asked) -> absl::StatusOr<admin::v1::DeleteGroupResponse> {
+        RETURN_IF_ERROR(admin_.DeleteGroup(asked));
+        return admin::v1::DeleteGroupResponse();
+      });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ResetOffset(Context* /*context*/, const Bytes* request,
+                                                        Bytes* response) {
+  using Request = admin::v1::ResetOffsetRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.ResetOffset(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::GetMessages(Context* /*context*/, const Bytes* request,
+                                                        Bytes* response) {
+  using Request = admin::v1::GetMessagesRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.GetMessages(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ListClients(Context* /*context*/, const Bytes* request,
+                                                        Bytes* response) {
+  using Request = admin::v1::ListClientsRequest;
+  return Answer<Request>(*request, *response, [this](const Request& /*asked*/) {
+    return absl::StatusOr<admin::v1::ListClientsResponse>(admin_.ListClients());
+  });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::GetBroker(Context* /*context*/, const Bytes* request,
+                                                      Bytes* response) {
+  using Request = admin::v1::GetBrokerRequest;
+  return Answer<Request>(*request, *response, [this](const Request& /*asked*/) {
+    return absl::StatusOr<admin::v1::Broker>(admin_.GetBroker());
+  });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::Checkpoint(Context* /*context*/, const Bytes* request,
+                                                       Bytes* response) {
+  using Request = admin::v1::CheckpointRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& /*asked*/) { return admin_.Checkpoint(); });
 }
 
 }  // namespace dunlin::broker

@@ -209,6 +209,24 @@ TEST_F(AdminServiceTest, AWrongTopicIsRefusedWithTheReason) {
   EXPECT_EQ(Refusal(&Stub::GetTopic, TopicNamed("topic"), "no topic topic"), StatusCode::NOT_FOUND);
 }
 
+TEST_F(AdminServiceTest, AWrongNamespaceIsRefused) {
+  v1::CreateTopicRequest topic = NewTopic("topic");
+  topic.mutable_topic()->set_namespace_("a/b");
+  EXPECT_EQ(Refusal(&Stub::CreateTopic, topic, "namespace"), StatusCode::INVALID_ARGUMENT);
+  v1::CreateGroupRequest group;
+  group.mutable_group()->set_name("group");
+  group.mutable_group()->set_namespace_(std::string(128, 'n'));
+  EXPECT_EQ(Refusal(&Stub::CreateGroup, group, "128 bytes"), StatusCode::INVALID_ARGUMENT);
+  topic.mutable_topic()->set_namespace_("tenant-1");
+  EXPECT_EQ(Call(&Stub::CreateTopic, topic).namespace_(), "tenant-1");
+}
+
+TEST_F(AdminServiceTest, ALargeRequestIsRefused) {
+  v1::CreateTopicRequest topic = NewTopic("topic");
+  topic.mutable_topic()->set_description(std::string(1u << 20, 'x'));
+  EXPECT_EQ(Refusal(&Stub::CreateTopic, topic, "at most 1048576"), StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(AdminServiceTest, AnUpdateKeepsWhatItDoesNotName) {
   v1::CreateTopicRequest create = NewTopic("topic", 4);
   create.mutable_topic()->set_description("what it is for");

@@ -1,6 +1,10 @@
 #include "services/broker/rpc/buffers.h"
 
+#include <fmt/format.h>
+
 #include <utility>
+
+#include "services/broker/codes/public_code.h"
 
 namespace dunlin::broker {
 
@@ -8,6 +12,13 @@ FlatBuffer::FlatBuffer(const grpc::ByteBuffer& buffer) {
   if (!buffer.TrySingleSlice(&slice_).ok() && !buffer.DumpToSingleSlice(&slice_).ok()) {
     slice_ = grpc::Slice();  // an empty buffer has no slices at all
   }
+}
+
+absl::Status CheckRequestSize(const grpc::ByteBuffer& request) {
+  if (request.Length() <= kMaxRequestBytes) return absl::OkStatus();
+  return PublicError(PublicCode::kPayloadTooLarge,
+                     fmt::format("the request has {} bytes; at most {} are allowed",
+                                 request.Length(), kMaxRequestBytes));
 }
 
 absl::Status Parse(const grpc::ByteBuffer& buffer, google::protobuf::MessageLite& message) {

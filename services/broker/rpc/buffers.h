@@ -6,6 +6,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/slice.h>
 
+#include <cstddef>
 #include <memory>
 #include <string_view>
 
@@ -25,6 +26,13 @@ class FlatBuffer {
  private:
   grpc::Slice slice_;
 };
+
+// Of every request but those that carry messages. To be looked at before the request is parsed: as
+// a message it takes many times as much memory.
+inline constexpr size_t kMaxRequestBytes = 1u << 20;
+
+// PAYLOAD_TOO_LARGE beyond the limit.
+absl::Status CheckRequestSize(const grpc::ByteBuffer& request);
 
 // Parses a whole buffer. INVALID_ARGUMENT when it is no such message.
 absl::Status Parse(const grpc::ByteBuffer& buffer, google::protobuf::MessageLite& message);

@@ -5,7 +5,6 @@
 #include <chrono>
 
 #include "services/base/status_macros.h"
-#include "services/broker/admission/names.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/resources.h"
 
@@ -43,7 +42,7 @@ absl::Status Heartbeat(ServiceContext& services, const CallContext& call,
   info.peer = call.peer;
   info.client_type = request.client_type();
   if (IsConsumer(request.client_type())) {
-    RETURN_IF_ERROR(ValidateGroupName(request.group().name()));
+    RETURN_IF_ERROR(CheckGroupName(call, request.group()));
     info.group = QualifiedName(NamespaceOf(call, request.group()), request.group().name());
   } else if (request.client_type() != v2::PRODUCER) {
     return PublicError(PublicCode::kUnrecognizedClientType,
@@ -62,7 +61,7 @@ absl::Status Terminate(ServiceContext& services, const CallContext& call,
   RETURN_IF_ERROR(CheckClientId(call));
   // Producers of some SDKs send a group without a name.
   if (request.has_group() && !request.group().name().empty()) {
-    RETURN_IF_ERROR(ValidateGroupName(request.group().name()));
+    RETURN_IF_ERROR(CheckGroupName(call, request.group()));
   }
   services.clients.Remove(call.client_id);
   services.progress.ReleaseClient(call.client_id, kReleaseDelay);

@@ -1,5 +1,7 @@
 #include "services/broker/rpc/lease_calls.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -7,7 +9,6 @@
 #include <vector>
 
 #include "services/base/status_macros.h"
-#include "services/broker/admission/names.h"
 #include "services/broker/admission/receive_rules.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/resources.h"
@@ -18,11 +19,13 @@ namespace {
 
 namespace v2 = apache::rocketmq::v2;
 
+constexpr int kMaxAcknowledgements = 1024;
+
 absl::Status CheckNames(const CallContext& call, const v2::Resource& topic,
                         const v2::Resource& group) {
   RETURN_IF_ERROR(CheckClientId(call));
-  RETURN_IF_ERROR(ValidateTopicName(topic.name()));
-  return ValidateGroupName(group.name());
+  RETURN_IF_ERROR(CheckTopicName(call, topic));
+  return CheckGroupName(call, group);
 }
 
 absl::Status AckOne(ServiceContext& services, const CallContext& call,
@@ -94,6 +97,13 @@ absl::StatusOr<DeadLetters::Letter> FindLetter(
 
 void AckMessages(ServiceContext& services, const CallContext& call,
                  const v2::AckMessageRequest& request, v2::AckMessageResponse& response) {
+  if (request.entries_size() > kMaxAcknowledgements) {
+    *response.mutable_status() = ToWire(PublicError(
+        PublicCode::kBadRequest, fmt::format("the request acknowledges {} messages; at most {} are "
+                                             "allowed, split it",
+                                             request.entries_size(), kMaxAcknowledgements)));
+    return;
+  }
   const absl::Status names = CheckNames(call, request.topic(), request.group());
   for (const v2::AckMessageEntry& entry : request.entries()) {
     v2::AckMessageResultEntry& result = *response.add_entries();

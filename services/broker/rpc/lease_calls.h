@@ -11,8 +11,8 @@
 
 namespace dunlin::broker {
 
-// Fills one entry per entry of the request, in order, whatever happens. Overall: the common code,
-// or MULTIPLE_RESULTS.
+// Fills one entry per entry of the request, in order, whatever happens; none when there are more
+// than 1024 (BAD_REQUEST). Overall: the common code, or MULTIPLE_RESULTS.
 void AckMessages(ServiceContext& services, const CallContext& call,
                  const apache::rocketmq::v2::AckMessageRequest& request,
                  apache::rocketmq::v2::AckMessageResponse& response);

@@ -1,8 +1,8 @@
 // MessagingServiceImpl: apache.rocketmq.v2.MessagingService over the broker's rooms. Adapters only:
 // each call is a function or a small class of its own in this folder; no rules live here.
 //
-// Calls that carry messages are raw (bytes in, slices of the log out); the others are parsed by
-// gRPC. Nothing here blocks.
+// All methods are raw: calls that carry messages (bytes in, slices of the log out), and the others
+// so that they are parsed only once their size was checked. Nothing here blocks.
 
 #pragma once
 
@@ -15,20 +15,18 @@ namespace dunlin::broker {
 
 namespace internal {
 
-// Which methods get parsed messages, and which get bytes.
 using V2 = apache::rocketmq::v2::MessagingService;
-using Parsed1 = V2::WithCallbackMethod_QueryRoute<
-    V2::WithCallbackMethod_Heartbeat<V2::WithCallbackMethod_QueryAssignment<
-        V2::WithCallbackMethod_AckMessage<V2::WithCallbackMethod_ForwardMessageToDeadLetterQueue<
-            V2::WithCallbackMethod_UpdateOffset<V2::Service>>>>>>;
-using Parsed2 = V2::WithCallbackMethod_GetOffset<
-    V2::WithCallbackMethod_QueryOffset<V2::WithCallbackMethod_EndTransaction<
-        V2::WithCallbackMethod_Telemetry<V2::WithCallbackMethod_NotifyClientTermination<
-            V2::WithCallbackMethod_ChangeInvisibleDuration<Parsed1>>>>>>;
-using Parsed3 =
-    V2::WithCallbackMethod_RecallMessage<V2::WithCallbackMethod_SyncLiteSubscription<Parsed2>>;
-using Methods = V2::WithRawCallbackMethod_SendMessage<
-    V2::WithRawCallbackMethod_ReceiveMessage<V2::WithRawCallbackMethod_PullMessage<Parsed3>>>;
+using Raw1 = V2::WithRawCallbackMethod_AckMessage<V2::WithRawCallbackMethod_ReceiveMessage<
+    V2::WithRawCallbackMethod_QueryAssignment<V2::WithRawCallbackMethod_SendMessage<
+        V2::WithRawCallbackMethod_Heartbeat<V2::WithRawCallbackMethod_QueryRoute<V2::Service>>>>>>;
+using Raw2 = V2::WithRawCallbackMethod_EndTransaction<
+    V2::WithRawCallbackMethod_QueryOffset<V2::WithRawCallbackMethod_GetOffset<
+        V2::WithRawCallbackMethod_UpdateOffset<V2::WithRawCallbackMethod_PullMessage<
+            V2::WithRawCallbackMethod_ForwardMessageToDeadLetterQueue<Raw1>>>>>>;
+using Methods = V2::WithRawCallbackMethod_SyncLiteSubscription<
+    V2::WithRawCallbackMethod_RecallMessage<V2::WithRawCallbackMethod_ChangeInvisibleDuration<
+        V2::WithRawCallbackMethod_NotifyClientTermination<
+            V2::WithRawCallbackMethod_Telemetry<Raw2>>>>>;
 
 }  // namespace internal
 
@@ -38,49 +36,27 @@ class MessagingServiceImpl final : public internal::Methods {
   explicit MessagingServiceImpl(ServiceContext& services) : services_(services) {}
 
   using Context = grpc::CallbackServerContext;
+  using Bytes = grpc::ByteBuffer;
   using Unary = grpc::ServerUnaryReactor;
 
-  Unary* QueryRoute(Context* context, const apache::rocketmq::v2::QueryRouteRequest* request,
-                    apache::rocketmq::v2::QueryRouteResponse* response) override;
-  Unary* Heartbeat(Context* context, const apache::rocketmq::v2::HeartbeatRequest* request,
-                   apache::rocketmq::v2::HeartbeatResponse* response) override;
-  Unary* SendMessage(Context* context, const grpc::ByteBuffer* request,
-                     grpc::ByteBuffer* response) override;
-  Unary* QueryAssignment(Context* context,
-                         const apache::rocketmq::v2::QueryAssignmentRequest* request,
-                         apache::rocketmq::v2::QueryAssignmentResponse* response) override;
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* ReceiveMessage(
-      Context* context, const grpc::ByteBuffer* request) override;
-  Unary* AckMessage(Context* context, const apache::rocketmq::v2::AckMessageRequest* request,
-                    apache::rocketmq::v2::AckMessageResponse* response) override;
-  Unary* ForwardMessageToDeadLetterQueue(
-      Context* context, const apache::rocketmq::v2::ForwardMessageToDeadLetterQueueRequest* request,
-      apache::rocketmq::v2::ForwardMessageToDeadLetterQueueResponse* response) override;
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* PullMessage(Context* context,
-                                                          const grpc::ByteBuffer* request) override;
-  Unary* UpdateOffset(Context* context, const apache::rocketmq::v2::UpdateOffsetRequest* request,
-                      apache::rocketmq::v2::UpdateOffsetResponse* response) override;
-  Unary* GetOffset(Context* context, const apache::rocketmq::v2::GetOffsetRequest* request,
-                   apache::rocketmq::v2::GetOffsetResponse* response) override;
-  Unary* QueryOffset(Context* context, const apache::rocketmq::v2::QueryOffsetRequest* request,
-                     apache::rocketmq::v2::QueryOffsetResponse* response) override;
-  Unary* EndTransaction(Context* context,
-                        const apache::rocketmq::v2::EndTransactionRequest* request,
-                        apache::rocketmq::v2::EndTransactionResponse* response) override;
-  grpc::ServerBidiReactor<apache::rocketmq::v2::TelemetryCommand,
-                          apache::rocketmq::v2::TelemetryCommand>*
-  Telemetry(Context* context) override;
-  Unary* NotifyClientTermination(
-      Context* context, const apache::rocketmq::v2::NotifyClientTerminationRequest* request,
-      apache::rocketmq::v2::NotifyClientTerminationResponse* response) override;
-  Unary* ChangeInvisibleDuration(
-      Context* context, const apache::rocketmq::v2::ChangeInvisibleDurationRequest* request,
-      apache::rocketmq::v2::ChangeInvisibleDurationResponse* response) override;
-  Unary* RecallMessage(Context* context, const apache::rocketmq::v2::RecallMessageRequest* request,
-                       apache::rocketmq::v2::RecallMessageResponse* response) override;
-  Unary* SyncLiteSubscription(
-      Context* context, const apache::rocketmq::v2::SyncLiteSubscriptionRequest* request,
-      apache::rocketmq::v2::SyncLiteSubscriptionResponse* response) override;
+  Unary* QueryRoute(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* Heartbeat(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* SendMessage(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* QueryAssignment(Context* context, const Bytes* request, Bytes* response) override;
+  grpc::ServerWriteReactor<Bytes>* ReceiveMessage(Context* context, const Bytes* request) override;
+  Unary* AckMessage(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* ForwardMessageToDeadLetterQueue(Context* context, const Bytes* request,
+                                         Bytes* response) override;
+  grpc::ServerWriteReactor<Bytes>* PullMessage(Context* context, const Bytes* request) override;
+  Unary* UpdateOffset(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* GetOffset(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* QueryOffset(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* EndTransaction(Context* context, const Bytes* request, Bytes* response) override;
+  grpc::ServerBidiReactor<Bytes, Bytes>* Telemetry(Context* context) override;
+  Unary* NotifyClientTermination(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* ChangeInvisibleDuration(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* RecallMessage(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* SyncLiteSubscription(Context* context, const Bytes* request, Bytes* response) override;
 
  private:
   ServiceContext& services_;

@@ -7,7 +7,6 @@
 
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
-#include "services/broker/admission/names.h"
 #include "services/broker/admission/receive_rules.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/buffers.h"
@@ -42,7 +41,9 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* PullCall::Start(
 }
 
 void PullCall::Run(const grpc::ByteBuffer& request) {
-  absl::Status status = Parse(request, request_);
+  absl::Status status = CheckRequestSize(request);
+  if (!status.ok()) return Answer(status, {});
+  status = Parse(request, request_);
   if (!status.ok()) {
     if (Claim()) {
       Finish(grpc::Status(grpc::StatusCode::INTERNAL, std::string(status.message())));
@@ -58,7 +59,7 @@ void PullCall::Run(const grpc::ByteBuffer& request) {
 
 absl::Status PullCall::Check() {
   RETURN_IF_ERROR(CheckClientId(call_));
-  RETURN_IF_ERROR(ValidateGroupName(request_.group().name()));
+  RETURN_IF_ERROR(CheckGroupName(call_, request_.group()));
   ASSIGN_OR_RETURN(queue_, FindQueue(services_, call_, request_.message_queue()));
   ASSIGN_OR_RETURN(topic_, FindTopic(services_, call_, request_.message_queue().topic()));
   if (!topic_->readable()) {

@@ -7,7 +7,6 @@
 
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
-#include "services/broker/admission/names.h"
 #include "services/broker/admission/receive_rules.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/buffers.h"
@@ -48,7 +47,9 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* ReceiveCall::Start(
 }
 
 void ReceiveCall::Run(const grpc::ByteBuffer& request) {
-  absl::Status status = Parse(request, request_);
+  absl::Status status = CheckRequestSize(request);
+  if (!status.ok()) return Answer(status, {});
+  status = Parse(request, request_);
   if (!status.ok()) {
     if (Claim(State::kFinished)) {
       Finish(grpc::Status(grpc::StatusCode::INTERNAL, std::string(status.message())));
@@ -67,7 +68,7 @@ void ReceiveCall::Run(const grpc::ByteBuffer& request) {
 
 absl::Status ReceiveCall::Check() {
   RETURN_IF_ERROR(CheckClientId(call_));
-  RETURN_IF_ERROR(ValidateGroupName(request_.group().name()));
+  RETURN_IF_ERROR(CheckGroupName(call_, request_.group()));
   ASSIGN_OR_RETURN(subscription_.topic,
                    FindTopic(services_, call_, request_.message_queue().topic()));
   if (!subscription_.topic->readable()) {

@@ -1,5 +1,9 @@
 // The public API against a real store: one test per row of the check tables of each call.
 
+#include <chrono>
+#include <string>
+#include <vector>
+
 #include "services/broker/rpc/testing/messaging_service_fixture.h"
 
 namespace dunlin::broker {
@@ -148,6 +152,159 @@ TEST_F(MessagingServiceTest, HandlesThatAreNoneEndRetryLoops) {
             v2::ILLEGAL_INVISIBLE_TIME);
   EXPECT_EQ(ChangeInvisible("topic", "group", "rubbish", 12 * 3600 + 1).status().code(),
             v2::ILLEGAL_INVISIBLE_TIME);
+}
+
+TEST_F(MessagingServiceTest, NamespacesThatAreNoneAreRefusedWhereverTheyEnter) {
+  Send("topic", "body");
+  for (const std::string& name_space :
+       {std::string("a/b"), std::string("a b"), std::string(128, 'n')}) {
+    v2::Resource topic;
+    topic.set_resource_namespace(name_space);
+    topic.set_name("topic");
+    v2::Resource group = topic;
+    group.set_name("group");
+    using Stub = v2::MessagingService::Stub;
+    v2::SendMessageRequest send;
+    *AddMessage(send, "topic", "body")->mutable_topic() = topic;
+    EXPECT_EQ(Call(&Stub::SendMessage, send).status().code(), v2::ILLEGAL_TOPIC);
+    v2::QueryRouteRequest route;
+    *route.mutable_topic() = topic;
+    EXPECT_EQ(Call(&Stub::QueryRoute, route).status().code(), v2::ILLEGAL_TOPIC);
+    v2::ReceiveMessageRequest receive = ReceiveRequest("topic", "group");
+    *receive.mutable_group() = group;
+    EXPECT_EQ(Receive(receive).status.code(), v2::ILLEGAL_CONSUMER_GROUP);
+    v2::HeartbeatRequest heartbeat;
+    heartbeat.set_client_type(v2::SIMPLE_CONSUMER);
+    *heartbeat.mutable_group() = group;
+    EXPECT_EQ(Call(&Stub::Heartbeat, heartbeat).status().code(), v2::ILLEGAL_CONSUMER_GROUP);
+    v2::AckMessageRequest ack;
+    *ack.mutable_topic() = topic;
+    *ack.mutable_group() = group;
+    ack.add_entries();
+    EXPECT_EQ(Call(&Stub::AckMessage, ack).status().code(), v2::ILLEGAL_TOPIC);
+    v2::TelemetryCommand command;
+    *command.mutable_settings()->mutable_publishing()->add_topics() = topic;
+    auto context = Context();
+    auto stream = stub_->Telemetry(context.get());
+    stream->Write(command);
+    EXPECT_FALSE(stream->Read(&command));
+    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  }
+  // The header's counts where the resource names none.
+  auto context = Context();
+  context->AddMetadata("x-mq-namespace", "a/b");
+  v2::QueryRouteRequest route;
+  route.mutable_topic()->set_name("topic");
+  v2::QueryRouteResponse response;
+  EXPECT_TRUE(stub_->QueryRoute(context.get(), route, &response).ok());
+  EXPECT_EQ(response.status().code(), v2::ILLEGAL_TOPIC);
+}
+
+TEST_F(MessagingServiceTest, OnlySendsMayBeLarge) {
+  using Stub = v2::MessagingService::Stub;
+  const std::string large(1u << 20, 'x');
+  const auto refused = v2::PAYLOAD_TOO_LARGE;
+  v2::QueryRouteRequest route;
+  route.mutable_topic()->set_name(large);
+  EXPECT_EQ(Call(&Stub::QueryRoute, route).status().code(), refused);
+  v2::HeartbeatRequest heartbeat;
+  heartbeat.mutable_group()->set_name(large);
+  const v2::Status status = Call(&Stub::Heartbeat, heartbeat).status();
+  EXPECT_EQ(status.code(), refused);
+  EXPECT_THAT(status.message(), ::testing::HasSubstr("at most 1048576"));
+  v2::QueryAssignmentRequest assignment;
+  assignment.mutable_topic()->set_name(large);
+  EXPECT_EQ(Call(&Stub::QueryAssignment, assignment).status().code(), refused);
+  EXPECT_EQ(Ack("topic", "group", {large}).status().code(), refused);
+  EXPECT_EQ(ChangeInvisible("topic", "group", large, 10).status().code(), refused);
+  v2::ForwardMessageToDeadLetterQueueRequest forward;
+  forward.set_receipt_handle(large);
+  EXPECT_EQ(Call(&Stub::ForwardMessageToDeadLetterQueue, forward).status().code(), refused);
+  v2::UpdateOffsetRequest update;
+  update.mutable_group()->set_name(large);
+  EXPECT_EQ(Call(&Stub::UpdateOffset, update).status().code(), refused);
+  v2::EndTransactionRequest transaction;
+  transaction.set_message_id(large);
+  EXPECT_EQ(Call(&Stub::EndTransaction, transaction).status().code(), refused);
+  EXPECT_EQ(Receive(ReceiveRequest("topic", large)).status.code(), refused);
+  v2::PullMessageRequest pull;
+  pull.mutable_group()->set_name(large);
+  auto context = Context();
+  auto stream = stub_->PullMessage(context.get(), pull);
+  v2::PullMessageResponse element;
+  ASSERT_TRUE(stream->Read(&element));
+  EXPECT_EQ(element.status().code(), refused);
+}
+
+TEST_F(MessagingServiceTest, WhatARequestListsIsBounded) {
+  Send("topic", "body");
+  const auto some = Ack("topic", "group", std::vector<std::string>(1024, "x"));
+  EXPECT_EQ(some.status().code(), v2::INVALID_RECEIPT_HANDLE);
+  EXPECT_EQ(some.entries_size(), 1024);
+  const auto many = Ack("topic", "group", std::vector<std::string>(1025, "x"));
+  EXPECT_EQ(many.status().code(), v2::BAD_REQUEST);
+  EXPECT_EQ(many.entries_size(), 0);
+  v2::QueryRouteRequest route;
+  route.mutable_topic()->set_name("topic");
+  route.mutable_endpoints()->set_scheme(v2::DOMAIN_NAME);
+  auto add = [&](const std::string& host) {
+    route.mutable_endpoints()->add_addresses()->set_host(host);
+    route.mutable_endpoints()->mutable_addresses()->rbegin()->set_port(8081);
+  };
+  for (int i = 0; i < 64; ++i) add(std::string(255, 'h'));
+  using Stub = v2::MessagingService::Stub;
+  EXPECT_EQ(Call(&Stub::QueryRoute, route).status().code(), v2::OK);
+  add("h");
+  EXPECT_EQ(Call(&Stub::QueryRoute, route).status().code(), v2::ILLEGAL_ACCESS_POINT);
+  route.mutable_endpoints()->clear_addresses();
+  add(std::string(256, 'h'));
+  EXPECT_EQ(Call(&Stub::QueryRoute, route).status().code(), v2::ILLEGAL_ACCESS_POINT);
+}
+
+TEST_F(MessagingServiceTest, SettingsAreBounded) {
+  auto exchange = [&](const v2::TelemetryCommand& command, v2::TelemetryCommand& answer) {
+    auto context = Context();
+    auto stream = stub_->Telemetry(context.get());
+    stream->Write(command);
+    stream->WritesDone();
+    while (stream->Read(&answer)) {
+    }
+    return stream->Finish();
+  };
+  v2::TelemetryCommand command;
+  v2::TelemetryCommand answer;
+  v2::Subscription* subscription = command.mutable_settings()->mutable_subscription();
+  subscription->mutable_group()->set_name("group");
+  for (int i = 0; i < 1024; ++i) {
+    subscription->add_subscriptions()->mutable_topic()->set_name("topic");
+  }
+  EXPECT_TRUE(exchange(command, answer).ok());
+  EXPECT_EQ(answer.status().code(), v2::OK);
+  subscription->add_subscriptions()->mutable_topic()->set_name("topic");
+  grpc::Status status = exchange(command, answer);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), ::testing::HasSubstr("at most 1024"));
+  command.Clear();
+  command.mutable_settings()->mutable_user_agent()->set_hostname(std::string(1u << 20, 'x'));
+  status = exchange(command, answer);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), ::testing::HasSubstr("at most 1048576"));
+}
+
+TEST_F(MessagingServiceTest, SettingsThatNobodyReadsDoNotPileUp) {
+  v2::TelemetryCommand command;
+  command.mutable_settings()->mutable_publishing();
+  command.mutable_settings()->mutable_user_agent()->set_hostname(std::string(1'000'000, 'x'));
+  auto context = Context("client", std::chrono::seconds(60));
+  auto stream = stub_->Telemetry(context.get());
+  // Far more than the transport holds.
+  int written = 0;
+  while (written < 100 && stream->Write(command)) ++written;
+  v2::TelemetryCommand answer;
+  int read = 0;
+  while (stream->Read(&answer)) ++read;
+  EXPECT_LT(read, 15);
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
 TEST_F(MessagingServiceTest, HeartbeatsRegisterAndRefuse) {

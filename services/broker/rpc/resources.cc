@@ -41,6 +41,17 @@ std::string_view NamespaceOf(const CallContext& call, const v2::Resource& resour
                                                : std::string_view(resource.resource_namespace());
 }
 
+absl::Status CheckTopicName(const CallContext& call, const v2::Resource& resource) {
+  RETURN_IF_ERROR(ValidateNamespace(NamespaceOf(call, resource), PublicCode::kIllegalTopic));
+  return ValidateTopicName(resource.name());
+}
+
+absl::Status CheckGroupName(const CallContext& call, const v2::Resource& resource) {
+  RETURN_IF_ERROR(
+      ValidateNamespace(NamespaceOf(call, resource), PublicCode::kIllegalConsumerGroup));
+  return ValidateGroupName(resource.name());
+}
+
 absl::Status CheckClientId(const CallContext& call) {
   if (!call.client_id.empty()) return absl::OkStatus();
   return PublicError(PublicCode::kClientIdRequired,
@@ -50,7 +61,7 @@ absl::Status CheckClientId(const CallContext& call) {
 absl::StatusOr<std::shared_ptr<const Topic>> FindTopic(const ServiceContext& services,
                                                        const CallContext& call,
                                                        const v2::Resource& resource) {
-  RETURN_IF_ERROR(ValidateTopicName(resource.name()));
+  RETURN_IF_ERROR(CheckTopicName(call, resource));
   std::shared_ptr<const Topic> topic =
       services.topics.FindTopic(NamespaceOf(call, resource), resource.name());
   if (topic == nullptr) return NoTopic(resource.name());
@@ -60,7 +71,7 @@ absl::StatusOr<std::shared_ptr<const Topic>> FindTopic(const ServiceContext& ser
 absl::StatusOr<std::shared_ptr<const Group>> FindGroup(const ServiceContext& services,
                                                        const CallContext& call,
                                                        const v2::Resource& resource) {
-  RETURN_IF_ERROR(ValidateGroupName(resource.name()));
+  RETURN_IF_ERROR(CheckGroupName(call, resource));
   std::shared_ptr<const Group> group =
       services.topics.FindGroup(NamespaceOf(call, resource), resource.name());
   if (group == nullptr) return NoGroup(resource.name());

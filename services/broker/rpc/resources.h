@@ -20,6 +20,13 @@ namespace dunlin::broker {
 std::string_view NamespaceOf(const CallContext& call,
                              const apache::rocketmq::v2::Resource& resource);
 
+// Whether the name of a resource and the namespace it is in may be such. Errors: ILLEGAL_TOPIC,
+// ILLEGAL_CONSUMER_GROUP.
+absl::Status CheckTopicName(const CallContext& call,
+                            const apache::rocketmq::v2::Resource& resource);
+absl::Status CheckGroupName(const CallContext& call,
+                            const apache::rocketmq::v2::Resource& resource);
+
 // OK when the client said who it is; CLIENT_ID_REQUIRED otherwise.
 absl::Status CheckClientId(const CallContext& call);
 

@@ -7,7 +7,6 @@
 #include <string>
 
 #include "services/base/status_macros.h"
-#include "services/broker/admission/names.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/resources.h"
 
@@ -17,6 +16,9 @@ namespace {
 namespace v2 = apache::rocketmq::v2;
 
 constexpr int kMaxPort = 65'535;
+// Every queue of a route repeats what the client says of the access point.
+constexpr int kMaxAddresses = 64;
+constexpr size_t kMaxHost = 255;
 
 v2::AddressScheme SchemeOf(const std::string& host) {
   in6_addr address{};
@@ -42,7 +44,18 @@ void FillBroker(const ServiceContext& services, const v2::Endpoints& asked, v2::
 }  // namespace
 
 absl::Status CheckEndpoints(const v2::Endpoints& endpoints) {
+  if (endpoints.addresses_size() > kMaxAddresses) {
+    return PublicError(PublicCode::kIllegalAccessPoint,
+                       fmt::format("the access point names {} addresses; at most {} are allowed",
+                                   endpoints.addresses_size(), kMaxAddresses));
+  }
   for (const v2::Address& address : endpoints.addresses()) {
+    if (address.host().size() > kMaxHost) {
+      return PublicError(PublicCode::kIllegalAccessPoint,
+                         fmt::format("the access point names a host of {} bytes; at most {} are "
+                                     "allowed",
+                                     address.host().size(), kMaxHost));
+    }
     if (address.host().empty() || address.port() < 1 || address.port() > kMaxPort) {
       return PublicError(
           PublicCode::kIllegalAccessPoint,
@@ -82,7 +95,7 @@ absl::Status FillAssignments(const ServiceContext& services, const CallContext& 
   RETURN_IF_ERROR(CheckEndpoints(request.endpoints()));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
                    FindTopic(services, call, request.topic()));
-  RETURN_IF_ERROR(ValidateGroupName(request.group().name()));
+  RETURN_IF_ERROR(CheckGroupName(call, request.group()));
   if (!topic->readable()) {
     return PublicError(PublicCode::kForbidden,
                        fmt::format("topic {} may not be read from", topic->name));

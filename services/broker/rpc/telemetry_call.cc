@@ -1,11 +1,14 @@
 #include "services/broker/rpc/telemetry_call.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <memory>
 #include <utility>
 
 #include "services/base/status_macros.h"
 #include "services/broker/admission/client_properties.h"
-#include "services/broker/admission/names.h"
+#include "services/broker/rpc/buffers.h"
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/settings.h"
 #include "services/broker/rpc/status_map.h"
@@ -17,6 +20,9 @@ namespace v2 = apache::rocketmq::v2;
 
 // Answers a client does not read pile up to here, then the stream ends.
 constexpr size_t kMaxUnsent = 16;
+constexpr size_t kMaxUnsentBytes = 2u << 20;
+// Topics that one client publishes or subscribes to.
+constexpr int kMaxTopics = 1024;
 
 }  // namespace
 
@@ -26,7 +32,7 @@ TelemetryCall::TelemetryCall(ServiceContext& services, const grpc::CallbackServe
   if (const absl::Status known = CheckClientId(call_); !known.ok()) {
     Command answer;
     *answer.mutable_status() = ToWire(known);
-    Send(std::move(answer));
+    Send(answer);
     FinishWhenWritten(grpc::Status::OK);
     return;
   }
@@ -38,17 +44,23 @@ TelemetryCall::TelemetryCall(ServiceContext& services, const grpc::CallbackServe
 void TelemetryCall::OnReadDone(bool ok) {
   if (!ok) return FinishWhenWritten(grpc::Status::OK);  // half-closed by the client
   services_.clients.Touch(call_.client_id);
-  Command answer;
-  if (received_.has_settings()) {
-    const absl::Status status = ReadSettings(received_.settings(), answer);
-    if (!status.ok()) {
-      return FinishWhenWritten(
-          grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, std::string(status.message())));
-    }
-    Send(std::move(answer));
+  if (const absl::Status status = Take(received_); !status.ok()) {
+    return FinishWhenWritten(
+        grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, std::string(status.message())));
   }
-  // Other commands answer questions that this server does not ask.
   StartRead(&received_);
+}
+
+absl::Status TelemetryCall::Take(const grpc::ByteBuffer& bytes) {
+  RETURN_IF_ERROR(CheckRequestSize(bytes));
+  Command command;
+  RETURN_IF_ERROR(Parse(bytes, command));
+  // Other commands answer questions that this server does not ask.
+  if (!command.has_settings()) return absl::OkStatus();
+  Command answer;
+  RETURN_IF_ERROR(ReadSettings(command.settings(), answer));
+  Send(answer);
+  return absl::OkStatus();
 }
 
 absl::Status TelemetryCall::ReadSettings(const v2::Settings& sent, Command& answer) {
@@ -59,17 +71,23 @@ absl::Status TelemetryCall::ReadSettings(const v2::Settings& sent, Command& answ
   info.peer = call_.peer;
   info.client_type = sent.client_type();
   std::shared_ptr<const Group> group;
+  const int topics =
+      std::max(sent.publishing().topics_size(), sent.subscription().subscriptions_size());
+  if (topics > kMaxTopics) {
+    return absl::InvalidArgumentError(
+        fmt::format("the settings name {} topics; at most {} are allowed", topics, kMaxTopics));
+  }
   for (const v2::Resource& topic : sent.publishing().topics()) {
-    RETURN_IF_ERROR(ValidateTopicName(topic.name()));
+    RETURN_IF_ERROR(CheckTopicName(call_, topic));
     info.topics.push_back(QualifiedName(NamespaceOf(call_, topic), topic.name()));
   }
   for (const v2::SubscriptionEntry& entry : sent.subscription().subscriptions()) {
-    RETURN_IF_ERROR(ValidateTopicName(entry.topic().name()));
+    RETURN_IF_ERROR(CheckTopicName(call_, entry.topic()));
     info.topics.push_back(QualifiedName(NamespaceOf(call_, entry.topic()), entry.topic().name()));
   }
   if (sent.has_subscription()) {
     const v2::Resource& resource = sent.subscription().group();
-    RETURN_IF_ERROR(ValidateGroupName(resource.name()));
+    RETURN_IF_ERROR(CheckGroupName(call_, resource));
     info.group = QualifiedName(NamespaceOf(call_, resource), resource.name());
     group = services_.topics.FindGroup(NamespaceOf(call_, resource), resource.name());
   }
@@ -86,16 +104,19 @@ absl::Status TelemetryCall::ReadSettings(const v2::Settings& sent, Command& answ
   return absl::OkStatus();
 }
 
-void TelemetryCall::Send(Command command) {
+void TelemetryCall::Send(const Command& command) {
+  grpc::ByteBuffer bytes = Serialize(command);
   MutexLock lock(mutex_);
   if (finishing_) return;
-  if (unsent_.size() >= kMaxUnsent) {
+  const bool too_many_bytes = !unsent_.empty() && unsent_bytes_ + bytes.Length() > kMaxUnsentBytes;
+  if (unsent_.size() >= kMaxUnsent || too_many_bytes) {
     finishing_ = true;
     result_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
                            "the client does not read what it is sent on this stream");
     return;
   }
-  unsent_.push_back(std::move(command));
+  unsent_bytes_ += bytes.Length();
+  unsent_.push_back(std::move(bytes));
   WriteOrFinish();
 }
 
@@ -121,9 +142,11 @@ void TelemetryCall::WriteOrFinish() {
 void TelemetryCall::OnWriteDone(bool ok) {
   MutexLock lock(mutex_);
   writing_ = false;
+  unsent_bytes_ -= unsent_.front().Length();
   unsent_.pop_front();
   if (!ok) {
     unsent_.clear();
+    unsent_bytes_ = 0;
     if (!finishing_) {
       finishing_ = true;
       result_ = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the client has gone");

@@ -15,8 +15,7 @@
 namespace dunlin::broker {
 
 // Deletes itself when the stream is over.
-class TelemetryCall final : public grpc::ServerBidiReactor<apache::rocketmq::v2::TelemetryCommand,
-                                                           apache::rocketmq::v2::TelemetryCommand> {
+class TelemetryCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   // Sends the response headers at once: some clients wait for them before they say anything.
   TelemetryCall(ServiceContext& services, const grpc::CallbackServerContext& context);
@@ -29,19 +28,22 @@ class TelemetryCall final : public grpc::ServerBidiReactor<apache::rocketmq::v2:
  private:
   using Command = apache::rocketmq::v2::TelemetryCommand;
 
+  // What to do with one command; an error ends the stream.
+  absl::Status Take(const grpc::ByteBuffer& bytes);
   // Fills the answer; an error ends the stream.
   absl::Status ReadSettings(const apache::rocketmq::v2::Settings& sent, Command& answer);
-  void Send(Command command) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Send(const Command& command) ABSL_LOCKS_EXCLUDED(mutex_);
   void FinishWhenWritten(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   void WriteOrFinish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   ServiceContext& services_;
   const CallContext call_;
-  Command received_;  // of the read under way
+  grpc::ByteBuffer received_;  // of the read under way
   bool opened_ = false;
 
   Mutex mutex_;
-  std::deque<Command> unsent_ ABSL_GUARDED_BY(mutex_);  // the first is being written
+  std::deque<grpc::ByteBuffer> unsent_ ABSL_GUARDED_BY(mutex_);  // the first is being written
+  size_t unsent_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finishing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

@@ -19,6 +19,12 @@ constexpr uint32_t kAllKinds = 0b1111110;
 
 absl::Status Invalid(const std::string& message) { return absl::InvalidArgumentError(message); }
 
+absl::Status TooMany(std::string_view what, size_t limit) {
+  return absl::ResourceExhaustedError(fmt::format(
+      "there are {} {} already, which is the limit: delete some, or raise broker.max_{}", limit,
+      what, what));
+}
+
 absl::Status CheckSpec(const TopicTable::TopicSpec& spec) {
   if (spec.queues < 1 || spec.queues > kMaxQueues) {
     return Invalid(
@@ -151,16 +157,17 @@ std::chrono::milliseconds Group::RetryDelay(uint32_t attempt) const {
       static_cast<int64_t>(std::min(delay, static_cast<double>(exponential.max.count()))));
 }
 
-TopicTable::TopicTable(store::CommitLog& log, const Clock& clock, TopicId next_topic,
-                       GroupId next_group)
-    : log_(log), clock_(clock), next_topic_(next_topic), next_group_(next_group) {}
+TopicTable::TopicTable(store::CommitLog& log, const Clock& clock, const Limits& limits,
+                       TopicId next_topic, GroupId next_group)
+    : log_(log), clock_(clock), limits_(limits), next_topic_(next_topic), next_group_(next_group) {}
 
 absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& log,
                                                              const store::Dispatcher& dispatcher,
                                                              const store::StateStore& state,
-                                                             const Clock& clock) {
+                                                             const Clock& clock,
+                                                             const Limits& limits) {
   auto table = std::unique_ptr<TopicTable>(
-      new TopicTable(log, clock, dispatcher.next_topic_id(), dispatcher.next_group_id()));
+      new TopicTable(log, clock, limits, dispatcher.next_topic_id(), dispatcher.next_group_id()));
   ASSIGN_OR_RETURN(const std::vector<storage::v1::Topic> topics, state.ListTopics());
   ASSIGN_OR_RETURN(const std::vector<storage::v1::Group> groups, state.ListGroups());
   MutexLock lock(table->mutex_);
@@ -233,6 +240,16 @@ std::vector<std::shared_ptr<const Group>> TopicTable::Groups() const {
   return SortedByName(groups_);
 }
 
+size_t TopicTable::CountTopics() const {
+  MutexLock lock(mutex_);
+  return topics_.size();
+}
+
+size_t TopicTable::CountGroups() const {
+  MutexLock lock(mutex_);
+  return groups_.size();
+}
+
 absl::Status TopicTable::Record(const std::string& change) {
   const std::array<std::string_view, 1> payload = {change};
   store::NewRecord record;
@@ -268,6 +285,7 @@ absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::CreateTopic(const Topic
     return absl::AlreadyExistsError(
         fmt::format("topic {} exists already", QualifiedName(spec.name_space, spec.name)));
   }
+  if (CountTopics() >= limits_.topics) return TooMany("topics", limits_.topics);
   auto topic = std::make_shared<Topic>();
   topic->id = next_topic_;
   topic->name_space = spec.name_space;
@@ -332,6 +350,7 @@ absl::StatusOr<std::shared_ptr<const Group>> TopicTable::CreateGroup(const Group
     return absl::AlreadyExistsError(fmt::format("consumer group {} exists already",
                                                 QualifiedName(group.name_space, group.name)));
   }
+  if (CountGroups() >= limits_.groups) return TooMany("groups", limits_.groups);
   auto created = std::make_shared<Group>(group);
   created->id = next_group_;
   created->created = clock_.Now();

@@ -83,11 +83,16 @@ inline constexpr uint32_t kMaxQueues = 65'535;
 
 class TopicTable {
  public:
-  // All arguments must outlive the table.
+  // How many there may be: each takes memory for good.
+  struct Limits {
+    size_t topics = 100'000;
+    size_t groups = 100'000;
+  };
+  // All arguments but `limits` must outlive the table.
   static absl::StatusOr<std::unique_ptr<TopicTable>> Load(store::CommitLog& log,
                                                           const store::Dispatcher& dispatcher,
                                                           const store::StateStore& state,
-                                                          const Clock& clock);
+                                                          const Clock& clock, const Limits& limits);
 
   // Null when there is none.
   std::shared_ptr<const Topic> FindTopic(std::string_view name_space, std::string_view name) const
@@ -110,7 +115,7 @@ class TopicTable {
     std::string description;
   };
   // `spec.name` is taken as valid (admission/names.h). Errors: ALREADY_EXISTS, INVALID_ARGUMENT
-  // (queues, kinds), those of the log.
+  // (queues, kinds), RESOURCE_EXHAUSTED (as many as allowed), those of the log.
   absl::StatusOr<std::shared_ptr<const Topic>> CreateTopic(const TopicSpec& spec)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
   // Replaces everything but id and creation time. Errors: NOT_FOUND, INVALID_ARGUMENT (fewer
@@ -131,8 +136,11 @@ class TopicTable {
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
 
  private:
-  TopicTable(store::CommitLog& log, const Clock& clock, TopicId next_topic, GroupId next_group);
+  TopicTable(store::CommitLog& log, const Clock& clock, const Limits& limits, TopicId next_topic,
+             GroupId next_group);
 
+  size_t CountTopics() const ABSL_LOCKS_EXCLUDED(mutex_);
+  size_t CountGroups() const ABSL_LOCKS_EXCLUDED(mutex_);
   // No message may get an offset below the cursor of a group, which would never receive it. A log
   // damaged at its end, and the index rebuilt from it, can know fewer messages than were delivered.
   void RaiseTail(const storage::v1::QueueProgress& progress) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -144,6 +152,7 @@ class TopicTable {
 
   store::CommitLog& log_;
   const Clock& clock_;
+  const Limits limits_;
 
   // Serialises changes; held while the log makes one durable. Taken before mutex_.
   Mutex change_mutex_;

@@ -1,6 +1,9 @@
 #include "services/broker/topics/topic_table.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <chrono>
 
 #include "services/base/strong_int.h"
 #include "services/base/testing/status_matchers.h"
@@ -8,6 +11,8 @@
 
 namespace dunlin::broker {
 namespace {
+
+using ::testing::HasSubstr;
 
 TEST(TopicTableTest, NewMessagesStandBehindTheCursorOfEveryGroup) {
   store::StoreRig rig;
@@ -25,13 +30,40 @@ TEST(TopicTableTest, NewMessagesStandBehindTheCursorOfEveryGroup) {
   rig.PutProgress(GroupId(2), {TopicId(3), 0}, 9, {});
   rig.DeleteTopic(TopicId(2));
   rig.Settle();
-  auto table = TopicTable::Load(rig.log(), rig.dispatcher(), rig.state(), rig.clock());
+  auto table = TopicTable::Load(rig.log(), rig.dispatcher(), rig.state(), rig.clock(), {});
   ASSERT_OK(table);
   const auto topic = (*table)->FindTopic(TopicId(1));
   ASSERT_NE(topic, nullptr);
   EXPECT_EQ(topic->tails[0]->next, QueueOffset(1));
   EXPECT_EQ(topic->tails[1]->next, QueueOffset(7));
   EXPECT_EQ(topic->tails[2]->next, QueueOffset(0));
+}
+
+TEST(TopicTableTest, TopicsAndGroupsAreBounded) {
+  store::StoreRig rig;
+  rig.Open();
+  auto table = TopicTable::Load(rig.log(), rig.dispatcher(), rig.state(), rig.clock(), {2, 1});
+  ASSERT_OK(table);
+  TopicTable::TopicSpec spec;
+  spec.kinds = KindBit(1);
+  for (const char* name : {"a", "b"}) {
+    spec.name = name;
+    EXPECT_OK((*table)->CreateTopic(spec));
+  }
+  spec.name = "c";
+  EXPECT_THAT((*table)->CreateTopic(spec),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("broker.max_topics")));
+  EXPECT_OK((*table)->DeleteTopic("", "a"));
+  EXPECT_OK((*table)->CreateTopic(spec));
+  spec.description = "changed";
+  EXPECT_OK((*table)->UpdateTopic(spec));
+  Group group;
+  group.retry_delays = {std::chrono::seconds(1)};
+  group.name = "a";
+  EXPECT_OK((*table)->CreateGroup(group));
+  group.name = "b";
+  EXPECT_THAT((*table)->CreateGroup(group),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("broker.max_groups")));
 }
 
 }  // namespace
