@@ -14,6 +14,7 @@ void AddGroupCommands(CLI::App& app, Command& command);
 void AddMessageCommands(CLI::App& app, Command& command);
 void AddProduceCommand(CLI::App& app, Command& command);
 void AddConsumeCommand(CLI::App& app, Command& command);
+void AddBenchCommands(CLI::App& app, Command& command);
 void AddBrokerCommands(CLI::App& app, Command& command);
 
 }  // namespace dunlin::cli

@@ -1,0 +1,99 @@
+// Load: sends and receives as fast as it goes, or at a fixed rate, and measures.
+//
+// Closed loop (no rate): as much as the broker answers. Open loop (a rate): message i is due i /
+// rate seconds after the start, and its latency counts from then, however late it really leaves, so
+// that a broker that stalls is not spared the messages that would have come meanwhile.
+
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "clients/load/histogram.h"
+#include "clients/load/ledger.h"
+
+namespace dunlin::load {
+
+struct Target {
+  std::string endpoint = "127.0.0.1:8081";
+  std::string name_space;
+  bool tls = false;
+  std::string tls_ca;  // PEM file
+  std::string topic;
+};
+
+// What ends a load, whichever comes first; 0: not this.
+struct Extent {
+  uint64_t messages = 0;
+  std::chrono::milliseconds duration{0};
+};
+
+// Called about once a second.
+struct Progress {
+  std::chrono::milliseconds elapsed{0};
+  uint64_t messages = 0;
+};
+using OnProgress = std::function<void(const Progress&)>;
+
+struct ProduceOptions {
+  Target target;
+  Extent extent;
+  uint64_t run = 0;         // any number that no other load on the topic has
+  size_t body_bytes = 128;  // kMinBody or more
+  double rate = 0;          // messages per second; 0: closed loop
+  int streams = 1;          // connections
+  // Of streams: bytes not answered yet. Of v2: calls.
+  size_t pending_bytes = 16u << 20;
+  int outstanding = 64;
+  int batch = 1;  // of v2: messages per call
+  // Counts what has been sent, for those who consume meanwhile; may be null.
+  std::atomic<uint64_t>* sent = nullptr;
+};
+
+struct LoadResult {
+  uint64_t messages = 0;  // acknowledged, or received
+  uint64_t errors = 0;
+  std::string first_error;
+  double seconds = 0;
+  double client_cpu_seconds = 0;
+  Histogram latency;
+  double rate() const { return seconds > 0 ? static_cast<double>(messages) / seconds : 0; }
+};
+
+// Over dunlin.broker.v1. Latency is that of the acknowledgement; in a closed loop of the first
+// message of each frame, for all of it. Errors: no broker, no topic.
+absl::StatusOr<LoadResult> Produce(const ProduceOptions& options, const OnProgress& progress);
+
+// Over apache.rocketmq.v2, any server of it.
+absl::StatusOr<LoadResult> ProduceV2(const ProduceOptions& options, const OnProgress& progress);
+
+struct ConsumeOptions {
+  Target target;
+  uint64_t run = 0;
+  uint64_t expected = 0;  // messages of the run
+  bool from_end = false;  // only what comes from now on
+  bool ordered = true;    // each queue is checked to be ascending
+  // Gives up when nothing came for so long.
+  std::chrono::milliseconds patience{10'000};
+  size_t buffered_bytes = 8u << 20;
+  // May end it early: no more than this will come.
+  const std::atomic<uint64_t>* final_count = nullptr;
+  // Set as soon as it is ready to receive; may be null.
+  std::atomic<bool>* ready = nullptr;
+};
+
+// Reads all queues of the topic over dunlin.broker.v1, checks every message of the run. Latency
+// counts from when the message was due. DATA_LOSS when one is lost, changed, repeated, reordered or
+// invented.
+absl::StatusOr<LoadResult> Consume(const ConsumeOptions& options, const OnProgress& progress);
+
+// User and system time of this process.
+double OwnCpuSeconds();
+
+}  // namespace dunlin::load

@@ -1,0 +1,175 @@
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <fstream>
+#include <mutex>
+#include <sstream>
+#include <thread>
+#include <utility>
+
+#include "dunlin/client.h"
+#include "dunlin/producer.h"
+#include "dunlin/pull_consumer.h"
+
+#include "clients/load/load.h"
+#include "clients/load/pacer.h"
+
+namespace dunlin::load {
+namespace {
+
+using std::chrono::milliseconds;
+
+absl::StatusOr<Client> Connect(const Target& target) {
+  ClientOptions options;
+  options.endpoint = target.endpoint;
+  options.name_space = target.name_space;
+  if (target.tls) options.tls = Tls::kVerified;
+  if (!target.tls_ca.empty()) {
+    std::stringstream pem;
+    pem << std::ifstream(target.tls_ca).rdbuf();
+    options.tls_ca = pem.str();
+  }
+  return Client::Connect(options);
+}
+
+// What the producer reports, from threads of its connection.
+class Tally {
+ public:
+  explicit Tally(bool measure) : measure_(measure) {}
+
+  void Add(const DeliveryReport& report) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!report.status.ok()) {
+      if (errors_ == 0) first_error_ = report.status.ToString();
+      errors_ += report.count;
+      return;
+    }
+    messages_ += report.count;
+    if (measure_) latency_.Add(Clock::now() - report.begun, report.count);
+  }
+  void Add(Clock::time_point due) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    latency_.Add(Clock::now() - due);
+  }
+  uint64_t messages() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return messages_;
+  }
+  void Fill(LoadResult& result) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    result.messages = messages_;
+    result.errors = errors_;
+    result.first_error = first_error_;
+    result.latency = latency_;
+  }
+
+ private:
+  const bool measure_;
+  mutable std::mutex mutex_;
+  uint64_t messages_ = 0;
+  uint64_t errors_ = 0;
+  std::string first_error_;
+  Histogram latency_;
+};
+
+absl::Status SendAll(const ProduceOptions& options, Producer& producer, Tally& tally,
+                     const OnProgress& progress) {
+  Message message;
+  message.topic = options.target.topic;
+  message.body.resize(options.body_bytes);
+  Pacer pacer(options.rate, options.extent, progress);
+  uint64_t number = 0;
+  for (; pacer.Next(number, [&] { return tally.messages(); }); ++number) {
+    const Clock::time_point due = pacer.due();
+    WriteBody(options.run, number, due, message.body.data(), message.body.size());
+    const absl::Status sent =
+        options.rate > 0
+            ? producer.SendAsync(message,
+                                 [&tally, due](const absl::StatusOr<Receipt>& receipt) {
+                                   if (receipt.ok()) tally.Add(due);
+                                 })
+            : producer.SendAsync(message);
+    if (!sent.ok()) return sent;
+    if (options.sent != nullptr) options.sent->store(number + 1, std::memory_order_release);
+  }
+  return producer.Flush(milliseconds(60'000));
+}
+
+}  // namespace
+
+double OwnCpuSeconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+absl::StatusOr<LoadResult> Produce(const ProduceOptions& options, const OnProgress& progress) {
+  absl::StatusOr<Client> client = Connect(options.target);
+  if (!client.ok()) return client.status();
+  Tally tally(/*measure=*/options.rate <= 0);
+  ProducerOptions producer_options;
+  producer_options.streams = options.streams;
+  producer_options.max_pending_bytes = options.pending_bytes;
+  producer_options.on_delivery = [&tally](const DeliveryReport& report) { tally.Add(report); };
+  absl::StatusOr<Producer> producer = client->MakeProducer(producer_options);
+  if (!producer.ok()) return producer.status();
+  LoadResult result;
+  const double cpu = OwnCpuSeconds();
+  const Clock::time_point begin = Clock::now();
+  const absl::Status sent = SendAll(options, *producer, tally, progress);
+  result.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  result.client_cpu_seconds = OwnCpuSeconds() - cpu;
+  if (!sent.ok()) return sent;
+  if (const absl::Status closed = producer->Close(milliseconds(5000)); !closed.ok()) return closed;
+  tally.Fill(result);
+  return result;
+}
+
+absl::StatusOr<LoadResult> Consume(const ConsumeOptions& options, const OnProgress& progress) {
+  absl::StatusOr<Client> client = Connect(options.target);
+  if (!client.ok()) return client.status();
+  PullConsumerOptions consumer_options;
+  consumer_options.max_buffered_bytes = options.buffered_bytes;
+  absl::StatusOr<PullConsumer> consumer = client->MakePullConsumer(consumer_options);
+  if (!consumer.ok()) return consumer.status();
+  const double cpu = OwnCpuSeconds();
+  const Clock::time_point begin = Clock::now();
+  const absl::StatusOr<uint32_t> queues = consumer->AssignAll(
+      options.target.topic, options.from_end ? StartAt::Last() : StartAt::First());
+  if (!queues.ok()) return queues.status();
+  if (options.ready != nullptr) options.ready->store(true);
+  Ledger ledger(options.run, options.expected, options.ordered);
+  LoadResult result;
+  Ticker ticker(begin, progress);
+  Clock::time_point last = begin;
+  const auto enough = [&] {
+    if (ledger.complete()) return true;
+    return options.final_count != nullptr && ledger.received() >= options.final_count->load();
+  };
+  while (!enough() && Clock::now() - last < options.patience) {
+    const absl::StatusOr<MessageBatch> batch = consumer->Poll(milliseconds(100));
+    if (!batch.ok()) return batch.status();
+    if (batch->empty()) continue;
+    const Clock::time_point now = Clock::now();
+    Body body;
+    for (const MessageView& message : *batch) {
+      const absl::Status entered = ledger.Enter(message.queue(), message.body(), body);
+      if (!entered.ok()) return entered;
+      if (body.run != options.run) continue;
+      result.latency.Add(now - body.due);
+      last = now;
+    }
+    ticker.Tick(now, ledger.received());
+  }
+  result.messages = ledger.received();
+  result.seconds = std::chrono::duration<double>(last - begin).count();
+  result.client_cpu_seconds = OwnCpuSeconds() - cpu;
+  if (options.final_count != nullptr && enough()) return result;
+  if (const absl::Status complete = ledger.CheckComplete(); !complete.ok()) return complete;
+  return result;
+}
+
+}  // namespace dunlin::load
