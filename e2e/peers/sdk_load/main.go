@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -29,7 +30,7 @@ var (
 	messages  = flag.Int64("messages", 0, "how many to send; 0: as many as fit in -seconds")
 	seconds   = flag.Float64("seconds", 30, "how long to measure")
 	warmup    = flag.Float64("warmup", 0, "seconds of sending before")
-	retry     = flag.Bool("retry", false, "send the first message until it is accepted, then the rest")
+	once      = flag.Bool("once", false, "send one message as soon as the server accepts it, and end")
 )
 
 // One sender's share, merged at the end. Counts are of whole microseconds, so percentiles are exact
@@ -79,6 +80,25 @@ func send(producer rmq.Producer, body []byte) error {
 	return err
 }
 
+// sendOnce returns as soon as a message was accepted. The SDK starts no producer without a server,
+// and is slow to try again, so the port is watched first.
+func sendOnce(body []byte) {
+	for ; ; time.Sleep(5 * time.Millisecond) {
+		probe, err := net.Dial("tcp", *endpoint)
+		if err != nil {
+			continue
+		}
+		_ = probe.Close()
+		producer, err := startProducer()
+		if err == nil {
+			err = send(producer, body)
+		}
+		if err == nil {
+			return
+		}
+	}
+}
+
 // run sends until `end`, or until `left` is used up. What began before `begin` is warm-up.
 func (s *share) run(producer rmq.Producer, body []byte, left *atomic.Int64, begin, end time.Time) {
 	s.counts = make([]int64, counters)
@@ -111,6 +131,10 @@ func cpuSeconds() float64 {
 func load() error {
 	body := make([]byte, *size)
 	_, _ = rand.Read(body)
+	if *once {
+		sendOnce(body)
+		return nil
+	}
 	started := make([]rmq.Producer, *producers)
 	for i := range started {
 		producer, err := startProducer()
@@ -118,11 +142,6 @@ func load() error {
 			return err
 		}
 		started[i] = producer
-	}
-	if *retry {
-		for send(started[0], body) != nil {
-			time.Sleep(5 * time.Millisecond)
-		}
 	}
 	var left atomic.Int64
 	left.Store(math.MaxInt64)
