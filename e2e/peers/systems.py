@@ -190,8 +190,8 @@ class Dunlin(System):
 
     def native(self, size, flush, seconds, settle):
         return json_load(self.control("bench", "produce", "--topic", TOPIC, "--size", size,
-                                      "--seconds", seconds, "--queues", 8, "--streams",
-                                      self.streams, "-o", "json"), self.scratch)
+                                      "--seconds", max(1, round(seconds)), "--queues", 8,
+                                      "--streams", self.streams, "-o", "json"), self.scratch)
 
     def first_send(self):
         # Not the SDK: it takes a second to start, which would be most of the time.

@@ -1,5 +1,5 @@
-// load is a load generator for JetStream, in place of `nats bench js pub`, whose module Go's proxies
-// do not always have. Every client has a connection and a subject of its own; all go to one stream.
+// load is a load generator for JetStream, in place of `nats bench js pub`, whose module not every
+// Go proxy has. Every client has a connection and a subject of its own; all go to one stream.
 // It prints what came of it as one line of JSON.
 //
 //	-mode async   PublishAsync of the official client, an acknowledgement for each message
@@ -119,8 +119,8 @@ const (
 	opCommit = "2"
 )
 
-// fast sends one batch that lasts the whole run. The reply subject of each message says batch, wanted
-// distance of acknowledgements, what to do about gaps, sequence and operation.
+// fast sends one batch that lasts the whole run. The reply subject of each message says batch,
+// wanted distance of acknowledgements, what to do about gaps, sequence and operation.
 func (s *share) fast(nc *nats.Conn, subject string, body []byte, begin, end time.Time) {
 	inbox := nc.NewInbox()
 	id := strings.TrimPrefix(inbox, nats.InboxPrefix)

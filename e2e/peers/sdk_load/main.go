@@ -1,5 +1,5 @@
-// sdk_load sends with RocketMQ's official Go SDK, against whichever server answers at -endpoint, and
-// prints what came of it as one line of JSON: rate, exact latency percentiles, errors, own CPU time.
+// sdk_load sends with RocketMQ's official Go SDK, against whichever server answers at -endpoint,
+// and prints what came of it as one line of JSON: rate, latency percentiles, errors, own CPU time.
 // Many senders share few producers; each has one message on the way at a time.
 package main
 
