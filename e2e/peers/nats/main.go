@@ -75,7 +75,8 @@ func (s *share) async(js jetstream.JetStream, subject string, body []byte, begin
 		sent   time.Time
 		future jetstream.PubAckFuture
 	}
-	pending := make(chan publish, *window)
+	// One is with the taker and one being published; above its window the client gives up soon.
+	pending := make(chan publish, max(1, *window-2))
 	var taker sync.WaitGroup
 	taker.Add(1)
 	go func() {
