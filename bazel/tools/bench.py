@@ -12,10 +12,12 @@ import subprocess
 import sys
 
 DUNLIN = "//services/standalone:dunlin"
+DUNLINCTL = "//clients/cli:dunlinctl"
 DUMP = "//services/store/tool:dunlin-dump"
 ECHO = "//e2e/benchmarks:echo_server"
 
-# name: (what it shows, its program, the programs it needs by the flag that names them)
+# name: (what it shows, its program: a target or a script with its arguments, the programs it needs
+# by the flag that names them)
 BENCHES = {
     "unary-vs-echo": ("rate of SendMessage against a bare gRPC echo of the same calls; N pairs",
                       "//e2e/benchmarks:unary_vs_echo", {"dunlin": DUNLIN, "echo": ECHO}),
@@ -29,6 +31,12 @@ BENCHES = {
                  "//e2e/chaos:powercut_test", {"dunlin": DUNLIN}),
     "bitflips": ("N flipped bits in log and index files, then everything is read",
                  "//e2e/chaos:bitflips_test", {"dunlin": DUNLIN, "dump": DUMP}),
+    "peers-native": ("each server's own best client, against the best of Kafka, NATS, RocketMQ; "
+                     "N pairs", "e2e/peers/compare.py --bench=peers-native",
+                     {"dunlin": DUNLIN, "dunlinctl": DUNLINCTL}),
+    "peers-sdk": ("the official SDK for Go, against RocketMQ; N pairs",
+                  "e2e/peers/compare.py --bench=peers-sdk",
+                  {"dunlin": DUNLIN, "dunlinctl": DUNLINCTL}),
 }
 
 
@@ -45,6 +53,16 @@ def show_list():
 def path_of(label, root):
     package, name = label[2:].split(":")
     return os.path.join(root, package, name)
+
+
+def command_of(program, root):
+    if is_target(program):
+        return [path_of(program, root)]
+    return [sys.executable] + program.split()
+
+
+def is_target(program):
+    return program.startswith("//")
 
 
 def build(labels):
@@ -86,8 +104,8 @@ def main():
     if name not in BENCHES:
         sys.exit("bench: no such bench: %s; there are: %s" % (name, ", ".join(BENCHES)))
     _, program, needed = BENCHES[name]
-    root = build([program] + list(needed.values()))
-    command = [path_of(program, root)] + flags
+    root = build([label for label in [program, *needed.values()] if is_target(label)])
+    command = command_of(program, root) + flags
     command += ["--%s=%s" % (flag, path_of(label, root)) for flag, label in needed.items()]
     process = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     lines = process.stdout.splitlines()
