@@ -16,6 +16,8 @@ DUNLINCTL = "//clients/cli:dunlinctl"
 DUMP = "//services/store/tool:dunlin-dump"
 ECHO = "//e2e/benchmarks:echo_server"
 
+STREAMS = {"dunlin": DUNLIN, "dunlinctl": DUNLINCTL}
+
 # name: (what it shows, its program: a target or a script with its arguments, the programs it needs
 # by the flag that names them)
 BENCHES = {
@@ -31,6 +33,20 @@ BENCHES = {
                  "//e2e/chaos:powercut_test", {"dunlin": DUNLIN}),
     "bitflips": ("N flipped bits in log and index files, then everything is read",
                  "//e2e/chaos:bitflips_test", {"dunlin": DUNLIN, "dump": DUMP}),
+    "stream-128-async": ("Publish, 128 B, ASYNC_FLUSH, 8 queues; N runs",
+        "e2e/benchmarks/streams.py --bench=stream-128-async", STREAMS),
+    "stream-128-sync": ("the same with fdatasync before each acknowledgement; N runs",
+        "e2e/benchmarks/streams.py --bench=stream-128-sync", STREAMS),
+    "stream-1k-async": ("Publish, 1 KiB, ASYNC_FLUSH, 8 queues; N runs",
+        "e2e/benchmarks/streams.py --bench=stream-1k-async", STREAMS),
+    "stream-1k-sync": ("the same with fdatasync before each acknowledgement; N runs",
+        "e2e/benchmarks/streams.py --bench=stream-1k-sync", STREAMS),
+    "consume-128": ("Subscribe, 128 B, what was just stored; N runs",
+        "e2e/benchmarks/streams.py --bench=consume-128", STREAMS),
+    "consume-1k": ("Subscribe, 1 KiB, what was just stored; N runs",
+        "e2e/benchmarks/streams.py --bench=consume-1k", STREAMS),
+    "end-to-end": ("from when a message is due to its delivery, 1000 a second; N runs",
+        "e2e/benchmarks/streams.py --bench=end-to-end", STREAMS),
     "peers-native": ("each server's own best client, against the best of Kafka, NATS, RocketMQ; "
                      "N pairs", "e2e/peers/compare.py --bench=peers-native",
                      {"dunlin": DUNLIN, "dunlinctl": DUNLINCTL}),

@@ -189,8 +189,8 @@ class Dunlin(System):
                    for queue in queues.get("queues", []))
 
     def native(self, size, flush, seconds, settle):
-        return json_load(self.control("bench", "produce", "--topic", TOPIC, "--size", size,
-                                      "--seconds", max(1, round(seconds)), "--queues", 8,
+        return json_load(self.control("bench", "produce", TOPIC, "--no-verify", "--size", size,
+                                      "--seconds", max(1, round(seconds)),
                                       "--streams", self.streams, "-o", "json"), self.scratch)
 
     def first_send(self):
