@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <random>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include "services/base/check.h"
@@ -52,8 +51,8 @@ class ForgetfulFiles::ForgetfulFile final : public File {
   }
 
   absl::Status DataSync() override {
-    std::this_thread::sleep_for(files_.SyncTime());
     MutexLock lock(files_.mutex_);
+    files_.PassSyncTime();
     RETURN_IF_ERROR(CheckPower());
     if (absl::Status failure = files_.TakeFailure(Operation::kDataSync); !failure.ok()) {
       unsynced_->lost.merge(unsynced_->pages);
@@ -144,9 +143,9 @@ void ForgetfulFiles::SetSyncTime(std::chrono::microseconds time) {
   sync_time_ = time;
 }
 
-std::chrono::microseconds ForgetfulFiles::SyncTime() {
-  MutexLock lock(mutex_);
-  return sync_time_;
+void ForgetfulFiles::PassSyncTime() {
+  const auto until = std::chrono::steady_clock::now() + sync_time_;
+  while (std::chrono::steady_clock::now() < until) time_passes_.WaitUntil(mutex_, until);
 }
 
 absl::Status ForgetfulFiles::TakeFailure(Operation operation) {

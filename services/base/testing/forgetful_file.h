@@ -66,7 +66,7 @@ class ForgetfulFiles final : public FileSystem {
     std::map<uint64_t, std::string> lost;  // of a DataSync that failed, not written again since
   };
 
-  std::chrono::microseconds SyncTime() ABSL_LOCKS_EXCLUDED(mutex_);
+  void PassSyncTime() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status TakeFailure(Operation operation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   FileSystem& files_;
@@ -76,6 +76,7 @@ class ForgetfulFiles final : public FileSystem {
   Operation failing_ ABSL_GUARDED_BY(mutex_) = Operation::kWrite;
   int calls_to_failure_ ABSL_GUARDED_BY(mutex_) = 0;  // 0: none is planned
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
+  CondVar time_passes_;  // lets others in meanwhile
   std::chrono::microseconds sync_time_ ABSL_GUARDED_BY(mutex_){0};
 };
 

@@ -151,8 +151,13 @@ absl::Status RealCommitLog::Start(const CommitLogOptions& options, FileSystem& f
                last.value(), promised.value());
   }
   if (known > last) known = first;
-  const LogOffset from = std::max(known, first);
+  LogOffset from = std::max(known, first);
   const LogOffset flushed = std::min(std::max(from, control_->flushed()), last);
+  if (epochs_.last() == Epoch(0) && from > first) {
+    // Without the epochs file the records before the end tell which epoch is in force there.
+    const std::shared_ptr<Segment> before = segments_->Find(from - 1);
+    if (before != nullptr) from = before->begin();
+  }
   const Recovered recovered = Recover(*segments_, walk_, from, flushed);
   {
     MutexLock lock(mutex_);

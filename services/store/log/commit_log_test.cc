@@ -23,6 +23,7 @@ class CommitLogTest : public ::testing::TestWithParam<FlushMode> {
     options.directory = directory_.path();
     options.flush_mode = GetParam();
     options.segment_size_bytes = segment_size_bytes;
+    options.known_flushed = [this] { return known_flushed_; };
     auto log = CommitLog::Open(options, RealFiles(), clock_);
     ASSERT_OK(log);
     log_ = *std::move(log);
@@ -61,6 +62,7 @@ class CommitLogTest : public ::testing::TestWithParam<FlushMode> {
 
   TempDir directory_;
   ManualClock clock_;
+  LogOffset known_flushed_;  // what a checkpoint would say
   QueueTailSlot tail_;
   std::unique_ptr<CommitLog> log_;
 };
@@ -336,13 +338,19 @@ TEST_P(CommitLogTest, StaleRecordsStayBehindTheEndWithoutTheEpochsFile) {
   FlipBit(torn + kRecordHeaderSize);
   Open();
   Append("fresh");
+  const LogOffset end = log_->end();
   ASSERT_OK(log_->Close());
   log_.reset();
-  std::filesystem::remove(directory_.path() + "/control");
-  std::filesystem::remove(directory_.path() + "/epochs");
-  Open();
-  EXPECT_EQ(ReadAll(), (std::vector<std::string>{"kept", "fresh"}));
-  EXPECT_TRUE(log_->damage().empty());
+  for (LogOffset checkpoint : {LogOffset(0), end}) {
+    std::filesystem::remove(directory_.path() + "/control");
+    std::filesystem::remove(directory_.path() + "/epochs");
+    known_flushed_ = checkpoint;
+    Open();
+    EXPECT_EQ(ReadAll(), (std::vector<std::string>{"kept", "fresh"}));
+    EXPECT_EQ(log_->end(), end);
+    EXPECT_TRUE(log_->damage().empty());
+    log_.reset();
+  }
 }
 
 TEST_P(CommitLogTest, AnUnreadableSegmentIsAsOldAsWhatCanBeReadBehindIt) {
