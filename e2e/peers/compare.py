@@ -100,9 +100,9 @@ class Comparison:
         settle = min(system.settle_seconds, warmup)
         system.warm_up(row.kind, row.size, row.flush, warmup)
         before, seconds = system.count(), options.seconds
-        used = machine.disk_bytes(system.directory)
+        used = system.disk_bytes()
         seconds = min(seconds, max(5, (DISK_MAX_BYTES - used) / (used / warmup) - settle))
-        window = machine.Window(system.pids(), system.directory)
+        window = machine.Window(system)
         result = load(row.size, row.flush, seconds, settle)
         result.update(window.end(result["client_cpu_seconds"]))
         stored = system.count() - before
@@ -126,9 +126,12 @@ class Comparison:
             begin = time.monotonic()
             starter = threading.Thread(target=system.start, args=["async"])
             starter.start()
-            systems.run_client(system.first_send(), system.scratch)
-            taken.append(time.monotonic() - begin)
-            starter.join()
+            try:
+                systems.run_client(["timeout", systems.START_LIMIT_SECONDS, *system.first_send()],
+                                   system.scratch)
+                taken.append(time.monotonic() - begin)
+            finally:
+                starter.join()
             rss.append(machine.memory_mib(system.pids())[0])
             system.stop()
         return {"start_seconds": statistics.median(taken), "rss_mib": statistics.median(rss),
