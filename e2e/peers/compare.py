@@ -242,8 +242,9 @@ def peers_table(runs):
     return "\n".join(lines)
 
 
-def bench_result(name, compared, violations):
+def bench_result(options, compared, violations):
     """The line of ./dev bench: the row and peer that Dunlin is least ahead of decide."""
+    name = options.bench
     _, bound, efficiency_bound = BENCHES[name]
     rows, missing = [], list(violations)
     for row, peer, good, bad in compared:
@@ -268,7 +269,9 @@ def bench_result(name, compared, violations):
         })
     value = min((row["ratio"] for row in rows), default=0)
     ok = not missing and value >= bound
-    detail = {"rows": rows}
+    detail = {"rows": rows, "seconds": options.seconds}
+    if options.quick:
+        detail["warning"] = "--quick: a JVM is not warm yet, which flatters Dunlin; not a result"
     if efficiency_bound is not None:
         least = min((row["per_broker_cpu_second_ratio"] for row in rows), default=0)
         detail["per_broker_cpu_second_ratio"] = least
@@ -353,7 +356,7 @@ def main():
     finally:
         subprocess.run(["rm", "-rf", comparison.directory], check=True)
     if options.bench:
-        result = bench_result(options.bench, compared, comparison.violations)
+        result = bench_result(options, compared, comparison.violations)
         print(json.dumps(result))
         return 0 if result["ok"] else 1
     print(peers_table(runs) if options.alone else table(compared))
