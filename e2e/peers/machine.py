@@ -29,16 +29,32 @@ def memory_mib(pids):
     return sums["VmRSS"] / 1024, sums["RssAnon"] / 1024
 
 
-def disk_bytes(directory):
-    """What the file system has given out, so sparse and preallocated files count as they are."""
+def disk_bytes(directory, without=None):
+    """What was written, without that folder: neither holes nor space allocated ahead count."""
     total = 0
-    for parent, _, files in os.walk(directory):
+    for parent, folders, files in os.walk(directory):
+        folders[:] = [name for name in folders if Path(parent, name) != without]
         for name in files:
             try:
-                total += os.lstat(os.path.join(parent, name)).st_blocks * 512
+                total += data_bytes(os.path.join(parent, name))
             except FileNotFoundError:
                 pass  # it went while we looked
     return total
+
+
+def data_bytes(path):
+    file = os.open(path, os.O_RDONLY)
+    try:
+        total = hole = 0
+        while True:
+            try:
+                data = os.lseek(file, hole, os.SEEK_DATA)
+            except OSError:  # no more of it
+                return total
+            hole = os.lseek(file, data, os.SEEK_HOLE)
+            total += hole - data
+    finally:
+        os.close(file)
 
 
 def processor_seconds():
@@ -69,12 +85,12 @@ def come_to_rest():
 class Window:
     """A stretch of time: what it took of the broker, of the machine, and on disk."""
 
-    def __init__(self, pids, directory):
-        self.pids, self.directory = pids, directory
+    def __init__(self, system):
+        self.system, self.pids = system, system.pids()
         self.start = self.sample()
 
     def sample(self):
-        return (time.monotonic(), cpu_seconds(self.pids), disk_bytes(self.directory),
+        return (time.monotonic(), cpu_seconds(self.pids), self.system.disk_bytes(),
                 *processor_seconds())
 
     def end(self, client_cpu_seconds):

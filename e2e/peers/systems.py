@@ -16,6 +16,8 @@ import threading
 import time
 from pathlib import Path
 
+import machine
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 TOPIC = "bench"
@@ -114,6 +116,9 @@ class System:
         """How many messages the topic has."""
         raise NotImplementedError
 
+    def disk_bytes(self):
+        return machine.disk_bytes(self.directory)
+
     def warm_up(self, kind, size, flush, seconds):
         """Load that is not measured, so that the server is compiled and its caches are full."""
         (self.native if kind == "native" else self.sdk)(size, flush, seconds, 0)
@@ -187,6 +192,12 @@ class Dunlin(System):
         queues = json.loads(output_of(self.control("topic", "describe", TOPIC, "-o", "json")))
         return sum(int(queue.get("max_offset", queue.get("maxOffset", 0)))
                    for queue in queues.get("queues", []))
+
+    def disk_bytes(self):
+        # Segments are as long as they will ever be, filled with zeros: the log knows how far it is.
+        log = json.loads(output_of(self.control("broker", "describe", "-o", "json")))
+        return (int(log["appended"]) - int(log["log_start"]) +
+                machine.disk_bytes(self.directory, without=self.directory / "store/log"))
 
     def native(self, size, flush, seconds, settle):
         return json_load(self.control("bench", "produce", TOPIC, "--no-verify", "--size", size,
