@@ -23,7 +23,7 @@ absl::Status Closed() { return absl::FailedPreconditionError("the consumer is cl
 
 GroupCore::GroupCore(const std::shared_ptr<Connection>& connection, const GroupOptions& options)
     : options_(options),
-      stream_(std::make_shared<SubscribeStream>(connection, options.group,
+      stream_(std::make_unique<SubscribeStream>(connection, options.group,
                                                 options.max_buffered_bytes, *this)) {}
 
 GroupCore::~GroupCore() { Close(); }

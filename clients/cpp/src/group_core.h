@@ -75,7 +75,7 @@ class GroupCore final : public SubscribeHost {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const GroupOptions options_;
-  const std::shared_ptr<SubscribeStream> stream_;
+  const std::unique_ptr<SubscribeStream> stream_;
 
   Mutex mutex_;
   CondVar changed_;

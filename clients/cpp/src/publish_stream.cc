@@ -105,7 +105,7 @@ void PublishStream::Ask(Lane& lane) {
 
 void PublishStream::Connect() {
   state_ = State::kConnecting;
-  stream_ = ByteStream::Start(*connection_, kMethod, shared_from_this());
+  stream_ = ByteStream::Start(*connection_, kMethod, *this);
   v1::PublishRequest request;
   request.mutable_open()->set_producer_id(settings_.producer_id);
   writing_ = true;

@@ -29,7 +29,7 @@ absl::Status ToStatus(const v2::Status& status) {
 PullCore::PullCore(const std::shared_ptr<Connection>& connection,
                    const PullConsumerOptions& options)
     : options_(options),
-      stream_(std::make_shared<SubscribeStream>(connection, options.group,
+      stream_(std::make_unique<SubscribeStream>(connection, options.group,
                                                 options.max_buffered_bytes, *this)) {}
 
 PullCore::~PullCore() { Close(); }
