@@ -133,7 +133,7 @@ void PublishStream::MarkReady(Lane& lane) {
 std::shared_ptr<ByteStream> PublishStream::NextWrite(grpc::ByteBuffer& bytes) {
   if (writing_ || state_ != State::kOpen) return nullptr;
   if (!control_.empty()) {
-    bytes = std::move(control_.front());
+    bytes = control_.front();
     control_.pop_front();
     writing_ = true;
     return stream_;
