@@ -232,7 +232,7 @@ void PullCore::OnFrame(std::shared_ptr<ReceivedFrame> frame) {
   assignment->received = std::max(assignment->received, frame->next_offset());
   frame->set_source(assignment->source);
   frames_.push_back(std::move(frame));
-  changed_.Signal();
+  changed_.SignalAll();  // who waits for an answer waits here too
 }
 
 std::vector<v1::Attach> PullCore::Attachments() {
