@@ -1,20 +1,16 @@
 #include "clients/cpp/src/byte_stream.h"
 
-#include <utility>
-
 #include "clients/cpp/src/connection.h"
 
 namespace dunlin::internal {
 
-ByteStream::ByteStream(const Connection& connection, std::shared_ptr<StreamOwner> owner)
-    : owner_(std::move(owner)) {
+ByteStream::ByteStream(const Connection& connection, StreamOwner& owner) : owner_(owner) {
   connection.Identify(context_);
 }
 
 std::shared_ptr<ByteStream> ByteStream::Start(const Connection& connection,
-                                              const std::string& method,
-                                              std::shared_ptr<StreamOwner> owner) {
-  std::shared_ptr<ByteStream> stream(new ByteStream(connection, std::move(owner)));
+                                              const std::string& method, StreamOwner& owner) {
+  std::shared_ptr<ByteStream> stream(new ByteStream(connection, owner));
   stream->self_ = stream;
   grpc::GenericStub stub(connection.channel());
   stub.PrepareBidiStreamingCall(&stream->context_, method, {}, stream.get());
@@ -54,7 +50,7 @@ void ByteStream::Finish() {
 
 void ByteStream::OnReadDone(bool ok) {
   if (ok) {
-    owner_->OnRead(reading_);
+    owner_.OnRead(reading_);
     reading_.Clear();
     StartRead(&reading_);
     return;
@@ -72,15 +68,16 @@ void ByteStream::OnWriteDone(bool /*ok*/) {
   writing_bytes_.Clear();
   // The hold outlasts this reaction: gRPC counts it among what is outstanding.
   EndWrite();
-  owner_->OnWritten();
+  owner_.OnWritten();
 }
 
 void ByteStream::OnWritesDoneDone(bool /*ok*/) { EndWrite(); }
 
 void ByteStream::OnDone(const grpc::Status& status) {
-  owner_->OnEnd(status);
-  owner_.reset();
+  StreamOwner& owner = owner_;
+  const grpc::Status reason = status;
   self_.reset();
+  owner.OnEnd(reason);  // where the owner lets go as well
 }
 
 }  // namespace dunlin::internal

@@ -2,6 +2,9 @@
 //
 // Reads without a pause and hands every message to its owner; writes one message at a time. It
 // lives until gRPC is done with it, whoever else holds it. Thread-safe.
+//
+// A channel must not go on one of gRPC's threads, which gRPC would then wait for. The call holds
+// its channel: the owner lets go of the call in OnEnd at the latest, and outlives OnEnd.
 
 #pragma once
 
@@ -29,9 +32,9 @@ class StreamOwner {
 
 class ByteStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  // Starts the call; `owner` is held until OnEnd has returned.
+  // Starts the call. `owner` must outlive its OnEnd, and hold the stream until then.
   static std::shared_ptr<ByteStream> Start(const Connection& connection, const std::string& method,
-                                           std::shared_ptr<StreamOwner> owner);
+                                           StreamOwner& owner);
 
   // REQUIRES: no other Write is under way. Does nothing when the stream is broken.
   void Write(const grpc::ByteBuffer& bytes);
@@ -45,12 +48,12 @@ class ByteStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::
   void OnDone(const grpc::Status& status) override;
 
  private:
-  ByteStream(const Connection& connection, std::shared_ptr<StreamOwner> owner);
+  ByteStream(const Connection& connection, StreamOwner& owner);
   bool BeginWrite();
   void EndWrite();
 
   grpc::ClientContext context_;
-  std::shared_ptr<StreamOwner> owner_;
+  StreamOwner& owner_;
   std::shared_ptr<ByteStream> self_;  // until OnDone
   grpc::ByteBuffer reading_;
   grpc::ByteBuffer writing_bytes_;

@@ -39,12 +39,13 @@ absl::StatusOr<Client> Client::Connect(const ClientOptions& options) {
 }
 
 absl::StatusOr<Producer> Client::MakeProducer(const ProducerOptions& options) const {
-  constexpr size_t kSmallestBatch = 1024;
+  constexpr size_t kSmallestBatch = 1 << 10;
+  constexpr size_t kLargestBatch = 1 << 20;
   if (options.streams < 1 || options.streams > 64) {
     return absl::InvalidArgumentError("streams: 1 to 64");
   }
-  if (options.max_batch_bytes < kSmallestBatch) {
-    return absl::InvalidArgumentError("max_batch_bytes: 1024 or more");
+  if (options.max_batch_bytes < kSmallestBatch || options.max_batch_bytes > kLargestBatch) {
+    return absl::InvalidArgumentError("max_batch_bytes: 1024 to 1048576");
   }
   if (options.frames_in_flight < 1) {
     return absl::InvalidArgumentError("frames_in_flight: 1 or more");

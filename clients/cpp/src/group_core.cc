@@ -23,7 +23,7 @@ absl::Status Closed() { return absl::FailedPreconditionError("the consumer is cl
 
 GroupCore::GroupCore(const std::shared_ptr<Connection>& connection, const GroupOptions& options)
     : options_(options),
-      stream_(std::make_shared<SubscribeStream>(connection, options.group,
+      stream_(std::make_unique<SubscribeStream>(connection, options.group,
                                                 options.max_buffered_bytes, *this)) {}
 
 GroupCore::~GroupCore() { Close(); }
@@ -132,7 +132,7 @@ absl::StatusOr<std::vector<ReceivedMessage>> GroupCore::Take(size_t max,
     if (stopped_) return Closed();
     TakeBuffered(max, messages);
     // There may be more for another thread that waits.
-    if (!frames_.empty()) changed_.Signal();
+    if (!frames_.empty()) changed_.SignalAll();
     if (!messages.empty()) return messages;
     if (!errors_.empty()) {
       const absl::Status error = std::move(errors_.front());
@@ -208,6 +208,11 @@ void GroupCore::OnSettled(const v1::Settled& settled) {
   changed_.SignalAll();
 }
 
+bool GroupCore::rejected() {
+  MutexLock lock(mutex_);
+  return !rejected_.ok();
+}
+
 uint64_t GroupCore::late_settlements() {
   MutexLock lock(mutex_);
   return late_;
@@ -250,7 +255,7 @@ void GroupCore::OnFrame(std::shared_ptr<ReceivedFrame> frame) {
   }
   frame->set_source(subscription->source);
   frames_.push_back({std::move(frame), 0, leased_until});
-  changed_.Signal();
+  changed_.SignalAll();  // who waits for an answer waits here too
 }
 
 std::vector<v1::Attach> GroupCore::Attachments() {

@@ -30,6 +30,8 @@ class GroupCore final : public SubscribeHost {
                       std::chrono::milliseconds delay);
   absl::Status Extend(const ReceivedMessage& message, std::chrono::milliseconds duration);
   uint64_t late_settlements();
+  // The broker wants nothing to do with this consumer: Take will say nothing else any more.
+  bool rejected();
   // Take returns FAILED_PRECONDITION from now on; what was taken may still be settled.
   void Stop();
   void Close();
@@ -75,7 +77,7 @@ class GroupCore final : public SubscribeHost {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const GroupOptions options_;
-  const std::shared_ptr<SubscribeStream> stream_;
+  const std::unique_ptr<SubscribeStream> stream_;
 
   Mutex mutex_;
   CondVar changed_;

@@ -37,7 +37,7 @@ ProducerCore::ProducerCore(const std::shared_ptr<Connection>& connection,
   settings.send_timeout = options.send_timeout;
   settings.pool = std::make_shared<BufferPool>(options.max_batch_bytes, kPooledBuffers);
   for (int i = 0; i < options.streams; ++i) {
-    streams_.push_back(std::make_shared<PublishStream>(i == 0 ? connection : connection->Another(),
+    streams_.push_back(std::make_unique<PublishStream>(i == 0 ? connection : connection->Another(),
                                                        settings, *this));
   }
 }

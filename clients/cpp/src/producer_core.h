@@ -52,7 +52,7 @@ class ProducerCore final : public PublishHost {
   bool AwaitPending(size_t at_most, SteadyTime deadline);
 
   const ProducerOptions options_;
-  std::vector<std::shared_ptr<PublishStream>> streams_;
+  std::vector<std::unique_ptr<PublishStream>> streams_;
   std::atomic<size_t> pending_bytes_{0};
   std::atomic<bool> closed_{false};
   std::atomic<Topic*> last_topic_{nullptr};

@@ -105,7 +105,7 @@ void PublishStream::Ask(Lane& lane) {
 
 void PublishStream::Connect() {
   state_ = State::kConnecting;
-  stream_ = ByteStream::Start(*connection_, kMethod, shared_from_this());
+  stream_ = ByteStream::Start(*connection_, kMethod, *this);
   v1::PublishRequest request;
   request.mutable_open()->set_producer_id(settings_.producer_id);
   writing_ = true;
@@ -133,7 +133,7 @@ void PublishStream::MarkReady(Lane& lane) {
 std::shared_ptr<ByteStream> PublishStream::NextWrite(grpc::ByteBuffer& bytes) {
   if (writing_ || state_ != State::kOpen) return nullptr;
   if (!control_.empty()) {
-    bytes = std::move(control_.front());
+    bytes = control_.front();
     control_.pop_front();
     writing_ = true;
     return stream_;

@@ -49,9 +49,7 @@ class PublishHost {
   virtual void MoveOn(const Lane& lane, SteadyTime now) = 0;
 };
 
-class PublishStream final : public StreamOwner,
-                            public Ticking,
-                            public std::enable_shared_from_this<PublishStream> {
+class PublishStream final : public StreamOwner, public Ticking {
  public:
   struct Settings {
     uint64_t producer_id = 0;
@@ -60,7 +58,7 @@ class PublishStream final : public StreamOwner,
     std::shared_ptr<BufferPool> pool;
   };
 
-  // `host` must outlive Shutdown.
+  // `host` must outlive Shutdown, which must come before the end of the stream.
   PublishStream(std::shared_ptr<Connection> connection, const Settings& settings,
                 PublishHost& host);
 

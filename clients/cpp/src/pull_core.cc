@@ -29,7 +29,7 @@ absl::Status ToStatus(const v2::Status& status) {
 PullCore::PullCore(const std::shared_ptr<Connection>& connection,
                    const PullConsumerOptions& options)
     : options_(options),
-      stream_(std::make_shared<SubscribeStream>(connection, options.group,
+      stream_(std::make_unique<SubscribeStream>(connection, options.group,
                                                 options.max_buffered_bytes, *this)) {}
 
 PullCore::~PullCore() { Close(); }
@@ -232,7 +232,7 @@ void PullCore::OnFrame(std::shared_ptr<ReceivedFrame> frame) {
   assignment->received = std::max(assignment->received, frame->next_offset());
   frame->set_source(assignment->source);
   frames_.push_back(std::move(frame));
-  changed_.Signal();
+  changed_.SignalAll();  // who waits for an answer waits here too
 }
 
 std::vector<v1::Attach> PullCore::Attachments() {

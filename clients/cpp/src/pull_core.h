@@ -72,7 +72,7 @@ class PullCore final : public SubscribeHost {
   void RestartAt(Assignment& assignment, uint64_t offset) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const PullConsumerOptions options_;
-  const std::shared_ptr<SubscribeStream> stream_;
+  const std::unique_ptr<SubscribeStream> stream_;
 
   Mutex mutex_;
   CondVar changed_;

@@ -48,11 +48,9 @@ bool PushCore::Step() {
   if (absl::IsFailedPrecondition(messages.status())) return false;
   if (options_.on_error) options_.on_error(messages.status());
   // What ends the call for good is told once, by one of the threads.
-  const bool fatal =
-      absl::IsUnauthenticated(messages.status()) || absl::IsPermissionDenied(messages.status()) ||
-      absl::IsUnimplemented(messages.status()) || absl::IsInvalidArgument(messages.status());
-  if (fatal) group_.Stop();
-  return !fatal;
+  if (!group_.rejected()) return true;
+  group_.Stop();
+  return false;
 }
 
 void PushCore::Consume(const std::vector<ReceivedMessage>& messages) {

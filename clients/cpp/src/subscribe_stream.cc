@@ -52,7 +52,7 @@ void SubscribeStream::Connect() {
   open.set_credit_bytes(std::max(kSmallestCredit, max_buffered_bytes_ - used));
   owed_bytes_ = 0;
   control_.clear();
-  stream_ = ByteStream::Start(*connection_, kMethod, shared_from_this());
+  stream_ = ByteStream::Start(*connection_, kMethod, *this);
   writing_ = true;
   stream_->Write(ToBytes(request));
 }

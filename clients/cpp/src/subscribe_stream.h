@@ -34,11 +34,9 @@ class SubscribeHost {
   virtual void OnRejected(const absl::Status& status) = 0;
 };
 
-class SubscribeStream final : public StreamOwner,
-                              public Ticking,
-                              public std::enable_shared_from_this<SubscribeStream> {
+class SubscribeStream final : public StreamOwner, public Ticking {
  public:
-  // `host` must outlive Shutdown.
+  // `host` must outlive Shutdown, which must come before the end of the stream.
   SubscribeStream(std::shared_ptr<Connection> connection, std::string group,
                   size_t max_buffered_bytes, SubscribeHost& host);
 

@@ -50,7 +50,7 @@ struct DeliveryReport {
 struct ProducerOptions {
   // Connections to the broker; queues are spread over them. More than one pays on many cores only.
   int streams = 1;
-  // A frame is closed at this size. Clamped to what the broker takes.
+  // A frame is closed at this size, 1 KiB to 1 MiB; a larger message is a frame of its own.
   size_t max_batch_bytes = 256 << 10;
   // Below so many unanswered frames of a queue, the next one leaves at once, however small.
   int frames_in_flight = 2;

@@ -1,0 +1,208 @@
+// The SDK against the real broker.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "dunlin/client.h"
+#include "dunlin/producer.h"
+#include "dunlin/pull_consumer.h"
+#include "dunlin/push_consumer.h"
+#include "dunlin/simple_consumer.h"
+
+#include "e2e/harness/broker.h"
+#include "services/base/mutex.h"
+
+namespace dunlin {
+namespace {
+
+constexpr std::chrono::seconds kPatience{30};
+
+class DunlinTest : public ::testing::Test {
+ protected:
+  DunlinTest() {
+    options_.program = "services/standalone/dunlin";
+    options_.data_dir = std::string(std::getenv("TEST_TMPDIR")) + "/" +
+                        ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    options_.stderr_file = options_.data_dir + ".log";
+    Start();
+    client_ = std::make_unique<Client>(Connect());
+  }
+
+  void Start() {
+    auto broker = e2e::StartBroker(options_);
+    EXPECT_TRUE(broker.ok()) << broker.status();
+    broker_ = *std::move(broker);
+  }
+
+  Client Connect() {
+    ClientOptions options;
+    options.endpoint = broker_->address();
+    absl::StatusOr<Client> client = Client::Connect(options);
+    EXPECT_TRUE(client.ok()) << client.status();
+    return *std::move(client);
+  }
+
+  // Sends `count` messages whose bodies are numbers.
+  void Produce(int count, const std::string& tag = "") {
+    auto producer = client_->MakeProducer(ProducerOptions());
+    ASSERT_TRUE(producer.ok()) << producer.status();
+    std::atomic<int> stored{0};
+    Message message;
+    message.topic = "t";
+    message.tag = tag;
+    for (int i = 0; i < count; ++i) {
+      message.body = std::to_string(i);
+      ASSERT_TRUE(producer
+                      ->SendAsync(message,
+                                  [&stored](const absl::StatusOr<Receipt>& receipt) {
+                                    if (receipt.ok()) stored.fetch_add(1);
+                                  })
+                      .ok());
+    }
+    ASSERT_TRUE(producer->Flush(kPatience).ok());
+    ASSERT_EQ(stored.load(), count);
+  }
+
+  e2e::BrokerOptions options_;
+  std::unique_ptr<e2e::Program> broker_;
+  std::unique_ptr<Client> client_;
+};
+
+TEST_F(DunlinTest, WhatIsSentIsPulledOnceAndInOrder) {
+  constexpr int kCount = 100'000;
+  Produce(kCount);
+  auto consumer = client_->MakePullConsumer(PullConsumerOptions());
+  ASSERT_TRUE(consumer.ok());
+  const auto queues = consumer->AssignAll("t", StartAt::First());
+  ASSERT_TRUE(queues.ok()) << queues.status();
+  std::vector<uint64_t> next(*queues);
+  std::vector<bool> seen(kCount);
+  for (int count = 0; count < kCount;) {
+    const auto batch = consumer->Poll(kPatience);
+    ASSERT_TRUE(batch.ok()) << batch.status();
+    ASSERT_FALSE(batch->empty()) << count;
+    for (const MessageView& message : *batch) {
+      ASSERT_EQ(message.offset(), next[batch->queue()]++);
+      const auto number = static_cast<size_t>(std::stoi(std::string(message.body())));
+      ASSERT_FALSE(seen[number]);
+      seen[number] = true;
+      ++count;
+    }
+  }
+}
+
+TEST_F(DunlinTest, AReceiptNamesTheMessageAsConsumersSeeIt) {
+  auto producer = client_->MakeProducer(ProducerOptions());
+  Message message;
+  message.topic = "t";
+  message.body = "body";
+  message.tag = "tag";
+  message.keys = {"key"};
+  message.properties = {{"name", "value"}};
+  const auto receipt = producer->Send(message);
+  ASSERT_TRUE(receipt.ok()) << receipt.status();
+  auto consumer = client_->MakePullConsumer(PullConsumerOptions());
+  ASSERT_TRUE(consumer->Assign("t", receipt->queue, StartAt::First(), "tag || other").ok());
+  const auto batch = consumer->Poll(kPatience);
+  ASSERT_TRUE(batch.ok() && !batch->empty()) << batch.status();
+  const MessageView& received = *batch->begin();
+  EXPECT_EQ(received.message_id(), receipt->message_id());
+  EXPECT_EQ(received.tag(), "tag");
+  EXPECT_EQ(received.keys(), std::vector<std::string_view>{"key"});
+  EXPECT_EQ(received.property("name"), "value");
+  EXPECT_GT(received.store_time().time_since_epoch().count(), 0);
+}
+
+TEST_F(DunlinTest, CommittedOffsetsAreKept) {
+  Produce(10);
+  PullConsumerOptions options;
+  options.group = "g";
+  {
+    auto consumer = client_->MakePullConsumer(options);
+    ASSERT_TRUE(consumer->Assign("t", 0, StartAt::First()).ok());
+    ASSERT_TRUE(consumer->Commit("t", 0, 1).ok());
+  }
+  auto consumer = client_->MakePullConsumer(options);
+  const auto bounds = consumer->Assign("t", 0, StartAt::Committed());
+  ASSERT_TRUE(bounds.ok()) << bounds.status();
+  EXPECT_EQ(bounds->start_offset, 1u);
+}
+
+TEST_F(DunlinTest, AGroupReceivesEveryMessageAndRetriesWhatFailed) {
+  constexpr size_t kCount = 2000;
+  Produce(kCount);
+  Mutex mutex;
+  std::set<std::string> bodies;
+  std::atomic<int> second_attempts{0};
+  std::atomic<size_t> acks{0};
+  PushConsumerOptions options;
+  options.group = "g";
+  options.subscriptions = {{"t"}};
+  options.retry_delay = std::chrono::milliseconds(0);
+  CondVar changed;
+  options.listener = [&](const ReceivedMessage& message) {
+    MutexLock lock(mutex);
+    bodies.emplace(message.body());
+    if (message.attempt() == 1 && message.body() == "77") return ConsumeResult::kRetry;
+    if (message.attempt() == 2) second_attempts.fetch_add(1);
+    acks.fetch_add(1);
+    changed.Signal();
+    return ConsumeResult::kAck;
+  };
+  auto consumer = client_->MakePushConsumer(options);
+  ASSERT_TRUE(consumer.ok()) << consumer.status();
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  {
+    MutexLock lock(mutex);
+    while (acks.load() < kCount && changed.WaitUntil(mutex, deadline)) {
+    }
+  }
+  consumer->Close();
+  EXPECT_EQ(bodies.size(), kCount);
+  EXPECT_EQ(second_attempts.load(), 1);
+  EXPECT_EQ(acks.load(), kCount);
+}
+
+TEST_F(DunlinTest, LeasesAreExtendedAndGivenBack) {
+  Produce(1);
+  SimpleConsumerOptions options;
+  options.group = "g";
+  auto consumer = client_->MakeSimpleConsumer(options);
+  ASSERT_TRUE(consumer->Subscribe("t").ok());
+  auto messages = consumer->Receive(1, kPatience);
+  ASSERT_TRUE(messages.ok() && messages->size() == 1) << messages.status();
+  EXPECT_TRUE(consumer->Extend(messages->front(), std::chrono::seconds(60)).ok());
+  ASSERT_TRUE(consumer->Release(messages->front(), std::chrono::milliseconds(0)).ok());
+  messages = consumer->Receive(1, kPatience);
+  ASSERT_TRUE(messages.ok() && messages->size() == 1) << messages.status();
+  EXPECT_EQ(messages->front().attempt(), 1u);
+  ASSERT_TRUE(consumer->Ack(messages->front()).ok());
+  consumer->Close();
+  EXPECT_EQ(consumer->late_settlements(), 0u);
+}
+
+TEST_F(DunlinTest, ErrorsAreThoseOfTheContract) {
+  auto producer = client_->MakeProducer(ProducerOptions());
+  Message message;
+  message.topic = "not a topic!";
+  message.body = "x";
+  EXPECT_TRUE(absl::IsInvalidArgument(producer->Send(message).status()));
+  message.topic = "t";
+  message.tag = "a|b";
+  EXPECT_TRUE(absl::IsInvalidArgument(producer->Send(message).status()));
+  message.tag = "";
+  EXPECT_TRUE(producer->Send(message).ok());
+  auto consumer = client_->MakePullConsumer(PullConsumerOptions());
+  EXPECT_TRUE(absl::IsOutOfRange(consumer->Assign("t", 0, StartAt::Offset(99)).status()));
+}
+
+}  // namespace
+}  // namespace dunlin
