@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <latch>
 #include <memory>
 #include <random>
 #include <string>
@@ -147,7 +148,7 @@ int ProduceAndConsume(Connection& connection, const BenchOptions& options) {
   std::atomic<uint64_t> final_count{UINT64_MAX};
   std::vector<absl::StatusOr<load::LoadResult>> received(static_cast<size_t>(options.consumers),
                                                          absl::UnknownError("not started"));
-  std::vector<std::atomic<bool>> ready(received.size());
+  std::latch ready(static_cast<std::ptrdiff_t>(received.size()));
   std::vector<std::thread> consumers;
   for (size_t i = 0; i < received.size(); ++i) {
     consumers.emplace_back([&, i] {
@@ -158,14 +159,16 @@ int ProduceAndConsume(Connection& connection, const BenchOptions& options) {
       consume.from_end = true;
       consume.ordered = !options.v2;
       consume.final_count = &final_count;
-      consume.ready = &ready[i];
+      bool is_ready = false;
+      consume.on_ready = [&] {
+        is_ready = true;
+        ready.count_down();
+      };
       received[i] = load::Consume(consume, {});
-      ready[i] = true;
+      if (!is_ready) ready.count_down();  // it failed before
     });
   }
-  for (const std::atomic<bool>& one : ready) {
-    while (!one) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
+  ready.wait();
   const auto sent = Send(options, produce, Shown("stored"));
   final_count = sent.ok() ? sent->messages : 0;
   for (std::thread& consumer : consumers) consumer.join();

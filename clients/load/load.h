@@ -84,8 +84,8 @@ struct ConsumeOptions {
   size_t buffered_bytes = 8u << 20;
   // May end it early: no more than this will come.
   const std::atomic<uint64_t>* final_count = nullptr;
-  // Set as soon as it is ready to receive; may be null.
-  std::atomic<bool>* ready = nullptr;
+  // Called as soon as it is ready to receive; may be empty.
+  std::function<void()> on_ready;
 };
 
 // Reads all queues of the topic over dunlin.broker.v1, checks every message of the run. Latency

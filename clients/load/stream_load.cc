@@ -2,9 +2,7 @@
 #include <sys/resource.h>
 
 #include <fstream>
-#include <mutex>
 #include <sstream>
-#include <thread>
 #include <utility>
 
 #include "dunlin/client.h"
@@ -13,6 +11,7 @@
 
 #include "clients/load/load.h"
 #include "clients/load/pacer.h"
+#include "services/base/mutex.h"
 
 namespace dunlin::load {
 namespace {
@@ -38,7 +37,7 @@ class Tally {
   explicit Tally(bool measure) : measure_(measure) {}
 
   void Add(const DeliveryReport& report) {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(mutex_);
     if (!report.status.ok()) {
       if (errors_ == 0) first_error_ = report.status.ToString();
       errors_ += report.count;
@@ -48,15 +47,15 @@ class Tally {
     if (measure_) latency_.Add(Clock::now() - report.begun, report.count);
   }
   void Add(Clock::time_point due) {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(mutex_);
     latency_.Add(Clock::now() - due);
   }
   uint64_t messages() const {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(mutex_);
     return messages_;
   }
   void Fill(LoadResult& result) const {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(mutex_);
     result.messages = messages_;
     result.errors = errors_;
     result.first_error = first_error_;
@@ -65,11 +64,11 @@ class Tally {
 
  private:
   const bool measure_;
-  mutable std::mutex mutex_;
-  uint64_t messages_ = 0;
-  uint64_t errors_ = 0;
-  std::string first_error_;
-  Histogram latency_;
+  mutable Mutex mutex_;
+  uint64_t messages_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t errors_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::string first_error_ ABSL_GUARDED_BY(mutex_);
+  Histogram latency_ ABSL_GUARDED_BY(mutex_);
 };
 
 absl::Status SendAll(const ProduceOptions& options, Producer& producer, Tally& tally,
@@ -140,7 +139,7 @@ absl::StatusOr<LoadResult> Consume(const ConsumeOptions& options, const OnProgre
   const absl::StatusOr<uint32_t> queues = consumer->AssignAll(
       options.target.topic, options.from_end ? StartAt::Last() : StartAt::First());
   if (!queues.ok()) return queues.status();
-  if (options.ready != nullptr) options.ready->store(true);
+  if (options.on_ready) options.on_ready();
   Ledger ledger(options.run, options.expected, options.ordered);
   LoadResult result;
   Ticker ticker(begin, progress);

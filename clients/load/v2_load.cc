@@ -1,10 +1,8 @@
 #include <fmt/format.h>
 #include <grpcpp/grpcpp.h>
 
-#include <condition_variable>
 #include <fstream>
 #include <memory>
-#include <mutex>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -12,6 +10,7 @@
 #include "clients/load/load.h"
 #include "clients/load/pacer.h"
 #include "proto/apache/rocketmq/v2/service.grpc.pb.h"
+#include "services/base/mutex.h"
 
 namespace dunlin::load {
 namespace {
@@ -42,6 +41,7 @@ class Sender {
     for (int i = 0; i < options.streams; ++i) {
       stubs_.push_back(v2::MessagingService::NewStub(Channel(options.target, i)));
     }
+    MutexLock lock(mutex_);
     for (int i = 0; i < options.outstanding; ++i) free_.push_back(std::make_unique<Call>());
   }
 
@@ -49,8 +49,8 @@ class Sender {
   void Send(uint64_t first, uint64_t count, Clock::time_point due) {
     std::unique_ptr<Call> call;
     {
-      std::unique_lock<std::mutex> lock(mutex_);
-      freed_.wait(lock, [this] { return !free_.empty(); });
+      MutexLock lock(mutex_);
+      while (free_.empty()) freed_.Wait(mutex_);
       call = std::move(free_.back());
       free_.pop_back();
     }
@@ -71,15 +71,15 @@ class Sender {
 
   // Waits for every call.
   void Finish(LoadResult& result) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    freed_.wait(lock, [this] { return free_.size() == static_cast<size_t>(options_.outstanding); });
+    MutexLock lock(mutex_);
+    while (free_.size() < static_cast<size_t>(options_.outstanding)) freed_.Wait(mutex_);
     result.messages = messages_;
     result.errors = errors_;
     result.first_error = first_error_;
     result.latency = latency_;
   }
   uint64_t messages() {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(mutex_);
     return messages_;
   }
 
@@ -112,7 +112,7 @@ class Sender {
 
   void Done(std::unique_ptr<Call> call, const grpc::Status& status) {
     const auto latency = Clock::now() - call->due;
-    const std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(mutex_);
     if (status.ok() && call->response.status().code() == v2::OK) {
       messages_ += call->count;
       latency_.Add(latency, call->count);
@@ -123,18 +123,18 @@ class Sender {
       errors_ += call->count;
     }
     free_.push_back(std::move(call));
-    freed_.notify_one();
+    freed_.Signal();
   }
 
   const ProduceOptions& options_;
   std::vector<std::unique_ptr<v2::MessagingService::Stub>> stubs_;
-  std::mutex mutex_;
-  std::condition_variable freed_;
-  std::vector<std::unique_ptr<Call>> free_;
-  uint64_t messages_ = 0;
-  uint64_t errors_ = 0;
-  std::string first_error_;
-  Histogram latency_;
+  Mutex mutex_;
+  CondVar freed_;
+  std::vector<std::unique_ptr<Call>> free_ ABSL_GUARDED_BY(mutex_);
+  uint64_t messages_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t errors_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::string first_error_ ABSL_GUARDED_BY(mutex_);
+  Histogram latency_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace
