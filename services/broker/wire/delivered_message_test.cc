@@ -32,6 +32,8 @@ Overlay SomeOverlay() {
   overlay.receipt_handle = "handle";
   overlay.delivery_attempt = 3;
   overlay.born_host = "10.0.0.1";
+  overlay.born_time = FromUnixMillis(1'600'000'000'500);
+  overlay.message_id = "by position";
   overlay.invisible_duration = std::chrono::milliseconds(30'500);
   return overlay;
 }
@@ -74,6 +76,11 @@ v2::Message Expected(const v2::Message& sent, const Overlay& overlay) {
     properties.set_body_encoding(v2::IDENTITY);
   }
   if (properties.born_host().empty()) properties.set_born_host("10.0.0.1");
+  if (properties.message_id().empty()) properties.set_message_id("by position");
+  if (!properties.has_born_timestamp()) {
+    properties.mutable_born_timestamp()->set_seconds(1'600'000'000);
+    properties.mutable_born_timestamp()->set_nanos(500'000'000);
+  }
   properties.mutable_store_timestamp()->set_seconds(1'700'000'000);
   properties.mutable_store_timestamp()->set_nanos(123'000'000);
   properties.set_store_host("broker-a");
