@@ -82,6 +82,9 @@ class NoState final : public store::StateStore {
   absl::StatusOr<std::vector<storage::v1::QueueProgress>> ListProgress(GroupId) const override {
     std::abort();
   }
+  absl::StatusOr<store::ProducerRow> GetProducer(uint64_t, QueueKey) const override {
+    std::abort();
+  }
   storage::v1::Checkpoint GetCheckpoint() const override { std::abort(); }
 };
 

@@ -47,6 +47,9 @@ class SavedRows final : public store::StateStore {
   absl::StatusOr<std::vector<storage::v1::QueueProgress>> ListProgress(GroupId) const override {
     return Nothing();
   }
+  absl::StatusOr<store::ProducerRow> GetProducer(uint64_t, QueueKey) const override {
+    return Nothing();
+  }
   storage::v1::Checkpoint GetCheckpoint() const override { return {}; }
 
  private:
