@@ -184,7 +184,10 @@ void Broker::SetAdvertisedAddress(const std::string& host, int port) {
   rooms_->context->advertised_port = port;
 }
 
-void Broker::Drain() { rooms_->waiting_room->Stop(); }
+void Broker::Drain() {
+  rooms_->streams->Stop();
+  rooms_->waiting_room->Stop();
+}
 
 absl::Status Broker::Stop() { return rooms_->Stop(); }
 

@@ -38,7 +38,8 @@ class Broker {
   // Host and port for routes of clients that do not say how they reached the server.
   void SetAdvertisedAddress(const std::string& host, int port);
 
-  // Answers long polls that still wait, so that a server that is about to stop has nothing left.
+  // Answers long polls that still wait and ends streams, so that a server that is about to stop has
+  // nothing left.
   void Drain();
 
   // Saves progress, applies and flushes the log, writes a last checkpoint. Idempotent; the first

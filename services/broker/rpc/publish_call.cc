@@ -73,18 +73,25 @@ class PublishCall::Pending final : public store::CommitWaiter {
   const std::shared_ptr<PublishCall> call_;
 };
 
-PublishCall::PublishCall(ServiceContext& services, const grpc::CallbackServerContext& context)
-    : services_(services), call_(ReadCallContext(context)), limits_(LimitsOf(services.config)) {}
+PublishCall::PublishCall(ServiceContext& services, OpenStreams& open_streams,
+                         const grpc::CallbackServerContext& context)
+    : services_(services),
+      open_streams_(open_streams),
+      call_(ReadCallContext(context)),
+      limits_(LimitsOf(services.config)) {}
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublishCall::Start(
-    ServiceContext& services, const grpc::CallbackServerContext& context) {
-  auto call = std::shared_ptr<PublishCall>(new PublishCall(services, context));
+    ServiceContext& services, OpenStreams& open_streams,
+    const grpc::CallbackServerContext& context) {
+  auto call = std::shared_ptr<PublishCall>(new PublishCall(services, open_streams, context));
   call->self_ = call;
   call->StartSendInitialMetadata();
   if (const absl::Status known = CheckClientId(call->call_); !known.ok()) {
     call->End(Broken(known));
   } else {
-    call->StartRead(&call->received_);
+    open_streams.Add(call);
+    MutexLock lock(call->mutex_);
+    call->ReadOn();
   }
   return call.get();
 }
@@ -462,7 +469,12 @@ void PublishCall::OnCancel() {
   WriteOrFinish();
 }
 
+void PublishCall::EndForStop() {
+  End({grpc::StatusCode::UNAVAILABLE, "the server stops; connect again"});
+}
+
 void PublishCall::OnDone() {
+  open_streams_.Remove(this);
   {
     MutexLock lock(mutex_);
     done_ = true;

@@ -21,6 +21,7 @@
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/rpc/call_context.h"
 #include "services/broker/rpc/frame_builder.h"
+#include "services/broker/rpc/open_streams.h"
 #include "services/broker/rpc/service_context.h"
 #include "services/broker/wire/frame_scanner.h"
 #include "services/store/log/commit_log.h"
@@ -28,11 +29,14 @@
 namespace dunlin::broker {
 
 // Lives until gRPC and the log are both done with it.
-class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                          public OpenStream {
  public:
   static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(
-      ServiceContext& services, const grpc::CallbackServerContext& context);
+      ServiceContext& services, OpenStreams& open_streams,
+      const grpc::CallbackServerContext& context);
 
+  void EndForStop() override;
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnCancel() override;
@@ -51,7 +55,8 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   // A frame on its way to the disk.
   class Pending;
 
-  PublishCall(ServiceContext& services, const grpc::CallbackServerContext& context);
+  PublishCall(ServiceContext& services, OpenStreams& open_streams,
+              const grpc::CallbackServerContext& context);
 
   // An error ends the stream. False: the next read starts later.
   absl::StatusOr<bool> Handle(std::string_view request);
@@ -85,6 +90,7 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   void End(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
   ServiceContext& services_;
+  OpenStreams& open_streams_;
   const CallContext call_;
   const Limits limits_;
   std::shared_ptr<PublishCall> self_;  // until OnDone

@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "proto/dunlin/broker/v1/streams.grpc.pb.h"
+#include "services/broker/rpc/open_streams.h"
 #include "services/broker/rpc/publish_call.h"
 #include "services/broker/rpc/service_context.h"
 #include "services/broker/rpc/subscribe_call.h"
@@ -21,14 +22,18 @@ class StreamServiceImpl final
   using Stream = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
   Stream* Publish(grpc::CallbackServerContext* context) override {
-    return PublishCall::Start(services_, *context);
+    return PublishCall::Start(services_, open_, *context);
   }
   Stream* Subscribe(grpc::CallbackServerContext* context) override {
-    return SubscribeCall::Start(services_, *context);
+    return SubscribeCall::Start(services_, open_, *context);
   }
+
+  // Ends the streams that are open, and those that come.
+  void Stop() { open_.Stop(); }
 
  private:
   ServiceContext& services_;
+  OpenStreams open_;
 };
 
 }  // namespace dunlin::broker

@@ -504,6 +504,19 @@ TEST_F(StreamServiceTest, LeasesEndWithTheStream) {
   EXPECT_EQ(received[0].system_properties().delivery_attempt(), 2);
 }
 
+TEST_F(StreamServiceTest, AServerThatStopsEndsItsStreams) {
+  Publisher publisher = Publish();
+  publisher.Bind(1, "t", 0);
+  publisher.Send(1, 1, {"a"});
+  publisher.Ack();
+  Subscriber subscriber = Subscribe("g");
+  subscriber.AttachAt("t", 0, 0);
+  EXPECT_EQ(subscriber.Bodies(1).size(), 1u);
+  broker_->Drain();
+  EXPECT_EQ(publisher.Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(subscriber.Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
 TEST_F(StreamServiceTest, NoMoreThanMaxUnsettledIsLeased) {
   Publisher publisher = Publish();
   publisher.Bind(1, "t", 0);

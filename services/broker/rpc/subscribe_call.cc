@@ -32,18 +32,21 @@ grpc::Status Broken(const absl::Status& status) {
 
 }  // namespace
 
-SubscribeCall::SubscribeCall(ServiceContext& services, const grpc::CallbackServerContext& context)
-    : services_(services), call_(ReadCallContext(context)) {}
+SubscribeCall::SubscribeCall(ServiceContext& services, OpenStreams& open_streams,
+                             const grpc::CallbackServerContext& context)
+    : services_(services), open_streams_(open_streams), call_(ReadCallContext(context)) {}
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SubscribeCall::Start(
-    ServiceContext& services, const grpc::CallbackServerContext& context) {
-  auto call = std::shared_ptr<SubscribeCall>(new SubscribeCall(services, context));
+    ServiceContext& services, OpenStreams& open_streams,
+    const grpc::CallbackServerContext& context) {
+  auto call = std::shared_ptr<SubscribeCall>(new SubscribeCall(services, open_streams, context));
   call->self_ = call;
   call->StartSendInitialMetadata();
   if (const absl::Status known = CheckClientId(call->call_); !known.ok()) {
     call->End(Broken(known));
   } else {
-    call->StartRead(&call->received_);
+    open_streams.Add(call);
+    call->ReadOn();
   }
   return call.get();
 }
@@ -426,7 +429,12 @@ void SubscribeCall::OnCancel() {
   End(grpc::Status(grpc::StatusCode::CANCELLED, "the client has gone"));
 }
 
+void SubscribeCall::EndForStop() {
+  End({grpc::StatusCode::UNAVAILABLE, "the server stops; connect again"});
+}
+
 void SubscribeCall::OnDone() {
+  open_streams_.Remove(this);
   absl::flat_hash_map<uint32_t, std::shared_ptr<Attachment>> gone;
   {
     MutexLock lock(mutex_);

@@ -19,24 +19,29 @@
 #include "services/base/mutex.h"
 #include "services/broker/rpc/attachment.h"
 #include "services/broker/rpc/call_context.h"
+#include "services/broker/rpc/open_streams.h"
 #include "services/broker/rpc/service_context.h"
 
 namespace dunlin::broker {
 
 // Lives until gRPC, the waiting room and the executor are done with it.
 class SubscribeCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                            public OpenStream,
                             public std::enable_shared_from_this<SubscribeCall> {
  public:
   static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(
-      ServiceContext& services, const grpc::CallbackServerContext& context);
+      ServiceContext& services, OpenStreams& open_streams,
+      const grpc::CallbackServerContext& context);
 
+  void EndForStop() override;
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override;
 
  private:
-  SubscribeCall(ServiceContext& services, const grpc::CallbackServerContext& context);
+  SubscribeCall(ServiceContext& services, OpenStreams& open_streams,
+                const grpc::CallbackServerContext& context);
 
   // An error ends the stream. False: the next read starts later.
   absl::StatusOr<bool> Handle(const v1::SubscribeRequest& request);
@@ -65,6 +70,7 @@ class SubscribeCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void End(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
   ServiceContext& services_;
+  OpenStreams& open_streams_;
   const CallContext call_;
   std::shared_ptr<SubscribeCall> self_;  // keeps this until OnDone
 
