@@ -90,6 +90,8 @@ class OffsetAttachment final : public Attachment {
 
   const QueueKey queue_;
   std::atomic<uint64_t> next_;
+  // Entries to look at for the next frame: as many as the last one took. NextFrame only.
+  size_t scan_;
 };
 
 }  // namespace dunlin::broker

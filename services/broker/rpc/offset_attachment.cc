@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -12,9 +13,10 @@
 namespace dunlin::broker {
 namespace {
 
-// Entries looked at for one frame: enough for a frame of small messages, and a bound for a filter
-// that matches little.
-constexpr size_t kScan = 4096;
+// Entries looked at for one frame: at most enough for a frame of small messages, and a bound for a
+// filter that matches little.
+constexpr size_t kLeastScan = 128;
+constexpr size_t kMostScan = 4096;
 
 }  // namespace
 
@@ -36,7 +38,8 @@ OffsetAttachment::OffsetAttachment(ServiceContext& services, uint32_t binding,
                                    std::function<void(Attachment&)> ready)
     : Attachment(services, binding, topic, std::move(filter), std::move(ready)),
       queue_{topic->id, queue},
-      next_(from.value()) {}
+      next_(from.value()),
+      scan_(kLeastScan) {}
 
 Waiter::Outcome OffsetAttachment::TryServe() {
   const store::QueueBounds bounds = services_.dispatcher.queues().Bounds(queue_);
@@ -67,7 +70,7 @@ Attachment::Produced OffsetAttachment::NextFrame() {
   }
   std::vector<store::IndexEntry> entries;
   const absl::Status read =
-      services_.dispatcher.queues().Read(queue_, QueueOffset(from), kScan, entries);
+      services_.dispatcher.queues().Read(queue_, QueueOffset(from), scan_, entries);
   if (!read.ok()) {
     produced.next = Next::kGone;
     produced.status = PublicError(PublicCode::kInternalServerError, FromAbsl(read.message()));
@@ -81,6 +84,12 @@ Attachment::Produced OffsetAttachment::NextFrame() {
     ++next;
   }
   next_.store(next);
+  const uint64_t used = next - from;
+  if (used < entries.size()) {
+    scan_ = std::max<size_t>(kLeastScan, used + used / 8);  // the frame is full
+  } else if (used == scan_) {
+    scan_ = std::min(kMostScan, scan_ * 2);
+  }
   if (!frame.empty()) {
     produced.next = Next::kFrame;
     produced.frame = frame.Encode(binding(), next, bounds.max.value());
