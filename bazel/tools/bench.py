@@ -47,6 +47,8 @@ BENCHES = {
         "e2e/benchmarks/streams.py --bench=consume-1k", STREAMS),
     "end-to-end": ("from when a message is due to its delivery, 1000 a second; N runs",
         "e2e/benchmarks/streams.py --bench=end-to-end", STREAMS),
+    "cold-read": ("10 GiB read that no page cache holds, while others produce (needs root)",
+                  "e2e/benchmarks/streams.py --bench=cold-read", STREAMS),
     "peers-native": ("each server's own best client, against the best of Kafka, NATS, RocketMQ; "
                      "N pairs", "e2e/peers/compare.py --bench=peers-native",
                      {"dunlin": DUNLIN, "dunlinctl": DUNLINCTL}),

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <latch>
 #include <memory>
@@ -92,8 +93,13 @@ int Fail(const absl::Status& status) {
   return absl::IsNotFound(status) ? kNotFound : kRefused;
 }
 
+// Set by an interrupt: a load ends as if its time were up, and says what it measured.
+std::atomic<bool> interrupted = false;
+
 load::ProduceOptions ProduceOptionsOf(const Connection& connection, const BenchOptions& options) {
+  std::signal(SIGINT, [](int) { interrupted = true; });
   load::ProduceOptions produce = options.produce;
+  produce.stop = &interrupted;
   produce.target = TargetOf(connection, options.produce.target.topic);
   produce.run = options.run != 0 ? options.run : AnyRun();
   produce.extent.messages = options.messages;

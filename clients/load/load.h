@@ -52,8 +52,8 @@ struct ProduceOptions {
   size_t pending_bytes = 16u << 20;
   int outstanding = 64;
   int batch = 1;  // of v2: messages per call
-  // Counts what has been sent, for those who consume meanwhile; may be null.
-  std::atomic<uint64_t>* sent = nullptr;
+  // Ends the load early when it becomes true; may be null.
+  const std::atomic<bool>* stop = nullptr;
 };
 
 struct LoadResult {

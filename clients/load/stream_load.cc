@@ -89,7 +89,7 @@ absl::Status SendAll(const ProduceOptions& options, Producer& producer, Tally& t
                                  })
             : producer.SendAsync(message);
     if (!sent.ok()) return sent;
-    if (options.sent != nullptr) options.sent->store(number + 1, std::memory_order_release);
+    if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) break;
   }
   return producer.Flush(milliseconds(60'000));
 }

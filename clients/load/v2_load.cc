@@ -151,7 +151,7 @@ absl::StatusOr<LoadResult> ProduceV2(const ProduceOptions& options, const OnProg
   for (uint64_t call = 0; pacer.Next(call, [&] { return sender.messages(); }); ++call) {
     const Clock::time_point due = options.rate > 0 ? pacer.due() : Clock::now();
     sender.Send(call * batch, batch, due);
-    if (options.sent != nullptr) options.sent->store((call + 1) * batch);
+    if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) break;
   }
   sender.Finish(result);
   result.seconds = std::chrono::duration<double>(Clock::now() - begin).count();

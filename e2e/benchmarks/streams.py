@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -158,6 +159,44 @@ def end_to_end_run(options, seconds):
     return result
 
 
+def cold_read_run(options, backlog_bytes, seconds):
+    """Reads a backlog that no page cache holds while others produce at half load."""
+    if os.geteuid() != 0:
+        raise Failure("only root can empty the page cache")
+    with_server = Server(options, fresh(options), "async")
+    try:
+        size = ["--size", "1024"]
+        words = ["produce", TOPIC, *size]
+        backlog = measure(with_server, words + ["--messages", str(backlog_bytes // 1024)])
+        half = words + ["--rate", str(int(backlog["rate"] / 2))]
+        # Another topic: the reader is to read the backlog, and nothing else.
+        half[1] = "other"
+        with_server.control("topic", "create", "other", "--queues", str(QUEUES))
+        alone = measure(with_server, half + ["--seconds", str(seconds)])
+        subprocess.run(["sync"], check=True)
+        with open("/proc/sys/vm/drop_caches", "w") as drop:
+            drop.write("1\n")
+        command = [options.dunlinctl, "--endpoint", with_server.endpoint, "bench", *half,
+                   "--seconds", "600", "--no-verify", "-o", "json"]
+        producer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                    text=True)
+        try:
+            read = check(with_server, backlog)
+        finally:
+            producer.send_signal(signal.SIGINT)
+        together = json.loads(producer.communicate(timeout=60)[0])
+        if together["errors"]:
+            raise Failure("%d errors: %s" % (together["errors"], together["first_error"]))
+        read["megabytes_per_second"] = read["rate"] * 1024 / 1e6
+        read["producer_p99_alone_us"] = alone["latency_us"]["p99"]
+        read["producer_p99_us"] = together["latency_us"]["p99"]
+        with_server.stop()
+    except BaseException:
+        with_server.kill()
+        raise
+    return read
+
+
 def fresh(options):
     shutil.rmtree(options.directory, ignore_errors=True)
     os.makedirs(options.directory)
@@ -179,6 +218,16 @@ def summary(options, runs):
                       p99_max=round(max(p99), 3),
                       p99_9_ms=[round(run["latency_us"]["p99_9"] / 1000, 3) for run in runs])
         met = result["value"] <= result["bound"] and p50 <= 0.3
+    elif name == "cold-read":
+        speeds = [run["megabytes_per_second"] for run in runs]
+        ratios = [run["producer_p99_us"] / run["producer_p99_alone_us"] for run in runs]
+        result.update(metric="backlog read while others produce at half load", unit="MB/s",
+                      value=round(statistics.median(speeds)), bound=300)
+        detail.update(min=round(min(speeds)), max=round(max(speeds)),
+                      producer_p99_ratio=round(statistics.median(ratios), 2),
+                      producer_p99_ratio_bound=2,
+                      producer_p99_alone_us=runs[0]["producer_p99_alone_us"])
+        met = result["value"] >= 300 and detail["producer_p99_ratio"] <= 2
     else:
         bound = {**PRODUCE, **CONSUME}[name]["bound"]
         result.update(value=round(statistics.median(rates)), bound=bound)
@@ -201,7 +250,7 @@ def summary(options, runs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = [*PRODUCE, *CONSUME, "end-to-end"]
+    names = [*PRODUCE, *CONSUME, "end-to-end", "cold-read"]
     parser.add_argument("--bench", required=True, choices=names)
     parser.add_argument("--dunlin", required=True)
     parser.add_argument("--dunlinctl", required=True)
@@ -219,6 +268,9 @@ def main():
                 run = produce_run(options, PRODUCE[options.bench], 3 if options.quick else 6)
             elif options.bench in CONSUME:
                 run = consume_run(options, CONSUME[options.bench], 2 if options.quick else 6)
+            elif options.bench == "cold-read":
+                gib = 1 if options.quick else 10
+                run = cold_read_run(options, gib << 30, 5 if options.quick else 10)
             else:
                 run = end_to_end_run(options, 5 if options.quick else 20)
             runs.append(run)

@@ -87,11 +87,14 @@ class OffsetAttachment final : public Attachment {
  private:
   // Adds what belongs into the frame; false when it is full.
   bool Add(const store::IndexEntry& entry, store::RecordReader& reader, RecordFrame& frame);
+  // Has what comes next brought into memory, where it may not be.
+  void ReadAhead(LogOffset at);
 
   const QueueKey queue_;
   std::atomic<uint64_t> next_;
   // Entries to look at for the next frame: as many as the last one took. NextFrame only.
   size_t scan_;
+  LogOffset prefetched_;  // up to there
 };
 
 }  // namespace dunlin::broker

@@ -17,6 +17,9 @@ namespace {
 // filter that matches little.
 constexpr size_t kLeastScan = 128;
 constexpr size_t kMostScan = 4096;
+// What was written lately is in memory; who reads further behind has the disk read ahead.
+constexpr uint64_t kRecent = 256u << 20;
+constexpr uint64_t kReadAhead = 16u << 20;
 
 }  // namespace
 
@@ -76,6 +79,7 @@ Attachment::Produced OffsetAttachment::NextFrame() {
     produced.status = PublicError(PublicCode::kInternalServerError, FromAbsl(read.message()));
     return produced;
   }
+  if (!entries.empty()) ReadAhead(entries.front().log_offset);
   const std::unique_ptr<store::RecordReader> reader = services_.log.NewReader();
   RecordFrame frame;
   uint64_t next = from;
@@ -97,6 +101,14 @@ Attachment::Produced OffsetAttachment::NextFrame() {
     produced.next = Next::kAgain;
   }
   return produced;
+}
+
+void OffsetAttachment::ReadAhead(LogOffset at) {
+  const LogOffset end = services_.log.written().Get();
+  if (end < at + kRecent || at + kReadAhead / 2 < prefetched_) return;
+  const LogOffset from = std::max(at, prefetched_);
+  prefetched_ = at + kReadAhead;
+  services_.log.Prefetch(from, prefetched_ - from);
 }
 
 bool OffsetAttachment::Add(const store::IndexEntry& entry, store::RecordReader& reader,

@@ -75,6 +75,7 @@ class RealCommitLog final : public CommitLog {
   absl::StatusOr<RecordView> Read(LogOffset offset) override;
   absl::StatusOr<RecordView> ReadNext(LogOffset offset, LogOffset limit) override;
   std::unique_ptr<RecordReader> NewReader() override;
+  void Prefetch(LogOffset from, uint64_t length) override;
   const Watermark& written() const override { return appender_->written(); }
   const Watermark& flushed() const override { return appender_->flushed(); }
   Watermark& confirmed() override { return appender_->confirmed(); }
@@ -137,6 +138,16 @@ class RealCommitLog::Reader final : public RecordReader {
   RealCommitLog& log_;
   std::shared_ptr<Segment> segment_;
 };
+
+void RealCommitLog::Prefetch(LogOffset from, uint64_t length) {
+  const LogOffset end = std::min(from + length, written().Get());
+  while (from < end) {
+    const std::shared_ptr<Segment> segment = segments_->Find(from);
+    if (segment == nullptr) return;
+    segment->Prefetch(from, end - from);
+    from = segment->end();
+  }
+}
 
 std::unique_ptr<RecordReader> RealCommitLog::NewReader() { return std::make_unique<Reader>(*this); }
 

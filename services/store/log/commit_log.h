@@ -128,6 +128,8 @@ class CommitLog {
   virtual absl::StatusOr<RecordView> ReadNext(LogOffset offset, LogOffset limit) = 0;
 
   virtual std::unique_ptr<RecordReader> NewReader() = 0;
+  // Who reads on from `from` will need so many bytes: has them brought into memory meanwhile.
+  virtual void Prefetch(LogOffset from, uint64_t length) = 0;
 
   // appended >= written >= flushed. `confirmed` is what readers may see: written under ASYNC_FLUSH,
   // flushed under SYNC_FLUSH.

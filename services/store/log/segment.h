@@ -44,6 +44,9 @@ class Segment {
     return {map_ + position, size_ - position};
   }
 
+  // Asks the kernel to have these bytes in memory soon; what is beyond the end is left out.
+  void Prefetch(LogOffset from, uint64_t length) const;
+
   absl::Status Write(LogOffset offset, std::span<const std::string_view> pieces) {
     return file_->WriteAt(offset - begin_, pieces);
   }
