@@ -105,6 +105,8 @@ TIERS = [
      lambda: bazel_test(["--config=asan", "--build_tests_only",
                          "--test_tag_filters=-e2e,-bench", "//..."])),
     ("build", "the optimised programs", lambda: check(["./dev", "build"])),
+    ("instructions", "instructions of the hot operations against their bounds",
+     lambda: script([sdk_python(), "e2e/instructions/count.py"])),
     ("contracts", "apache.rocketmq.v2 against the descriptors of an official SDK",
      lambda: script([sdk_python(), "e2e/compat/descriptors/compare.py"])),
     ("sdks", "RocketMQ's official SDKs against one dunlin",

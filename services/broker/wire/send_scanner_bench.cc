@@ -5,6 +5,7 @@
 #include <string>
 
 #include "proto/apache/rocketmq/v2/service.pb.h"
+#include "services/base/testing/measure.h"
 #include "services/broker/wire/delivered_message.h"
 #include "services/broker/wire/send_scanner.h"
 #include "services/broker/wire/testing/random_message.h"
@@ -14,10 +15,10 @@ namespace {
 
 void ScanOne(benchmark::State& state) {
   const std::string request = SerializeSend(UsualMessage(static_cast<size_t>(state.range(0))));
-  for (auto _ : state) {
+  Measure(state, 256, [&] {
     auto send = ScanSend(request);
     benchmark::DoNotOptimize(send);
-  }
+  });
 }
 BENCHMARK(ScanOne)->Arg(128)->Arg(1024)->Arg(65536);
 
@@ -37,10 +38,10 @@ void DeliverOne(benchmark::State& state) {
   overlay.topic_name = "orders";
   overlay.store_host = "broker-a";
   overlay.receipt_handle = "a handle of about sixty-four bytes, as they usually are, or so..";
-  for (auto _ : state) {
+  Measure(state, 256, [&] {
     auto delivered = MakeDelivered(stored.payload, stored.properties_offset, overlay);
     benchmark::DoNotOptimize(delivered);
-  }
+  });
 }
 BENCHMARK(DeliverOne)->Arg(128)->Arg(1024)->Arg(65536);
 
