@@ -10,6 +10,7 @@ from ._stream import (Code, Connection, DunlinError, Refused, SubscribeRequest, 
 
 _TAG, _FIRST, _LAST, _COMMITTED = 1, 1, 2, 3
 _ACK, _RETRY, _EXTEND, _RELEASE = range(4)
+_AGAIN = (Code["TOO_MANY_REQUESTS"], Code["REQUEST_TIMEOUT"])
 
 
 class _Consumer(Connection):
@@ -107,11 +108,18 @@ class _Consumer(Connection):
         self._bindings, self._owed = {}, 0
 
     def _on_attached(self, _, attached):
-        if attached.status.code != Code["OK"]:
-            self._inbox.put(Refused(attached.status))
+        self._check(attached.status)
 
     def _on_detached(self, _, detached):
-        self._inbox.put(Refused(detached.status))
+        self._check(detached.status)
+
+    def _check(self, status):
+        """False: there is no binding. What is not refused for good is tried again by a new stream."""
+        if status.code in _AGAIN or status.code >= Code["INTERNAL_ERROR"]:
+            self._break()
+        elif status.code != Code["OK"]:
+            self._inbox.put(Refused(status))
+        return status.code == Code["OK"]
 
     def _on_settled(self, settled):
         pass
@@ -174,9 +182,7 @@ class PullConsumer(_Consumer):
                 and self._positions.get(number, attached.min_offset) < attached.min_offset):
             del self._positions[number]  # retention was faster than this consumer
             self._attach(number, offset={"queue": number, "start": _FIRST})
-        elif attached.status.code != Code["OK"]:
-            self._inbox.put(Refused(attached.status))
-        else:
+        elif self._check(attached.status):
             self._positions.setdefault(number, attached.start_offset)
             self._send_commit(attached.binding, number)
             if self._queues is None:  # now their number is known
@@ -186,10 +192,10 @@ class PullConsumer(_Consumer):
 
     def _on_detached(self, number, detached):
         del self._bindings[detached.binding]
-        if detached.status.code != Code["ILLEGAL_OFFSET"]:
-            self._inbox.put(Refused(detached.status))
-            return
-        self._attach(number, offset={"queue": number, "start": _FIRST})
+        if detached.status.code == Code["ILLEGAL_OFFSET"]:
+            self._attach(number, offset={"queue": number, "start": _FIRST})
+        else:
+            self._check(detached.status)
 
     def _on_taken(self, message):
         self._positions[message.queue] = message.offset + 1
