@@ -111,6 +111,8 @@ TIERS = [
      lambda: script([sdk_python(), "e2e/compat/descriptors/compare.py"])),
     ("sdks", "RocketMQ's official SDKs against one dunlin",
      lambda: script([sdk_python(), "e2e/compat/run.py"])),
+    ("python", "the Python client of the streams against dunlin",
+     lambda: script([sdk_python(), "clients/python/tests/run.py"])),
 ]
 
 
