@@ -40,6 +40,7 @@ Taker::Taken Taker::Take(const Subscription& subscription) {
   Taken taken;
   Budget budget;
   budget.messages = subscription.batch;
+  budget.bytes = std::min(kByteBudget, subscription.bytes);
   const uint32_t queues = subscription.topic->queues();
   const uint32_t first = subscription.topic->turn->fetch_add(1, std::memory_order_relaxed) % queues;
   for (uint32_t i = 0; i < queues && !budget.IsSpent(); ++i) {

@@ -29,6 +29,7 @@ struct Subscription {
   std::shared_ptr<const Topic> topic;
   TagFilter filter;
   size_t batch = 1;
+  size_t bytes = 8u << 20;  // of payload; one message may go beyond it
   std::chrono::milliseconds invisible{0};
   bool auto_renew = false;
   std::string client_id;

@@ -133,15 +133,22 @@ void WaitingRoom::ServeTopic(TopicId topic) {
 }
 
 void WaitingRoom::Serve(Place place) {
-  for (;;) {
+  for (size_t full = 0;;) {
     std::shared_ptr<Entry> first;
     {
       MutexLock lock(mutex_);
       auto lane = lanes_.find(place);
-      if (lane == lanes_.end()) return;
+      if (lane == lanes_.end() || full >= lane->second.size()) return;
       first = lane->second.front();
     }
-    if (!Ask(first)) return;  // the others would find as little
+    const Waiter::Outcome outcome = Ask(first);
+    if (outcome == Waiter::Outcome::kServed) continue;
+    if (outcome != Waiter::Outcome::kFull) return;  // the others would find as little
+    ++full;
+    MutexLock lock(mutex_);
+    auto lane = lanes_.find(place);
+    if (first->gone || lane == lanes_.end()) continue;
+    lane->second.splice(lane->second.end(), lane->second, first->in_lane);
   }
 }
 
@@ -165,10 +172,10 @@ void WaitingRoom::ServeNew() {
   for (const std::shared_ptr<Entry>& entry : asked) Ask(entry);
 }
 
-bool WaitingRoom::Ask(const std::shared_ptr<Entry>& entry) {
+Waiter::Outcome WaitingRoom::Ask(const std::shared_ptr<Entry>& entry) {
   {
     MutexLock lock(mutex_);
-    if (entry->gone) return true;
+    if (entry->gone) return Waiter::Outcome::kServed;
   }
   // Not under the lock: serving reads the log and writes to the client.
   const Waiter::Outcome outcome = entry->waiter->TryServe();
@@ -177,7 +184,7 @@ bool WaitingRoom::Ask(const std::shared_ptr<Entry>& entry) {
   if (outcome == Waiter::Outcome::kLookAgain) {
     entry->place.second == kPulls ? new_.push_back(entry) : nudged_.push_back(entry->place);
   }
-  return outcome == Waiter::Outcome::kServed;
+  return outcome;
 }
 
 void WaitingRoom::TimeOut() {

@@ -31,7 +31,8 @@ class Waiter {
 
   enum class Outcome {
     kServed,     // answered, or its caller has gone: forget it
-    kNothing,    // nothing for it now
+    kNothing,    // nothing for it now, nor for those behind it
+    kFull,       // it takes nothing now; those behind it may
     kLookAgain,  // its budget is used up: serve it again soon
   };
   // First in Enter(), then on the delivery thread only.
@@ -89,13 +90,12 @@ class WaitingRoom {
   void Loop();
   // Returns when somebody waits, or the room closes.
   void AwaitAnybody() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Asks those of one lane, in order, until one finds nothing.
+  // Asks those of one lane, in order, until one finds nothing. Who is full goes to its end.
   void Serve(Place place) ABSL_LOCKS_EXCLUDED(mutex_);
   void ServePulls(Place place) ABSL_LOCKS_EXCLUDED(mutex_);
   void ServeTopic(TopicId topic) ABSL_LOCKS_EXCLUDED(mutex_);
   void ServeNew() ABSL_LOCKS_EXCLUDED(mutex_);
-  // True when it need not wait any more.
-  bool Ask(const std::shared_ptr<Entry>& entry) ABSL_LOCKS_EXCLUDED(mutex_);
+  Waiter::Outcome Ask(const std::shared_ptr<Entry>& entry) ABSL_LOCKS_EXCLUDED(mutex_);
   void TimeOut() ABSL_LOCKS_EXCLUDED(mutex_);
   std::chrono::milliseconds UntilNext() const ABSL_LOCKS_EXCLUDED(mutex_);
   void Forget(Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

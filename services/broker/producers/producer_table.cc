@@ -7,26 +7,29 @@ namespace dunlin::broker {
 absl::StatusOr<std::shared_ptr<ProducerQueue>> ProducerTable::Bind(uint64_t producer,
                                                                    QueueKey queue) {
   const Key key(producer, queue);
+  std::shared_ptr<ProducerQueue> bound;
   {
     MutexLock lock(mutex_);
     ForgetUnbound();
-    auto found = entries_.find(key);
-    if (found != entries_.end()) {
-      ++found->second.streams;
-      return found->second.producer;
+    Entry& entry = entries_[key];
+    if (entry.producer == nullptr) entry.producer = std::make_shared<ProducerQueue>();
+    ++entry.streams;
+    bound = entry.producer;
+  }
+  // Not under the table's lock: it may take a while.
+  absl::StatusOr<uint64_t> last = 0;
+  {
+    MutexLock lock(bound->mutex);
+    if (bound->loaded) return bound;
+    last = LastSequence(producer, queue);
+    if (last.ok()) {
+      bound->last_sequence = *last;
+      bound->loaded = true;
+      return bound;
     }
   }
-  // Not under the lock: it may take a while. One that is bound meanwhile wins.
-  ASSIGN_OR_RETURN(const uint64_t last, LastSequence(producer, queue));
-  auto made = std::make_shared<ProducerQueue>();
-  {
-    MutexLock lock(made->mutex);
-    made->last_sequence = last;
-  }
-  MutexLock lock(mutex_);
-  Entry& entry = entries_.try_emplace(key, Entry{std::move(made), 0}).first->second;
-  ++entry.streams;
-  return entry.producer;
+  Unbind(producer, queue);
+  return last.status();
 }
 
 void ProducerTable::Unbind(uint64_t producer, QueueKey queue) {

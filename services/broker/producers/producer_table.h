@@ -23,7 +23,7 @@
 namespace dunlin::broker {
 
 // One producer in one queue. Whoever appends for it holds the lock from looking at `last_sequence`
-// until the append has returned: it is never held across I/O.
+// until the append has returned. It is held across I/O only while what the log says is looked up.
 struct ProducerQueue {
   // Messages that were stored by one append.
   struct Run {
@@ -33,6 +33,7 @@ struct ProducerQueue {
   };
 
   Mutex mutex;
+  bool loaded ABSL_GUARDED_BY(mutex) = false;
   uint64_t last_sequence ABSL_GUARDED_BY(mutex) = 0;
   Run last_run ABSL_GUARDED_BY(mutex);
   LogOffset end ABSL_GUARDED_BY(mutex);  // behind the last record

@@ -44,7 +44,7 @@ class Attachment : public Waiter, public std::enable_shared_from_this<Attachment
   virtual void Release() {}
 
   uint32_t binding() const { return binding_; }
-  TopicId topic() const { return topic_->id; }
+  TopicId topic() const { return topic_id_; }
   // 0 in offset mode, which competes with nobody.
   virtual GroupId competes() const { return GroupId(0); }
 
@@ -54,6 +54,7 @@ class Attachment : public Waiter, public std::enable_shared_from_this<Attachment
              TagFilter filter, std::function<void(Attachment&)> ready)
       : services_(services),
         topic_(std::move(topic)),
+        topic_id_(topic_->id),
         filter_(std::move(filter)),
         binding_(binding),
         ready_(std::move(ready)) {}
@@ -63,7 +64,8 @@ class Attachment : public Waiter, public std::enable_shared_from_this<Attachment
   absl::Status CheckTopic();
 
   ServiceContext& services_;
-  std::shared_ptr<const Topic> topic_;
+  std::shared_ptr<const Topic> topic_;  // NextFrame only
+  const TopicId topic_id_;
   const TagFilter filter_;
 
  private:

@@ -24,7 +24,9 @@ GroupAttachment::GroupAttachment(ServiceContext& services, uint32_t binding,
                                  std::function<void(Attachment&)> ready)
     : Attachment(services, binding, subscription.topic, subscription.filter, std::move(ready)),
       subscription_(std::move(subscription)),
-      max_unsettled_(max_unsettled) {}
+      max_unsettled_(max_unsettled) {
+  subscription_.bytes = kFrameBytes;  // what is leased is sent at once
+}
 
 void GroupAttachment::ForgetEnded() {
   const Timestamp now = services_.clock.Now();
@@ -34,16 +36,30 @@ void GroupAttachment::ForgetEnded() {
   }
 }
 
-bool GroupAttachment::Take() {
+void GroupAttachment::DropEnded() {
+  const Timestamp now = services_.clock.Now();
+  for (auto message = taken_.begin(); message != taken_.end();) {
+    const ReceiptHandle& handle = message->handle;
+    if (handle.visible_at > now) {
+      ++message;
+      continue;
+    }
+    unsettled_.erase({handle.queue.queue, handle.offset.value()});
+    message = taken_.erase(message);
+  }
+}
+
+GroupAttachment::Taking GroupAttachment::Take() {
   size_t room = 0;
   {
     MutexLock lock(mutex_);
-    if (released_) return false;
-    if (!taken_.empty()) return true;
+    if (released_) return Taking::kReleased;
+    DropEnded();
+    if (!taken_.empty()) return Taking::kSome;
     if (unsettled_.size() >= max_unsettled_) ForgetEnded();
     room = max_unsettled_ - std::min<size_t>(max_unsettled_, unsettled_.size());
   }
-  if (room == 0) return false;
+  if (room == 0) return Taking::kFull;
   subscription_.batch = std::min(room, kBatch);
   Taker::Taken taken = services_.taker.Take(subscription_);
   MutexLock lock(mutex_);
@@ -56,11 +72,24 @@ bool GroupAttachment::Take() {
     unsettled_.insert_or_assign({handle.queue.queue, handle.offset.value()}, handle);
     taken_.push_back(std::move(message));
   }
-  return !taken_.empty();
+  if (released_) return Taking::kReleased;
+  if (!taken_.empty()) return Taking::kSome;
+  return taken.exhausted ? Taking::kNothing : Taking::kMore;
 }
 
 Waiter::Outcome GroupAttachment::TryServe() {
-  if (!Take() && services_.topics.FindTopic(topic()) != nullptr) return Outcome::kNothing;
+  switch (Take()) {
+    case Taking::kReleased:
+      return Outcome::kServed;
+    case Taking::kFull:
+      return Outcome::kFull;
+    case Taking::kMore:
+      return Outcome::kLookAgain;
+    case Taking::kNothing:
+      return Outcome::kNothing;
+    case Taking::kSome:
+      break;
+  }
   BecomeReady();
   return Outcome::kServed;
 }
@@ -76,7 +105,11 @@ Attachment::Produced GroupAttachment::NextFrame() {
     return produced;
   }
   subscription_.topic = topic_;
-  if (!Take()) return produced;
+  const Taking taking = Take();
+  if (taking != Taking::kSome) {
+    produced.next = taking == Taking::kMore ? Next::kAgain : Next::kNothing;
+    return produced;
+  }
   RecordFrame frame;
   MutexLock lock(mutex_);
   while (!taken_.empty()) {
@@ -90,6 +123,7 @@ Attachment::Produced GroupAttachment::NextFrame() {
     frame.AddLease(message.handle.lease_id, message.handle.attempt);
     taken_.pop_front();
   }
+  if (frame.empty()) return produced;  // released meanwhile
   produced.next = Next::kFrame;
   produced.frame = frame.Encode(binding(), 0, 0);
   return produced;

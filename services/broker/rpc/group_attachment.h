@@ -32,8 +32,17 @@ class GroupAttachment final : public Attachment {
  private:
   using Place = std::pair<uint32_t, uint64_t>;  // queue, offset
 
-  // Leases more when there is room; false when there was nothing.
-  bool Take() ABSL_LOCKS_EXCLUDED(mutex_);
+  enum class Taking {
+    kSome,      // there are some
+    kNothing,   // nothing is there for the group
+    kFull,      // no more may be leased
+    kMore,      // nothing yet: a lot was passed over
+    kReleased,  // the binding is gone
+  };
+  // Leases more when there is room.
+  Taking Take() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Those that waited for credit until their leases ended are no longer ours.
+  void DropEnded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetEnded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Subscription subscription_;

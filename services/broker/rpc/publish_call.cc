@@ -66,6 +66,7 @@ class PublishCall::Pending final : public store::CommitWaiter {
   const uint32_t binding;
   const size_t bytes;
   std::vector<Run> runs;
+  std::vector<Error> errors;  // what was left out of it; told before what is stored
   std::vector<store::Appended> appended;
   std::shared_ptr<Pending> self;  // while the log has it
 
@@ -101,6 +102,11 @@ void PublishCall::OnReadDone(bool ok) {
     MutexLock lock(mutex_);
     half_closed_ = true;
     return WriteOrFinish();
+  }
+  if (received_.Length() > limits_.max_body_bytes + kRequestRoom) {
+    return End(Broken(absl::InvalidArgumentError(
+        fmt::format("a request of {} bytes; at most {} are taken", received_.Length(),
+                    limits_.max_body_bytes + kRequestRoom))));
   }
   const FlatBuffer request(received_);
   const absl::StatusOr<bool> handled = Handle(request.view());
@@ -211,10 +217,19 @@ void PublishCall::FinishBind(const v1::BindQueue& bind,
       status = producer.status();
       if (status.ok()) {
         binding.producer = *std::move(producer);
-        MutexLock lock(binding.producer->mutex);
-        uint64_t& stored = binding.producer->last_sequence;
-        if (bind.next_sequence() > stored) stored = bind.next_sequence() - 1;
-        last = stored;
+        LogOffset end;
+        {
+          MutexLock lock(binding.producer->mutex);
+          uint64_t& stored = binding.producer->last_sequence;
+          if (bind.next_sequence() > stored) stored = bind.next_sequence() - 1;
+          last = stored;
+          end = binding.producer->end;
+        }
+        status = AwaitCommitted(end);
+        if (!status.ok()) {
+          Unbind(binding);
+          binding.producer = nullptr;
+        }
       }
     }
   }
@@ -231,6 +246,14 @@ void PublishCall::FinishBind(const v1::BindQueue& bind,
   }
   WriteOrFinish();
   ReadOn();
+}
+
+absl::Status PublishCall::AwaitCommitted(LogOffset end) const {
+  for (LogOffset at = services_.log.confirmed().Get(); at < end;) {
+    RETURN_IF_ERROR(OnWireOf(services_.log.health()));
+    at = services_.log.confirmed().WaitAbove(at, std::chrono::milliseconds(100));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status PublishCall::CheckTopic(Binding& binding) {
@@ -263,17 +286,14 @@ absl::Status PublishCall::StoreFrame(std::string_view bytes, size_t request_size
     return absl::InvalidArgumentError(
         fmt::format("sequence {}: they run from 1 to {}", frame_.first_sequence, kMaxSequence));
   }
-  std::vector<Error> errors;
   absl::Status status = CheckTopic(binding);
   if (status.ok()) {
-    status = Append(binding, request_size, errors);
+    status = Append(binding, request_size);
   }
   if (!status.ok()) {
     MutexLock lock(mutex_);
     AddError(status, frame_.binding, frame_.first_sequence, frame_.messages.size());
     WriteOrFinish();
-  } else if (!errors.empty()) {
-    Tell(errors);
   }
   return absl::OkStatus();
 }
@@ -328,12 +348,11 @@ uint64_t PublishCall::SkipStored(const ProducerQueue& queue, Pending& pending) c
   return skip;
 }
 
-absl::Status PublishCall::Append(Binding& binding, size_t request_size,
-                                 std::vector<Error>& errors) {
+absl::Status PublishCall::Append(Binding& binding, size_t request_size) {
   auto pending = std::make_shared<Pending>(self_, frame_.binding, request_size);
   builder_.Begin(*binding.topic, binding.queue, producer_id_);
   if (binding.producer == nullptr) {
-    BuildFrame(*binding.topic, 0, errors);
+    BuildFrame(*binding.topic, 0, pending->errors);
     return AppendBuilt(pending);
   }
   ProducerQueue& queue = *binding.producer;
@@ -343,7 +362,7 @@ absl::Status PublishCall::Append(Binding& binding, size_t request_size,
                        fmt::format("sequence {} comes behind {}: what is between them is missing",
                                    frame_.first_sequence, queue.last_sequence));
   }
-  BuildFrame(*binding.topic, SkipStored(queue, *pending), errors);
+  BuildFrame(*binding.topic, SkipStored(queue, *pending), pending->errors);
   RETURN_IF_ERROR(AppendBuilt(pending));
   const uint64_t last = frame_.first_sequence + frame_.messages.size() - 1;
   queue.last_sequence = std::max(queue.last_sequence, last);
@@ -359,7 +378,10 @@ absl::Status PublishCall::AppendBuilt(const std::shared_ptr<Pending>& pending) {
   for (const FrameBuilder::Run& run : builder_.runs()) {
     pending->runs.push_back({run.first_sequence, run.count, -1, run.first_record});
   }
-  if (pending->runs.empty()) return absl::OkStatus();  // all of it was refused for good
+  if (pending->runs.empty()) {
+    Tell(pending->errors);  // all of it was refused for good
+    return absl::OkStatus();
+  }
   pending->appended.resize(builder_.records().size());
   pending->self = pending;
   Count(1, static_cast<int64_t>(pending->bytes));
@@ -381,6 +403,7 @@ void PublishCall::Settle(const Pending& pending, const absl::Status& status) {
   MutexLock lock(mutex_);
   --pending_;
   unanswered_bytes_ -= static_cast<int64_t>(pending.bytes);
+  for (const Error& error : pending.errors) *unsent_.add_errors() = error;
   for (const Pending::Run& run : pending.runs) {
     if (status.ok()) {
       AddAck(pending.binding, run.first_sequence, run.count, pending.FirstOffset(run));

@@ -70,7 +70,9 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   absl::Status CheckTopic(Binding& binding);
   // Leaves out what cannot be stored, with the reason.
   void BuildFrame(const Topic& topic, uint64_t skip, std::vector<Error>& errors);
-  absl::Status Append(Binding& binding, size_t request_size, std::vector<Error>& errors);
+  absl::Status Append(Binding& binding, size_t request_size);
+  // What the producer stored before is told to it only when it is durable. Waits for the disk.
+  absl::Status AwaitCommitted(LogOffset end) const;
   absl::Status AppendBuilt(const std::shared_ptr<Pending>& pending);
   // How many messages of the frame the producer stored before; they are answered with `pending`.
   uint64_t SkipStored(const ProducerQueue& queue, Pending& pending) const

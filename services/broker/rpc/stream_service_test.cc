@@ -504,6 +504,59 @@ TEST_F(StreamServiceTest, LeasesEndWithTheStream) {
   EXPECT_EQ(received[0].system_properties().delivery_attempt(), 2);
 }
 
+TEST_F(StreamServiceTest, AFullMemberDoesNotHoldUpTheOthers) {
+  Publisher publisher = Publish();
+  publisher.Bind(1, "t", 0);
+  publisher.Send(1, 1, {"0"});
+  publisher.Ack();
+  Subscriber full = Subscribe("g");
+  full.AttachGroup("t", 1);
+  EXPECT_THAT(full.Bodies(1), ElementsAre("0"));
+  Subscriber other = Subscribe("g");
+  other.AttachGroup("t", 10);
+  for (uint64_t i = 1; i < 4; ++i) {
+    publisher.Send(1, i + 1, {std::to_string(i)});
+    publisher.Ack();
+    EXPECT_THAT(other.Bodies(1), ElementsAre(std::to_string(i)));
+  }
+}
+
+TEST_F(StreamServiceTest, AFilterThatMatchesLittleFindsWhatItSeeks) {
+  Publisher publisher = Publish();
+  publisher.Bind(1, "t", 0);
+  v2::Message other;
+  other.set_body("other");
+  other.mutable_system_properties()->set_tag("b");
+  const std::string bytes = other.SerializeAsString();
+  v1::PublishRequest request = Publisher::Frame(1, 1, {});
+  for (int i = 0; i < 20'000; ++i) request.mutable_frame()->add_messages(bytes);
+  other.mutable_system_properties()->set_tag("a");
+  other.set_body("sought");
+  request.mutable_frame()->add_messages(other.SerializeAsString());
+  publisher.Write(request);
+  publisher.Ack();
+  Subscriber subscriber = Subscribe("g");
+  v1::SubscribeRequest attach;
+  attach.mutable_attach()->set_binding(1);
+  attach.mutable_attach()->mutable_filter()->set_expression("a");
+  attach.mutable_attach()->mutable_group()->set_invisible_ms(30'000);
+  attach.mutable_attach()->mutable_group()->set_max_unsettled(10);
+  subscriber.Attach(attach, "t");
+  EXPECT_THAT(subscriber.Bodies(1), ElementsAre("sought"));
+}
+
+TEST_F(StreamServiceTest, RequestsThatAreTooLargeEndTheStream) {
+  Publisher publisher = Publish();
+  publisher.Bind(1, "t", 0);
+  publisher.Send(1, 1, {std::string(6u << 20, 'x')});
+  EXPECT_EQ(publisher.Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  Subscriber subscriber = Subscribe("g");
+  v1::SubscribeRequest request;
+  for (int i = 0; i < 600'000; ++i) request.mutable_settle()->add_verdicts();
+  subscriber.Write(request);
+  EXPECT_EQ(subscriber.Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(StreamServiceTest, AServerThatStopsEndsItsStreams) {
   Publisher publisher = Publish();
   publisher.Bind(1, "t", 0);

@@ -24,7 +24,7 @@ constexpr uint32_t kMaxUnsettled = 65'535;
 // Answers that a client does not read pile up to here, then the stream ends.
 constexpr size_t kMaxUnsentBytes = 1u << 20;
 // How long a binding waits before it looks for itself.
-constexpr std::chrono::hours kPatience{1};
+constexpr std::chrono::seconds kPatience{10};
 
 grpc::Status Broken(const absl::Status& status) {
   return {grpc::StatusCode::INVALID_ARGUMENT, std::string(status.message())};
@@ -54,18 +54,22 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SubscribeCall::Star
 void SubscribeCall::OnReadDone(bool ok) {
   if (!ok) return End(grpc::Status::OK);  // a consumer that says no more has gone
   v1::SubscribeRequest request;
-  if (const absl::Status parsed = Parse(received_, request); !parsed.ok()) {
-    return End(Broken(parsed));
-  }
+  absl::Status parsed = CheckRequestSize(received_);
+  if (parsed.ok()) parsed = Parse(received_, request);
+  if (!parsed.ok()) return End(Broken(parsed));
   const absl::StatusOr<bool> handled = Handle(request);
   if (!handled.ok()) return End(Broken(handled.status()));
   if (*handled) ReadOn();
 }
 
 void SubscribeCall::ReadOn() {
-  MutexLock lock(mutex_);
-  if (finished_ || end_.has_value()) return;
-  StartRead(&received_);
+  {
+    MutexLock lock(mutex_);
+    if (finished_ || end_.has_value()) return;
+    if (unsent_.ByteSizeLong() <= kMaxUnsentBytes) return StartRead(&received_);
+  }
+  End({grpc::StatusCode::RESOURCE_EXHAUSTED,
+       "the client does not read what it is sent on this stream"});
 }
 
 absl::StatusOr<bool> SubscribeCall::Handle(const v1::SubscribeRequest& request) {
@@ -275,10 +279,6 @@ absl::Status SubscribeCall::Settle(const v1::Settle& settle) {
   {
     MutexLock lock(mutex_);
     unsent_.MergeFrom(answers);
-    if (unsent_.ByteSizeLong() > kMaxUnsentBytes && !end_.has_value()) {
-      end_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
-                          "the client does not read what it is sent on this stream");
-    }
   }
   // There is room for more.
   services_.waiting_room.Nudge(group->topic(), group->competes());
@@ -292,6 +292,10 @@ absl::Status SubscribeCall::Commit(const v1::CommitOffset& commit) {
   const auto* const attachment = dynamic_cast<OffsetAttachment*>(found->get());
   if (attachment == nullptr || group_ == nullptr) {
     return absl::InvalidArgumentError("offsets are committed in offset mode, for a group");
+  }
+  if (services_.topics.FindTopic(attachment->topic()) == nullptr ||
+      services_.topics.FindGroup(group_->id) == nullptr) {
+    return absl::OkStatus();  // deleted meanwhile: the binding will hear of it
   }
   const store::QueueBounds bounds = services_.dispatcher.queues().Bounds(attachment->queue());
   const QueueOffset offset(commit.queue_offset());
@@ -397,7 +401,9 @@ void SubscribeCall::TakeResult(const std::shared_ptr<Attachment>& attachment,
       const absl::Status entered =
           services_.waiting_room.Enter(attachment, attachment->topic(), attachment->competes(),
                                        services_.clock.Now() + kPatience);
-      if (!entered.ok()) Detach(attachment->binding(), entered);
+      if (!entered.ok()) {
+        End({grpc::StatusCode::UNAVAILABLE, std::string(entered.message())});
+      }
       return;
     }
     case Attachment::Next::kGone:
