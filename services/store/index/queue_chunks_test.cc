@@ -29,8 +29,8 @@ std::string Hex(std::string_view bytes) {
 
 // The worked example of docs/formats/queue_chunk.md.
 TEST(QueueChunkFormatTest, IsWhatTheSpecificationSays) {
-  const std::string chunk = EncodeChunk(
-      {{LogOffset(0x1000), 300, 0xdeadbeef}, {LogOffset(0x1130), 300, 0xdeadbeef}, {}});
+  const std::string chunk =
+      EncodeChunk({{LogOffset(0x1000), 300, 0xdeadbeef}, {LogOffset(0x1130), 300, 0xdeadbeef}, {}});
   EXPECT_EQ(Hex(chunk),
             "301100000000000003"
             "078040ac02efbeadde"
