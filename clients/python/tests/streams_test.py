@@ -12,8 +12,9 @@ import threading
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
-from dunlin import DunlinError, GroupConsumer, Producer, PullConsumer, Refused
+from dunlin import CorruptRecord, DunlinError, GroupConsumer, Producer, PullConsumer, Refused
 
 ROOT = Path(__file__).resolve().parents[3]
 DUNLIN = os.environ.get("DUNLIN", ROOT / "bin/dunlin")
@@ -268,6 +269,21 @@ class StreamsTest(unittest.TestCase):
             self.assertTrue(member.release(*again.values()))
         self.assertTrue(member.ack(member.receive(10), member.receive(10)))
         self.assertIsNone(member.receive(3))
+
+    def test_a_corrupt_record_is_not_delivered_but_asked_for_again(self):
+        self.producer().send_many(self.topic, ["a", "b", "c"], queue=0)
+        consumers = [PullConsumer(self.endpoint, self.topic), self.member()]
+        self.addCleanup(consumers[0].close)
+        for consumer in consumers:
+            got = [consumer.receive(10)]
+            with mock.patch("dunlin._records.crc32c", lambda data: 0):
+                with self.assertRaises(CorruptRecord):
+                    consumer.receive(10)
+            if consumer is consumers[1]:
+                got = []  # the lease has ended with the stream
+            while len(got) < 3:
+                got.append(consumer.receive(10))
+            self.assertEqual([message.body for message in got], [b"a", b"b", b"c"])
 
     # Groups.
 
