@@ -2,15 +2,14 @@
 
 import datetime
 import queue
-import threading
 import time
 
-from ._records import decode
-from ._stream import (Code, Connection, DunlinError, Refused, SubscribeRequest, SubscribeResponse)
+from ._records import CorruptRecord, decode
+from ._stream import (PASSING, Code, Connection, DunlinError, Refused, SubscribeRequest,
+                      SubscribeResponse)
 
 _TAG, _FIRST, _LAST, _COMMITTED = 1, 1, 2, 3
 _ACK, _RETRY, _EXTEND, _RELEASE = range(4)
-_AGAIN = (Code["TOO_MANY_REQUESTS"], Code["REQUEST_TIMEOUT"])
 
 
 class _Consumer(Connection):
@@ -23,10 +22,11 @@ class _Consumer(Connection):
         self._credit_bytes, self._owed = credit_bytes, 0
         self._inbox = queue.SimpleQueue()  # (stream, frame, bytes), or an exception
         self._frame = (None, None, 0, iter(()))  # with the messages of it that were not taken
-        self._bindings = {}  # queue, by binding of this stream
+        self._bindings, self._numbers = {}, 0  # queue, by binding of this stream; the last binding
 
     def receive(self, timeout=None):
-        """The next message; None when there is none for `timeout` seconds. For one thread."""
+        """The next message; None when there is none for `timeout` seconds. For one thread. After a
+        CorruptRecord the same message is asked for again."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             with self._changed:
@@ -43,7 +43,11 @@ class _Consumer(Connection):
         stream, frame, size, messages = self._frame
         if stream is None or stream is not self._stream:
             return None
-        message = next(messages, None)
+        try:
+            message = next(messages, None)
+        except CorruptRecord:
+            self._break()
+            raise
         if message:
             self._on_taken(message)
             return message
@@ -56,17 +60,14 @@ class _Consumer(Connection):
         return None
 
     def _next_frame(self, deadline):
-        while True:
-            wait = 1 if deadline is None else min(1, deadline - time.monotonic())
-            try:
-                got = self._inbox.get(timeout=max(0, wait))
-                break
-            except queue.Empty:
-                if self._failure or self._closed:
-                    raise (self._failure or DunlinError("closed")) from None
-                if deadline is not None and time.monotonic() >= deadline:
-                    return False
+        wait = None if deadline is None else max(0, deadline - time.monotonic())
+        try:
+            got = self._inbox.get(timeout=wait)
+        except queue.Empty:
+            return False
         if isinstance(got, Exception):
+            if not self._thread.is_alive():
+                self._inbox.put(got)  # it stays like that
             raise got
         self._frame = (*got, self._messages(*got[:2]))
         return True
@@ -87,10 +88,12 @@ class _Consumer(Connection):
         return opened
 
     def _attach(self, queue_number, **mode):
-        binding = len(self._bindings) + 1
-        self._bindings[binding] = queue_number
-        self._stream.send(attach={"binding": binding, "topic": self._resource(self.topic),
-                                  "filter": {"type": _TAG, "expression": self._filter}, **mode})
+        if self._stream:
+            self._numbers += 1
+            self._bindings[self._numbers] = queue_number
+            self._stream.send(attach={
+                "binding": self._numbers, "topic": self._resource(self.topic),
+                "filter": {"type": _TAG, "expression": self._filter}, **mode})
 
     def _on_response(self, response):
         if response.HasField("opened"):
@@ -105,7 +108,10 @@ class _Consumer(Connection):
             self._on_detached(self._bindings[detached.binding], detached)
 
     def _on_broken(self):
-        self._bindings, self._owed = {}, 0
+        self._bindings, self._numbers, self._owed = {}, 0, 0
+
+    def _on_end(self):
+        self._inbox.put(self._failure or DunlinError("closed"))
 
     def _on_attached(self, _, attached):
         self._check(attached.status)
@@ -114,8 +120,8 @@ class _Consumer(Connection):
         self._check(detached.status)
 
     def _check(self, status):
-        """False: there is no binding. What is not refused for good is tried again by a new stream."""
-        if status.code in _AGAIN or status.code >= Code["INTERNAL_ERROR"]:
+        """False: there is no binding. If that may pass, a new stream tries again."""
+        if status.code in PASSING:
             self._break()
         elif status.code != Code["OK"]:
             self._inbox.put(Refused(status))

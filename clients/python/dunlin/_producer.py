@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ._records import message_id
-from ._stream import (Code, Connection, DunlinError, Payload, PublishRequest, PublishResponse,
-                      Refused)
+from ._stream import (PASSING, Code, Connection, DunlinError, Payload, PublishRequest,
+                      PublishResponse, Refused)
 
 _FRAME_BYTES = 128 << 10
 _FRAME_MESSAGES = 65536
@@ -27,18 +27,13 @@ class Receipt:
     message_id: Optional[str]
 
 
-class _Frame:
-    def __init__(self, size, left):
-        self.size, self.left = size, left  # bytes; messages that were not answered
-
-
 class _Item:
     """A message between send and answer."""
 
     def __init__(self, sequence, data, outcomes, index):
         self.sequence, self.data = sequence, data
         self.outcomes, self.index = outcomes, index
-        self.frame = None  # it is on its way in
+        self.frame = None  # it is on its way in: [bytes, messages without an answer]
 
 
 class _Lane:
@@ -118,13 +113,12 @@ class Producer(Connection):
         return lane
 
     def _bind(self, lane):
-        if self._stream is None:
-            return
-        lane.binding = len(self._bindings) + 1
-        self._bindings[lane.binding] = lane
-        first = next(iter(lane.pending), lane.next_sequence)
-        self._stream.send(bind={"binding": lane.binding, "topic": self._resource(lane.topic),
-                                "queue": lane.queue, "next_sequence": first or 0})
+        if self._stream:
+            lane.binding = len(self._bindings) + 1
+            self._bindings[lane.binding] = lane
+            first = next(iter(lane.pending), lane.next_sequence)
+            self._stream.send(bind={"binding": lane.binding, "topic": self._resource(lane.topic),
+                                    "queue": lane.queue, "next_sequence": first or 0})
 
     def _open_request(self):
         return {"producer_id": self.producer_id}
@@ -145,6 +139,9 @@ class Producer(Connection):
             self._pump(lane)
 
     def _on_bound(self, lane, bound):
+        if bound.status.code in PASSING:
+            self._break()
+            return
         if bound.status.code != Code["OK"]:
             lane.refusal = Refused(bound.status)
             self._lanes.pop((lane.topic, lane.queue), None)
@@ -190,9 +187,9 @@ class Producer(Connection):
     def _landed(self, lane, item):
         if item.frame:
             lane.in_flight -= 1
-            item.frame.left -= 1
-            if item.frame.left == 0:
-                self._in_flight -= item.frame.size
+            item.frame[1] -= 1
+            if item.frame[1] == 0:
+                self._in_flight -= item.frame[0]
             item.frame = None
 
     def _on_broken(self):
@@ -204,6 +201,8 @@ class Producer(Connection):
 
     def _pump(self, lane):
         """Sends what may be sent now."""
+        if not self._stream:
+            return
         if lane.retry_ms is not None:
             # What was on its way behind the refused one is refused too: wait for these answers.
             if lane.in_flight == 0 and lane.retry_ms >= 0:
@@ -234,12 +233,12 @@ class Producer(Connection):
         request = PublishRequest(frame={"binding": lane.binding,
                                         "first_sequence": items[0].sequence,
                                         "messages": [item.data for item in items]})
-        frame = _Frame(request.ByteSize(), len(items))
+        frame = [request.ByteSize(), len(items)]
         for item in items:
             lane.unsent.popleft()
             item.frame = frame
         lane.in_flight += len(items)
-        self._in_flight += frame.size
+        self._in_flight += frame[0]
         self._stream.send_later(lambda: request)
         return True
 

@@ -39,6 +39,10 @@ SubscribeResponse = _message("dunlin.broker.v1.SubscribeResponse")
 Code = {value.name: value.number
         for value in _POOL.FindEnumTypeByName("apache.rocketmq.v2.Code").values}
 _CODE_NAMES = {number: name for name, number in Code.items()}
+# With these the server is in trouble, not the request.
+PASSING = {Code[name] for name in (
+    "TOO_MANY_REQUESTS", "REQUEST_TIMEOUT", "INTERNAL_ERROR", "INTERNAL_SERVER_ERROR",
+    "HA_NOT_AVAILABLE", "MASTER_PERSISTENCE_TIMEOUT", "SLAVE_PERSISTENCE_TIMEOUT")}
 
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
             ("grpc.min_reconnect_backoff_ms", 100), ("grpc.initial_reconnect_backoff_ms", 100),
@@ -62,7 +66,7 @@ class Refused(DunlinError):
 
 
 class Stream:
-    """One call. What is to be sent waits in a queue that gRPC empties; answers are iterated over."""
+    """One call. Requests wait in a queue that gRPC empties; answers are iterated over."""
 
     def __init__(self, channel, method, request, response, metadata):
         self._request, self._queue = request, queue.SimpleQueue()
@@ -137,8 +141,10 @@ class Connection:
             try:
                 for response in stream:
                     with self._changed:
-                        if response.HasField("opened") and not self._closed:
+                        if response.HasField("opened"):
                             self._stream, opened = stream, True
+                            if self._closed:
+                                stream.finish()
                         if self._stream is stream:
                             self._on_response(response)
                         self._changed.notify_all()
@@ -154,10 +160,16 @@ class Connection:
                 delay = 0.05 if opened else min(2 * delay, 1)
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._closed, delay)
+        self._on_end()
+
+    def _on_end(self):
+        """There will be no other stream."""
 
     def _break(self):
-        """Begins anew: the next stream will agree with the server on what is stored."""
-        self._stream.cancel()
+        """Begins anew: the next stream will agree with the server on how things stand."""
+        if self._stream:
+            self._stream.cancel()
+            self._stream = None
 
     def _wait_for(self, holds, deadline, what):
         """With `_changed` held."""

@@ -18,7 +18,25 @@ def record(body=b"body", queue=3, offset=7, kind=1, system=None):
     return whole + bytes(-len(whole) % 8)
 
 
+# The frame of docs/streams.md: what a server sent.
+FROM_A_SERVER = """
+    53 00 00 00 68 0f 6c 08 01 00 00 00 01 00 00 00 20 ec 99 00 00 00 00 00 3f 00 00 00 00 00 00 00
+    00 00 00 00 00 00 00 00 89 de 20 ff a1 01 00 00 09 00 00 00 13 00 00 00 0a 00 12 06 0a 01 61 12
+    01 31 22 07 67 72 c3 bc c3 9f 65 1a 06 0a 01 74 12 01 6b 00 00 00 00 00 41 00 00 00 0b e5 be 9c
+    01 00 00 00 01 00 00 00 88 ef 99 00 00 00 00 00 3f 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00
+    7e e0 20 ff a1 01 00 00 09 00 00 00 07 00 00 00 0a 00 22 03 74 77 6f 1a 00 00 00 00 00 00 00 00
+"""
+
+
 class RecordsTest(unittest.TestCase):
+    def test_a_frame_of_a_server(self):
+        one, two = decode(bytes.fromhex(FROM_A_SERVER), "hello")
+        self.assertEqual((one.body.decode(), one.tag, one.keys, one.properties),
+                         ("grüße", "t", ["k"], {"a": "1"}))
+        self.assertEqual((one.queue, one.offset, one.message_id, one.stored_at_ms),
+                         (0, 0, "0000003F000000000000000000000000", 0x1A1FF20DE89))
+        self.assertEqual((two.body, two.offset, two.tag, two.keys), (b"two", 1, None, []))
+
     def test_crc_32c_has_its_check_values(self):
         self.assertEqual(crc32c_in_python(b"123456789"), 0xE3069283)
         self.assertEqual(crc32c_in_python(bytes(32)), 0x8A9136AA)

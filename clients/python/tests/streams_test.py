@@ -12,8 +12,9 @@ import threading
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
-from dunlin import DunlinError, GroupConsumer, Producer, PullConsumer, Refused
+from dunlin import CorruptRecord, DunlinError, GroupConsumer, Producer, PullConsumer, Refused
 
 ROOT = Path(__file__).resolve().parents[3]
 DUNLIN = os.environ.get("DUNLIN", ROOT / "bin/dunlin")
@@ -191,34 +192,33 @@ class StreamsTest(unittest.TestCase):
 
     def test_killed_in_the_middle_of_sending_everything_is_there_once(self):
         producer = self.producer()
-        batches, each, broken = 25, 400, []
-
-        def kill():
-            for _ in range(3):
-                start = done[0]
-                while done[0] < start + 5:  # it is sending
-                    time.sleep(0.01)
-                broken.append(done[0])
-                self.server.stop(signal.SIGKILL)
-                self.server.start()
-
-        done, receipts = [0], []
+        batches, each, senders, broken = 50, 50, 5, []
         producer.send(self.topic, "begin")
         consumer = PullConsumer(self.endpoint, self.topic)  # reads all the while
         self.addCleanup(consumer.close)
-        killer = threading.Thread(target=kill)
-        killer.start()
-        while done[0] < batches or killer.is_alive():
-            receipts += producer.send_many(
-                self.topic, [f"{done[0]}-{number}" for number in range(each)], timeout=60)
-            done[0] += 1
-        killer.join()
-        expected = [f"{batch}-{number}" for batch in range(done[0]) for number in range(each)]
-        stored = everything(self.endpoint, self.topic, len(expected) + 1)
+        receipts = {}  # by body
+
+        def send(sender):
+            for batch in range(batches):
+                bodies = [f"{sender}-{batch}-{number}" for number in range(each)]
+                receipts.update(zip(bodies, producer.send_many(self.topic, bodies, timeout=60)))
+
+        threads = [threading.Thread(target=send, args=[sender]) for sender in range(senders)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            if len(broken) < 3 and len(receipts) > (len(broken) + 1) * 3000:
+                broken.append(len(receipts))
+                self.server.stop(signal.SIGKILL)
+                self.server.start()
+            time.sleep(0.001)
+        self.assertEqual(len(broken), 3)
+        self.assertEqual(len(receipts), batches * each * senders)
+        stored = everything(self.endpoint, self.topic, len(receipts) + 1)
         self.assertEqual(sorted(message.body.decode() for message in stored),
-                         sorted(expected + ["begin"]))
+                         sorted([*receipts, "begin"]))
         places = {message.body.decode(): (message.queue, message.offset) for message in stored}
-        for body, receipt in zip(expected, receipts):
+        for body, receipt in receipts.items():
             self.assertEqual(places[body][0], receipt.queue)
             self.assertIn(receipt.offset, (None, places[body][1]))
         live = [consumer.receive(20) for _ in range(len(stored))]
@@ -228,8 +228,8 @@ class StreamsTest(unittest.TestCase):
         for queue in range(8):
             offsets = [message.offset for message in live if message.queue == queue]
             self.assertEqual(offsets, list(range(len(offsets))))
-        lost = sum(receipt.offset is None for receipt in receipts)
-        print(f"({len(stored)} messages, killed after {broken} batches, {lost} answers lost) ",
+        lost = sum(receipt.offset is None for receipt in receipts.values())
+        print(f"({len(stored)} messages, killed after {broken}, {lost} answers lost) ",
               end="", file=sys.stderr, flush=True)
 
     def test_an_interrupted_stream_is_taken_up_with_the_same_sequences(self):
@@ -269,6 +269,21 @@ class StreamsTest(unittest.TestCase):
             self.assertTrue(member.release(*again.values()))
         self.assertTrue(member.ack(member.receive(10), member.receive(10)))
         self.assertIsNone(member.receive(3))
+
+    def test_a_corrupt_record_is_not_delivered_but_asked_for_again(self):
+        self.producer().send_many(self.topic, ["a", "b", "c"], queue=0)
+        consumers = [PullConsumer(self.endpoint, self.topic), self.member()]
+        self.addCleanup(consumers[0].close)
+        for consumer in consumers:
+            got = [consumer.receive(10)]
+            with mock.patch("dunlin._records.crc32c", lambda data: 0):
+                with self.assertRaises(CorruptRecord):
+                    consumer.receive(10)
+            if consumer is consumers[1]:
+                got = []  # the lease has ended with the stream
+            while len(got) < 3:
+                got.append(consumer.receive(10))
+            self.assertEqual([message.body for message in got], [b"a", b"b", b"c"])
 
     # Groups.
 
