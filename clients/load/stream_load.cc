@@ -50,7 +50,7 @@ class Tally {
     MutexLock lock(mutex_);
     latency_.Add(Clock::now() - due);
   }
-  uint64_t messages() const {
+  uint64_t Messages() const {
     MutexLock lock(mutex_);
     return messages_;
   }
@@ -78,7 +78,7 @@ absl::Status SendAll(const ProduceOptions& options, Producer& producer, Tally& t
   message.body.resize(options.body_bytes);
   Pacer pacer(options.rate, options.extent, progress);
   uint64_t number = 0;
-  for (; pacer.Next(number, [&] { return tally.messages(); }); ++number) {
+  for (; pacer.Next(number, [&] { return tally.Messages(); }); ++number) {
     const Clock::time_point due = pacer.due();
     WriteBody(options.run, number, due, message.body.data(), message.body.size());
     const absl::Status sent =

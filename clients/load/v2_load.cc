@@ -78,7 +78,7 @@ class Sender {
     result.first_error = first_error_;
     result.latency = latency_;
   }
-  uint64_t messages() {
+  uint64_t Messages() {
     MutexLock lock(mutex_);
     return messages_;
   }
@@ -148,7 +148,7 @@ absl::StatusOr<LoadResult> ProduceV2(const ProduceOptions& options, const OnProg
   const double cpu = OwnCpuSeconds();
   const Clock::time_point begin = Clock::now();
   Pacer pacer(options.rate / options.batch, calls, progress);
-  for (uint64_t call = 0; pacer.Next(call, [&] { return sender.messages(); }); ++call) {
+  for (uint64_t call = 0; pacer.Next(call, [&] { return sender.Messages(); }); ++call) {
     const Clock::time_point due = options.rate > 0 ? pacer.due() : Clock::now();
     sender.Send(call * batch, batch, due);
     if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) break;

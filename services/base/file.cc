@@ -26,7 +26,7 @@ namespace dunlin {
 namespace {
 
 // Aligned as writes past the page cache must be.
-alignas(4096) const char kZeros[1u << 20] = {};
+alignas(4096) constexpr std::array<char, 1u << 20> kZeros{};
 
 absl::StatusCode CodeOf(int error) {
   switch (error) {
@@ -141,8 +141,8 @@ class RealFile final : public File {
     const int fd = direct >= 0 ? direct : fd_;
     absl::Status status;
     for (uint64_t at = 0; at < size && status.ok();) {
-      const uint64_t length = std::min<uint64_t>(sizeof(kZeros), size - at);
-      const ssize_t written = pwrite(fd, kZeros, length, static_cast<off_t>(at));
+      const uint64_t length = std::min<uint64_t>(kZeros.size(), size - at);
+      const ssize_t written = pwrite(fd, kZeros.data(), length, static_cast<off_t>(at));
       if (written > 0) {
         at += static_cast<uint64_t>(written);
         if (fd == fd_) StartWriteback(at - static_cast<uint64_t>(written), length);

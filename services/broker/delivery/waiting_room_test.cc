@@ -38,7 +38,7 @@ class FakeDispatcher final : public store::Dispatcher {
     }
     dispatched_.Advance(dispatched_.Get() + 8);
   }
-  int looks() const { return looks_.load(); }
+  int Looks() const { return looks_.load(); }
 
   const store::Watermark& dispatched() const override { return dispatched_; }
   std::vector<TopicId> TakeChangedTopics() override {
@@ -214,10 +214,10 @@ TEST_F(WaitingRoomTest, WhileNobodyWaitsTheThreadSleeps) {
     dispatcher_.Change(kTopic);
     std::this_thread::yield();
   }
-  EXPECT_EQ(dispatcher_.looks(), 0);
+  EXPECT_EQ(dispatcher_.Looks(), 0);
   const auto waiter = Enter(kGroup);
   Await([&] { return waiter->asked >= 2; });
-  EXPECT_GT(dispatcher_.looks(), 0);
+  EXPECT_GT(dispatcher_.Looks(), 0);
 }
 
 TEST_F(WaitingRoomTest, StoppingAnswersEverybody) {

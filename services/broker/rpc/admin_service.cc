@@ -21,7 +21,7 @@ grpc::Status ToGrpc(const absl::Status& status) {
 template <typename Request>
 class AdminCall final : public grpc::ServerUnaryReactor {
  public:
-  Request& request() { return request_; }
+  Request& Message() { return request_; }
   void OnDone() override { delete this; }
 
  private:
@@ -35,10 +35,10 @@ grpc::ServerUnaryReactor* AdminServiceImpl::Answer(const Bytes& request, Bytes& 
                                                    Command obey) {
   auto* call = new AdminCall<Request>();
   absl::Status status = CheckRequestSize(request);
-  if (status.ok()) status = Parse(request, call->request());
+  if (status.ok()) status = Parse(request, call->Message());
   if (status.ok()) {
     status = executor_.Run([call, &response, obey = std::move(obey)]() mutable {
-      const auto result = obey(call->request());
+      const auto result = obey(call->Message());
       if (result.ok()) response = Serialize(*result);
       call->Finish(ToGrpc(result.status()));
     });

@@ -166,7 +166,7 @@ class Subscriber {
     }
     return bodies;
   }
-  const v1::SubscribeResponse& last() const { return last_; }
+  const v1::SubscribeResponse& Last() const { return last_; }
   void Settle(uint32_t queue, uint64_t offset, uint64_t lease, v1::Verdict::Outcome outcome,
               uint32_t delay_ms = 0) {
     v1::SubscribeRequest request;
@@ -234,7 +234,7 @@ TEST_F(StreamServiceTest, WhatIsPublishedIsReceivedByBothApis) {
   Subscriber subscriber = Subscribe();
   EXPECT_EQ(subscriber.AttachAt("t", 1, 1).status().code(), v2::OK);
   EXPECT_THAT(subscriber.Bodies(2), ElementsAre("b", "c"));
-  EXPECT_EQ(subscriber.last().frame().next_offset(), 3u);
+  EXPECT_EQ(subscriber.Last().frame().next_offset(), 3u);
   // And what comes while it waits.
   Publisher publisher = Publish();
   publisher.Bind(1, "t", 1);
@@ -461,16 +461,16 @@ TEST_F(StreamServiceTest, LeasedMessagesAreSettled) {
   Subscriber subscriber = Subscribe("g");
   subscriber.AttachGroup("t");
   ASSERT_EQ(subscriber.Bodies(4).size(), 4u);
-  const v1::MessageFrame frame = subscriber.last().frame();
+  const v1::MessageFrame frame = subscriber.Last().frame();
   ASSERT_EQ(frame.leases_size(), 4);
   EXPECT_EQ(frame.attempts_size(), 0);
   subscriber.Settle(0, 0, frame.leases(0), v1::Verdict::ACK);
   subscriber.Settle(0, 1, frame.leases(1), v1::Verdict::RELEASE);
   EXPECT_THAT(subscriber.Bodies(1), ElementsAre("1"));
-  EXPECT_EQ(subscriber.last().frame().attempts_size(), 0);  // not counted
+  EXPECT_EQ(subscriber.Last().frame().attempts_size(), 0);  // not counted
   subscriber.Settle(0, 2, frame.leases(2), v1::Verdict::RETRY);
   EXPECT_THAT(subscriber.Bodies(1), ElementsAre("2"));
-  EXPECT_THAT(subscriber.last().frame().attempts(), ElementsAre(2u));
+  EXPECT_THAT(subscriber.Last().frame().attempts(), ElementsAre(2u));
   subscriber.Settle(0, 3, frame.leases(3), v1::Verdict::EXTEND, 60'000);
   const v1::SubscribeResponse extended = subscriber.Read();
   ASSERT_EQ(extended.settled_size(), 1);
@@ -579,7 +579,7 @@ TEST_F(StreamServiceTest, NoMoreThanMaxUnsettledIsLeased) {
   Subscriber subscriber = Subscribe("g");
   subscriber.AttachGroup("t", 2);
   EXPECT_THAT(subscriber.Bodies(2), ElementsAre("0", "1"));
-  subscriber.Settle(0, 1, subscriber.last().frame().leases(1), v1::Verdict::ACK);
+  subscriber.Settle(0, 1, subscriber.Last().frame().leases(1), v1::Verdict::ACK);
   EXPECT_THAT(subscriber.Bodies(1), ElementsAre("2"));
 }
 

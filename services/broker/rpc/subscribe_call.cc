@@ -386,7 +386,7 @@ void SubscribeCall::TakeResult(const std::shared_ptr<Attachment>& attachment,
       credit_ -= static_cast<int64_t>(produced.frame.size);
       ready_.push_back(attachment);
       if (finished_ || end_.has_value()) return;
-      sending_ = std::move(produced.frame.buffer);
+      sending_ = produced.frame.buffer;
       writing_ = true;
       StartWrite(&sending_);
       return;

@@ -29,7 +29,7 @@ class SegmentSet::Unfinished {
   Unfinished(const Unfinished&) = delete;
   Unfinished& operator=(const Unfinished&) = delete;
 
-  const std::string& path() const { return path_; }
+  const std::string& Path() const { return path_; }
   absl::Status RenameTo(const std::string& path) {
     RETURN_IF_ERROR(files_.Rename(path_, path));
     path_ = path;
@@ -139,7 +139,7 @@ absl::StatusOr<std::shared_ptr<Segment>> SegmentSet::FindOrMake(LogOffset begin)
   Unfinished temporary(files_, TemporaryPath());
   {
     ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
-                     files_.Open(temporary.path(), OpenMode::kCreateNew));
+                     files_.Open(temporary.Path(), OpenMode::kCreateNew));
     RETURN_IF_ERROR(file->Allocate(segment_size_));
     RETURN_IF_ERROR(file->DataSync());
   }
@@ -161,13 +161,13 @@ absl::Status SegmentSet::Prepare(LogOffset begin) {
   {
     MutexLock change(change_mutex_);
     if (spare_.has_value()) {
-      RETURN_IF_ERROR(files_.Rename(*spare_, temporary.path()));
+      RETURN_IF_ERROR(files_.Rename(*spare_, temporary.Path()));
       spare_.reset();
       reused = true;
     }
   }
   // Long: not under a lock.
-  if (!reused) RETURN_IF_ERROR(FillWithZeros(temporary.path()));
+  if (!reused) RETURN_IF_ERROR(FillWithZeros(temporary.Path()));
   MutexLock change(change_mutex_);
   return Adopt(temporary, begin).status();
 }
