@@ -20,17 +20,27 @@ namespace v2 = apache::rocketmq::v2;
 
 }  // namespace
 
-SendCall::SendCall(ServiceContext& services, const grpc::CallbackServerContext& context,
+SendCall::SendCall(ServiceContext& services, grpc::CallbackServerContext& context,
                    const grpc::ByteBuffer& request, grpc::ByteBuffer& response)
-    : services_(services), context_(context), response_(response), request_(request) {}
+    : services_(services),
+      context_(context),
+      reactor_(context.DefaultReactor()),
+      response_(response),
+      request_(request) {}
 
 grpc::ServerUnaryReactor* SendCall::Start(ServiceContext& services,
-                                          const grpc::CallbackServerContext& context,
+                                          grpc::CallbackServerContext& context,
                                           const grpc::ByteBuffer& request,
                                           grpc::ByteBuffer& response) {
   auto* call = new SendCall(services, context, request, response);
-  call->Run();
-  return call;
+  grpc::ServerUnaryReactor* const reactor = call->reactor_;
+  call->Run();  // it may be gone now
+  return reactor;
+}
+
+void SendCall::Finish(const grpc::Status& status) {
+  reactor_->Finish(status);
+  delete this;
 }
 
 void SendCall::Run() {
