@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "services/broker/admission/receive_rules.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/status_map.h"
 
@@ -130,10 +131,12 @@ Attachment::Produced GroupAttachment::NextFrame() {
 }
 
 void GroupAttachment::Settle(const v1::Verdict& verdict, v1::SubscribeResponse& response) {
+  const milliseconds delay(verdict.delay_ms());
   ReceiptHandle handle;
-  absl::Status status =
-      PublicError(PublicCode::kInvalidReceiptHandle, "this stream has no such lease (any more)");
-  {
+  absl::Status status = CheckChangedInvisible(delay, services_.config.max_invisible_duration_ms());
+  if (status.ok()) {
+    status =
+        PublicError(PublicCode::kInvalidReceiptHandle, "this stream has no such lease (any more)");
     MutexLock lock(mutex_);
     auto found = unsettled_.find({verdict.queue(), verdict.queue_offset()});
     if (found != unsettled_.end() && found->second.lease_id == verdict.lease()) {
@@ -142,8 +145,6 @@ void GroupAttachment::Settle(const v1::Verdict& verdict, v1::SubscribeResponse& 
       if (verdict.outcome() != v1::Verdict::EXTEND) unsettled_.erase(found);
     }
   }
-  const milliseconds delay(
-      std::min<uint32_t>(verdict.delay_ms(), services_.config.max_invisible_duration_ms()));
   uint64_t lease = 0;
   if (status.ok()) {
     switch (verdict.outcome()) {

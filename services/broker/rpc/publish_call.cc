@@ -421,7 +421,7 @@ void PublishCall::AddAck(uint32_t binding, uint64_t first_sequence, uint64_t cou
   if (unsent_.acks_size() > 0) {
     Ack& last = *unsent_.mutable_acks(unsent_.acks_size() - 1);
     if (last.binding() == binding && last.first_sequence() + last.count() == first_sequence &&
-        first_offset >= 0 && last.first_offset() + last.count() == first_offset &&
+        last.first_offset() >= 0 && last.first_offset() + last.count() == first_offset &&
         last.count() + count <= UINT32_MAX) {
       last.set_count(static_cast<uint32_t>(last.count() + count));
       return;

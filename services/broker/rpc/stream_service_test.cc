@@ -295,6 +295,17 @@ TEST_F(StreamServiceTest, SentAgainAfterARestartIsStoredOnce) {
   EXPECT_THAT(subscriber.Bodies(4), ElementsAre("1", "2", "3", "4"));
 }
 
+TEST_F(StreamServiceTest, AnUnknownOffsetIsNotTakenForTheOneBeforeTheFirst) {
+  Publisher publisher = Publish(8);
+  publisher.Bind(1, "t", 0, 5);
+  publisher.Send(1, 4, {"answered before", "first"});
+  const v1::PublishResponse response = publisher.Read();
+  ASSERT_EQ(response.acks_size(), 2);
+  EXPECT_EQ(response.acks(0).first_offset(), -1);
+  EXPECT_EQ(response.acks(1).first_sequence(), 5u);
+  EXPECT_EQ(response.acks(1).first_offset(), 0);
+}
+
 TEST_F(StreamServiceTest, ABadMessageIsRefusedAlone) {
   Publisher publisher = Publish(3);
   publisher.Bind(1, "t", 0);
@@ -481,6 +492,23 @@ TEST_F(StreamServiceTest, LeasedMessagesAreSettled) {
   subscriber.Settle(0, 3, extended.settled(0).lease(), v1::Verdict::ACK);
   subscriber.Settle(0, 0, frame.leases(0), v1::Verdict::ACK);  // twice
   EXPECT_EQ(subscriber.Read().settled(0).status().code(), v2::INVALID_RECEIPT_HANDLE);
+}
+
+TEST_F(StreamServiceTest, VerdictsThatMakeNoSenseAreRefused) {
+  Publisher publisher = Publish();
+  publisher.Bind(1, "t", 0);
+  publisher.Send(1, 1, {"a"});
+  publisher.Ack();
+  Subscriber subscriber = Subscribe("g");
+  subscriber.AttachGroup("t");
+  ASSERT_EQ(subscriber.Bodies(1).size(), 1u);
+  const uint64_t lease = subscriber.Last().frame().leases(0);
+  subscriber.Settle(0, 0, lease, v1::Verdict::RETRY, UINT32_MAX);
+  EXPECT_EQ(subscriber.Read().settled(0).status().code(), v2::ILLEGAL_INVISIBLE_TIME);
+  subscriber.Settle(0, 0, lease, v1::Verdict::EXTEND, 60'000);  // it goes on
+  EXPECT_EQ(subscriber.Read().settled(0).status().code(), v2::OK);
+  subscriber.Settle(0, 0, lease, static_cast<v1::Verdict::Outcome>(9));
+  EXPECT_EQ(subscriber.Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(StreamServiceTest, LeasesEndWithTheStream) {

@@ -275,7 +275,14 @@ absl::Status SubscribeCall::Settle(const v1::Settle& settle) {
   auto* const group = dynamic_cast<GroupAttachment*>(found->get());
   if (group == nullptr) return absl::InvalidArgumentError("verdicts are of group mode only");
   v1::SubscribeResponse answers;
-  for (const v1::Verdict& verdict : settle.verdicts()) group->Settle(verdict, answers);
+  for (const v1::Verdict& verdict : settle.verdicts()) {
+    if (!v1::Verdict::Outcome_IsValid(verdict.outcome())) {
+      return absl::InvalidArgumentError(
+          fmt::format("outcome {} of a verdict: this server knows ACK, RETRY, EXTEND and RELEASE",
+                      static_cast<int>(verdict.outcome())));
+    }
+    group->Settle(verdict, answers);
+  }
   {
     MutexLock lock(mutex_);
     unsent_.MergeFrom(answers);
