@@ -202,7 +202,7 @@ int ProduceAndConsume(Connection& connection, const BenchOptions& options) {
 
 void AddTopicOption(CLI::App& app, BenchOptions& options) {
   app.add_option("TOPIC", options.produce.target.topic,
-                 "Where to; made first, with as many queues as wanted")
+                 "A topic that exists: `dunlinctl topic create`, with as many queues as wanted")
       ->required();
 }
 

@@ -38,7 +38,7 @@ class Ledger {
   // Messages 0 .. `expected` - 1 of `run`. `ordered`: ascending within each queue.
   Ledger(uint64_t run, uint64_t expected, bool ordered);
 
-  // DATA_LOSS names what is wrong. Messages of other runs are passed over: `body.run` tells.
+  // DATA_LOSS names what is wrong. What is not of this run is passed over: `body.run` tells.
   absl::Status Enter(uint32_t queue, std::string_view bytes, Body& body);
   bool complete() const { return received_ == expected_; }
   uint64_t received() const { return received_; }

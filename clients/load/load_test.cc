@@ -55,6 +55,9 @@ TEST_F(LedgerTest, IsCompleteWhenEachCameOnce) {
   EXPECT_TRUE(Enter(Make(0)).ok());
   EXPECT_EQ(body_.due, Clock::time_point(nanoseconds(77)));
   EXPECT_TRUE(Enter(Make(7, 61, /*run=*/6)).ok());  // another run's
+  EXPECT_NE(body_.run, 5u);
+  EXPECT_TRUE(Enter("first message").ok());  // and no load's at all
+  EXPECT_NE(body_.run, 5u);
   EXPECT_TRUE(Enter(Make(2)).ok());
   EXPECT_THAT(std::string(ledger_.CheckComplete().message()), HasSubstr("the first is message 1"));
   EXPECT_TRUE(Enter(Make(1), 1).ok());
@@ -67,7 +70,10 @@ TEST_F(LedgerTest, NoticesWhatIsWrong) {
   EXPECT_THAT(std::string(Enter(Make(1)).message()), HasSubstr("came twice"));
   EXPECT_THAT(std::string(Enter(Make(0)).message()), HasSubstr("came behind 1 in queue 0"));
   EXPECT_THAT(std::string(Enter(Make(3)).message()), HasSubstr("was never sent"));
-  EXPECT_TRUE(absl::IsDataLoss(Enter("short")));
+  EXPECT_TRUE(absl::IsDataLoss(ReadBody("short", body_)));
+  std::string changed = Make(2);
+  changed.back() = static_cast<char>(changed.back() ^ 1);
+  EXPECT_TRUE(absl::IsDataLoss(Enter(changed)));
 }
 
 TEST_F(LedgerTest, NoticesEveryFlippedBitBehindTheTime) {

@@ -18,6 +18,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
+// Messages between two looks at whether any of them was stored.
+constexpr uint64_t kLook = 1024;
+
 absl::StatusOr<Client> Connect(const Target& target) {
   ClientOptions options;
   options.endpoint = target.endpoint;
@@ -39,7 +42,7 @@ class Tally {
   void Add(const DeliveryReport& report) {
     MutexLock lock(mutex_);
     if (!report.status.ok()) {
-      if (errors_ == 0) first_error_ = report.status.ToString();
+      if (errors_ == 0) first_ = report.status;
       errors_ += report.count;
       return;
     }
@@ -54,11 +57,16 @@ class Tally {
     MutexLock lock(mutex_);
     return messages_;
   }
+  // What refuses everything: there is no use in going on.
+  absl::Status Hopeless() const {
+    MutexLock lock(mutex_);
+    return messages_ == 0 ? first_ : absl::OkStatus();
+  }
   void Fill(LoadResult& result) const {
     MutexLock lock(mutex_);
     result.messages = messages_;
     result.errors = errors_;
-    result.first_error = first_error_;
+    if (errors_ > 0) result.first_error = first_.ToString();
     result.latency = latency_;
   }
 
@@ -67,7 +75,7 @@ class Tally {
   mutable Mutex mutex_;
   uint64_t messages_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t errors_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::string first_error_ ABSL_GUARDED_BY(mutex_);
+  absl::Status first_ ABSL_GUARDED_BY(mutex_);  // error
   Histogram latency_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -90,8 +98,12 @@ absl::Status SendAll(const ProduceOptions& options, Producer& producer, Tally& t
             : producer.SendAsync(message);
     if (!sent.ok()) return sent;
     if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) break;
+    if (number % kLook == 0) {
+      if (absl::Status hopeless = tally.Hopeless(); !hopeless.ok()) return hopeless;
+    }
   }
-  return producer.Flush(milliseconds(60'000));
+  if (absl::Status flushed = producer.Flush(milliseconds(60'000)); !flushed.ok()) return flushed;
+  return tally.Hopeless();
 }
 
 }  // namespace
