@@ -287,14 +287,14 @@ absl::Status PublishCall::StoreFrame(std::string_view bytes, size_t request_size
         fmt::format("sequence {}: they run from 1 to {}", frame_.first_sequence, kMaxSequence));
   }
   absl::Status status = CheckTopic(binding);
+  if (status.ok()) status = Append(binding, request_size);
   if (status.ok()) {
-    status = Append(binding, request_size);
+    services_.log.CommitHere();
+    return absl::OkStatus();
   }
-  if (!status.ok()) {
-    MutexLock lock(mutex_);
-    AddError(status, frame_.binding, frame_.first_sequence, frame_.messages.size());
-    WriteOrFinish();
-  }
+  MutexLock lock(mutex_);
+  AddError(status, frame_.binding, frame_.first_sequence, frame_.messages.size());
+  WriteOrFinish();
   return absl::OkStatus();
 }
 
@@ -385,8 +385,8 @@ absl::Status PublishCall::AppendBuilt(const std::shared_ptr<Pending>& pending) {
   pending->appended.resize(builder_.records().size());
   pending->self = pending;
   Count(1, static_cast<int64_t>(pending->bytes));
-  const absl::Status status =
-      services_.log.Append(builder_.records(), pending->appended, pending.get());
+  const absl::Status status = services_.log.Append(builder_.records(), pending->appended,
+                                                   pending.get(), store::CommitBy::kCaller);
   if (status.ok()) return status;
   pending->self.reset();
   Count(-1, -static_cast<int64_t>(pending->bytes));

@@ -58,12 +58,14 @@ void SendCall::Run() {
   v2::Resource topic;
   topic.set_resource_namespace(std::string(send_.messages[0].topic_namespace));
   topic.set_name(std::string(send_.messages[0].topic_name));
-  FindOrCreateTopic(services_, call, topic,
-                    [this](absl::StatusOr<std::shared_ptr<const Topic>> found) {
-                      absl::Status done = found.status();
-                      if (done.ok()) done = Append(**found);
-                      if (!done.ok()) Refuse(done);
-                    });
+  FindOrCreateTopic(
+      services_, call, topic,
+      [this, &log = services_.log](absl::StatusOr<std::shared_ptr<const Topic>> found) {
+        absl::Status done = found.status();
+        if (done.ok()) done = Append(**found);
+        if (!done.ok()) return Refuse(done);
+        log.CommitHere();  // the call may be gone now, or any time before
+      });
 }
 
 absl::Status SendCall::Append(const Topic& topic) {
@@ -95,7 +97,7 @@ absl::Status SendCall::Append(const Topic& topic) {
   }
   appended_.resize(records.size());
   return services_.log.Append({records.data(), records.size()},
-                              {appended_.data(), appended_.size()}, this);
+                              {appended_.data(), appended_.size()}, this, store::CommitBy::kCaller);
 }
 
 void SendCall::OnCommitted(const absl::Status& status) {

@@ -32,6 +32,10 @@ constexpr int kBatchRecords = 2048;
 constexpr uint64_t kMaxPendingBytes = 32u << 20;
 constexpr size_t kSnapshotPartBytes = 1u << 20;
 constexpr std::chrono::milliseconds kNap{1000};
+// While this much or more is appended a millisecond and nobody waits for what is dispatched,
+// records are left to collect that long: being woken for each costs more than applying it.
+constexpr std::chrono::milliseconds kCollect{1};
+constexpr uint64_t kCollectBytes = 4096;
 
 class RealDispatcher final : public Dispatcher {
  public:
@@ -76,6 +80,8 @@ class RealDispatcher final : public Dispatcher {
   using Job = absl::AnyInvocable<absl::Status()>;
 
   void Loop();
+  // Whether appends follow each other closely; `bytes` were applied just now.
+  bool Busy(uint64_t bytes);
   // Applies what is below `limit`; returns where it stopped.
   absl::StatusOr<LogOffset> ApplyUpTo(LogOffset from, LogOffset limit, int max_records);
   // What other threads may ask for.
@@ -100,6 +106,9 @@ class RealDispatcher final : public Dispatcher {
   Database& database_;
   Watermark dispatched_;
   LogOffset checkpointed_;
+  std::chrono::steady_clock::time_point measured_since_ = std::chrono::steady_clock::now();
+  uint64_t measured_bytes_ = 0;
+  bool busy_ = false;
   std::optional<LogOffset> due_since_;  // what was dispatched when a checkpoint became due
   std::chrono::steady_clock::time_point last_checkpoint_ = std::chrono::steady_clock::now();
 
@@ -233,6 +242,18 @@ absl::Status RealDispatcher::DoCheckpoint(bool wait) {
   return absl::OkStatus();
 }
 
+bool RealDispatcher::Busy(uint64_t bytes) {
+  measured_bytes_ += bytes;
+  const auto now = std::chrono::steady_clock::now();
+  const auto passed = now - measured_since_;
+  if (passed >= kCollect) {
+    busy_ = measured_bytes_ >= kCollectBytes * static_cast<uint64_t>(passed / kCollect);
+    measured_since_ = now;
+    measured_bytes_ = 0;
+  }
+  return busy_;
+}
+
 void RealDispatcher::Loop() {
   LogOffset at = dispatched_.Get();
   for (;;) {
@@ -241,11 +262,13 @@ void RealDispatcher::Loop() {
     absl::Status status;
     if (confirmed > at) {
       absl::StatusOr<LogOffset> applied = ApplyUpTo(at, confirmed, kBatchRecords);
-      if (applied.ok()) {
+      status = applied.status();
+      if (status.ok()) {
+        const bool busy = Busy(*applied - at);
         at = *applied;
         dispatched_.Advance(at);
+        if (busy && at == confirmed) dispatched_.AwaitWaiter(kCollect);
       }
-      status = applied.status();
     }
     if (status.ok() && CheckpointIsDue()) status = DoCheckpoint(/*wait=*/false);
     if (!status.ok()) Fail(status);

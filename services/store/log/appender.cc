@@ -29,6 +29,13 @@ constexpr size_t kLargePayload = 4096;
 // What may wait for the disk at a time: more is refused, so that a slow disk costs no memory. Also
 // how far behind a torn record recovery looks for others (recovery.cc).
 constexpr uint64_t kMaxUnwritten = 64u << 20;
+// A caller writes at most so much, so many times in a row; the committer takes over where more
+// collects, and for a while after a write that took long: then the disk is behind, and what waits
+// for it must not be a thread that others need.
+constexpr uint64_t kCallerBytes = 16u << 10;
+constexpr int kCallerTurns = 32;
+constexpr std::chrono::milliseconds kLongWrite{2};
+constexpr std::chrono::milliseconds kCallersPause{100};
 // Under ASYNC_FLUSH the kernel is asked to write out at this rate instead of in one go.
 constexpr uint64_t kWritebackStep = 8u << 20;
 
@@ -111,7 +118,7 @@ absl::Status Appender::CheckRoom(std::span<const NewRecord> records) const {
 }
 
 absl::Status Appender::Append(std::span<const NewRecord> records, std::span<Appended> appended,
-                              CommitWaiter* waiter) {
+                              CommitWaiter* waiter, CommitBy by) {
   CHECK(records.size() == appended.size());
   absl::InlinedVector<Prepared, 4> prepared(records.size());
   for (size_t i = 0; i < records.size(); ++i) {
@@ -132,11 +139,19 @@ absl::Status Appender::Append(std::span<const NewRecord> records, std::span<Appe
     (last_waiter_ == nullptr ? first_waiter_ : last_waiter_->next_) = waiter;
     last_waiter_ = waiter;
   }
-  if (committer_sleeps_) {
-    committer_sleeps_ = false;
-    work_.Signal();
-  }
+  // Whoever has the turn looks again.
+  if (by == CommitBy::kCommitter && !turn_taken_) WakeCommitter();
   return absl::OkStatus();
+}
+
+void Appender::CommitHere() {
+  {
+    MutexLock lock(mutex_);
+    if (turn_taken_ || !SomethingCollected()) return;
+    if (!CallerMayCommit()) return WakeCommitter();
+    TakeTurn();
+  }
+  CommitAsCaller();
 }
 
 RecordHeader Appender::MakeHeader(RecordKind kind, uint64_t payload_size) {
@@ -219,31 +234,76 @@ void Appender::Place(const NewRecord& record, uint64_t payload_size, Prepared pr
   end_ += space;
 }
 
-bool Appender::TakeBatch(Batch& batch) {
-  MutexLock lock(mutex_);
-  while (blocks_.empty() && first_waiter_ == nullptr && !closing_) {
-    committer_sleeps_ = true;
-    work_.Wait(mutex_);
-  }
+bool Appender::CallerMayCommit() const {
+  return options_.flush_mode == FlushMode::kAsync && end_ - written_.Get() <= kCallerBytes &&
+         std::chrono::steady_clock::now() >= callers_from_;
+}
+
+void Appender::WakeCommitter() {
+  if (!committer_sleeps_) return;
   committer_sleeps_ = false;
-  if (blocks_.empty() && first_waiter_ == nullptr) return false;
-  batch.blocks.swap(blocks_);
-  batch.waiters = std::exchange(first_waiter_, nullptr);
+  work_.Signal();
+}
+
+void Appender::TakeTurn() {
+  turn_taken_ = true;
+  batch_.blocks.swap(blocks_);
+  batch_.waiters = std::exchange(first_waiter_, nullptr);
   last_waiter_ = nullptr;
-  batch.end = end_;
-  return true;
+  batch_.end = end_;
+}
+
+void Appender::PassTurn() {
+  for (Block& block : batch_.blocks) {
+    if (block.capacity == kBlockSize && free_.size() < kFreeBlocks) {
+      free_.push_back(std::move(block));
+    }
+  }
+  batch_.blocks.clear();
+  turn_taken_ = false;
+}
+
+std::chrono::nanoseconds Appender::CommitBatch() {
+  absl::Status status = health();
+  const auto begun = std::chrono::steady_clock::now();
+  if (status.ok()) {
+    status = Commit(batch_);
+    if (!status.ok()) Fail(status);
+  }
+  const auto took = std::chrono::steady_clock::now() - begun;
+  Tell(batch_.waiters, status.ok() ? status : health());
+  return took;
 }
 
 void Appender::CommitLoop() {
-  Batch batch;
-  while (TakeBatch(batch)) {
-    absl::Status status = health();
-    if (status.ok()) {
-      status = Commit(batch);
-      if (!status.ok()) Fail(status);
+  for (;;) {
+    {
+      MutexLock lock(mutex_);
+      while (turn_taken_ || (!SomethingCollected() && !closing_)) {
+        committer_sleeps_ = true;
+        work_.Wait(mutex_);
+      }
+      committer_sleeps_ = false;
+      if (!SomethingCollected()) return;
+      TakeTurn();
     }
-    Tell(batch.waiters, status.ok() ? status : health());
-    Recycle(batch);
+    CommitBatch();
+    MutexLock lock(mutex_);
+    PassTurn();
+  }
+}
+
+void Appender::CommitAsCaller() {
+  for (int turn = 1;; ++turn) {
+    const std::chrono::nanoseconds took = CommitBatch();
+    MutexLock lock(mutex_);
+    PassTurn();
+    if (took > kLongWrite) callers_from_ = std::chrono::steady_clock::now() + kCallersPause;
+    if (closing_ || (SomethingCollected() && (turn == kCallerTurns || !CallerMayCommit()))) {
+      return WakeCommitter();
+    }
+    if (!SomethingCollected()) return;
+    TakeTurn();
   }
 }
 
@@ -333,17 +393,6 @@ void Appender::Tell(CommitWaiter* waiters, const absl::Status& status) {
     waiters->OnCommitted(status);
     waiters = next;
   }
-}
-
-void Appender::Recycle(Batch& batch) {
-  MutexLock lock(mutex_);
-  for (Block& block : batch.blocks) {
-    if (block.capacity == kBlockSize && free_.size() < kFreeBlocks) {
-      free_.push_back(std::move(block));
-    }
-  }
-  batch.blocks.clear();
-  batch.waiters = nullptr;
 }
 
 void Appender::Fail(const absl::Status& status) {

@@ -1,9 +1,11 @@
 // Appender: the one writer of a log; collects appends in memory, writes and syncs them in groups.
 //
-// Append takes one short lock. The `committer` thread swaps what has collected, writes it with as
-// few pwritev as possible, syncs it under SYNC_FLUSH, then tells the waiters: the batch sizes
-// itself, since it grows while the one before is under way. The `flusher` thread bounds what is
-// dirty under ASYNC_FLUSH, `preparer` makes the next segment when the current one is half full.
+// Append takes one short lock. One thread at a time, the writer of the turn, swaps what has
+// collected, writes it with as few pwritev as possible, syncs it under SYNC_FLUSH, then tells the
+// waiters: the batch sizes itself, since it grows while the one before is under way. That is the
+// `committer` thread or, for small appends under ASYNC_FLUSH, whoever appends while nobody writes
+// (docs/decisions/0003). The `flusher` thread bounds what is dirty under ASYNC_FLUSH, `preparer`
+// makes the next segment when the current one is half full.
 //
 // The first failure of a write or sync is final (architecture, rule 4): waiters are told, and every
 // later call returns it.
@@ -46,7 +48,8 @@ class Appender {
 
   // See CommitLog.
   absl::Status Append(std::span<const NewRecord> records, std::span<Appended> appended,
-                      CommitWaiter* waiter) ABSL_LOCKS_EXCLUDED(mutex_);
+                      CommitWaiter* waiter, CommitBy by) ABSL_LOCKS_EXCLUDED(mutex_);
+  void CommitHere() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status FlushUpTo(LogOffset offset) ABSL_LOCKS_EXCLUDED(mutex_, flush_mutex_);
   LogOffset end() const ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status health() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -84,15 +87,25 @@ class Appender {
   RecordHeader MakeHeader(RecordKind kind, uint64_t payload_size)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  void CommitLoop();
-  bool TakeBatch(Batch& batch) ABSL_LOCKS_EXCLUDED(mutex_);
+  void CommitLoop() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Writes what has collected on the thread of an appender that has taken the turn.
+  void CommitAsCaller() ABSL_LOCKS_EXCLUDED(mutex_);
+  bool CallerMayCommit() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool SomethingCollected() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !blocks_.empty() || first_waiter_ != nullptr;
+  }
+  // Takes the turn with all that has collected; the turn ends in PassTurn.
+  void TakeTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void PassTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WakeCommitter() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Writes the batch of the turn and tells who waits for it; how long the write took.
+  std::chrono::nanoseconds CommitBatch() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Commit(const Batch& batch);
   // The only way to sync once the threads run: the first failure is final, and known to all before
   // anybody else may try.
   absl::Status SyncOrFail(LogOffset target) ABSL_EXCLUSIVE_LOCKS_REQUIRED(flush_mutex_);
   absl::Status SyncUpTo(LogOffset target) ABSL_EXCLUSIVE_LOCKS_REQUIRED(flush_mutex_);
   void Tell(CommitWaiter* waiters, const absl::Status& status);
-  void Recycle(Batch& batch) ABSL_LOCKS_EXCLUDED(mutex_);
   void Fail(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   void FlushLoop();
   void PrepareLoop();
@@ -120,7 +133,12 @@ class Appender {
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_background_ ABSL_GUARDED_BY(mutex_) = false;
   bool committer_sleeps_ ABSL_GUARDED_BY(mutex_) = false;
-  uint64_t writeback_started_ = 0;  // committer only
+  bool turn_taken_ ABSL_GUARDED_BY(mutex_) = false;
+  // When callers may write again after a write that took long.
+  std::chrono::steady_clock::time_point callers_from_ ABSL_GUARDED_BY(mutex_);
+  // Of the turn: whoever has taken it.
+  Batch batch_;
+  uint64_t writeback_started_ = 0;
 
   // One sync at a time. Taken before mutex_.
   Mutex flush_mutex_;

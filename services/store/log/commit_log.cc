@@ -55,6 +55,7 @@ absl::StatusOr<std::unique_ptr<File>> LockDirectory(FileSystem& files, const std
 
 class RealCommitLog final : public CommitLog {
  public:
+  using CommitLog::Append;
   RealCommitLog(std::unique_ptr<File> lock, std::unique_ptr<SegmentSet> segments,
                 std::unique_ptr<ControlPage> control, Epochs epochs, const Clock& clock)
       : clock_(clock),
@@ -68,9 +69,10 @@ class RealCommitLog final : public CommitLog {
   absl::Status Start(const CommitLogOptions& options, FileSystem& files);
 
   absl::Status Append(std::span<const NewRecord> records, std::span<Appended> appended,
-                      CommitWaiter* waiter) override {
-    return appender_->Append(records, appended, waiter);
+                      CommitWaiter* waiter, CommitBy by) override {
+    return appender_->Append(records, appended, waiter, by);
   }
+  void CommitHere() override { appender_->CommitHere(); }
   absl::StatusOr<Appended> AppendAndWait(const NewRecord& record) override;
   absl::StatusOr<RecordView> Read(LogOffset offset) override;
   absl::StatusOr<RecordView> ReadNext(LogOffset offset, LogOffset limit) override;

@@ -74,8 +74,15 @@ struct Appended {
   Timestamp store_time;
 };
 
+// Who sees to it that an append is written.
+enum class CommitBy {
+  kCommitter,  // the committer thread is woken
+  kCaller,     // the caller calls CommitHere next
+};
+
 // Is told once when an append is durable by the log's flush mode, or why it never will be. Called
-// on the committer thread: must not block. Intrusive, so that an append allocates nothing.
+// on the committer thread or within CommitHere: must not block. Intrusive, so that an append
+// allocates nothing.
 class CommitWaiter {
  public:
   virtual void OnCommitted(const absl::Status& status) = 0;
@@ -114,7 +121,17 @@ class CommitLog {
   // (record larger than kMaxRecordLength or than a segment). On error nothing was appended and
   // `waiter` is not told.
   virtual absl::Status Append(std::span<const NewRecord> records, std::span<Appended> appended,
-                              CommitWaiter* waiter) = 0;
+                              CommitWaiter* waiter, CommitBy by) = 0;
+  absl::Status Append(std::span<const NewRecord> records, std::span<Appended> appended,
+                      CommitWaiter* waiter) {
+    return Append(records, appended, waiter, CommitBy::kCommitter);
+  }
+
+  // Writes what was appended on the calling thread, if the log does not sync before it
+  // acknowledges, nobody else is writing and there is little to write; else leaves it to the
+  // committer. Saves a lone append two changes of threads (docs/decisions/0003). Tells waiters of
+  // this and of other callers: no lock may be held that a waiter takes.
+  virtual void CommitHere() = 0;
 
   // Append and wait for durability. For rare, small records; never on an RPC thread.
   virtual absl::StatusOr<Appended> AppendAndWait(const NewRecord& record) = 0;

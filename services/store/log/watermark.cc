@@ -17,6 +17,7 @@ LogOffset Watermark::WaitAbove(LogOffset seen, std::chrono::milliseconds timeout
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   MutexLock lock(mutex_);
   waiting_.fetch_add(1, std::memory_order_seq_cst);
+  wanted_.Signal();
   const uint64_t interrupts = interrupts_;
   while (value_.load(std::memory_order_seq_cst) <= seen.value() && interrupts_ == interrupts &&
          !closed()) {
@@ -24,6 +25,14 @@ LogOffset Watermark::WaitAbove(LogOffset seen, std::chrono::milliseconds timeout
   }
   waiting_.fetch_sub(1, std::memory_order_relaxed);
   return Get();
+}
+
+void Watermark::AwaitWaiter(std::chrono::microseconds timeout) const {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  MutexLock lock(mutex_);
+  while (waiting_.load(std::memory_order_relaxed) == 0 && !closed()) {
+    if (!wanted_.WaitUntil(mutex_, deadline)) break;
+  }
 }
 
 void Watermark::Interrupt() const {
@@ -35,6 +44,8 @@ void Watermark::Interrupt() const {
 void Watermark::Close() {
   closed_.store(true, std::memory_order_release);
   Interrupt();
+  MutexLock lock(mutex_);
+  wanted_.SignalAll();
 }
 
 }  // namespace dunlin::store

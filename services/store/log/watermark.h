@@ -29,6 +29,10 @@ class Watermark {
   // Ends the waits under way without moving: for a waiter that has other things to look at too.
   void Interrupt() const ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Returns when somebody waits, or `timeout` passed, or it was closed: for the one that advances
+  // it, who may let work collect as long as nobody asks for the result.
+  void AwaitWaiter(std::chrono::microseconds timeout) const ABSL_LOCKS_EXCLUDED(mutex_);
+
   // No more advances: every wait returns at once from now on.
   void Close() ABSL_LOCKS_EXCLUDED(mutex_);
   bool closed() const { return closed_.load(std::memory_order_acquire); }
@@ -39,6 +43,7 @@ class Watermark {
   mutable std::atomic<int> waiting_{0};  // lets Advance skip the lock when nobody waits
   mutable Mutex mutex_;
   mutable CondVar changed_;
+  mutable CondVar wanted_;
   mutable uint64_t interrupts_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
