@@ -240,7 +240,9 @@ class RealFileSystem final : public FileSystem {
   absl::StatusOr<DiskSpace> GetDiskSpace(const std::string& path) override {
     struct statvfs info {};
     if (statvfs(path.c_str(), &info) != 0) return Failed("look at the disk of", path, errno);
-    return DiskSpace{info.f_blocks * info.f_frsize, info.f_bavail * info.f_frsize};
+    // As df: what is kept for root or by a quota counts as neither used nor free.
+    const uint64_t used = info.f_blocks - std::min(info.f_bfree, info.f_blocks);
+    return DiskSpace{(used + info.f_bavail) * info.f_frsize, info.f_bavail * info.f_frsize};
   }
 };
 

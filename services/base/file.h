@@ -63,8 +63,8 @@ enum class OpenMode {
 };
 
 struct DiskSpace {
-  uint64_t total_bytes = 0;
-  uint64_t free_bytes = 0;  // for this process
+  uint64_t total_bytes = 0;  // used and free
+  uint64_t free_bytes = 0;   // for this process
 };
 
 // Thread-safe.
