@@ -26,7 +26,7 @@ namespace dunlin {
 namespace {
 
 // Aligned as writes past the page cache must be.
-alignas(4096) constexpr std::array<char, 1u << 20> kZeros{};
+alignas(4096) constexpr std::array<char, 256u << 10> kZeros{};
 
 absl::StatusCode CodeOf(int error) {
   switch (error) {
@@ -135,7 +135,7 @@ class RealFile final : public File {
     return absl::OkStatus();
   }
 
-  absl::Status FillWithZeros(uint64_t size) override {
+  absl::Status FillWithZeros(uint64_t size, Pace pace) override {
     const int direct =
         open(fmt::format("/proc/self/fd/{}", fd_).c_str(), O_WRONLY | O_CLOEXEC | O_DIRECT);
     const int fd = direct >= 0 ? direct : fd_;
@@ -146,6 +146,7 @@ class RealFile final : public File {
       if (written > 0) {
         at += static_cast<uint64_t>(written);
         if (fd == fd_) StartWriteback(at - static_cast<uint64_t>(written), length);
+        pace(at);
       } else if (written == 0 || errno != EINTR) {
         status = Failed("fill", path_, written == 0 ? EIO : errno);
       }

@@ -14,12 +14,16 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace dunlin {
 
 // An open file. Calls on different ranges may run at a time from several threads.
+// Told how many bytes of something long are done; returns when it may go on.
+using Pace = absl::FunctionRef<void(uint64_t done_bytes)>;
+
 class File {
  public:
   virtual ~File() = default;
@@ -41,8 +45,9 @@ class File {
   virtual absl::Status Allocate(uint64_t size) = 0;
 
   // Fills the file with zeros up to `size`, a multiple of 4096; past the page cache where the file
-  // system can, so that it costs neither copies nor memory. Not durable without DataSync.
-  virtual absl::Status FillWithZeros(uint64_t size) = 0;
+  // system can, so that it costs neither copies nor memory. Not durable without DataSync. `pace` is
+  // told every few hundred KiB how much is done, and may take its time.
+  virtual absl::Status FillWithZeros(uint64_t size, Pace pace) = 0;
 
   // Maps the first `length` bytes, shared with writers. The map outlives the file object; undo it
   // with Unmap. A page that the disk fails to deliver raises SIGBUS.

@@ -82,10 +82,12 @@ class ForgetfulFiles::ForgetfulFile final : public File {
     RETURN_IF_ERROR(files_.TakeFailure(Operation::kAllocate));
     return file_->Allocate(size);
   }
-  absl::Status FillWithZeros(uint64_t size) override {
+  absl::Status FillWithZeros(uint64_t size, Pace pace) override {
     const std::string zeros(size, '\0');
     const std::string_view piece = zeros;
-    return WriteAt(0, {&piece, 1});
+    RETURN_IF_ERROR(WriteAt(0, {&piece, 1}));
+    pace(size);
+    return absl::OkStatus();
   }
   absl::StatusOr<char*> Map(uint64_t length, bool writable) override {
     return file_->Map(length, writable);

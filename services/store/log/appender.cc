@@ -39,6 +39,11 @@ constexpr std::chrono::milliseconds kCallersPause{100};
 // Under ASYNC_FLUSH the kernel is asked to write out at this rate instead of in one go.
 constexpr uint64_t kWritebackStep = 8u << 20;
 
+// The next segment is begun when half of the current one is left: made so many times faster than
+// that fills, and a bit, it is there in time, without more of the disk than it needs.
+constexpr uint64_t kPrepareShare = 2;
+constexpr double kPrepareBytesPerSecond = 128.0 * (1u << 20);
+
 // Segments are multiples of it.
 constexpr std::array<char, 4096> kZeroPage{};
 
@@ -420,9 +425,22 @@ void Appender::FlushLoop() {
   }
 }
 
+void Appender::PacePreparing(LogOffset from, std::chrono::steady_clock::time_point begun,
+                             uint64_t done_bytes) {
+  MutexLock lock(mutex_);
+  while (!stopping_background_) {
+    const auto now = std::chrono::steady_clock::now();
+    const std::chrono::duration<double> passed = now - begun;
+    const auto idle = static_cast<uint64_t>(passed.count() * kPrepareBytesPerSecond);
+    if (done_bytes <= idle + kPrepareShare * (end_ - from)) return;
+    background_.WaitUntil(mutex_, now + std::chrono::milliseconds(2));
+  }
+}
+
 void Appender::PrepareLoop() {
   for (;;) {
     LogOffset next;
+    LogOffset from;
     {
       MutexLock lock(mutex_);
       while (!stopping_background_ &&
@@ -432,8 +450,11 @@ void Appender::PrepareLoop() {
       }
       if (stopping_background_) return;
       next = segment_end_;
+      from = end_;
     }
-    const absl::Status prepared = segments_.Prepare(next);
+    const auto begun = std::chrono::steady_clock::now();
+    const absl::Status prepared = segments_.Prepare(
+        next, [&](uint64_t done_bytes) { PacePreparing(from, begun, done_bytes); });
     if (prepared.ok()) continue;
     log::Warning("the next segment could not be made ahead of need, trying again in a second: {}",
                  prepared.ToString());

@@ -109,6 +109,10 @@ class Appender {
   void Fail(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   void FlushLoop();
   void PrepareLoop();
+  // Keeps the making of a segment, begun when the log ended at `from`, from taking the disk away
+  // from what is appended meanwhile.
+  void PacePreparing(LogOffset from, std::chrono::steady_clock::time_point begun,
+                     uint64_t done_bytes) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Options options_;
   SegmentSet& segments_;

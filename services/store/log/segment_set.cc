@@ -147,14 +147,14 @@ absl::StatusOr<std::shared_ptr<Segment>> SegmentSet::FindOrMake(LogOffset begin)
   return Adopt(temporary, begin);
 }
 
-absl::Status SegmentSet::FillWithZeros(const std::string& path) {
+absl::Status SegmentSet::FillWithZeros(const std::string& path, Pace pace) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> file, files_.Open(path, OpenMode::kCreateNew));
   RETURN_IF_ERROR(file->Allocate(segment_size_));
-  RETURN_IF_ERROR(file->FillWithZeros(segment_size_));
+  RETURN_IF_ERROR(file->FillWithZeros(segment_size_, pace));
   return file->DataSync();
 }
 
-absl::Status SegmentSet::Prepare(LogOffset begin) {
+absl::Status SegmentSet::Prepare(LogOffset begin, Pace pace) {
   if (FindAt(begin) != nullptr) return absl::OkStatus();
   Unfinished temporary(files_, TemporaryPath());
   bool reused = false;
@@ -167,7 +167,7 @@ absl::Status SegmentSet::Prepare(LogOffset begin) {
     }
   }
   // Long: not under a lock.
-  if (!reused) RETURN_IF_ERROR(FillWithZeros(temporary.Path()));
+  if (!reused) RETURN_IF_ERROR(FillWithZeros(temporary.Path(), pace));
   MutexLock change(change_mutex_);
   return Adopt(temporary, begin).status();
 }

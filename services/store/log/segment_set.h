@@ -43,8 +43,8 @@ class SegmentSet {
   // filled.
   absl::StatusOr<std::shared_ptr<Segment>> FindOrMake(LogOffset begin)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
-  // Makes the segment at `begin` with care, if there is none yet.
-  absl::Status Prepare(LogOffset begin) ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+  // Makes the segment at `begin` with care, if there is none yet; `pace` as File::FillWithZeros has it.
+  absl::Status Prepare(LogOffset begin, Pace pace) ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
 
   // Gives up the segments that end at or below `offset`: one that nobody reads is kept for reuse,
   // others are removed and vanish when the last reader is done.
@@ -60,7 +60,7 @@ class SegmentSet {
   SegmentSet(FileSystem& files, std::string directory, uint64_t segment_size);
 
   std::string PathOf(LogOffset begin) const;
-  absl::Status FillWithZeros(const std::string& path);
+  absl::Status FillWithZeros(const std::string& path, Pace pace);
   // Gives a complete file its name, unless there is a segment at `begin` already.
   absl::StatusOr<std::shared_ptr<Segment>> Adopt(Unfinished& file, LogOffset begin)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -31,7 +31,7 @@ TEST(SegmentSetTest, ASegmentThatCannotBeMadeLeavesNoFileBehind) {
       ASSERT_OK(segments);
       auto make = [&] {
         return in_a_hurry ? (*segments)->FindOrMake(LogOffset(0)).status()
-                          : (*segments)->Prepare(LogOffset(0));
+                          : (*segments)->Prepare(LogOffset(0), [](uint64_t) {});
       };
       files.FailAt(operation, 1, absl::ResourceExhaustedError("ENOSPC"));
       EXPECT_THAT(make(), StatusIs(absl::StatusCode::kResourceExhausted));
