@@ -36,7 +36,8 @@ constexpr uint64_t kCallerBytes = 16u << 10;
 constexpr int kCallerTurns = 32;
 constexpr std::chrono::milliseconds kLongWrite{2};
 constexpr std::chrono::milliseconds kCallersPause{100};
-// Under ASYNC_FLUSH the kernel is asked to write out at this rate instead of in one go.
+// Under ASYNC_FLUSH the kernel is asked to write out in such steps instead of in one go: by the
+// flusher, since the question waits for room in the queue of the disk.
 constexpr uint64_t kWritebackStep = 8u << 20;
 
 // The next segment is begun when half of the current one is left: made so many times faster than
@@ -70,7 +71,8 @@ Appender::Appender(const Options& options, SegmentSet& segments, ControlPage& co
       clock_(clock),
       written_(options.end),
       flushed_(options.end),
-      confirmed_(options.end) {
+      confirmed_(options.end),
+      writeback_asked_(options.end) {
   {
     MutexLock lock(mutex_);
     end_ = options.end;
@@ -341,11 +343,11 @@ absl::Status Appender::Commit(const Batch& batch) {
   if (options_.flush_mode == FlushMode::kSync) {
     MutexLock flush(flush_mutex_);
     RETURN_IF_ERROR(SyncOrFail(batch.end));
-  } else if (batch.end.value() - writeback_started_ >= kWritebackStep && !batch.blocks.empty()) {
-    const std::shared_ptr<Segment> segment = segments_.Find(batch.blocks.back().begin);
-    const LogOffset from = std::max(LogOffset(writeback_started_), segment->begin());
-    if (batch.end > from) segment->StartWriteback(from, batch.end - from);
-    writeback_started_ = batch.end.value();
+  } else if (batch.end - writeback_asked_ >= kWritebackStep) {
+    writeback_asked_ = batch.end;
+    MutexLock lock(mutex_);
+    writeback_due_ = true;
+    background_.SignalAll();
   }
   confirmed_.Advance(batch.end);
   return absl::OkStatus();
@@ -410,18 +412,40 @@ void Appender::Fail(const absl::Status& status) {
 }
 
 void Appender::FlushLoop() {
+  auto next_flush = std::chrono::steady_clock::now() + options_.flush_interval;
+  LogOffset writeback_from = written_.Get();
   for (;;) {
+    bool flush = false;
     {
       MutexLock lock(mutex_);
-      const auto wake = std::chrono::steady_clock::now() + options_.flush_interval;
-      while (!stopping_background_ && std::chrono::steady_clock::now() < wake) {
-        background_.WaitUntil(mutex_, wake);
+      while (!stopping_background_ && !writeback_due_ &&
+             std::chrono::steady_clock::now() < next_flush) {
+        background_.WaitUntil(mutex_, next_flush);
       }
       if (stopping_background_) return;
+      flush = !std::exchange(writeback_due_, false);
+      if (flush) next_flush = std::chrono::steady_clock::now() + options_.flush_interval;
       if (!health_.ok()) continue;
     }
-    // An error is remembered by the appender itself.
-    FlushUpTo(written_.Get()).IgnoreError();
+    const LogOffset written = written_.Get();
+    if (flush) {
+      // An error is remembered by the appender itself.
+      FlushUpTo(written).IgnoreError();
+    } else {
+      StartWriteback(writeback_from, written);
+    }
+    writeback_from = written;
+  }
+}
+
+void Appender::StartWriteback(LogOffset from, LogOffset end) {
+  while (from < end) {
+    const std::shared_ptr<Segment> segment = segments_.FindFrom(from);
+    if (segment == nullptr || segment->begin() >= end) return;
+    from = std::max(from, segment->begin());
+    const LogOffset to = std::min(end, segment->end());
+    segment->StartWriteback(from, to - from);
+    from = to;
   }
 }
 

@@ -108,6 +108,7 @@ class Appender {
   void Tell(CommitWaiter* waiters, const absl::Status& status);
   void Fail(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   void FlushLoop();
+  void StartWriteback(LogOffset from, LogOffset end);
   void PrepareLoop();
   // Keeps the making of a segment, begun when the log ended at `from`, from taking the disk away
   // from what is appended meanwhile.
@@ -142,7 +143,8 @@ class Appender {
   std::chrono::steady_clock::time_point callers_from_ ABSL_GUARDED_BY(mutex_);
   // Of the turn: whoever has taken it.
   Batch batch_;
-  uint64_t writeback_started_ = 0;
+  LogOffset writeback_asked_;
+  bool writeback_due_ ABSL_GUARDED_BY(mutex_) = false;
 
   // One sync at a time. Taken before mutex_.
   Mutex flush_mutex_;

@@ -43,7 +43,8 @@ class SegmentSet {
   // filled.
   absl::StatusOr<std::shared_ptr<Segment>> FindOrMake(LogOffset begin)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
-  // Makes the segment at `begin` with care, if there is none yet; `pace` as File::FillWithZeros has it.
+  // Makes the segment at `begin` with care, if there is none yet; `pace` as File::FillWithZeros has
+  // it.
   absl::Status Prepare(LogOffset begin, Pace pace) ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
 
   // Gives up the segments that end at or below `offset`: one that nobody reads is kept for reuse,
