@@ -22,6 +22,7 @@ struct ConsumeOptions {
   std::string topic;
   std::string group;
   std::string tag = "*";
+  std::string sql;  // empty: by tag
   int count = 0;
   int wait_seconds = 5;
   int invisible_seconds = 30;
@@ -42,8 +43,9 @@ Received Receive(Connection& connection, const ConsumeOptions& options, int batc
   queue.mutable_topic()->set_resource_namespace(connection.options().name_space);
   queue.mutable_topic()->set_name(options.topic);
   queue.set_id(-1);
-  request.mutable_filter_expression()->set_type(v2::TAG);
-  request.mutable_filter_expression()->set_expression(options.tag);
+  request.mutable_filter_expression()->set_type(options.sql.empty() ? v2::TAG : v2::SQL);
+  request.mutable_filter_expression()->set_expression(options.sql.empty() ? options.tag
+                                                                          : options.sql);
   request.set_batch_size(batch);
   request.mutable_invisible_duration()->set_seconds(options.invisible_seconds);
   request.mutable_long_polling_timeout()->set_seconds(wait);
@@ -126,7 +128,16 @@ void AddConsumeCommand(CLI::App& app, Command& command) {
       ->required();
   consume.add_option("--count", options->count, "Stop after so many; fail when fewer come")
       ->check(CLI::PositiveNumber);
-  consume.add_option("--tag", options->tag, "Only these tags: 'a || b'");
+  CLI::Option* const tag =
+      consume.add_option("--tag", options->tag, "Only these tags: 'a || b'");
+  consume
+      .add_option("--filter-sql", options->sql,
+                  "Only messages whose properties fulfil this predicate, as in \"price > 10 AND "
+                  "TAGS IN ('new', 'paid')\"; see docs/filters.md")
+      ->check([](const std::string& text) {
+        return text.empty() ? "an empty predicate; leave the option out" : "";
+      })
+      ->excludes(tag);
   consume.add_option("--wait", options->wait_seconds, "Seconds to wait for the next message")
       ->check(CLI::NonNegativeNumber);
   consume
@@ -137,7 +148,8 @@ void AddConsumeCommand(CLI::App& app, Command& command) {
   consume.add_flag("--no-ack", options->no_ack, "Do not acknowledge: messages come again");
   consume.footer(
       "\nExamples:\n  dunlinctl consume orders --group me --count 1\n"
-      "  dunlinctl consume orders --group me --follow --tag 'new || paid' -o json");
+      "  dunlinctl consume orders --group me --follow --tag 'new || paid' -o json\n"
+      "  dunlinctl consume orders --group dear --filter-sql \"price >= 100 AND region <> 'test'\"");
   consume.callback([options, &command] {
     command = [options](Connection& connection) { return Consume(connection, *options); };
   });

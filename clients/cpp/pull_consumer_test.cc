@@ -90,6 +90,30 @@ TEST_F(PullConsumerTest, AQueueIsReadFromItsBeginningAndOn) {
   EXPECT_TRUE(nothing->empty());
 }
 
+TEST_F(PullConsumerTest, WhatAFilterPassesOverMovesThePosition) {
+  Store(0, 10);
+  broker_.PassOver("t", 0, 10);
+  PullConsumer consumer = MakeConsumer();
+  EXPECT_FALSE(consumer.Position("t", 0).ok());
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::Offset(2), Filter::Sql("price > 5")).ok());
+  EXPECT_EQ(*consumer.Position("t", 0), 2u);
+  for (int i = 0; i < 100 && *consumer.Position("t", 0) != 10; ++i) {
+    const auto nothing = consumer.Poll(std::chrono::milliseconds(100));
+    ASSERT_TRUE(nothing.ok() && nothing->empty());
+  }
+  EXPECT_EQ(*consumer.Position("t", 0), 10u);
+  const v2::FilterExpression filter = broker_.seen().attaches.at(0).filter();
+  EXPECT_EQ(filter.type(), v2::SQL);
+  EXPECT_EQ(filter.expression(), "price > 5");
+  // Reading goes on there when the connection broke.
+  broker_.BreakStreams();
+  ASSERT_TRUE(broker_.Await([](const FakeBroker::Seen& seen) { return seen.attaches.size() == 2; }));
+  EXPECT_EQ(broker_.seen().attaches.at(1).offset().queue_offset(), 10u);
+  Store(10, 5);
+  ExpectMessages(consumer, 10, 15);
+  EXPECT_EQ(*consumer.Position("t", 0), 15u);
+}
+
 TEST_F(PullConsumerTest, AMessageKeptOutlivesItsBatchAndTheConsumer) {
   v2::Message stored = Stored("body");
   stored.mutable_system_properties()->set_tag("tag");

@@ -1,5 +1,6 @@
 // The SDK against the real broker.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -110,7 +111,8 @@ TEST_F(DunlinTest, AReceiptNamesTheMessageAsConsumersSeeIt) {
   const auto receipt = producer->Send(message);
   ASSERT_TRUE(receipt.ok()) << receipt.status();
   auto consumer = client_->MakePullConsumer(PullConsumerOptions());
-  ASSERT_TRUE(consumer->Assign("t", receipt->queue, StartAt::First(), "tag || other").ok());
+  ASSERT_TRUE(consumer->Assign("t", receipt->queue, StartAt::First(),
+                               Filter::Tags("tag || other")).ok());
   const auto batch = consumer->Poll(kPatience);
   ASSERT_TRUE(batch.ok() && !batch->empty()) << batch.status();
   const MessageView& received = *batch->begin();
@@ -119,6 +121,39 @@ TEST_F(DunlinTest, AReceiptNamesTheMessageAsConsumersSeeIt) {
   EXPECT_EQ(received.keys(), std::vector<std::string_view>{"key"});
   EXPECT_EQ(received.property("name"), "value");
   EXPECT_GT(received.store_time().time_since_epoch().count(), 0);
+}
+
+TEST_F(DunlinTest, PredicatesSelectByProperties) {
+  auto producer = client_->MakeProducer(ProducerOptions());
+  Message message;
+  message.topic = "t";
+  for (int price = 0; price < 10; ++price) {
+    message.body = std::to_string(price);
+    message.properties = {{"price", message.body}};
+    ASSERT_TRUE(producer->Send(message).ok());
+  }
+  const Filter dear = Filter::Sql("price >= 7.5 AND NOT price = 9");
+  SimpleConsumerOptions options;
+  options.group = "g";
+  auto member = client_->MakeSimpleConsumer(options);
+  ASSERT_TRUE(member->Subscribe("t", dear).ok());
+  const auto received = member->Receive(10, kPatience);
+  ASSERT_TRUE(received.ok() && received->size() == 1) << received.status();
+  EXPECT_EQ(received->front().body(), "8");
+  // A queue of which nothing matches is read to its end.
+  auto consumer = client_->MakePullConsumer(PullConsumerOptions());
+  const auto queues = consumer->AssignAll("t", StartAt::First(), Filter::Sql("price > 100"));
+  ASSERT_TRUE(queues.ok()) << queues.status();
+  const auto positions = [&] {
+    uint64_t sum = 0;
+    for (uint32_t queue = 0; queue < *queues; ++queue) sum += *consumer->Position("t", queue);
+    return sum;
+  };
+  for (int i = 0; i < 30 && positions() < 10; ++i) {
+    const auto nothing = consumer->Poll(std::chrono::seconds(1));
+    ASSERT_TRUE(nothing.ok() && nothing->empty());
+  }
+  EXPECT_EQ(positions(), 10u);
 }
 
 TEST_F(DunlinTest, CommittedOffsetsAreKept) {
@@ -202,6 +237,10 @@ TEST_F(DunlinTest, ErrorsAreThoseOfTheContract) {
   EXPECT_TRUE(producer->Send(message).ok());
   auto consumer = client_->MakePullConsumer(PullConsumerOptions());
   EXPECT_TRUE(absl::IsOutOfRange(consumer->Assign("t", 0, StartAt::Offset(99)).status()));
+  const absl::Status refused =
+      consumer->Assign("t", 0, StartAt::First(), Filter::Sql("price >")).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(refused));
+  EXPECT_THAT(std::string(refused.message()), ::testing::HasSubstr("wrong at character 8"));
 }
 
 }  // namespace

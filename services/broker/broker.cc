@@ -8,6 +8,7 @@
 #include "services/base/status_macros.h"
 #include "services/broker/admin/admin.h"
 #include "services/broker/delivery/housekeeper.h"
+#include "services/broker/filter/filter_cache.h"
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/rpc/admin_service.h"
 #include "services/broker/rpc/messaging_service.h"
@@ -62,6 +63,7 @@ class Broker::Rooms {
   std::unique_ptr<Progress> progress;
   std::unique_ptr<ClientRegistry> clients;
   std::unique_ptr<ProducerTable> producers;
+  FilterCache filters;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<DeadLetters> dead_letters;
   std::unique_ptr<Taker> taker;
@@ -127,7 +129,7 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
 
   context.emplace(ServiceContext{config.broker(), clock, *log, *state, *dispatcher, *retention,
                                  *topics, *progress, *dead_letters, *taker, *waiting_room, *clients,
-                                 *producers, *executor, "localhost", 0});
+                                 *producers, filters, *executor, "localhost", 0});
   messaging = std::make_unique<MessagingServiceImpl>(*context);
   streams = std::make_unique<StreamServiceImpl>(*context);
   admin = std::make_unique<Admin>(AdminRooms{config.broker(), *log, *state, *dispatcher, *retention,

@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   dunlin::PushConsumerOptions options;
-  options.subscriptions = {{argc > 2 ? argv[2] : "hello", "*"}};
+  options.subscriptions = {{argc > 2 ? argv[2] : "hello"}};
   options.group = argc > 3 ? argv[3] : "push-example";
   options.listener = [](const dunlin::ReceivedMessage& message) {
     std::printf("%.*s (attempt %u)\n", static_cast<int>(message.body().size()),

@@ -104,6 +104,11 @@ void Connection::Fill(std::string_view name, v2::Resource& resource) const {
   if (!options_.name_space.empty()) resource.set_resource_namespace(options_.name_space);
 }
 
+void FillFilter(const Filter& filter, v2::FilterExpression& expression) {
+  expression.set_type(filter.language() == Filter::Language::kSql ? v2::SQL : v2::TAG);
+  expression.set_expression(filter.expression());
+}
+
 absl::Status FromPublic(const v2::Status& status) {
   const int code = status.code();
   if (code == v2::OK) return absl::OkStatus();

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "dunlin/client.h"
+#include "dunlin/filter.h"
 
 #include "clients/cpp/src/ticker.h"
 #include "proto/apache/rocketmq/v2/definition.pb.h"
@@ -38,6 +39,8 @@ class Connection {
   const std::shared_ptr<Ticker> ticker_;
   const std::shared_ptr<grpc::Channel> channel_;
 };
+
+void FillFilter(const Filter& filter, apache::rocketmq::v2::FilterExpression& expression);
 
 // The error that an answer of the broker stands for; the message begins with the code's name.
 absl::Status FromPublic(const apache::rocketmq::v2::Status& status);

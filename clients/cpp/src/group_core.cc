@@ -32,8 +32,7 @@ v1::Attach GroupCore::MakeAttach(const Subscription& subscription) const {
   v1::Attach attach;
   attach.set_binding(subscription.binding);
   stream_->connection().Fill(subscription.source->topic, *attach.mutable_topic());
-  attach.mutable_filter()->set_type(v2::TAG);
-  attach.mutable_filter()->set_expression(subscription.filter);
+  FillFilter(subscription.filter, *attach.mutable_filter());
   attach.mutable_group()->set_invisible_ms(Millis(options_.invisible_duration));
   attach.mutable_group()->set_max_unsettled(options_.max_unsettled);
   return attach;
@@ -57,7 +56,7 @@ void GroupCore::Remove(uint32_t binding) {
   changed_.SignalAll();
 }
 
-absl::Status GroupCore::Subscribe(std::string_view topic, std::string_view filter) {
+absl::Status GroupCore::Subscribe(std::string_view topic, const Filter& filter) {
   stream_->Start();
   MutexLock lock(mutex_);
   const std::string name(topic);

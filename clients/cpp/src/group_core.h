@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include "dunlin/filter.h"
 #include "dunlin/group_options.h"
 
 #include "clients/cpp/src/subscribe_stream.h"
@@ -22,7 +23,7 @@ class GroupCore final : public SubscribeHost {
   GroupCore(const std::shared_ptr<Connection>& connection, const GroupOptions& options);
   ~GroupCore() override;
 
-  absl::Status Subscribe(std::string_view topic, std::string_view filter);
+  absl::Status Subscribe(std::string_view topic, const Filter& filter);
   absl::Status Unsubscribe(std::string_view topic);
   // Up to `max` messages, none after `timeout`.
   absl::StatusOr<std::vector<ReceivedMessage>> Take(size_t max, std::chrono::milliseconds timeout);
@@ -45,7 +46,7 @@ class GroupCore final : public SubscribeHost {
 
  private:
   struct Subscription {
-    std::string filter;
+    Filter filter;
     std::shared_ptr<FrameSource> source;
     uint32_t binding = 0;
     bool answered = false;

@@ -20,12 +20,12 @@ PullConsumer::~PullConsumer() {
 }
 
 absl::StatusOr<QueueBounds> PullConsumer::Assign(std::string_view topic, uint32_t queue,
-                                                 StartAt start, std::string_view filter) {
+                                                 StartAt start, const Filter& filter) {
   return core_->Assign(topic, queue, start, filter);
 }
 
 absl::StatusOr<uint32_t> PullConsumer::AssignAll(std::string_view topic, StartAt start,
-                                                 std::string_view filter) {
+                                                 const Filter& filter) {
   const absl::StatusOr<QueueBounds> first = core_->Assign(topic, 0, start, filter);
   if (!first.ok()) return first.status();
   for (uint32_t queue = 1; queue < first->queues; ++queue) {
@@ -46,6 +46,10 @@ absl::StatusOr<QueueBounds> PullConsumer::Seek(std::string_view topic, uint32_t 
 
 absl::StatusOr<MessageBatch> PullConsumer::Poll(std::chrono::milliseconds timeout) {
   return core_->Poll(timeout);
+}
+
+absl::StatusOr<uint64_t> PullConsumer::Position(std::string_view topic, uint32_t queue) const {
+  return core_->Position(topic, queue);
 }
 
 absl::Status PullConsumer::Commit(std::string_view topic, uint32_t queue, uint64_t offset) {

@@ -38,8 +38,7 @@ v1::Attach PullCore::MakeAttach(const Assignment& assignment) const {
   v1::Attach attach;
   attach.set_binding(assignment.binding);
   stream_->connection().Fill(assignment.source->topic, *attach.mutable_topic());
-  attach.mutable_filter()->set_type(v2::TAG);
-  attach.mutable_filter()->set_expression(assignment.filter);
+  FillFilter(assignment.filter, *attach.mutable_filter());
   v1::OffsetMode& offset = *attach.mutable_offset();
   offset.set_queue(assignment.source->queue);
   if (assignment.known) {
@@ -124,11 +123,11 @@ absl::StatusOr<QueueBounds> PullCore::Await(const Key& key, uint32_t binding) {
 }
 
 absl::StatusOr<QueueBounds> PullCore::Assign(std::string_view topic, uint32_t queue, StartAt start,
-                                             std::string_view filter) {
+                                             const Filter& filter) {
   stream_->Start();
   MutexLock lock(mutex_);
   const Key key{topic, queue};
-  const auto [at, inserted] = assignments_.try_emplace(key, std::string(filter), start);
+  const auto [at, inserted] = assignments_.try_emplace(key, filter, start);
   if (!inserted) {
     return absl::AlreadyExistsError(fmt::format("queue {} of {} is assigned", queue, topic));
   }
@@ -160,6 +159,13 @@ absl::Status PullCore::Unassign(std::string_view topic, uint32_t queue) {
   stream_->Detach(binding);
   Remove(binding);
   return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> PullCore::Position(std::string_view topic, uint32_t queue) {
+  MutexLock lock(mutex_);
+  const auto found = assignments_.find(Key{topic, queue});
+  if (found == assignments_.end()) return NotAssigned(topic, queue);
+  return found->second.polled;
 }
 
 absl::Status PullCore::Commit(std::string_view topic, uint32_t queue, uint64_t offset) {

@@ -22,10 +22,11 @@ class PullCore final : public SubscribeHost {
   ~PullCore() override;
 
   absl::StatusOr<QueueBounds> Assign(std::string_view topic, uint32_t queue, StartAt start,
-                                     std::string_view filter);
+                                     const Filter& filter);
   absl::Status Unassign(std::string_view topic, uint32_t queue);
   absl::StatusOr<QueueBounds> Seek(std::string_view topic, uint32_t queue, StartAt start);
   absl::StatusOr<MessageBatch> Poll(std::chrono::milliseconds timeout);
+  absl::StatusOr<uint64_t> Position(std::string_view topic, uint32_t queue);
   absl::Status Commit(std::string_view topic, uint32_t queue, uint64_t offset);
   void Close();
 
@@ -40,9 +41,9 @@ class PullCore final : public SubscribeHost {
   // A queue from some position on. Every new position is a binding of its own, so that frames from
   // before it are known by theirs.
   struct Assignment {
-    Assignment(std::string filter_of, StartAt start_of)
+    Assignment(Filter filter_of, StartAt start_of)
         : filter(std::move(filter_of)), start(start_of) {}
-    std::string filter;
+    Filter filter;
     StartAt start;
     std::shared_ptr<FrameSource> source;
     uint32_t binding = 0;

@@ -22,7 +22,7 @@ SimpleConsumer::~SimpleConsumer() {
   if (core_ != nullptr) core_->Close();
 }
 
-absl::Status SimpleConsumer::Subscribe(std::string_view topic, std::string_view filter) {
+absl::Status SimpleConsumer::Subscribe(std::string_view topic, const Filter& filter) {
   return core_->Subscribe(topic, filter);
 }
 

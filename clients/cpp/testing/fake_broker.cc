@@ -130,6 +130,12 @@ void FakeBroker::SetOffsetMinimum(const std::string& topic, uint32_t queue, uint
   topics_.at(topic).queues[queue].min_offset = offset;
 }
 
+void FakeBroker::PassOver(const std::string& topic, uint32_t queue, uint64_t offset) {
+  MutexLock lock(mutex_);
+  topics_.at(topic).queues[queue].passed_over = offset;
+  changed_.SignalAll();
+}
+
 void FakeBroker::DetachAll(v2::Code code) {
   MutexLock lock(mutex_);
   detach_code_ = code;

@@ -64,6 +64,8 @@ class FakeBroker {
   // Of the next lease on.
   void SetOffsetMinimum(const std::string& topic, uint32_t queue, uint64_t offset);
   void DetachAll(v2::Code code);
+  // Filters let nothing before `offset` through.
+  void PassOver(const std::string& topic, uint32_t queue, uint64_t offset);
 
   // What was seen.
   struct Seen {
@@ -91,6 +93,7 @@ class FakeBroker {
     std::map<uint64_t, uint64_t> last_sequences;               // by producer
     std::map<uint64_t, std::map<uint64_t, uint64_t>> offsets;  // by producer and sequence
     uint64_t min_offset = 0;
+    uint64_t passed_over = 0;  // everything below
     // Of the one group.
     uint64_t next_lease = 1;
     uint64_t next_offset = 0;

@@ -171,6 +171,7 @@ bool SubscribeCall::OffsetFrame(Binding& binding, v1::MessageFrame& frame) {
   const FakeBroker::Topic& topic = broker_.topics_.at(binding.topic);
   const FakeBroker::Queue& queue = topic.queues[binding.queue];
   if (binding.next >= queue.messages.size()) return false;
+  binding.next = std::max(binding.next, queue.passed_over);
   while (binding.next < queue.messages.size() && frame.records().size() < kFrameBytes) {
     *frame.mutable_records() += broker_.Record(topic, binding.queue, binding.next++);
   }

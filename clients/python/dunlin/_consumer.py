@@ -8,7 +8,8 @@ from ._records import CorruptRecord, decode
 from ._stream import (PASSING, Code, Connection, DunlinError, Refused, SubscribeRequest,
                       SubscribeResponse)
 
-_TAG, _FIRST, _LAST, _COMMITTED = 1, 1, 2, 3
+_TAG, _SQL = 1, 2
+_FIRST, _LAST, _COMMITTED = 1, 2, 3
 _ACK, _RETRY, _EXTEND, _RELEASE = range(4)
 
 
@@ -16,9 +17,14 @@ class _Consumer(Connection):
     """Frames wait in an inbox until they are asked for; only then is their credit given back. Those
     of a broken stream are dropped: what was not taken from them comes again on the next one."""
 
-    def __init__(self, endpoint, topic, group, filter, credit_bytes, connection):
+    def __init__(self, endpoint, topic, group, filters, credit_bytes, connection):
+        tags, sql = filters
+        if tags is not None and sql is not None:
+            raise ValueError("filter by tags or by an SQL predicate, not by both")
         super().__init__(endpoint, "Subscribe", SubscribeRequest, SubscribeResponse, **connection)
-        self.topic, self._group, self._filter = topic, group, filter
+        self.topic, self._group = topic, group
+        self._filter = ({"type": _TAG, "expression": "*" if tags is None else tags} if sql is None
+                        else {"type": _SQL, "expression": sql})
         self._credit_bytes, self._owed = credit_bytes, 0
         self._inbox = queue.SimpleQueue()  # (stream, frame, bytes), or an exception
         self._frame = (None, None, 0, iter(()))  # with the messages of it that were not taken
@@ -93,7 +99,7 @@ class _Consumer(Connection):
             self._bindings[self._numbers] = queue_number
             self._stream.send(attach={
                 "binding": self._numbers, "topic": self._resource(self.topic),
-                "filter": {"type": _TAG, "expression": self._filter}, **mode})
+                "filter": self._filter, **mode})
 
     def _on_response(self, response):
         if response.HasField("opened"):
@@ -140,11 +146,13 @@ class _Consumer(Connection):
 class PullConsumer(_Consumer):
     """Reads queues by offset, in order, alone; begins again where it was when a stream breaks."""
 
-    def __init__(self, endpoint, topic, start="first", *, group=None, queues=None, filter="*",
-                 credit_bytes=4 << 20, **connection):
+    def __init__(self, endpoint, topic, start="first", *, group=None, queues=None, filter=None,
+                 sql=None, credit_bytes=4 << 20, **connection):
         """`start`: first, last, committed (then `group` names whose), an offset, or a datetime: the
-        first message stored at or after it. `queues`: their numbers, by default all."""
-        super().__init__(endpoint, topic, group, filter, credit_bytes, connection)
+        first message stored at or after it. `queues`: their numbers, by default all. Of the topic's
+        messages come all, or those with one of the tags of `filter` (`a || b`), or those whose
+        properties fulfil the predicate `sql` (docs/filters.md)."""
+        super().__init__(endpoint, topic, group, (filter, sql), credit_bytes, connection)
         self._start, self._queues = start, list(queues) if queues is not None else None
         self._positions = {}  # by queue: what comes next
         self._commits = {}
@@ -215,11 +223,12 @@ class PullConsumer(_Consumer):
 
 class GroupConsumer(_Consumer):
     """A member of a group: each message comes to one member, with a lease. One that is not settled
-    before its lease or the stream ends comes again, to any member."""
+    before its lease or the stream ends comes again, to any member. `filter` and `sql` are as of
+    PullConsumer; all members have the same."""
 
-    def __init__(self, endpoint, group, topic, *, filter="*", invisible=30, max_unsettled=1000,
-                 credit_bytes=4 << 20, **connection):
-        super().__init__(endpoint, topic, group, filter, credit_bytes, connection)
+    def __init__(self, endpoint, group, topic, *, filter=None, sql=None, invisible=30,
+                 max_unsettled=1000, credit_bytes=4 << 20, **connection):
+        super().__init__(endpoint, topic, group, (filter, sql), credit_bytes, connection)
         self._mode = {"invisible_ms": int(invisible * 1000), "max_unsettled": max_unsettled}
         self._verdicts = []  # to be sent
         self._extensions = {}  # answers, by queue and offset

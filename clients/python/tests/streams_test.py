@@ -369,7 +369,40 @@ class StreamsTest(unittest.TestCase):
         member.ack(*got)
         self.assertIsNone(member.receive(0.5))
 
+    def test_a_predicate_selects(self):
+        self.producer().send_many(self.topic, [
+            {"body": str(price), "properties": {"price": str(price)}} for price in range(10)])
+        dear = "price >= 7.5 AND NOT price = 9"
+        got = everything(self.endpoint, self.topic, 1, sql=dear)
+        self.assertEqual([message.body for message in got], [b"8"])
+        member = self.member(sql=dear)
+        self.assertEqual(member.receive(10).body, b"8")
+        self.assertIsNone(member.receive(0.5))
+
+    def test_a_predicate_that_nothing_fulfils_moves_positions(self):
+        self.producer().send_many(self.topic, ["a", "b"], queue=0)
+        with PullConsumer(self.endpoint, self.topic, group=self.topic, queues=[0],
+                          sql="price > 1") as consumer:
+            self.assertIsNone(consumer.receive(3))
+            self.assertEqual(consumer.positions(), {0: 2})
+            self.assertEqual(consumer.lags, {0: 0})
+            consumer.commit()
+        with PullConsumer(self.endpoint, self.topic, "committed", group=self.topic,
+                          queues=[0]) as consumer:
+            self.assertIsNone(consumer.receive(0.5))
+            self.assertEqual(consumer.positions(), {0: 2})
+
     # What cannot work.
+
+    def test_a_predicate_that_is_none_is_refused_with_its_place(self):
+        self.producer().send(self.topic, "a")
+        with PullConsumer(self.endpoint, self.topic, sql="price >") as consumer:
+            with self.assertRaises(Refused) as refused:
+                consumer.receive(10)
+        self.assertEqual(refused.exception.code, "ILLEGAL_FILTER_EXPRESSION")
+        self.assertIn("character 8", str(refused.exception))
+        with self.assertRaises(ValueError):
+            PullConsumer(self.endpoint, self.topic, filter="a", sql="a = 1")
 
     def test_a_wrong_lease_ends_the_attempt_to_attach(self):
         self.producer().send(self.topic, "a")

@@ -7,10 +7,6 @@
 namespace dunlin::broker {
 namespace {
 
-constexpr int32_t kUnspecified = 0;
-constexpr int32_t kTag = 1;
-constexpr int32_t kSql = 2;
-
 // Client suites look for these words.
 absl::Status TooSmall(std::chrono::milliseconds invisible, uint32_t min_ms) {
   return PublicError(PublicCode::kIllegalInvisibleTime,
@@ -35,14 +31,6 @@ absl::Status CheckReceiveInvisible(std::chrono::milliseconds invisible, uint32_t
 
 absl::Status CheckChangedInvisible(std::chrono::milliseconds invisible, uint32_t max_ms) {
   return CheckReceiveInvisible(invisible, 0, max_ms);
-}
-
-absl::Status CheckFilterType(int32_t type) {
-  if (type == kUnspecified || type == kTag) return absl::OkStatus();
-  return PublicError(PublicCode::kIllegalFilterExpression,
-                     type == kSql
-                         ? "this server filters by TAG only; SQL expressions are not served"
-                         : fmt::format("filter type {} is unknown; use TAG", type));
 }
 
 absl::Status CheckBatchSize(int32_t wish) {

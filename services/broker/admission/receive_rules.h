@@ -17,10 +17,6 @@ absl::Status CheckReceiveInvisible(std::chrono::milliseconds invisible, uint32_t
 // The same of ChangeInvisibleDuration: 0, visible at once, is fine. Error: ILLEGAL_INVISIBLE_TIME.
 absl::Status CheckChangedInvisible(std::chrono::milliseconds invisible, uint32_t max_ms);
 
-// `type` is an apache.rocketmq.v2.FilterType: unspecified means TAG, which is what is served.
-// Error: ILLEGAL_FILTER_EXPRESSION.
-absl::Status CheckFilterType(int32_t type);
-
 // How many messages a consumer asks for; more than the broker gives at once is no error. Error:
 // BAD_REQUEST below 1.
 absl::Status CheckBatchSize(int32_t wish);

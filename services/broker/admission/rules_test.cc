@@ -91,14 +91,6 @@ TEST(ReceiveRulesTest, InvisibleDurationOfAChangeMayBeZero) {
             PublicCode::kIllegalInvisibleTime);
 }
 
-TEST(ReceiveRulesTest, FilterTypes) {
-  EXPECT_OK(CheckFilterType(0));
-  EXPECT_OK(CheckFilterType(1));
-  EXPECT_EQ(CodeOf(CheckFilterType(2)), PublicCode::kIllegalFilterExpression);
-  EXPECT_EQ(CodeOf(CheckFilterType(3)), PublicCode::kIllegalFilterExpression);
-  EXPECT_EQ(CodeOf(CheckFilterType(-1)), PublicCode::kIllegalFilterExpression);
-}
-
 TEST(ReceiveRulesTest, BatchSizeIsOneOrMore) {
   EXPECT_OK(CheckBatchSize(1));
   EXPECT_OK(CheckBatchSize(100'000));

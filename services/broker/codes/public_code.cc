@@ -52,7 +52,7 @@ constexpr PublicCodeInfo kTable[] = {
      "The message id is blank.", "Let the SDK choose the id."},
     {PublicCode::kIllegalFilterExpression, "ILLEGAL_FILTER_EXPRESSION",
      StatusCode::kInvalidArgument, "The filter expression cannot be understood.",
-     "For tags, write `*` or `a || b`."},
+     "For tags, write `*` or `a || b`; for SQL, see docs/filters.md."},
     {PublicCode::kIllegalInvisibleTime, "ILLEGAL_INVISIBLE_TIME", StatusCode::kInvalidArgument,
      "The invisible duration is out of range.",
      "Receive with 10 seconds to 12 hours; change to 0 to 12 hours."},

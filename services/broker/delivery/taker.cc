@@ -9,13 +9,13 @@
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
-#include "services/broker/wire/stored_message.h"
 
 namespace dunlin::broker {
 namespace {
 
-// What one call may look at and hand out. The first keeps a filter that matches little from holding
-// its thread; the second keeps a response of large messages from piling up behind a slow client.
+// What one call may look at and hand out. The first, with kFilterSearchBudget, keeps a filter that
+// matches little from holding its thread; the second keeps a response of large messages from piling
+// up behind a slow client.
 constexpr size_t kScanBudget = 4096;
 constexpr size_t kByteBudget = 8u << 20;
 // With a filter more is leased at a time than the batch needs: most may be passed over.
@@ -27,9 +27,13 @@ struct Taker::Budget {
   size_t messages = 0;
   size_t scan = kScanBudget;
   size_t bytes = kByteBudget;
+  size_t search = kFilterSearchBudget;
   bool exhausted = true;  // stays true when no limit cut the search short
 
-  bool IsSpent() const { return messages == 0 || scan == 0 || bytes == 0; }
+  // Nothing more may be looked at.
+  bool IsFull() const { return messages == 0 || bytes == 0 || search == 0; }
+  // Nothing more may be leased.
+  bool IsSpent() const { return IsFull() || scan == 0; }
 };
 
 Taker::Taker(store::CommitLog& log, const store::Dispatcher& dispatcher, Progress& progress,
@@ -107,12 +111,12 @@ void Taker::Settle(const Subscription& subscription, const Reservation& reservat
     progress_.Return(handle, std::chrono::seconds(1), /*counts=*/false);
     return;
   }
-  if (budget.messages == 0 || budget.bytes == 0) {
+  if (budget.IsFull()) {
     progress_.Return(handle, std::chrono::milliseconds(0), /*counts=*/false);
     budget.exhausted = false;
     return;
   }
-  std::optional<Delivered> found = ReadMatching(*entry, subscription.filter);
+  std::optional<Delivered> found = ReadMatching(*entry, subscription.filter, budget.search);
   if (!found.has_value()) {
     progress_.Finish(handle);
     return;
@@ -138,7 +142,7 @@ void Taker::Settle(const Subscription& subscription, const Reservation& reservat
 }
 
 std::optional<Delivered> Taker::ReadMatching(const store::IndexEntry& entry,
-                                             const TagFilter& filter) {
+                                             const MessageFilter& filter, size_t& search) {
   if (!filter.MayMatch(entry.tag_hash)) return std::nullopt;
   absl::StatusOr<Delivered> message = ReadEntry(entry);
   if (!message.ok()) {
@@ -146,12 +150,11 @@ std::optional<Delivered> Taker::ReadMatching(const store::IndexEntry& entry,
     log::Error("a message is passed over: {}", message.status().ToString());
     return std::nullopt;
   }
-  if (!filter.matches_all()) {
-    // Another tag may have the same hash.
-    absl::StatusOr<StoredMessage> stored =
-        ScanStored(message->message.payload(), message->message.header().properties_offset);
-    if (!stored.ok() || !filter.Matches(stored->tag)) return std::nullopt;
-  }
+  size_t searched = 0;
+  const bool matches = filter.Matches(message->message.payload(),
+                                      message->message.header().properties_offset, searched);
+  search -= std::min(search, searched);
+  if (!matches) return std::nullopt;
   return *std::move(message);
 }
 
@@ -186,7 +189,7 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
 }
 
 absl::StatusOr<Taker::Pulled> Taker::Pull(const Topic& topic, uint32_t queue, QueueOffset offset,
-                                          size_t batch, const TagFilter& filter) {
+                                          size_t batch, const MessageFilter& filter) {
   const QueueKey key{topic.id, queue};
   const store::QueueBounds bounds = dispatcher_.queues().Bounds(key);
   if (offset < bounds.min || offset > bounds.max) {
@@ -200,15 +203,19 @@ absl::StatusOr<Taker::Pulled> Taker::Pull(const Topic& topic, uint32_t queue, Qu
   std::vector<store::IndexEntry> entries;
   size_t bytes = kByteBudget;
   size_t scan = kScanBudget;
-  while (pulled.messages.size() < batch && bytes > 0 && scan > 0) {
+  size_t search = kFilterSearchBudget;
+  const auto spent = [&] {
+    return pulled.messages.size() == batch || bytes == 0 || scan == 0 || search == 0;
+  };
+  while (!spent()) {
     entries.clear();
     const size_t step = filter.matches_all() ? batch - pulled.messages.size() : kFilteredStep;
     RETURN_IF_ERROR(dispatcher_.queues().Read(key, pulled.next, step, entries));
     if (entries.empty()) break;
     for (const store::IndexEntry& entry : entries) {
-      if (pulled.messages.size() == batch || bytes == 0 || scan == 0) break;
+      if (spent()) break;
       --scan;
-      std::optional<Delivered> found = ReadMatching(entry, filter);
+      std::optional<Delivered> found = ReadMatching(entry, filter, search);
       if (found.has_value()) {
         found->handle.queue = key;
         found->handle.offset = pulled.next;

@@ -15,7 +15,7 @@
 #include "absl/status/statusor.h"
 
 #include "services/broker/delivery/dead_letters.h"
-#include "services/broker/filter/tag_filter.h"
+#include "services/broker/filter/message_filter.h"
 #include "services/broker/progress/progress.h"
 #include "services/broker/topics/topic_table.h"
 #include "services/store/dispatch/dispatcher.h"
@@ -27,7 +27,7 @@ namespace dunlin::broker {
 struct Subscription {
   std::shared_ptr<const Group> group;
   std::shared_ptr<const Topic> topic;
-  TagFilter filter;
+  MessageFilter filter;
   size_t batch = 1;
   size_t bytes = 8u << 20;  // of payload; one message may go beyond it
   std::chrono::milliseconds invisible{0};
@@ -62,7 +62,7 @@ class Taker {
     QueueOffset next;
   };
   absl::StatusOr<Pulled> Pull(const Topic& topic, uint32_t queue, QueueOffset offset, size_t batch,
-                              const TagFilter& filter);
+                              const MessageFilter& filter);
 
   // The MESSAGE record that an index entry leads to, directly or through a DELIVERY record.
   absl::StatusOr<Delivered> ReadEntry(const store::IndexEntry& entry) const;
@@ -76,8 +76,10 @@ class Taker {
                      std::vector<Delivered>& messages);
   void Settle(const Subscription& subscription, const Reservation& reservation,
               const store::IndexEntry* entry, Budget& budget, std::vector<Delivered>& messages);
-  // Reads and filters; nullopt when the message is to be passed over.
-  std::optional<Delivered> ReadMatching(const store::IndexEntry& entry, const TagFilter& filter);
+  // Reads and filters; nullopt when the message is to be passed over. Takes what the filter looked
+  // at off `search`.
+  std::optional<Delivered> ReadMatching(const store::IndexEntry& entry, const MessageFilter& filter,
+                                        size_t& search);
 
   store::CommitLog& log_;
   const store::Dispatcher& dispatcher_;

@@ -15,7 +15,7 @@
 
 #include "proto/dunlin/broker/v1/streams.pb.h"
 #include "services/broker/delivery/waiting_room.h"
-#include "services/broker/filter/tag_filter.h"
+#include "services/broker/filter/message_filter.h"
 #include "services/broker/rpc/record_frame.h"
 #include "services/broker/rpc/service_context.h"
 
@@ -23,6 +23,9 @@ namespace dunlin::broker {
 
 // About the size of a frame; one message may be larger.
 inline constexpr size_t kFrameBytes = 256u << 10;
+
+// How long a binding waits before it looks for itself.
+inline constexpr std::chrono::seconds kPatience{10};
 
 class Attachment : public Waiter, public std::enable_shared_from_this<Attachment> {
  public:
@@ -40,6 +43,8 @@ class Attachment : public Waiter, public std::enable_shared_from_this<Attachment
 
   // Of messages that have come since the last call. Reads the log.
   virtual Produced NextFrame() = 0;
+  // After kNothing: how long at most until it is to be asked again.
+  virtual std::chrono::milliseconds Patience() const { return kPatience; }
   // The stream is over, or the binding: what was not settled goes to others.
   virtual void Release() {}
 
@@ -51,7 +56,7 @@ class Attachment : public Waiter, public std::enable_shared_from_this<Attachment
  protected:
   // `ready` tells the stream; any thread.
   Attachment(ServiceContext& services, uint32_t binding, std::shared_ptr<const Topic> topic,
-             TagFilter filter, std::function<void(Attachment&)> ready)
+             MessageFilter filter, std::function<void(Attachment&)> ready)
       : services_(services),
         topic_(std::move(topic)),
         topic_id_(topic_->id),
@@ -66,7 +71,7 @@ class Attachment : public Waiter, public std::enable_shared_from_this<Attachment
   ServiceContext& services_;
   std::shared_ptr<const Topic> topic_;  // NextFrame only
   const TopicId topic_id_;
-  const TagFilter filter_;
+  const MessageFilter filter_;
 
  private:
   const uint32_t binding_;
@@ -77,18 +82,23 @@ class Attachment : public Waiter, public std::enable_shared_from_this<Attachment
 class OffsetAttachment final : public Attachment {
  public:
   OffsetAttachment(ServiceContext& services, uint32_t binding, std::shared_ptr<const Topic> topic,
-                   TagFilter filter, uint32_t queue, QueueOffset from,
+                   MessageFilter filter, uint32_t queue, QueueOffset from,
                    std::function<void(Attachment&)> ready);
 
   Produced NextFrame() override;
+  std::chrono::milliseconds Patience() const override;
   Outcome TryServe() override;
   void OnTimeout() override { BecomeReady(); }
 
   QueueKey queue() const { return queue_; }
 
  private:
-  // Adds what belongs into the frame; false when it is full.
-  bool Add(const store::IndexEntry& entry, store::RecordReader& reader, RecordFrame& frame);
+  // Adds what belongs into the frame; false when it is full, or `search` is used up.
+  bool Add(const store::IndexEntry& entry, store::RecordReader& reader, RecordFrame& frame,
+           size_t& search);
+  bool Matches(const store::RecordView& record, size_t& search) const;
+  // Whether the client is to hear now that everything before `next` was passed over.
+  bool OwesPosition(uint64_t next, Timestamp now) const;
   // Has what comes next brought into memory, where it may not be.
   void ReadAhead(LogOffset at);
 
@@ -96,6 +106,8 @@ class OffsetAttachment final : public Attachment {
   std::atomic<uint64_t> next_;
   // Entries to look at for the next frame: as many as the last one took. NextFrame only.
   size_t scan_;
+  uint64_t told_;  // the client knows of everything before it; NextFrame and Patience only
+  Timestamp told_at_;
   LogOffset prefetched_;  // up to there
 };
 

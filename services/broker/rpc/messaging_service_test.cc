@@ -94,7 +94,7 @@ TEST_F(MessagingServiceTest, ChangingTheInvisibleDurationReplacesTheHandle) {
   EXPECT_EQ(Receive("topic", "group").messages.size(), 1u);
 }
 
-TEST_F(MessagingServiceTest, TagsSelectExactlyAlsoWhenHashesCollide) {
+TEST_F(MessagingServiceTest, TagsSelectExactly) {
   Send("topic", "1", "a");
   Send("topic", "2", "b");
   Send("topic", "3", "c");

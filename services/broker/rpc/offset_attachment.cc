@@ -8,7 +8,6 @@
 #include "services/base/strings.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/attachment.h"
-#include "services/broker/wire/stored_message.h"
 
 namespace dunlin::broker {
 namespace {
@@ -20,6 +19,10 @@ constexpr size_t kMostScan = 4096;
 // What was written lately is in memory; who reads further behind has the disk read ahead.
 constexpr uint64_t kRecent = 256u << 20;
 constexpr uint64_t kReadAhead = 16u << 20;
+// A client whose filter lets nothing through hears how far it is so often, or after so many
+// messages: what it commits follows from that, and where it goes on after a broken stream.
+constexpr std::chrono::seconds kTellEvery{1};
+constexpr uint64_t kTellAfter = 65'536;
 
 }  // namespace
 
@@ -36,13 +39,15 @@ absl::Status Attachment::CheckTopic() {
 }
 
 OffsetAttachment::OffsetAttachment(ServiceContext& services, uint32_t binding,
-                                   std::shared_ptr<const Topic> topic, TagFilter filter,
+                                   std::shared_ptr<const Topic> topic, MessageFilter filter,
                                    uint32_t queue, QueueOffset from,
                                    std::function<void(Attachment&)> ready)
     : Attachment(services, binding, topic, std::move(filter), std::move(ready)),
       queue_{topic->id, queue},
       next_(from.value()),
-      scan_(kLeastScan) {}
+      scan_(kLeastScan),
+      told_(from.value()),
+      told_at_(services.clock.Now()) {}
 
 Waiter::Outcome OffsetAttachment::TryServe() {
   const store::QueueBounds bounds = services_.dispatcher.queues().Bounds(queue_);
@@ -82,9 +87,10 @@ Attachment::Produced OffsetAttachment::NextFrame() {
   if (!entries.empty()) ReadAhead(entries.front().log_offset);
   const std::unique_ptr<store::RecordReader> reader = services_.log.NewReader();
   RecordFrame frame;
+  size_t search = kFilterSearchBudget;
   uint64_t next = from;
   for (const store::IndexEntry& entry : entries) {
-    if (!Add(entry, *reader, frame)) break;
+    if (!Add(entry, *reader, frame, search)) break;
     ++next;
   }
   next_.store(next);
@@ -94,13 +100,27 @@ Attachment::Produced OffsetAttachment::NextFrame() {
   } else if (used == scan_) {
     scan_ = std::min(kMostScan, scan_ * 2);
   }
-  if (!frame.empty()) {
+  const Timestamp now = services_.clock.Now();
+  if (!frame.empty() || OwesPosition(next, now)) {
+    told_ = next;
+    told_at_ = now;
     produced.next = Next::kFrame;
     produced.frame = frame.Encode(binding(), next, bounds.max.value());
   } else if (next != from) {
     produced.next = Next::kAgain;
   }
   return produced;
+}
+
+bool OffsetAttachment::OwesPosition(uint64_t next, Timestamp now) const {
+  return next >= told_ + kTellAfter || (next != told_ && now >= told_at_ + kTellEvery);
+}
+
+std::chrono::milliseconds OffsetAttachment::Patience() const {
+  if (next_.load() == told_) return kPatience;
+  const auto due = std::chrono::ceil<std::chrono::milliseconds>(
+      told_at_ + kTellEvery - services_.clock.Now());
+  return std::max(due, std::chrono::milliseconds(0));
 }
 
 void OffsetAttachment::ReadAhead(LogOffset at) {
@@ -112,7 +132,8 @@ void OffsetAttachment::ReadAhead(LogOffset at) {
 }
 
 bool OffsetAttachment::Add(const store::IndexEntry& entry, store::RecordReader& reader,
-                           RecordFrame& frame) {
+                           RecordFrame& frame, size_t& search) {
+  if (search == 0) return false;
   if (entry.length == 0 || !filter_.MayMatch(entry.tag_hash)) return true;
   if (!frame.empty() && frame.bytes() + entry.length > kFrameBytes) return false;
   absl::StatusOr<store::RecordView> record = reader.Read(entry.log_offset);
@@ -120,7 +141,7 @@ bool OffsetAttachment::Add(const store::IndexEntry& entry, store::RecordReader& 
     absl::StatusOr<Delivered> origin = services_.taker.ReadEntry(entry);
     if (origin.ok()) {
       const QueueOffset offset = record->header().queue_offset;
-      frame.AddAs(origin->message, queue_, offset);
+      if (Matches(origin->message, search)) frame.AddAs(origin->message, queue_, offset);
       return true;
     }
     record = origin.status();
@@ -129,13 +150,16 @@ bool OffsetAttachment::Add(const store::IndexEntry& entry, store::RecordReader& 
     log::Error("a message is passed over: {}", record.status().ToString());
     return true;
   }
-  if (!filter_.matches_all()) {
-    const absl::StatusOr<StoredMessage> stored =
-        ScanStored(record->payload(), record->header().properties_offset);
-    if (!stored.ok() || !filter_.Matches(stored->tag)) return true;
-  }
-  frame.Add(*record);
+  if (Matches(*record, search)) frame.Add(*record);
   return true;
+}
+
+bool OffsetAttachment::Matches(const store::RecordView& record, size_t& search) const {
+  size_t searched = 0;
+  const bool matches =
+      filter_.Matches(record.payload(), record.header().properties_offset, searched);
+  search -= std::min(search, searched);
+  return matches;
 }
 
 }  // namespace dunlin::broker

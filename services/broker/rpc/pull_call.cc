@@ -66,9 +66,7 @@ absl::Status PullCall::Check() {
     return PublicError(PublicCode::kForbidden,
                        fmt::format("topic {} may not be read from", topic_->name));
   }
-  const v2::FilterExpression& filter = request_.filter_expression();
-  RETURN_IF_ERROR(CheckFilterType(filter.type()));
-  ASSIGN_OR_RETURN(filter_, TagFilter::Parse(filter.expression()));
+  ASSIGN_OR_RETURN(filter_, FindFilter(services_, request_.filter_expression()));
   if (request_.offset() < 0) {
     return PublicError(PublicCode::kIllegalOffset,
                        fmt::format("offset {}: offsets begin at 0", request_.offset()));

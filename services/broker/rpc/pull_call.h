@@ -48,7 +48,7 @@ class PullCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   apache::rocketmq::v2::PullMessageRequest request_;
   std::shared_ptr<const Topic> topic_;
   QueueKey queue_;
-  TagFilter filter_;
+  MessageFilter filter_;
   size_t batch_ = 1;
   Timestamp deadline_;
   std::shared_ptr<PullCall> self_;

@@ -75,9 +75,7 @@ absl::Status ReceiveCall::Check() {
     return PublicError(PublicCode::kForbidden,
                        fmt::format("topic {} may not be read from", subscription_.topic->name));
   }
-  const v2::FilterExpression& filter = request_.filter_expression();
-  RETURN_IF_ERROR(CheckFilterType(filter.type()));
-  ASSIGN_OR_RETURN(subscription_.filter, TagFilter::Parse(filter.expression()));
+  ASSIGN_OR_RETURN(subscription_.filter, FindFilter(services_, request_.filter_expression()));
   subscription_.auto_renew = request_.auto_renew();
   if (!request_.auto_renew()) {
     subscription_.invisible = ToMillis(request_.invisible_duration());

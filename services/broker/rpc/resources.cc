@@ -124,6 +124,11 @@ void FindOrCreateGroup(ServiceContext& services, const CallContext& call,
   if (!accepted.ok()) (*shared)(accepted);
 }
 
+absl::StatusOr<MessageFilter> FindFilter(ServiceContext& services,
+                                         const v2::FilterExpression& expression) {
+  return services.filters.Get(expression.type(), expression.expression());
+}
+
 absl::StatusOr<ReceiptHandle> FindLease(const ServiceContext& services, const CallContext& call,
                                         const v2::Resource& topic, const v2::Resource& group,
                                         std::string_view text) {

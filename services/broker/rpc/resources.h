@@ -1,4 +1,4 @@
-// From names on the wire to topics, groups and leases; makes what may be made on first use.
+// From names on the wire to topics, groups, filters and leases; makes what may be made on first use.
 
 #pragma once
 
@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 
 #include "proto/apache/rocketmq/v2/definition.pb.h"
+#include "services/broker/filter/message_filter.h"
 #include "services/broker/progress/receipt_handle.h"
 #include "services/broker/rpc/call_context.h"
 #include "services/broker/rpc/service_context.h"
@@ -47,6 +48,10 @@ void FindOrCreateTopic(ServiceContext& services, const CallContext& call,
 using ThenGroup = absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<const Group>>)>;
 void FindOrCreateGroup(ServiceContext& services, const CallContext& call,
                        const apache::rocketmq::v2::Resource& resource, ThenGroup then);
+
+// Compiled, or as it was lately. Error: ILLEGAL_FILTER_EXPRESSION.
+absl::StatusOr<MessageFilter> FindFilter(ServiceContext& services,
+                                         const apache::rocketmq::v2::FilterExpression& expression);
 
 // The handle in `text` if it is one of this topic and group. INVALID_RECEIPT_HANDLE otherwise, also
 // when the topic or group does not exist: push consumers repeat anything else for ever.

@@ -10,6 +10,7 @@
 #include "services/broker/delivery/dead_letters.h"
 #include "services/broker/delivery/taker.h"
 #include "services/broker/delivery/waiting_room.h"
+#include "services/broker/filter/filter_cache.h"
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/progress/progress.h"
 #include "services/broker/topics/topic_table.h"
@@ -36,6 +37,7 @@ struct ServiceContext {
   WaitingRoom& waiting_room;
   ClientRegistry& clients;
   ProducerTable& producers;
+  FilterCache& filters;
   Executor& executor;
   // Host and port put into routes when the client does not say how it reached the server.
   std::string advertised_host;

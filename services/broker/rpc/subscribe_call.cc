@@ -23,8 +23,6 @@ constexpr int64_t kMaxCredit = int64_t{1} << 40;
 constexpr uint32_t kMaxUnsettled = 65'535;
 // Answers that a client does not read pile up to here, then the stream ends.
 constexpr size_t kMaxUnsentBytes = 1u << 20;
-// How long a binding waits before it looks for itself.
-constexpr std::chrono::seconds kPatience{10};
 
 grpc::Status Broken(const absl::Status& status) {
   return {grpc::StatusCode::INVALID_ARGUMENT, std::string(status.message())};
@@ -208,8 +206,7 @@ absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeAttachment(const 
   }
   attached.set_queues(topic->queues());
   attached.set_topic_id(topic->id.value());
-  RETURN_IF_ERROR(CheckFilterType(attach.filter().type()));
-  ASSIGN_OR_RETURN(TagFilter filter, TagFilter::Parse(attach.filter().expression()));
+  ASSIGN_OR_RETURN(MessageFilter filter, FindFilter(services_, attach.filter()));
   auto ready = [weak = std::weak_ptr<SubscribeCall>(shared_from_this())](Attachment& attachment) {
     if (const auto call = weak.lock(); call != nullptr) call->BecomeReady(attachment);
   };
@@ -407,7 +404,7 @@ void SubscribeCall::TakeResult(const std::shared_ptr<Attachment>& attachment,
     case Attachment::Next::kNothing: {
       const absl::Status entered =
           services_.waiting_room.Enter(attachment, attachment->topic(), attachment->competes(),
-                                       services_.clock.Now() + kPatience);
+                                       services_.clock.Now() + attachment->Patience());
       if (!entered.ok()) {
         End({grpc::StatusCode::UNAVAILABLE, std::string(entered.message())});
       }

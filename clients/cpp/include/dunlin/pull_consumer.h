@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "dunlin/filter.h"
 #include "dunlin/message.h"
 
 namespace dunlin {
@@ -79,14 +80,13 @@ class PullConsumer {
   PullConsumer& operator=(PullConsumer&&) noexcept;
   ~PullConsumer();
 
-  // Adds a queue; `filter` is `*` or tags separated by `||`. Errors: ALREADY_EXISTS (assigned),
-  // NOT_FOUND (topic), INVALID_ARGUMENT (queue, filter), OUT_OF_RANGE (offset), UNAVAILABLE or
-  // DEADLINE_EXCEEDED (no broker).
+  // Adds a queue. Errors: ALREADY_EXISTS (assigned), NOT_FOUND (topic), INVALID_ARGUMENT (queue,
+  // filter), OUT_OF_RANGE (offset), UNAVAILABLE or DEADLINE_EXCEEDED (no broker).
   absl::StatusOr<QueueBounds> Assign(std::string_view topic, uint32_t queue, StartAt start,
-                                     std::string_view filter = "*");
+                                     const Filter& filter = Filter());
   // All queues of a topic; how many there are.
   absl::StatusOr<uint32_t> AssignAll(std::string_view topic, StartAt start,
-                                     std::string_view filter = "*");
+                                     const Filter& filter = Filter());
   // Nothing of the queue is polled afterwards. NOT_FOUND: it was not assigned.
   absl::Status Unassign(std::string_view topic, uint32_t queue);
   // Goes on elsewhere; nothing from the old place is polled afterwards. Errors as of Assign, after
@@ -97,6 +97,11 @@ class PullConsumer {
   // told once each, and polling goes on behind them: DATA_LOSS (a damaged message, passed over),
   // OUT_OF_RANGE, NOT_FOUND (the topic is gone), FAILED_PRECONDITION (closed).
   absl::StatusOr<MessageBatch> Poll(std::chrono::milliseconds timeout);
+
+  // Everything below it was polled, or passed over by the filter: what may be committed when what
+  // was polled is done. Moves in Poll, also when that finds no messages. NOT_FOUND: the queue is
+  // not assigned.
+  absl::StatusOr<uint64_t> Position(std::string_view topic, uint32_t queue) const;
 
   // The group consumed everything below `offset`; takes effect soon, at the latest when the
   // consumer is closed. NOT_FOUND: the queue is not assigned; FAILED_PRECONDITION: there is no

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "dunlin/filter.h"
 #include "dunlin/group_options.h"
 #include "dunlin/message.h"
 
@@ -25,7 +26,7 @@ enum class ConsumeResult { kAck, kRetry };
 
 struct Subscription {
   std::string topic;
-  std::string filter = "*";  // or tags separated by `||`
+  Filter filter = Filter();
 };
 
 struct PushConsumerOptions : GroupOptions {

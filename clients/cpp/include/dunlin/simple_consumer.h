@@ -15,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "dunlin/filter.h"
 #include "dunlin/group_options.h"
 #include "dunlin/message.h"
 
@@ -33,10 +34,9 @@ class SimpleConsumer {
   SimpleConsumer& operator=(SimpleConsumer&&) noexcept;
   ~SimpleConsumer();
 
-  // Adds a topic; `filter` is `*` or tags separated by `||`. Errors: ALREADY_EXISTS, NOT_FOUND
-  // (topic), INVALID_ARGUMENT (filter, group, invisible_duration), PERMISSION_DENIED,
-  // DEADLINE_EXCEEDED (no broker).
-  absl::Status Subscribe(std::string_view topic, std::string_view filter = "*");
+  // Adds a topic. Errors: ALREADY_EXISTS, NOT_FOUND (topic), INVALID_ARGUMENT (filter, group,
+  // invisible_duration), PERMISSION_DENIED, DEADLINE_EXCEEDED (no broker).
+  absl::Status Subscribe(std::string_view topic, const Filter& filter = Filter());
   // NOT_FOUND: it was not subscribed to.
   absl::Status Unsubscribe(std::string_view topic);
 
