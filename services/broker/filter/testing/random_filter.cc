@@ -35,8 +35,8 @@ constexpr std::array<Property, 10> kProperties = {{
 }};
 
 // None of them a number or a truth.
-constexpr std::array<std::string_view, 14> kTexts = {
-    "", "a", "A", "ab", "abc", "bc", "it's", "%", "_b", "a b", "Zürich", "水", "1a", "--"};
+constexpr std::array<std::string_view, 15> kTexts = {
+    "", "a", "A", "b", "ab", "abc", "bc", "it's", "%", "_b", "a b", "Zürich", "水", "1a", "--"};
 constexpr std::array<int64_t, 12> kIntegers = {
     0,         1,         -1,       2, 3, 10, 9007199254740992, 9007199254740993,
     INT64_MAX, INT64_MIN, INT64_MIN + 1, -7};
