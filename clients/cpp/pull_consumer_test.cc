@@ -107,7 +107,8 @@ TEST_F(PullConsumerTest, WhatAFilterPassesOverMovesThePosition) {
   EXPECT_EQ(filter.expression(), "price > 5");
   // Reading goes on there when the connection broke.
   broker_.BreakStreams();
-  ASSERT_TRUE(broker_.Await([](const FakeBroker::Seen& seen) { return seen.attaches.size() == 2; }));
+  ASSERT_TRUE(
+      broker_.Await([](const FakeBroker::Seen& seen) { return seen.attaches.size() == 2; }));
   EXPECT_EQ(broker_.seen().attaches.at(1).offset().queue_offset(), 10u);
   Store(10, 5);
   ExpectMessages(consumer, 10, 15);

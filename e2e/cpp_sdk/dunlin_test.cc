@@ -111,8 +111,8 @@ TEST_F(DunlinTest, AReceiptNamesTheMessageAsConsumersSeeIt) {
   const auto receipt = producer->Send(message);
   ASSERT_TRUE(receipt.ok()) << receipt.status();
   auto consumer = client_->MakePullConsumer(PullConsumerOptions());
-  ASSERT_TRUE(consumer->Assign("t", receipt->queue, StartAt::First(),
-                               Filter::Tags("tag || other")).ok());
+  ASSERT_TRUE(
+      consumer->Assign("t", receipt->queue, StartAt::First(), Filter::Tags("tag || other")).ok());
   const auto batch = consumer->Poll(kPatience);
   ASSERT_TRUE(batch.ok() && !batch->empty()) << batch.status();
   const MessageView& received = *batch->begin();

@@ -1,4 +1,5 @@
-// From names on the wire to topics, groups, filters and leases; makes what may be made on first use.
+// From names on the wire to topics, groups, filters and leases; makes what may be made on first
+// use.
 
 #pragma once
 
