@@ -18,6 +18,8 @@ constexpr milliseconds kMaxRetry{1000};
 // Hints grow by up to as much again, in this many steps, so that those who were refused together do
 // not come back together.
 constexpr uint64_t kSpread = 16;
+// One part of so many is closed to streams.
+constexpr uint64_t kKeptForCalls = 8;
 
 }  // namespace
 
@@ -37,11 +39,15 @@ void Intake::Place::Leave() {
 Intake::Intake(const Limits& limits, const Clock& clock)
     : limits_(limits), clock_(clock), last_left_(ToUnixMillis(clock.Now())) {}
 
-absl::StatusOr<Intake::Place> Intake::Enter(uint64_t bytes) {
+absl::StatusOr<Intake::Place> Intake::Enter(Source source, uint64_t bytes) {
+  const auto open_to = [source](uint64_t all) {
+    return source == Source::kStream ? all - all / kKeptForCalls : all;
+  };
   // Added first and looked at then: two that come together never both take the last place.
   const uint64_t requests = requests_.fetch_add(1, std::memory_order_relaxed);
   const uint64_t before = bytes_.fetch_add(bytes, std::memory_order_relaxed);
-  if (requests < limits_.requests && (before + bytes <= limits_.bytes || before == 0)) {
+  if (requests < open_to(limits_.requests) &&
+      (before + bytes <= open_to(limits_.bytes) || before == 0)) {
     return Place(*this, bytes, clock_.Now());
   }
   requests_.fetch_sub(1, std::memory_order_relaxed);

@@ -1,6 +1,9 @@
 // Intake: what producers have sent and the broker has not answered yet, bounded in number and in
 // bytes. Beyond the bounds a request is turned away before anybody looks into it.
 //
+// Streams fill seven eighths of it: their credits together go far beyond it, and a producer that
+// sends one call at a time must get in beside them.
+//
 // A Place is held from a request's first byte that is looked at to its answer. Thread-safe, without
 // locks; two atomic additions a request.
 
@@ -24,6 +27,8 @@ class Intake {
     uint64_t requests = 4096;
     uint64_t bytes = 64u << 20;  // a single larger request is taken when nothing else is there
   };
+
+  enum class Source { kCall, kStream };
 
   // What one request takes, until it goes out of scope.
   class Place {
@@ -51,7 +56,7 @@ class Intake {
   Intake(const Limits& limits, const Clock& clock);
 
   // TOO_MANY_REQUESTS, with the time after which there may be room (RetryAfterOf), when it is full.
-  absl::StatusOr<Place> Enter(uint64_t bytes);
+  absl::StatusOr<Place> Enter(Source source, uint64_t bytes);
 
   struct Counts {
     uint64_t requests = 0;  // in it now

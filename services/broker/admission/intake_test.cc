@@ -20,7 +20,7 @@ using ::testing::HasSubstr;
 class IntakeTest : public ::testing::Test {
  protected:
   milliseconds Hint() {
-    const absl::StatusOr<Intake::Place> place = intake_.Enter(1);
+    const absl::StatusOr<Intake::Place> place = intake_.Enter(Intake::Source::kCall, 1);
     EXPECT_EQ(CodeOf(place.status()), PublicCode::kTooManyRequests);
     return RetryAfterOf(place.status());
   }
@@ -30,35 +30,43 @@ class IntakeTest : public ::testing::Test {
 };
 
 TEST_F(IntakeTest, BeyondItsRequestsItRefuses) {
-  absl::StatusOr<Intake::Place> first = intake_.Enter(10);
-  const absl::StatusOr<Intake::Place> second = intake_.Enter(10);
+  absl::StatusOr<Intake::Place> first = intake_.Enter(Intake::Source::kCall, 10);
+  const absl::StatusOr<Intake::Place> second = intake_.Enter(Intake::Source::kCall, 10);
   EXPECT_THAT(first, IsOk());
   EXPECT_THAT(second, IsOk());
-  const absl::StatusOr<Intake::Place> third = intake_.Enter(10);
+  const absl::StatusOr<Intake::Place> third = intake_.Enter(Intake::Source::kCall, 10);
   EXPECT_EQ(CodeOf(third.status()), PublicCode::kTooManyRequests);
   EXPECT_THAT(third, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("try again in")));
   EXPECT_EQ(intake_.counts().requests, 2u);
   EXPECT_EQ(intake_.counts().bytes, 20u);
   EXPECT_EQ(intake_.counts().refused, 1u);
   *first = Intake::Place();
-  EXPECT_THAT(intake_.Enter(10), IsOk());
+  EXPECT_THAT(intake_.Enter(Intake::Source::kCall, 10), IsOk());
 }
 
 TEST_F(IntakeTest, BeyondItsBytesItRefuses) {
-  const absl::StatusOr<Intake::Place> first = intake_.Enter(900);
-  EXPECT_EQ(CodeOf(intake_.Enter(101).status()), PublicCode::kTooManyRequests);
-  EXPECT_THAT(intake_.Enter(100), IsOk());
+  const absl::StatusOr<Intake::Place> first = intake_.Enter(Intake::Source::kCall, 900);
+  EXPECT_EQ(CodeOf(intake_.Enter(Intake::Source::kCall, 101).status()),
+            PublicCode::kTooManyRequests);
+  EXPECT_THAT(intake_.Enter(Intake::Source::kCall, 100), IsOk());
+}
+
+TEST_F(IntakeTest, StreamsLeaveRoomForCalls) {
+  const absl::StatusOr<Intake::Place> frame = intake_.Enter(Intake::Source::kStream, 875);
+  EXPECT_THAT(frame, IsOk());
+  EXPECT_FALSE(intake_.Enter(Intake::Source::kStream, 1).ok());
+  EXPECT_THAT(intake_.Enter(Intake::Source::kCall, 125), IsOk());
 }
 
 TEST_F(IntakeTest, ASingleLargerRequestIsTaken) {
-  const absl::StatusOr<Intake::Place> large = intake_.Enter(5000);
+  const absl::StatusOr<Intake::Place> large = intake_.Enter(Intake::Source::kCall, 5000);
   EXPECT_THAT(large, IsOk());
-  EXPECT_FALSE(intake_.Enter(1).ok());
+  EXPECT_FALSE(intake_.Enter(Intake::Source::kCall, 1).ok());
 }
 
 TEST_F(IntakeTest, APlaceThatWasMovedLeavesOnce) {
   {
-    absl::StatusOr<Intake::Place> place = intake_.Enter(10);
+    absl::StatusOr<Intake::Place> place = intake_.Enter(Intake::Source::kCall, 10);
     Intake::Place moved = *std::move(place);
     Intake::Place again = std::move(moved);
     again = Intake::Place(std::move(again));
@@ -70,10 +78,10 @@ TEST_F(IntakeTest, APlaceThatWasMovedLeavesOnce) {
 
 TEST_F(IntakeTest, TheHintIsHowLongRequestsStay) {
   {
-    const absl::StatusOr<Intake::Place> stays = intake_.Enter(1);
+    const absl::StatusOr<Intake::Place> stays = intake_.Enter(Intake::Source::kCall, 1);
     clock_.Advance(milliseconds(400));
   }
-  const absl::StatusOr<Intake::Place> full = intake_.Enter(1000);
+  const absl::StatusOr<Intake::Place> full = intake_.Enter(Intake::Source::kCall, 1000);
   const milliseconds first = Hint();
   EXPECT_EQ(first, milliseconds(400));
   // Those refused together are told to come back one after the other.
@@ -83,7 +91,7 @@ TEST_F(IntakeTest, TheHintIsHowLongRequestsStay) {
 }
 
 TEST_F(IntakeTest, TheHintGrowsWhileNobodyLeaves) {
-  const absl::StatusOr<Intake::Place> full = intake_.Enter(1000);
+  const absl::StatusOr<Intake::Place> full = intake_.Enter(Intake::Source::kCall, 1000);
   EXPECT_EQ(Hint(), milliseconds(20));
   clock_.Advance(milliseconds(300));
   EXPECT_GE(Hint(), milliseconds(300));
@@ -100,7 +108,7 @@ TEST_F(IntakeTest, ManyThreadsNeverOverfillIt) {
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 20'000; ++i) {
-        const absl::StatusOr<Intake::Place> place = intake.Enter(7);
+        const absl::StatusOr<Intake::Place> place = intake.Enter(Intake::Source::kCall, 7);
         if (!place.ok()) continue;
         const int now = inside.fetch_add(1) + 1;
         int seen = most.load();

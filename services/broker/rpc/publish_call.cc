@@ -284,7 +284,8 @@ absl::Status PublishCall::StoreFrame(std::string_view bytes, size_t request_size
     return absl::InvalidArgumentError(
         fmt::format("sequence {}: they run from 1 to {}", frame_.first_sequence, kMaxSequence));
   }
-  absl::StatusOr<Intake::Place> place = services_.intake.Enter(request_size);
+  absl::StatusOr<Intake::Place> place =
+      services_.intake.Enter(Intake::Source::kStream, request_size);
   absl::Status status = place.status();
   if (status.ok()) status = CheckTopic(binding);
   if (status.ok()) status = Append(binding, request_size, *std::move(place));

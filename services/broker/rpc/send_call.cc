@@ -50,7 +50,8 @@ bool SendCall::Abandoned() const {
 
 void SendCall::Run() {
   // First, and before anything is looked at: what is turned away must cost little.
-  absl::StatusOr<Intake::Place> place = services_.intake.Enter(received_.Length());
+  absl::StatusOr<Intake::Place> place =
+      services_.intake.Enter(Intake::Source::kCall, received_.Length());
   if (!place.ok()) return Refuse(place.status());
   place_ = *std::move(place);
   request_.emplace(received_);
