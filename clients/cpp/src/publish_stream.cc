@@ -138,6 +138,7 @@ std::shared_ptr<ByteStream> PublishStream::NextWrite(grpc::ByteBuffer& bytes) {
     writing_ = true;
     return stream_;
   }
+  if (!ready_.empty() && steady_clock::now() < held_until_) return nullptr;  // Tick goes on
   while (!ready_.empty()) {
     Lane& lane = *ready_.front();
     if (lane.queue.CanSend()) {
@@ -257,6 +258,11 @@ void PublishStream::OnError(const v1::PublishError& error, bool transient, Outco
     // A gap: something before it is missing.
     const bool gap = error.status().code() == v2::PRECONDITION_FAILED;
     queue.SendAgain(gap ? queue.next_sequence() : error.first_sequence(), when);
+    if (error.status().code() == v2::TOO_MANY_REQUESTS) {
+      // Other queues would only be refused, too.
+      held_until_ = std::max(held_until_, when);
+      connection_->ticker()->WakeAt(held_until_, this);
+    }
     if (queue.paused()) {
       Avoid(*lane, now, queue.paused_until() - now);
       connection_->ticker()->WakeAt(queue.paused_until(), this);

@@ -130,6 +130,8 @@ class PublishStream final : public StreamOwner, public Ticking {
   size_t max_request_bytes_ ABSL_GUARDED_BY(mutex_);
   int failures_ ABSL_GUARDED_BY(mutex_) = 0;  // to connect, in a row
   SteadyTime reconnect_at_ ABSL_GUARDED_BY(mutex_){};
+  // The broker has too much to do, and asked for silence until then.
+  SteadyTime held_until_ ABSL_GUARDED_BY(mutex_){};
   bool expiry_scheduled_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
