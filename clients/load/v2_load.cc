@@ -150,7 +150,7 @@ class Sender {
     const auto hint = trailer.find("grpc-retry-pushback-ms");
     int64_t wait_ms = 0;
     if (hint == trailer.end() ||
-        !absl::SimpleAtoi(absl::string_view(hint->second.data(), hint->second.size()), &wait_ms)) {
+        !absl::SimpleAtoi(std::string(hint->second.data(), hint->second.size()), &wait_ms)) {
       refused_unhinted_ += call.count;
     } else if (!options_.ignore_hints) {
       held_until_ = std::max(held_until_, Clock::now() + std::chrono::milliseconds(wait_ms));
