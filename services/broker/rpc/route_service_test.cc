@@ -5,9 +5,10 @@
 #include <utility>
 #include <vector>
 
-#include "proto/dunlin/admin/v1/admin.grpc.pb.h"
+#include "proto/dunlin/admin/v1/admin.pb.h"
 #include "proto/dunlin/nameservice/v1/routes.grpc.pb.h"
 #include "services/broker/rpc/testing/messaging_service_fixture.h"
+#include "services/broker/rpc/testing/topic_admin.h"
 
 namespace dunlin::broker {
 namespace {
@@ -66,7 +67,7 @@ class RouteServiceTest : public MessagingServiceTest {
   RouteServiceTest() { Connect(); }
   void Connect() {
     routes_ = ns::RouteService::NewStub(server_->InProcessChannel({}));
-    admin_ = admin::v1::AdminService::NewStub(server_->InProcessChannel({}));
+    admin_ = std::make_unique<TopicAdmin>(server_->InProcessChannel({}));
   }
   void Restart() {
     StopAll();
@@ -75,36 +76,8 @@ class RouteServiceTest : public MessagingServiceTest {
   }
   RouteWatch Open() { return {*routes_, Context()}; }
 
-  static admin::v1::Topic Topic(const std::string& name, uint32_t queues) {
-    admin::v1::Topic topic;
-    topic.set_name(name);
-    topic.set_queues(queues);
-    return topic;
-  }
-  void Create(const admin::v1::Topic& topic) {
-    grpc::ClientContext context;
-    admin::v1::CreateTopicRequest request;
-    *request.mutable_topic() = topic;
-    admin::v1::Topic created;
-    EXPECT_TRUE(admin_->CreateTopic(&context, request, &created).ok());
-  }
-  void Update(const admin::v1::Topic& topic) {
-    grpc::ClientContext context;
-    admin::v1::UpdateTopicRequest request;
-    *request.mutable_topic() = topic;
-    admin::v1::Topic updated;
-    EXPECT_TRUE(admin_->UpdateTopic(&context, request, &updated).ok());
-  }
-  void Delete(const std::string& name) {
-    grpc::ClientContext context;
-    admin::v1::DeleteTopicRequest request;
-    request.set_name(name);
-    admin::v1::DeleteTopicResponse response;
-    EXPECT_TRUE(admin_->DeleteTopic(&context, request, &response).ok());
-  }
-
   std::unique_ptr<ns::RouteService::Stub> routes_;
-  std::unique_ptr<admin::v1::AdminService::Stub> admin_;
+  std::unique_ptr<TopicAdmin> admin_;
 };
 
 TEST_F(RouteServiceTest, ARouteIsToldAtOnceAndWheneverItChanges) {
@@ -120,7 +93,7 @@ TEST_F(RouteServiceTest, ARouteIsToldAtOnceAndWheneverItChanges) {
   ASSERT_EQ(first.brokers(0).members_size(), 1);
   EXPECT_EQ(first.brokers(0).members(0).endpoints().addresses_size(), 1);
 
-  Create(Topic("t", 2));
+  admin_->Create(TopicAdmin::Topic("t", 2));
   const ns::Route created = watch.Route();
   EXPECT_EQ(created.status().code(), v2::OK);
   ASSERT_EQ(created.queues_size(), 1);
@@ -129,24 +102,24 @@ TEST_F(RouteServiceTest, ARouteIsToldAtOnceAndWheneverItChanges) {
   EXPECT_EQ(created.queues(0).permission(), v2::READ_WRITE);
   EXPECT_EQ(created.queues(0).accept_message_types(0), v2::NORMAL);
 
-  Update(Topic("t", 3));
+  admin_->Update(TopicAdmin::Topic("t", 3));
   const ns::Route grown = watch.Route();
   EXPECT_EQ(grown.queues(0).queues(), 3u);
   EXPECT_EQ(grown.queues(0).topic_id(), created.queues(0).topic_id());
   EXPECT_NE(grown.version(), created.version());
 
-  admin::v1::Topic closed = Topic("t", 3);
+  admin::v1::Topic closed = TopicAdmin::Topic("t", 3);
   closed.set_permission(admin::v1::READ);
-  Update(closed);
+  admin_->Update(closed);
   EXPECT_EQ(watch.Route().queues(0).permission(), v2::READ);
 
-  Delete("t");
+  admin_->Delete("t");
   const ns::Route deleted = watch.Route();
   EXPECT_EQ(deleted.status().code(), v2::TOPIC_NOT_FOUND);
   EXPECT_EQ(deleted.queues_size(), 0);
 
   // Another topic of the same name.
-  Create(Topic("t", 2));
+  admin_->Create(TopicAdmin::Topic("t", 2));
   const ns::Route again = watch.Route();
   EXPECT_NE(again.queues(0).topic_id(), created.queues(0).topic_id());
   EXPECT_NE(again.version(), created.version());
@@ -161,7 +134,7 @@ TEST_F(RouteServiceTest, ATopicThatIsMadeAtItsFirstUseIsToldToo) {
 }
 
 TEST_F(RouteServiceTest, WhatTheClientHasIsNotToldAgainNotEvenByAServerStartedAnew) {
-  Create(Topic("t", 2));
+  admin_->Create(TopicAdmin::Topic("t", 2));
   uint64_t version = 0;
   {
     RouteWatch watch = Open();
@@ -175,23 +148,23 @@ TEST_F(RouteServiceTest, WhatTheClientHasIsNotToldAgainNotEvenByAServerStartedAn
   EXPECT_EQ(unchanged.routes_size(), 0);
   EXPECT_EQ(unchanged.answered_requests(), 1u);
   EXPECT_EQ(unchanged.brokers_size(), 1);  // who may have moved meanwhile
-  Update(Topic("t", 3));
+  admin_->Update(TopicAdmin::Topic("t", 3));
   EXPECT_EQ(watch.Route().queues(0).queues(), 3u);
   // Of a change that is none in the route nothing is told.
-  admin::v1::Topic described = Topic("t", 3);
+  admin::v1::Topic described = TopicAdmin::Topic("t", 3);
   described.set_description("another one");
-  Update(described);
-  Update(Topic("t", 4));
+  admin_->Update(described);
+  admin_->Update(TopicAdmin::Topic("t", 4));
   EXPECT_EQ(watch.Route().queues(0).queues(), 4u);
 }
 
 TEST_F(RouteServiceTest, ASlowClientIsToldTheNewestState) {
-  Create(Topic("t", 1));
+  admin_->Create(TopicAdmin::Topic("t", 1));
   RouteWatch watch = Open();
   watch.Watch({"t"});
   EXPECT_EQ(watch.Route().queues(0).queues(), 1u);
   constexpr uint32_t kChanges = 50;
-  for (uint32_t i = 1; i <= kChanges; ++i) Update(Topic("t", 1 + i));
+  for (uint32_t i = 1; i <= kChanges; ++i) admin_->Update(TopicAdmin::Topic("t", 1 + i));
   int told = 0;
   for (uint32_t queues = 0; queues != 1 + kChanges; ++told) {
     queues = watch.Route().queues(0).queues();
@@ -200,8 +173,8 @@ TEST_F(RouteServiceTest, ASlowClientIsToldTheNewestState) {
 }
 
 TEST_F(RouteServiceTest, OfTopicsThatAreNotWatchedAnyMoreNothingIsTold) {
-  Create(Topic("a", 1));
-  Create(Topic("b", 1));
+  admin_->Create(TopicAdmin::Topic("a", 1));
+  admin_->Create(TopicAdmin::Topic("b", 1));
   RouteWatch watch = Open();
   watch.Watch({"a", "b"});
   EXPECT_EQ(watch.Read().routes_size(), 2);
@@ -210,8 +183,8 @@ TEST_F(RouteServiceTest, OfTopicsThatAreNotWatchedAnyMoreNothingIsTold) {
   request.add_unwatch()->set_name("never watched");
   watch.Write(request);
   EXPECT_EQ(watch.Read().answered_requests(), 2u);
-  Update(Topic("a", 2));
-  Update(Topic("b", 2));
+  admin_->Update(TopicAdmin::Topic("a", 2));
+  admin_->Update(TopicAdmin::Topic("b", 2));
   EXPECT_EQ(watch.Route().topic().name(), "b");
   // Both at once: it is told anew.
   request.clear_unwatch();
@@ -236,7 +209,7 @@ TEST_F(RouteServiceTest, ManyTopicsAreToldInSeveralResponsesAndAnsweredByTheLast
 }
 
 TEST_F(RouteServiceTest, ANameThatNoTopicCanHaveIsRefusedAndTheOthersAreTold) {
-  Create(Topic("t", 1));
+  admin_->Create(TopicAdmin::Topic("t", 1));
   RouteWatch watch = Open();
   watch.Watch({"no topic!", "t"});
   const ns::WatchRoutesResponse response = watch.Read();
@@ -249,9 +222,9 @@ TEST_F(RouteServiceTest, ANameThatNoTopicCanHaveIsRefusedAndTheOthersAreTold) {
 }
 
 TEST_F(RouteServiceTest, NamespacesAreThoseOfTheTopicOrOfTheClient) {
-  admin::v1::Topic topic = Topic("t", 3);
+  admin::v1::Topic topic = TopicAdmin::Topic("t", 3);
   topic.set_namespace_("space");
-  Create(topic);
+  admin_->Create(topic);
   auto context = Context();
   context->AddMetadata("x-mq-namespace", "space");
   RouteWatch inside(*routes_, std::move(context));
