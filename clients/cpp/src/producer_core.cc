@@ -209,22 +209,21 @@ void ProducerCore::OnTopic(Topic& topic, uint32_t queues, const absl::Status& st
 }
 
 void ProducerCore::OnRoute(const std::string& name, const Route& route) {
-  // The broker answers what is sent to a topic that is not there; some make it.
-  if (!route.exists || route.queues == 0) return;
   Topic* topic = nullptr;
   {
     MutexLock lock(mutex_);
     topic = topics_.at(name).get();
-    if (topic->id == route.topic_id) {
+    if (route.exists && topic->id == route.topic_id) {
       Grow(*topic, route.queues);  // an answer to a binding may have been faster
-    } else {
+    } else if (route.exists) {
       SetQueues(*topic, route.queues);
+      topic->id = route.topic_id;
     }
-    topic->id = route.topic_id;
-    topic->known.store(true, std::memory_order_release);
+    if (route.exists) topic->known.store(true, std::memory_order_release);
     changed_.SignalAll();
   }
-  if (route.topic_id == 0) return;
+  if (route.exists && route.topic_id == 0) return;
+  // To a topic that is gone, too: the next binding makes it anew, or says why not.
   for (const auto& stream : streams_) stream->Rebind(*topic, route.topic_id);
 }
 

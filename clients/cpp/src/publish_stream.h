@@ -69,7 +69,8 @@ class PublishStream final : public StreamOwner, public Ticking {
   absl::Status Append(Lane& lane, const MessageEncoder& message, Producer::Callback* callback);
   // Asks the broker about the lane's topic: OnTopic will tell.
   void Ask(Lane& lane);
-  // The topic's name stands for another topic by now: what is bound to an old one is bound anew.
+  // The topic's name stands for another topic by now, or for none (0): what is bound to an old one
+  // is bound anew.
   void Rebind(const Topic& topic, uint32_t topic_id);
 
   // Fails what is left, ends the call and waits for its end.
