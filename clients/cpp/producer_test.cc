@@ -7,6 +7,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -106,9 +107,7 @@ TEST_F(ProducerTest, MessagesAreSpreadOverTheQueuesInFewFrames) {
   options.max_batch_bytes = 4096;
   Producer producer = MakeProducer(options);
   constexpr int kCount = 10'000;
-  // From its answer on the producer knows how many queues there are.
-  ASSERT_TRUE(producer.Send(MakeMessage("0")).ok());
-  for (int i = 1; i < kCount; ++i) {
+  for (int i = 0; i < kCount; ++i) {
     ASSERT_TRUE(producer.SendAsync(MakeMessage(std::to_string(i))).ok());
   }
   ASSERT_TRUE(producer.Flush(kPatience).ok());
@@ -116,6 +115,55 @@ TEST_F(ProducerTest, MessagesAreSpreadOverTheQueuesInFewFrames) {
   EXPECT_GT(broker_->Messages("t", 0).size(), 0u);
   EXPECT_GT(broker_->Messages("t", 1).size(), 0u);
   EXPECT_LT(broker_->seen().frames, kCount / 4);
+}
+
+TEST_F(ProducerTest, TheFirstMessagesGoToAllQueuesInTurn) {
+  FakeBroker::Options options;
+  options.queues = 4;
+  Start(options);
+  Producer producer = MakeProducer();
+  std::vector<uint32_t> queues;
+  for (int i = 0; i < 8; ++i) queues.push_back(producer.Send(MakeMessage("x"))->queue);
+  EXPECT_THAT(queues, ::testing::ElementsAre(0, 1, 2, 3, 0, 1, 2, 3));
+}
+
+TEST_F(ProducerTest, NewQueuesAreUsed) {
+  Start();
+  ProducerOptions options;
+  options.streams = 2;
+  Producer producer = MakeProducer(options);
+  ASSERT_TRUE(producer.Send(MakeMessage("x")).ok());
+  broker_->AddQueues("t", 3);
+  std::set<uint32_t> queues;
+  for (int key = 0; queues.size() < 5; ++key) {
+    Message message = MakeMessage("x");
+    if (key % 2 == 0) message.ordering_key = std::to_string(key);
+    const auto receipt = producer.Send(message);
+    ASSERT_TRUE(receipt.ok()) << receipt.status();
+    queues.insert(receipt->queue);
+  }
+}
+
+TEST_F(ProducerTest, MessagesToADeletedTopicFailUntilThereIsAnotherOne) {
+  Start();
+  broker_->AddQueues("t", 2);
+  Producer producer = MakeProducer();
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(producer.Send(MakeMessage("x")).ok());
+  broker_->DeleteTopic("t");
+  const auto refused = producer.Send(MakeMessage("x"));
+  EXPECT_TRUE(absl::IsNotFound(refused.status())) << refused.status();
+  EXPECT_THAT(refused.status().ToString(), HasSubstr("TOPIC_NOT_FOUND"));
+  broker_->AddTopic("t");  // with two queues, not four
+  while (!producer.Send(MakeMessage("x")).ok()) {
+  }
+  std::set<uint32_t> queues;
+  for (int i = 0; i < 8; ++i) {
+    const auto receipt = producer.Send(MakeMessage("x"));
+    ASSERT_TRUE(receipt.ok()) << receipt.status();
+    EXPECT_EQ(receipt->topic_id, 2u);
+    queues.insert(receipt->queue);
+  }
+  EXPECT_THAT(queues, ::testing::ElementsAre(0, 1));
 }
 
 TEST_F(ProducerTest, CallbacksOfAQueueComeInOrderWithTheirOffsets) {

@@ -13,6 +13,7 @@
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/rpc/admin_service.h"
 #include "services/broker/rpc/messaging_service.h"
+#include "services/broker/rpc/route_service.h"
 #include "services/broker/rpc/service_context.h"
 #include "services/broker/rpc/stream_service.h"
 
@@ -74,6 +75,7 @@ class Broker::Rooms {
   std::optional<ServiceContext> context;
   std::unique_ptr<MessagingServiceImpl> messaging;
   std::unique_ptr<StreamServiceImpl> streams;
+  std::unique_ptr<RouteServiceImpl> routes;
   std::unique_ptr<Admin> admin;
   std::unique_ptr<AdminServiceImpl> admin_service;
   bool stopped = false;
@@ -137,6 +139,7 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
                                  *producers, filters, *intake, *executor, "localhost", 0});
   messaging = std::make_unique<MessagingServiceImpl>(*context);
   streams = std::make_unique<StreamServiceImpl>(*context);
+  routes = std::make_unique<RouteServiceImpl>(*context);
   admin = std::make_unique<Admin>(AdminRooms{config.broker(), *log, *state, *dispatcher, *retention,
                                              *topics, *progress, *taker, *waiting_room, *clients,
                                              *intake, clock.Now()});
@@ -183,7 +186,8 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(const config::v1::DunlinCo
 }
 
 std::vector<grpc::Service*> Broker::services() const {
-  return {rooms_->messaging.get(), rooms_->streams.get(), rooms_->admin_service.get()};
+  return {rooms_->messaging.get(), rooms_->streams.get(), rooms_->routes.get(),
+          rooms_->admin_service.get()};
 }
 
 void Broker::SetAdvertisedAddress(const std::string& host, int port) {
@@ -192,6 +196,7 @@ void Broker::SetAdvertisedAddress(const std::string& host, int port) {
 }
 
 void Broker::Drain() {
+  rooms_->routes->Stop();
   rooms_->streams->Stop();
   rooms_->waiting_room->Stop();
 }

@@ -221,6 +221,7 @@ absl::StatusOr<admin::v1::Topic> Admin::UpdateTopic(const admin::v1::Topic& topi
   if (topic.permission() == admin::v1::PERMISSION_UNSPECIFIED) spec.access = old->access;
   if (spec.description.empty()) spec.description = old->description;
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> updated, rooms_.topics.UpdateTopic(spec));
+  rooms_.waiting_room.Nudge(updated->id);
   return ToProto(*updated);
 }
 
@@ -263,6 +264,7 @@ absl::Status Admin::DeleteTopic(const admin::v1::DeleteTopicRequest& request) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> deleted,
                    rooms_.topics.DeleteTopic(request.namespace_(), request.name()));
   rooms_.progress.DropTopic(deleted->id);
+  rooms_.waiting_room.Nudge(deleted->id);
   return absl::OkStatus();
 }
 

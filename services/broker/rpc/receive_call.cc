@@ -126,6 +126,13 @@ Waiter::Outcome ReceiveCall::TryServe() {
     MutexLock lock(mutex_);
     if (state_ != State::kWaiting) return Outcome::kServed;
   }
+  // It may have got more queues while this waited.
+  std::shared_ptr<const Topic> topic_now = services_.topics.FindTopic(subscription_.topic->id);
+  if (topic_now == nullptr) {
+    Answer(NoTopic(subscription_.topic->name), {});
+    return Outcome::kServed;
+  }
+  subscription_.topic = std::move(topic_now);
   Taker::Taken taken = services_.taker.Take(subscription_);
   if (taken.messages.empty()) return taken.exhausted ? Outcome::kNothing : Outcome::kLookAgain;
   Answer(absl::OkStatus(), std::move(taken.messages));

@@ -29,6 +29,9 @@ absl::Status CheckTopicName(const CallContext& call,
 absl::Status CheckGroupName(const CallContext& call,
                             const apache::rocketmq::v2::Resource& resource);
 
+// TOPIC_NOT_FOUND, and the way out.
+absl::Status NoTopic(std::string_view name);
+
 // OK when the client said who it is; CLIENT_ID_REQUIRED otherwise.
 absl::Status CheckClientId(const CallContext& call);
 
