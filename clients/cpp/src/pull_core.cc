@@ -167,8 +167,8 @@ absl::StatusOr<uint32_t> PullCore::AssignAll(std::string_view topic, StartAt sta
     MutexLock lock(mutex_);
     const auto assigned = assignments_.find(Key{name, 0});
     if (assigned == assignments_.end()) return first->queues;  // unassigned, or deleted meanwhile
-    followed_.insert_or_assign(name, Followed{filter, StartOfNewQueue(start),
-                                              first->queues, assigned->second.source->topic_id});
+    followed_.insert_or_assign(name, Followed{filter, StartOfNewQueue(start), first->queues,
+                                              assigned->second.source->topic_id});
   }
   stream_->connection().routes().Follow(name, this);
   return first->queues;

@@ -24,8 +24,7 @@ class PullCore final : public SubscribeHost, public RouteListener {
   absl::StatusOr<QueueBounds> Assign(std::string_view topic, uint32_t queue, StartAt start,
                                      const Filter& filter);
   // All queues that there are, and those that come.
-  absl::StatusOr<uint32_t> AssignAll(std::string_view topic, StartAt start,
-                                     const Filter& filter);
+  absl::StatusOr<uint32_t> AssignAll(std::string_view topic, StartAt start, const Filter& filter);
   absl::Status Unassign(std::string_view topic, uint32_t queue);
   absl::StatusOr<QueueBounds> Seek(std::string_view topic, uint32_t queue, StartAt start);
   absl::StatusOr<MessageBatch> Poll(std::chrono::milliseconds timeout);
