@@ -112,8 +112,8 @@ TEST(MessageFilterTest, DamagedMessagesMatchNothing) {
 }
 
 TEST(MessageFilterTest, TagsAreComparedBehindTheirHashes) {
-  const char* const kTag = "wcjifoae";
-  const char* const kOther = "ccaoacux";
+  constexpr char kTag[] = "wcjifoae";
+  constexpr char kOther[] = "ccaoacux";
   ASSERT_EQ(store::TagHash(kTag), store::TagHash(kOther));
   for (const auto& filter : {MessageFilter::Tags(std::string("a || ") + kTag),
                              MessageFilter::Sql("TAGS = 'wcjifoae'")}) {

@@ -26,7 +26,7 @@ constexpr SqlTruth kUnknown = SqlTruth::kUnknown;
 
 // What all evaluations below are about. There is no property n.
 const std::map<std::string, std::string>& Message() {
-  static const auto* const kMessage = new std::map<std::string, std::string>{
+  static const auto* const message = new std::map<std::string, std::string>{
       {"i", "5"},
       {"j", "5.0"},
       {"d", "2.5"},
@@ -48,7 +48,7 @@ const std::map<std::string, std::string>& Message() {
       {"TAGS", "paid"},
       {"a`b", "backquote"},
   };
-  return *kMessage;
+  return *message;
 }
 
 SqlTruth Evaluate(const std::string& expression) {

@@ -37,9 +37,9 @@ void CheckSame(const std::string& expression, SqlTruth truth) {
 
 // The values of a filter as the reader of stored messages finds them, by their names.
 const SqlFilter& AllNames() {
-  static const auto* const kFilter = new SqlFilter(
+  static const auto* const filter = new SqlFilter(
       *SqlFilter::Parse("TAGS = KEYS OR UNIQ_KEY = region OR a = b OR `\x5a` = `\xc3\xa9`"));
-  return *kFilter;
+  return *filter;
 }
 
 std::string Joined(const v2::SystemProperties& properties) {
