@@ -17,7 +17,6 @@
 namespace dunlin::internal {
 namespace {
 
-using ::testing::ElementsAre;
 using testing::FakeBroker;
 using Seen = testing::FakeBroker::Seen;
 
@@ -41,7 +40,7 @@ class Listener final : public RouteListener {
     return routes_.back().exists == (queues > 0);
   }
 
-  std::vector<Route> routes() {
+  std::vector<Route> Routes() {
     MutexLock lock(mutex_);
     return routes_;
   }
@@ -65,7 +64,7 @@ class RouteCacheTest : public ::testing::Test {
     ASSERT_TRUE(connection.ok()) << connection.status();
     connection_ = *std::move(connection);
   }
-  RouteCache& routes() { return connection_->routes(); }
+  RouteCache& Routes() { return connection_->routes(); }
 
   Listener listener_;
   Listener other_;
@@ -75,62 +74,62 @@ class RouteCacheTest : public ::testing::Test {
 
 TEST_F(RouteCacheTest, ARouteIsToldAndItsChanges) {
   Start();
-  routes().Follow("t", &listener_);
+  Routes().Follow("t", &listener_);
   ASSERT_TRUE(listener_.Await(2));
-  const uint32_t id = listener_.routes().back().topic_id;
+  const uint32_t id = listener_.Routes().back().topic_id;
   broker_->AddQueues("t", 3);
   ASSERT_TRUE(listener_.Await(5));
   broker_->DeleteTopic("t");
   ASSERT_TRUE(listener_.Await(0));
   broker_->AddTopic("t");
   ASSERT_TRUE(listener_.Await(2));
-  EXPECT_NE(listener_.routes().back().topic_id, id);
-  EXPECT_EQ(listener_.routes().size(), 4u);
+  EXPECT_NE(listener_.Routes().back().topic_id, id);
+  EXPECT_EQ(listener_.Routes().size(), 4u);
   EXPECT_EQ(broker_->seen().watch_calls, 1);
   EXPECT_EQ(broker_->seen().queries, 0);
-  routes().Forget(&listener_);
+  Routes().Forget(&listener_);
 }
 
 TEST_F(RouteCacheTest, WhoFollowsLaterIsToldWhatIsKnown) {
   Start();
-  routes().Follow("t", &listener_);
+  Routes().Follow("t", &listener_);
   ASSERT_TRUE(listener_.Await(2));
-  routes().Follow("t", &other_);
+  Routes().Follow("t", &other_);
   ASSERT_TRUE(other_.Await(2));
   broker_->AddQueues("t", 1);
   ASSERT_TRUE(listener_.Await(3));
   ASSERT_TRUE(other_.Await(3));
   // One of them is enough to keep the topic.
-  routes().Forget(&listener_);
+  Routes().Forget(&listener_);
   broker_->AddQueues("t", 1);
   ASSERT_TRUE(other_.Await(4));
-  EXPECT_EQ(listener_.routes().back().queues, 3u);
+  EXPECT_EQ(listener_.Routes().back().queues, 3u);
   EXPECT_EQ(broker_->seen().watch_calls, 1);
-  routes().Forget(&other_);
+  Routes().Forget(&other_);
 }
 
 TEST_F(RouteCacheTest, OneCallWatchesAllTopicsThatAreFollowed) {
   Start();
   std::set<std::string> topics = {"t"};
   for (int i = 0; i < 3000; ++i) topics.insert("topic-" + std::to_string(i));
-  for (const std::string& topic : topics) routes().Follow(topic, &listener_);
+  for (const std::string& topic : topics) Routes().Follow(topic, &listener_);
   ASSERT_TRUE(broker_->Await([&](const Seen& seen) { return seen.watched == topics; }));
   for (const std::string& topic : topics) {
-    if (topic != "t") routes().Leave(topic, &listener_);
+    if (topic != "t") Routes().Leave(topic, &listener_);
   }
   ASSERT_TRUE(broker_->Await([&](const Seen& seen) { return seen.watched.size() == 1; }));
   // Left and followed again, one right after the other.
-  routes().Leave("t", &listener_);
-  routes().Follow("t", &listener_);
+  Routes().Leave("t", &listener_);
+  Routes().Follow("t", &listener_);
   broker_->AddQueues("t", 1);
   ASSERT_TRUE(listener_.Await(3));
   EXPECT_EQ(broker_->seen().watch_calls, 1);
-  routes().Forget(&listener_);
+  Routes().Forget(&listener_);
 }
 
 TEST_F(RouteCacheTest, AfterABreakOnlyWhatChangedIsTold) {
   Start();
-  routes().Follow("t", &listener_);
+  Routes().Follow("t", &listener_);
   ASSERT_TRUE(listener_.Await(2));
   for (int round = 1; round <= 3; ++round) {
     broker_->BreakStreams();
@@ -142,54 +141,54 @@ TEST_F(RouteCacheTest, AfterABreakOnlyWhatChangedIsTold) {
   broker_->BreakStreams();
   broker_->AddQueues("t", 1);
   ASSERT_TRUE(listener_.Await(3));
-  routes().Forget(&listener_);
+  Routes().Forget(&listener_);
 }
 
 TEST_F(RouteCacheTest, AServerThatKnowsNoWatchIsAskedAtIntervals) {
   FakeBroker::Options options;
   options.watches = false;
   Start(options, std::chrono::milliseconds(10));
-  routes().Follow("t", &listener_);
+  Routes().Follow("t", &listener_);
   ASSERT_TRUE(listener_.Await(2));
-  routes().Follow("other", &listener_);
+  Routes().Follow("other", &listener_);
   broker_->AddQueues("t", 1);
   ASSERT_TRUE(listener_.Await(3));
   broker_->DeleteTopic("t");
   ASSERT_TRUE(listener_.Await(0));
-  routes().Forget(&listener_);
+  Routes().Forget(&listener_);
 }
 
 TEST_F(RouteCacheTest, WhileTheWatchIsBrokenTheServerIsAsked) {
   Start({}, std::chrono::milliseconds(10));
   broker_->RefuseWatches(true);
-  routes().Follow("t", &listener_);
+  Routes().Follow("t", &listener_);
   ASSERT_TRUE(listener_.Await(2));
   broker_->AddQueues("t", 1);
   ASSERT_TRUE(listener_.Await(3));
-  routes().Forget(&listener_);
+  Routes().Forget(&listener_);
 }
 
 TEST_F(RouteCacheTest, WhatIsUnknownIsAskedForAtOnceAndWatchedAgainSoon) {
   Start();  // asks every hour
   broker_->RefuseWatches(true);
-  routes().Follow("t", &listener_);
+  Routes().Follow("t", &listener_);
   ASSERT_TRUE(listener_.Await(2));
   broker_->RefuseWatches(false);
   broker_->AddQueues("t", 1);
   ASSERT_TRUE(listener_.Await(3));
   EXPECT_EQ(broker_->seen().queries, 1);
   EXPECT_EQ(broker_->seen().told.at("t"), 1);
-  routes().Forget(&listener_);
+  Routes().Forget(&listener_);
 }
 
 TEST_F(RouteCacheTest, ATopicThatComesToBeIsTold) {
   Start();
   broker_->DeleteTopic("t");
-  routes().Follow("t", &listener_);
+  Routes().Follow("t", &listener_);
   ASSERT_TRUE(listener_.Await(0));
   broker_->AddTopic("t");
   ASSERT_TRUE(listener_.Await(2));
-  routes().Forget(&listener_);
+  Routes().Forget(&listener_);
 }
 
 }  // namespace
