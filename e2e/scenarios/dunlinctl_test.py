@@ -188,6 +188,20 @@ class DunlinctlTest(unittest.TestCase):
         self.assertNotIn("body of b", got)
         self.ctl("consume", name, "--group", "tags", "--tag", "||", expect=REFUSED)
 
+    def test_a_predicate_selects(self):
+        name = self.topic("--queues", 1)
+        for price in (5, 50, 500):
+            self.ctl("produce", name, price, "--property", f"price={price}")
+        got = self.ctl("consume", name, "--group", "sql", "--filter-sql",
+                       "price > 5 AND NOT price >= 500", "--wait", 1).out
+        self.assertEqual(got.split("\n")[1::2], ["50"])
+        refused = self.ctl("consume", name, "--group", "sql", "--filter-sql", "price >",
+                           expect=REFUSED)
+        self.assertIn("character 8", refused.err)
+        self.ctl("consume", name, "--group", "sql", "--filter-sql", "", expect=USAGE)
+        self.ctl("consume", name, "--group", "sql", "--filter-sql", "a = 1", "--tag", "b",
+                 expect=USAGE)
+
     def test_without_ack_a_message_stays_in_flight(self):
         name = self.topic("--queues", 1)
         self.ctl("produce", name, "again")
