@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "dunlin/client.h"
@@ -214,6 +215,39 @@ TEST_F(GroupConsumersTest, AListenerSeesEveryMessageAndItsRetries) {
   EXPECT_EQ(Count(v1::Verdict::ACK), 500u);
   EXPECT_EQ(Count(v1::Verdict::RETRY), 50u);
   EXPECT_EQ(seen.size(), 500u);
+}
+
+TEST_F(GroupConsumersTest, AListenerThatTakesLongKeepsItsMessages) {
+  Store(1);
+  PushConsumerOptions options;
+  options.group = "g";
+  options.subscriptions = {{"t"}};
+  options.invisible_duration = std::chrono::milliseconds(20);
+  options.listener = [&](const ReceivedMessage& /*message*/) {
+    EXPECT_TRUE(
+        broker_.Await([](const FakeBroker::Seen& all) { return all.verdicts.size() >= 3; }));
+    return ConsumeResult::kAck;
+  };
+  auto consumer = client_->MakePushConsumer(options);
+  ASSERT_TRUE(consumer.ok()) << consumer.status();
+  ASSERT_TRUE(broker_.Await([](const FakeBroker::Seen& all) {
+    return !all.verdicts.empty() && all.verdicts.back().outcome() == v1::Verdict::ACK;
+  }));
+  EXPECT_GE(Count(v1::Verdict::EXTEND), 3u);
+  EXPECT_EQ(broker_.seen().late_verdicts, 0);
+}
+
+TEST_F(GroupConsumersTest, AnExtensionEndsWithItsStream) {
+  Store(1);
+  SimpleConsumer consumer = MakeSimple();
+  const ReceivedMessage message = Receive(consumer, 1).at(0);
+  broker_.HoldSettled(true);
+  absl::Status status;
+  std::thread extending([&] { status = consumer.Extend(message, std::chrono::seconds(30)); });
+  ASSERT_TRUE(broker_.Await([](const FakeBroker::Seen& all) { return all.verdicts.size() == 1; }));
+  broker_.BreakStreams();
+  extending.join();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
 }
 
 TEST_F(GroupConsumersTest, ABatchListenerSaysWhatBecameOfEach) {

@@ -74,6 +74,9 @@ absl::StatusOr<PushConsumer> Client::MakePushConsumer(const PushConsumerOptions&
   if (!status.ok()) return status;
   if (options.threads < 1) return absl::InvalidArgumentError("threads: 1 or more");
   if (options.max_batch < 1) return absl::InvalidArgumentError("max_batch: 1 or more");
+  if (options.max_processing_time.count() < 0) {
+    return absl::InvalidArgumentError("max_processing_time: 0 ms or more");
+  }
   if (static_cast<bool>(options.listener) == static_cast<bool>(options.batch_listener)) {
     return absl::InvalidArgumentError("either a listener or a batch_listener");
   }

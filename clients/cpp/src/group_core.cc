@@ -112,7 +112,7 @@ void GroupCore::TakeBuffered(size_t max, std::vector<ReceivedMessage>& messages)
     Buffered& buffered = frames_.front();
     const std::vector<RecordRef>& records = buffered.frame->records();
     // Messages whose lease is over are somebody else's by now.
-    if (buffered.leased_until <= now) buffered.next = records.size();
+    if (buffered.frame->leased_until() <= now) buffered.next = records.size();
     for (; buffered.next < records.size() && messages.size() < max; ++buffered.next) {
       messages.emplace_back(buffered.frame, records[buffered.next]);
     }
@@ -144,67 +144,118 @@ absl::StatusOr<std::vector<ReceivedMessage>> GroupCore::Take(size_t max,
   return messages;
 }
 
-v1::Verdict GroupCore::MakeVerdict(const MessageView& message, Outcome outcome,
-                                   std::chrono::milliseconds delay) {
+GroupCore::Delivery GroupCore::DeliveryOf(const MessageView& message) {
   const MessageLease lease(message);
+  return {{lease.binding(), message.queue(), message.offset()}, lease.lease()};
+}
+
+void GroupCore::Say(const Delivery& delivery, const Settlement& settlement) {
+  const auto& [binding, queue, offset] = delivery.first;
+  std::optional<uint64_t> lease = delivery.second;
+  if (const auto found = extended_.find(delivery); found != extended_.end()) {
+    lease = found->second;
+    if (settlement.outcome != v1::Verdict::EXTEND) extended_.erase(found);
+  }
+  if (!lease.has_value()) {
+    ++late_;
+    return;
+  }
   v1::Verdict verdict;
-  verdict.set_queue(message.queue());
-  verdict.set_queue_offset(message.offset());
-  verdict.set_lease(lease.lease());
-  verdict.set_outcome(outcome);
-  verdict.set_delay_ms(Millis(delay));
-  if (extended_.empty()) return verdict;
-  const Place place{lease.binding(), message.queue(), message.offset()};
-  const auto found = extended_.find({place, lease.lease()});
-  if (found == extended_.end()) return verdict;
-  verdict.set_lease(found->second);
-  if (outcome != v1::Verdict::EXTEND) extended_.erase(found);
-  return verdict;
+  verdict.set_queue(queue);
+  verdict.set_queue_offset(offset);
+  verdict.set_lease(*lease);
+  verdict.set_outcome(settlement.outcome);
+  verdict.set_delay_ms(Millis(settlement.delay));
+  stream_->Settle(binding, verdict);
 }
 
 absl::Status GroupCore::Settle(const ReceivedMessage& message, Outcome outcome,
                                std::chrono::milliseconds delay) {
   MutexLock lock(mutex_);
   if (closed_) return Closed();
-  stream_->Settle(MessageLease(message).binding(), MakeVerdict(message, outcome, delay));
+  const Delivery delivery = DeliveryOf(message);
+  const auto extension = extensions_.find(delivery.first);
+  if (extension != extensions_.end() && extension->second.delivery == delivery &&
+      !extension->second.answered) {
+    extension->second.then = Settlement{outcome, delay};
+  } else {
+    Say(delivery, {outcome, delay});
+  }
   return absl::OkStatus();
+}
+
+bool GroupCore::HasEnded(const Delivery& delivery) const {
+  const auto found = extended_.find(delivery);
+  return found != extended_.end() && !found->second.has_value();
+}
+
+bool GroupCore::BeginExtension(const Delivery& delivery, std::chrono::milliseconds duration,
+                               bool awaited) {
+  Extension extension;
+  extension.delivery = delivery;
+  extension.awaited = awaited;
+  if (!extensions_.try_emplace(delivery.first, std::move(extension)).second) return false;
+  Say(delivery, {v1::Verdict::EXTEND, duration});
+  return true;
 }
 
 absl::Status GroupCore::Extend(const ReceivedMessage& message, std::chrono::milliseconds duration) {
   const SteadyTime deadline = steady_clock::now() + options_.request_timeout;
-  const MessageLease lease(message);
-  const Place place{lease.binding(), message.queue(), message.offset()};
+  const Delivery delivery = DeliveryOf(message);
   MutexLock lock(mutex_);
   if (closed_) return Closed();
-  if (!extensions_.try_emplace(place, Extension{lease.lease(), false, {}}).second) {
+  if (HasEnded(delivery)) return absl::FailedPreconditionError("the lease had ended");
+  if (!BeginExtension(delivery, duration, true)) {
     return absl::AbortedError("the lease is being extended by another thread");
   }
-  stream_->Settle(lease.binding(), MakeVerdict(message, v1::Verdict::EXTEND, duration));
-  Extension& extension = extensions_.at(place);
+  Extension& extension = extensions_.at(delivery.first);
   bool in_time = true;
   while (!extension.answered && !closed_ && in_time) {
     in_time = changed_.WaitUntil(mutex_, deadline);
   }
   absl::Status status = extension.status;
   if (!extension.answered) status = absl::DeadlineExceededError("the broker does not answer");
-  extensions_.erase(place);
+  extensions_.erase(delivery.first);
   return status;
+}
+
+bool GroupCore::ExtendAll(std::span<const ReceivedMessage> messages,
+                          std::chrono::milliseconds duration) {
+  MutexLock lock(mutex_);
+  if (closed_) return true;
+  bool all = true;
+  for (const ReceivedMessage& message : messages) {
+    const Delivery delivery = DeliveryOf(message);
+    if (!HasEnded(delivery) && !BeginExtension(delivery, duration, false)) all = false;
+  }
+  return all;
+}
+
+void GroupCore::EndExtension(Extension& extension, std::optional<uint64_t> lease) {
+  extension.answered = true;
+  if (!lease.has_value()) extension.status = absl::FailedPreconditionError("the lease had ended");
+  if (!lease.has_value() && extension.awaited) {
+    // Who waits is told, and need not say anything more about the message.
+    extended_.erase(extension.delivery);
+    ++late_;
+  } else {
+    extended_[extension.delivery] = lease;
+    if (extension.then.has_value()) Say(extension.delivery, *extension.then);
+  }
+  extension.then.reset();
+  changed_.SignalAll();
 }
 
 void GroupCore::OnSettled(const v1::Settled& settled) {
   MutexLock lock(mutex_);
-  const Place place{settled.binding(), settled.queue(), settled.queue_offset()};
-  const auto extension = extensions_.find(place);
+  const auto found = extensions_.find({settled.binding(), settled.queue(), settled.queue_offset()});
   const bool ok = settled.status().code() == v2::OK;
-  if (!ok) ++late_;
-  if (extension == extensions_.end()) return;
-  extension->second.answered = true;
-  if (ok) {
-    extended_[{place, extension->second.lease}] = settled.lease();
-  } else {
-    extension->second.status = absl::FailedPreconditionError("the lease had ended");
+  if (found == extensions_.end() || found->second.answered) {
+    if (!ok) ++late_;
+    return;
   }
-  changed_.SignalAll();
+  EndExtension(found->second, ok ? std::optional(settled.lease()) : std::nullopt);
+  if (!found->second.awaited) extensions_.erase(found);
 }
 
 bool GroupCore::rejected() {
@@ -244,21 +295,61 @@ void GroupCore::OnDetached(const v1::Detached& detached) {
 
 void GroupCore::OnFrame(std::shared_ptr<ReceivedFrame> frame) {
   const SteadyTime leased_until = steady_clock::now() + options_.invisible_duration;
+  frame->set_leased_until(leased_until);
   // Damaged messages are left out; they come again when their leases are over.
   frame->Check(true, options_.max_body_bytes);
   MutexLock lock(mutex_);
   const Subscription* subscription = Find(frame->binding());
-  if (subscription == nullptr || stopped_) {
+  if (subscription == nullptr) {
     stream_->ReturnCredit(frame->bytes());
     return;
   }
+  if (stopped_) return ReleaseBuffered({std::move(frame)});  // and no credit for more
   frame->set_source(subscription->source);
-  frames_.push_back({std::move(frame), 0, leased_until});
+  frames_.push_back({std::move(frame)});
+  // Most are taken long before: one wake-up is enough for all that come meanwhile.
+  if (const SteadyTime release = ReleaseTimeOf(frames_.back()); release < wake_at_) {
+    wake_at_ = release;
+    stream_->connection().ticker()->WakeAt(release, this);
+  }
   changed_.SignalAll();  // who waits for an answer waits here too
+}
+
+SteadyTime GroupCore::ReleaseTimeOf(const Buffered& buffered) const {
+  return buffered.frame->leased_until() - options_.invisible_duration / 4;
+}
+
+void GroupCore::ReleaseBuffered(const Buffered& buffered) {
+  const std::vector<RecordRef>& records = buffered.frame->records();
+  for (size_t i = buffered.next; i < records.size(); ++i) {
+    const MessageView message(buffered.frame.get(), records[i]);
+    Say(DeliveryOf(message), {v1::Verdict::RELEASE, {}});
+  }
+}
+
+void GroupCore::Tick(SteadyTime now) {
+  MutexLock lock(mutex_);
+  wake_at_ = SteadyTime::max();
+  // Their leases end in the order they came.
+  while (!frames_.empty() && ReleaseTimeOf(frames_.front()) <= now) {
+    ReleaseBuffered(frames_.front());
+    stream_->ReturnCredit(frames_.front().frame->bytes());
+    frames_.pop_front();
+  }
+  if (frames_.empty()) return;
+  wake_at_ = ReleaseTimeOf(frames_.front());
+  stream_->connection().ticker()->WakeAt(wake_at_, this);
 }
 
 std::vector<v1::Attach> GroupCore::Attachments() {
   MutexLock lock(mutex_);
+  // Leases have ended with the last call.
+  for (auto extension = extensions_.begin(); extension != extensions_.end();) {
+    auto& [place, state] = *extension;
+    if (!state.answered) EndExtension(state, std::nullopt);
+    extension = state.awaited ? std::next(extension) : extensions_.erase(extension);
+  }
+  extended_.clear();
   std::vector<v1::Attach> attachments;
   if (stopped_) return attachments;
   for (const auto& [topic, subscription] : subscriptions_) {
@@ -279,21 +370,24 @@ void GroupCore::Stop() {
   changed_.SignalAll();
 }
 
+bool GroupCore::IsSettling() const {
+  return std::any_of(extensions_.begin(), extensions_.end(),
+                     [](const auto& entry) { return entry.second.then.has_value(); });
+}
+
 void GroupCore::Close() {
+  const SteadyTime deadline = steady_clock::now() + options_.request_timeout;
   {
     MutexLock lock(mutex_);
     if (closed_) return;
     stopped_ = closed_ = true;
-    for (const Buffered& buffered : frames_) {
-      const std::vector<RecordRef>& records = buffered.frame->records();
-      for (size_t i = buffered.next; i < records.size(); ++i) {
-        const MessageView message(buffered.frame.get(), records[i]);
-        stream_->Settle(buffered.frame->binding(), MakeVerdict(message, v1::Verdict::RELEASE, {}));
-      }
-    }
+    for (const Buffered& buffered : frames_) ReleaseBuffered(buffered);
     frames_.clear();
     changed_.SignalAll();
+    bool in_time = true;
+    while (IsSettling() && in_time) in_time = changed_.WaitUntil(mutex_, deadline);
   }
+  stream_->connection().ticker()->Forget(this);
   stream_->Shutdown(options_.request_timeout);
 }
 

@@ -1,10 +1,15 @@
 // GroupCore: a member of a consumer group: subscriptions, leased messages, verdicts.
+//
+// What waits in the buffer until most of its lease is over is given back, so that others may have
+// it and the attempt does not count.
 
 #pragma once
 
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -16,7 +21,7 @@
 
 namespace dunlin::internal {
 
-class GroupCore final : public SubscribeHost {
+class GroupCore final : public SubscribeHost, public Ticking {
  public:
   using Outcome = dunlin::broker::v1::Verdict::Outcome;
 
@@ -29,7 +34,10 @@ class GroupCore final : public SubscribeHost {
   absl::StatusOr<std::vector<ReceivedMessage>> Take(size_t max, std::chrono::milliseconds timeout);
   absl::Status Settle(const ReceivedMessage& message, Outcome outcome,
                       std::chrono::milliseconds delay);
+  // Waits for the answer.
   absl::Status Extend(const ReceivedMessage& message, std::chrono::milliseconds duration);
+  // Does not. False: the last extension of one is not answered yet, ask again.
+  bool ExtendAll(std::span<const ReceivedMessage> messages, std::chrono::milliseconds duration);
   uint64_t late_settlements();
   // The broker wants nothing to do with this consumer: Take will say nothing else any more.
   bool rejected();
@@ -43,6 +51,7 @@ class GroupCore final : public SubscribeHost {
   void OnFrame(std::shared_ptr<ReceivedFrame> frame) override;
   std::vector<dunlin::broker::v1::Attach> Attachments() override;
   void OnRejected(const absl::Status& status) override;
+  void Tick(SteadyTime now) override;
 
  private:
   struct Subscription {
@@ -56,14 +65,23 @@ class GroupCore final : public SubscribeHost {
   struct Buffered {
     std::shared_ptr<ReceivedFrame> frame;
     size_t next = 0;
-    SteadyTime leased_until;
   };
   // Binding, queue, offset.
   using Place = std::tuple<uint32_t, uint32_t, uint64_t>;
+  // One delivery of a message: its place, and the lease that it came with.
+  using Delivery = std::pair<Place, uint64_t>;
+  struct Settlement {
+    Outcome outcome;
+    std::chrono::milliseconds delay;
+  };
+  // That is under way, or was just answered.
   struct Extension {
-    uint64_t lease = 0;  // that the message came with
+    Delivery delivery;
+    bool awaited = false;  // by a thread, which takes it out
     bool answered = false;
     absl::Status status;
+    // Said meanwhile; waits, since the lease it is about is known when the extension is answered.
+    std::optional<Settlement> then;
   };
 
   dunlin::broker::v1::Attach MakeAttach(const Subscription& subscription) const;
@@ -73,9 +91,21 @@ class GroupCore final : public SubscribeHost {
   void Remove(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TakeBuffered(size_t max, std::vector<ReceivedMessage>& messages)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  dunlin::broker::v1::Verdict MakeVerdict(const MessageView& message, Outcome outcome,
-                                          std::chrono::milliseconds delay)
+  void ReleaseBuffered(const Buffered& buffered) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  SteadyTime ReleaseTimeOf(const Buffered& buffered) const;
+  static Delivery DeliveryOf(const MessageView& message);
+  // Says what becomes of a message, with the lease that it has now.
+  void Say(const Delivery& delivery, const Settlement& settlement)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Known to be over: no use to extend it.
+  bool HasEnded(const Delivery& delivery) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // False: the last one is not answered yet.
+  bool BeginExtension(const Delivery& delivery, std::chrono::milliseconds duration, bool awaited)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // `lease`: the new one; nullopt: it had ended.
+  void EndExtension(Extension& extension, std::optional<uint64_t> lease)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsSettling() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const GroupOptions options_;
   const std::unique_ptr<SubscribeStream> stream_;
@@ -87,9 +117,10 @@ class GroupCore final : public SubscribeHost {
   uint32_t last_binding_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<std::string, Subscription> subscriptions_ ABSL_GUARDED_BY(mutex_);
   std::deque<Buffered> frames_ ABSL_GUARDED_BY(mutex_);
-  std::map<Place, Extension> extensions_ ABSL_GUARDED_BY(mutex_);  // that wait for an answer
-  // The leases that were extended, by the one the message came with.
-  std::map<std::pair<Place, uint64_t>, uint64_t> extended_ ABSL_GUARDED_BY(mutex_);
+  SteadyTime wake_at_ ABSL_GUARDED_BY(mutex_) = SteadyTime::max();
+  std::map<Place, Extension> extensions_ ABSL_GUARDED_BY(mutex_);
+  // Leases of deliveries that were extended and not settled; nullopt: it ended.
+  std::map<Delivery, std::optional<uint64_t>> extended_ ABSL_GUARDED_BY(mutex_);
   uint64_t late_ ABSL_GUARDED_BY(mutex_) = 0;
   std::deque<absl::Status> errors_ ABSL_GUARDED_BY(mutex_);
   absl::Status rejected_ ABSL_GUARDED_BY(mutex_);

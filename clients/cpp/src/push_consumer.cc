@@ -18,7 +18,10 @@ constexpr std::chrono::milliseconds kPoll{1000};
 
 PushCore::PushCore(const std::shared_ptr<Connection>& connection,
                    const PushConsumerOptions& options)
-    : options_(options), group_(connection, options) {}
+    : options_(options),
+      group_(connection, options),
+      keeper_(group_, *connection->ticker(), options.invisible_duration,
+              options.max_processing_time) {}
 
 PushCore::~PushCore() { Close(); }
 
@@ -55,10 +58,12 @@ bool PushCore::Step() {
 
 void PushCore::Consume(const std::vector<ReceivedMessage>& messages) {
   std::vector<ConsumeResult> results(messages.size(), ConsumeResult::kAck);
+  LeaseKeeper::Work work(keeper_, messages);
   if (options_.batch_listener) options_.batch_listener(messages, results);
   for (size_t i = 0; i < messages.size(); ++i) {
     if (options_.listener) results[i] = options_.listener(messages[i]);
     const bool done = results[i] == ConsumeResult::kAck;
+    work.Done();
     group_
         .Settle(messages[i], done ? Verdict::ACK : Verdict::RETRY,
                 done ? std::chrono::milliseconds(0) : options_.retry_delay)

@@ -9,6 +9,7 @@
 #include "dunlin/push_consumer.h"
 
 #include "clients/cpp/src/group_core.h"
+#include "clients/cpp/src/lease_keeper.h"
 
 namespace dunlin::internal {
 
@@ -29,6 +30,7 @@ class PushCore {
 
   const PushConsumerOptions options_;
   GroupCore group_;
+  LeaseKeeper keeper_;
   std::vector<std::thread> threads_;
 };
 

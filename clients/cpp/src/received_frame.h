@@ -15,6 +15,8 @@
 
 #include "dunlin/message.h"
 
+#include "clients/cpp/src/ticker.h"
+
 namespace dunlin::internal {
 
 // What a binding stands for.
@@ -35,6 +37,9 @@ class ReceivedFrame {
   // Of the whole response: what the broker's credit counts.
   size_t bytes() const { return response_.size(); }
   void set_source(std::shared_ptr<const FrameSource> source) { source_ = std::move(source); }
+  // When the leases end that it came with.
+  void set_leased_until(SteadyTime time) { leased_until_ = time; }
+  SteadyTime leased_until() const { return leased_until_; }
   const FrameSource& source() const { return *source_; }
 
   // Finds the messages and verifies each. False: one is damaged; those before it are there. In a
@@ -58,6 +63,7 @@ class ReceivedFrame {
   uint32_t binding_ = 0;
   uint64_t next_offset_ = 0;
   uint64_t max_offset_ = 0;
+  SteadyTime leased_until_{};
   std::string_view bytes_;
   std::vector<uint64_t> leases_;
   std::vector<uint32_t> attempts_;
@@ -72,6 +78,7 @@ class MessageLease {
   explicit MessageLease(const MessageView& message) : frame_(*message.frame_), ref_(message.ref_) {}
   uint32_t binding() const { return frame_.binding(); }
   uint64_t lease() const { return frame_.lease(ref_.index); }
+  SteadyTime leased_until() const { return frame_.leased_until(); }
   const RecordRef& ref() const { return ref_; }
 
  private:

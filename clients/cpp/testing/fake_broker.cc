@@ -220,6 +220,12 @@ void FakeBroker::DetachAll(v2::Code code) {
   changed_.SignalAll();
 }
 
+void FakeBroker::HoldSettled(bool hold) {
+  MutexLock lock(mutex_);
+  hold_settled_ = hold;
+  changed_.SignalAll();
+}
+
 void FakeBroker::RefuseWatches(bool refuse) {
   MutexLock lock(mutex_);
   refuse_watches_ = refuse;

@@ -72,6 +72,8 @@ class FakeBroker {
   void DetachAll(v2::Code code);
   // Filters let nothing before `offset` through.
   void PassOver(const std::string& topic, uint32_t queue, uint64_t offset);
+  // Answers to verdicts are kept back.
+  void HoldSettled(bool hold);
   // Ends watches as soon as they begin.
   void RefuseWatches(bool refuse);
 
@@ -85,6 +87,7 @@ class FakeBroker {
     uint64_t most_credit = 0;      // bytes that could be sent at a time
     uint64_t credit_returned = 0;
     std::vector<v1::Verdict> verdicts;
+    int late_verdicts = 0;
     std::map<uint32_t, uint64_t> commits;  // by queue
     std::vector<v1::Attach> attaches;
     int watch_calls = 0;
@@ -139,6 +142,7 @@ class FakeBroker {
   std::function<std::optional<Refusal>(const v2::Message&)> refuse_ ABSL_GUARDED_BY(mutex_);
   bool hold_acks_ ABSL_GUARDED_BY(mutex_) = false;
   bool lose_acks_ ABSL_GUARDED_BY(mutex_) = false;
+  bool hold_settled_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool refuse_watches_ ABSL_GUARDED_BY(mutex_) = false;
   int corrupt_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -100,6 +100,7 @@ class SubscribeCall {
   Stream& stream_;
   std::map<uint32_t, Binding> bindings_ ABSL_GUARDED_BY(broker_.mutex_);
   std::vector<v1::SubscribeResponse> control_ ABSL_GUARDED_BY(broker_.mutex_);
+  std::vector<v1::SubscribeResponse> settled_ ABSL_GUARDED_BY(broker_.mutex_);
   int64_t credit_ ABSL_GUARDED_BY(broker_.mutex_) = 0;
   int detach_round_ ABSL_GUARDED_BY(broker_.mutex_) = 0;
   bool done_ ABSL_GUARDED_BY(broker_.mutex_) = false;

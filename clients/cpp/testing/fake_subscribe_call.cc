@@ -40,6 +40,10 @@ void SubscribeCall::Send() {
       for (;;) {
         if (done_ || broker_.stopping_) return;
         if (detach_round_ != broker_.detach_round_) DetachAll();
+        if (!broker_.hold_settled_) {
+          control_.insert(control_.end(), settled_.begin(), settled_.end());
+          settled_.clear();
+        }
         if (!control_.empty()) {
           response = control_.front();
           control_.erase(control_.begin());
@@ -131,13 +135,14 @@ void SubscribeCall::Settle(const v1::Settle& settle) {
     const bool valid = lease != queue.leases.end() && lease->second == verdict.lease();
     const bool extend = verdict.outcome() == v1::Verdict::EXTEND;
     if (extend || !valid) {
-      v1::Settled& settled = *control_.emplace_back().add_settled();
+      v1::Settled& settled = *settled_.emplace_back().add_settled();
       settled.set_binding(settle.binding());
       settled.set_queue(verdict.queue());
       settled.set_queue_offset(verdict.queue_offset());
       settled.mutable_status()->set_code(valid ? v2::OK : v2::INVALID_RECEIPT_HANDLE);
       if (valid) settled.set_lease(lease->second = queue.next_lease++);
     }
+    if (!valid) ++broker_.seen_.late_verdicts;
     if (!valid || extend) continue;
     queue.leases.erase(lease);
     --binding.unsettled;

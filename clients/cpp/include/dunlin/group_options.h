@@ -12,7 +12,8 @@ namespace dunlin {
 struct GroupOptions {
   std::string group;
   // Length of a lease: a message that is not settled by then comes again, to any member. It begins
-  // when the broker sends the message, so that it includes the time that the message is buffered.
+  // when the broker sends the message. One that is still buffered when three quarters of it are
+  // over is given back, so that another member may have it; that attempt does not count.
   std::chrono::milliseconds invisible_duration{60000};
   // Messages of a topic that are leased to this consumer at a time, buffered ones included: 1 to
   // 65535.

@@ -1,9 +1,9 @@
 // PushConsumer: a member of a consumer group that hands every message to a listener on threads of
 // its own.
 //
-// A message whose listener says kAck is done, one with kRetry comes again after retry_delay. A
-// listener that takes longer than invisible_duration sees its message delivered again. Leases, and
-// what is sent ahead, are as for SimpleConsumer. Thread-safe. The destructor closes.
+// A message whose listener says kAck is done, one with kRetry comes again after retry_delay. While
+// a listener works, the leases of its messages are extended, up to max_processing_time. What is
+// sent ahead is as for SimpleConsumer. Thread-safe. The destructor closes.
 
 #pragma once
 
@@ -33,6 +33,9 @@ struct PushConsumerOptions : GroupOptions {
   std::vector<Subscription> subscriptions;
   int threads = 4;
   std::chrono::milliseconds retry_delay{10000};
+  // A listener that takes longer sees its messages delivered again, here or elsewhere; for a
+  // batch_listener this is the time for a batch.
+  std::chrono::milliseconds max_processing_time{std::chrono::hours(1)};
   // One of the two. Called on any of the threads, by several at a time.
   std::function<ConsumeResult(const ReceivedMessage&)> listener;
   // Up to max_batch messages; `results` has as many elements, kAck unless it is changed.
