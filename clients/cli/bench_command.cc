@@ -27,10 +27,19 @@ struct BenchOptions {
   double seconds = 10;
   uint64_t messages = 0;
   uint64_t run = 0;
-  uint32_t queues = 0;
+  std::vector<uint64_t> stored_runs;
+  std::vector<uint64_t> stored_messages;
+  std::vector<std::string> spread;  // of each run
+  uint32_t topics = 1;
+  uint32_t queues = 1;
   int consumers = 1;
   bool verify = true;
 };
+
+load::Spread SpreadOf(const BenchOptions& options, const std::string& kind) {
+  return {kind == "each" ? load::Spread::Kind::kEach : load::Spread::Kind::kRandom, options.topics,
+          options.queues};
+}
 
 uint64_t AnyRun() {
   std::random_device random;
@@ -107,6 +116,7 @@ load::ProduceOptions ProduceOptionsOf(const Connection& connection, const BenchO
   load::ProduceOptions produce = options.produce;
   produce.stop = &interrupted;
   produce.target = TargetOf(connection, options.produce.target.topic);
+  if (!options.spread.empty()) produce.spread = SpreadOf(options, options.spread.front());
   produce.run = options.run != 0 ? options.run : AnyRun();
   produce.extent.messages = options.messages;
   produce.extent.duration = std::chrono::milliseconds(
@@ -122,6 +132,9 @@ absl::StatusOr<load::LoadResult> Send(const BenchOptions& options,
 
 int Produce(Connection& connection, const BenchOptions& options) {
   load::ProduceOptions produce = ProduceOptionsOf(connection, options);
+  if (options.v2 && produce.spread.kind != load::Spread::Kind::kNone) {
+    return Fail(absl::InvalidArgumentError("--spread is for streams: v2 names no queue"));
+  }
   if (produce.shed && produce.rate <= 0) {
     return Fail(absl::InvalidArgumentError("--shed needs a --rate: what is due when"));
   }
@@ -137,6 +150,9 @@ int Produce(Connection& connection, const BenchOptions& options) {
     check.run = produce.run;
     check.expected = result->messages;
     check.outcomes = produce.outcomes;
+    if (produce.spread.kind != load::Spread::Kind::kNone) {
+      check.spread_runs = {{produce.run, result->messages, produce.spread}};
+    }
     check.ordered = !options.v2;  // calls overtake each other
     const auto checked = load::Consume(check, Shown("checked"));
     if (!checked.ok()) return Fail(checked.status());
@@ -149,8 +165,19 @@ int Produce(Connection& connection, const BenchOptions& options) {
 int Consume(Connection& connection, const BenchOptions& options) {
   load::ConsumeOptions consume;
   consume.target = TargetOf(connection, options.produce.target.topic);
-  consume.run = options.run;
-  consume.expected = options.messages;
+  const size_t runs = options.stored_runs.size();
+  const bool spread = !options.spread.empty();
+  if (options.stored_messages.size() != runs || (spread && options.spread.size() != runs) ||
+      (!spread && runs != 1)) {
+    return Fail(absl::InvalidArgumentError(
+        "name as many --messages as --run; more than one only with a --spread for each"));
+  }
+  consume.run = options.stored_runs.front();
+  consume.expected = options.stored_messages.front();
+  for (size_t i = 0; spread && i < runs; ++i) {
+    consume.spread_runs.push_back(
+        {options.stored_runs[i], options.stored_messages[i], SpreadOf(options, options.spread[i])});
+  }
   const auto result = load::Consume(consume, Shown("received"));
   if (!result.ok()) return Fail(result.status());
   Json json = ToJson(*result);
@@ -218,6 +245,19 @@ void AddTopicOption(CLI::App& app, BenchOptions& options) {
       ->required();
 }
 
+void AddSpreadOptions(CLI::App& app, BenchOptions& options) {
+  app.add_option("--spread", options.spread,
+                 "Over all queues of TOPIC-0, TOPIC-1, ...: to one after the other, or to any")
+      ->check(CLI::IsMember({"each", "random"}))
+      ->expected(1);
+  app.add_option("--topics", options.topics, "Of --spread: how many topics")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--queues", options.queues, "Of --spread: how many queues each has")
+      ->check(CLI::Range(1, 65'535))
+      ->capture_default_str();
+}
+
 void AddSendOptions(CLI::App& app, BenchOptions& options) {
   AddTopicOption(app, options);
   load::ProduceOptions& produce = options.produce;
@@ -273,6 +313,7 @@ void AddBenchCommands(CLI::App& app, Command& command) {
   };
   CLI::App& produce = add("produce", "Send; latency is that of the acknowledgement", &Produce);
   AddSendOptions(produce, *options);
+  AddSpreadOptions(produce, *options);
   produce.add_flag("!--no-verify", options->verify, "Do not read everything back afterwards");
   produce.add_option("--run", options->run, "Number of the run, for `bench consume`");
   produce.footer(
@@ -281,8 +322,13 @@ void AddBenchCommands(CLI::App& app, Command& command) {
       "  dunlinctl bench produce load --api v2 --outstanding 64");
   CLI::App& consume = add("consume", "Read what a run of `bench produce` stored", &Consume);
   AddTopicOption(consume, *options);
-  consume.add_option("--run", options->run, "Number of the run: `run` of its JSON")->required();
-  consume.add_option("--messages", options->messages, "How many it stored")->required();
+  AddSpreadOptions(consume, *options);
+  consume.add_option("--run", options->stored_runs, "Number of a run: `run` of its JSON")
+      ->required()
+      ->expected(1);
+  consume.add_option("--messages", options->stored_messages, "How many it stored")
+      ->required()
+      ->expected(1);
   CLI::App& end_to_end =
       add("end-to-end", "Send and receive; latency is from when a message was due to its delivery",
           &ProduceAndConsume);

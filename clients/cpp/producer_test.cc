@@ -292,18 +292,27 @@ TEST_F(ProducerTest, TooManyRequestsIsTriedAgainAfterTheWaitThatWasAskedFor) {
   ExpectEachOnce(1000);
 }
 
+TEST_F(ProducerTest, AMessageGoesToTheQueueThatItNames) {
+  Start();
+  Producer producer = MakeProducer();
+  for (uint32_t i = 0; i < 20; ++i) {
+    Message message = MakeMessage(std::to_string(i));
+    message.ordering_key = "the same";
+    message.queue = i % 2;
+    const auto receipt = producer.Send(message);
+    ASSERT_TRUE(receipt.ok()) << receipt.status();
+    EXPECT_EQ(receipt->queue, i % 2);
+  }
+  Message message = MakeMessage("nowhere");
+  message.queue = 2;
+  const auto receipt = producer.Send(message);
+  EXPECT_TRUE(absl::IsInvalidArgument(receipt.status()));
+  EXPECT_THAT(std::string(receipt.status().message()), HasSubstr("run from 0 to 1"));
+}
+
 TEST_F(ProducerTest, ABrokerThatHasTooMuchToDoIsLeftAloneByAllQueues) {
   Start();
   Producer producer = MakeProducer();
-  // A key for each of the two queues.
-  std::vector<std::string> keys(2);
-  for (int i = 0; keys[0].empty() || keys[1].empty(); ++i) {
-    Message probe = MakeMessage("probe");
-    probe.ordering_key = std::to_string(i);
-    const auto receipt = producer.Send(probe);
-    ASSERT_TRUE(receipt.ok()) << receipt.status();
-    keys[receipt->queue] = probe.ordering_key;
-  }
   constexpr std::chrono::milliseconds kWait{300};
   std::atomic<bool> refused{false};
   std::chrono::steady_clock::time_point refused_at;
@@ -315,14 +324,14 @@ TEST_F(ProducerTest, ABrokerThatHasTooMuchToDoIsLeftAloneByAllQueues) {
   });
   std::atomic<bool> stored{false};
   Message first = MakeMessage("first");
-  first.ordering_key = keys[0];
+  first.queue = 0;
   ASSERT_TRUE(
       producer.SendAsync(first, [&](const auto& receipt) { stored.store(receipt.ok()); }).ok());
   // What leaves before the refusal has come back is not held: send until one is.
   std::chrono::steady_clock::duration longest{0};
   while (!stored.load()) {
     Message other = MakeMessage("other");
-    other.ordering_key = keys[1];
+    other.queue = 1;
     const auto begin = std::chrono::steady_clock::now();
     ASSERT_TRUE(producer.Send(other).ok());
     longest = std::max(longest, std::chrono::steady_clock::now() - begin);

@@ -16,17 +16,15 @@ uint64_t Load64(const char* from) {
 
 void Store64(char* to, uint64_t value) { std::memcpy(to, &value, sizeof(value)); }
 
+constexpr uint64_t kGoldenStep = 0x9e3779b97f4a7c15;
+
 // The words behind the head: every message begins elsewhere, no two words are alike, and none costs
 // a multiplication, so that a reader that checks all of them is not what is measured.
 class Filler {
  public:
-  Filler(uint64_t run, uint64_t number) {
-    uint64_t seed = (run ^ (number * 0xd1342543de82ef95)) + 0x9e3779b97f4a7c15;
-    seed = (seed ^ (seed >> 30)) * 0xbf58476d1ce4e5b9;
-    state_ = seed ^ (seed >> 31);
-  }
+  Filler(uint64_t run, uint64_t number) : state_(Scramble(run ^ (number * 0xd1342543de82ef95))) {}
   uint64_t Next() {
-    state_ += 0x9e3779b97f4a7c15;
+    state_ += kGoldenStep;
     return state_ ^ (state_ >> 29);
   }
 
@@ -35,6 +33,12 @@ class Filler {
 };
 
 }  // namespace
+
+uint64_t Scramble(uint64_t number) {
+  uint64_t word = number + kGoldenStep;
+  word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9;
+  return word ^ (word >> 31);
+}
 
 void WriteBody(uint64_t run, uint64_t number, Clock::time_point due, char* body, size_t size) {
   Store64(body, run);
@@ -45,6 +49,10 @@ void WriteBody(uint64_t run, uint64_t number, Clock::time_point due, char* body,
   for (; at + 8 <= size; at += 8) Store64(body + at, filler.Next());
   const uint64_t rest = filler.Next();
   std::memcpy(body + at, &rest, size - at);
+}
+
+uint64_t RunOf(std::string_view bytes) {
+  return bytes.size() < kMinBody ? 0 : Load64(bytes.data());
 }
 
 absl::Status ReadBody(std::string_view bytes, Body& body) {
@@ -83,7 +91,7 @@ Ledger::Ledger(uint64_t run, const Outcomes& outcomes, bool ordered)
 absl::Status Ledger::Enter(uint32_t queue, std::string_view bytes, Body& body) {
   body = Body();
   // Somebody else's. One of ours that was changed so much is missing in the end.
-  if (bytes.size() < kMinBody || Load64(bytes.data()) != run_) return absl::OkStatus();
+  if (bytes.size() < kMinBody || RunOf(bytes) != run_) return absl::OkStatus();
   if (absl::Status read = ReadBody(bytes, body); !read.ok()) return read;
   if (body.number >= expected_) {
     return absl::DataLossError(fmt::format("message {} was never sent", body.number));

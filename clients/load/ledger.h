@@ -29,8 +29,13 @@ struct Body {
   uint64_t number = 0;
   Clock::time_point due;  // on the machine that wrote it
 };
+// Which run a body says it is of; 0 when it is too short to be of any.
+uint64_t RunOf(std::string_view bytes);
 // DATA_LOSS when a byte is not what it must be.
 absl::Status ReadBody(std::string_view bytes, Body& body);
+
+// A number that looks random and follows from another one: a step of splitmix64.
+uint64_t Scramble(uint64_t number);
 
 // What became of the messages of a load that not all were stored of. Not thread-safe.
 class Outcomes {

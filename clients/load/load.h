@@ -11,12 +11,14 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 #include "clients/load/histogram.h"
 #include "clients/load/ledger.h"
+#include "clients/load/spread.h"
 
 namespace dunlin::load {
 
@@ -43,6 +45,7 @@ using OnProgress = std::function<void(const Progress&)>;
 
 struct ProduceOptions {
   Target target;
+  Spread spread;  // of streams only
   Extent extent;
   uint64_t run = 0;         // any number that no other load on the topic has
   size_t body_bytes = 128;  // kMinBody or more
@@ -85,8 +88,17 @@ absl::StatusOr<LoadResult> Produce(const ProduceOptions& options, const OnProgre
 // Over apache.rocketmq.v2, any server of it.
 absl::StatusOr<LoadResult> ProduceV2(const ProduceOptions& options, const OnProgress& progress);
 
+// A run that was spread over queues: each of its messages must be where it was sent.
+struct SpreadRun {
+  uint64_t run = 0;
+  uint64_t expected = 0;
+  Spread spread;
+};
+
 struct ConsumeOptions {
   Target target;
+  // Of spread runs over the same queues, instead of all but `patience` below.
+  std::vector<SpreadRun> spread_runs;
   uint64_t run = 0;
   uint64_t expected = 0;               // messages of the run
   const Outcomes* outcomes = nullptr;  // instead of `expected`: which of them must be there
@@ -102,8 +114,8 @@ struct ConsumeOptions {
 };
 
 // Reads all queues of the topic over dunlin.broker.v1, checks every message of the run. Latency
-// counts from when the message was due. DATA_LOSS when one is lost, changed, repeated, reordered or
-// invented.
+// counts from when the message was due. A spread load must be over: its queues are read one by one.
+// DATA_LOSS when one is lost, changed, repeated, reordered or invented.
 absl::StatusOr<LoadResult> Consume(const ConsumeOptions& options, const OnProgress& progress);
 
 // User and system time of this process.

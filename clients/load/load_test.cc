@@ -1,8 +1,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "clients/load/histogram.h"
 #include "clients/load/ledger.h"
+#include "clients/load/spread.h"
 
 namespace dunlin::load {
 namespace {
@@ -34,6 +37,16 @@ TEST(HistogramTest, SmallOnesAreExactAndMergeAdds) {
   EXPECT_EQ(first.count(), 101u);
   EXPECT_EQ(first.Quantile(0.5), nanoseconds(7));
   EXPECT_EQ(first.max(), std::chrono::hours(10));
+}
+
+TEST(SpreadTest, GoesToAllQueuesAlike) {
+  Spread spread{Spread::Kind::kRandom, 4, 25};
+  std::vector<int> times(100);
+  for (uint64_t i = 0; i < 100'000; ++i) ++times[spread.PlaceOf(7, i)];
+  for (int count : times) EXPECT_NEAR(count, 1000, 200);
+  spread.kind = Spread::Kind::kEach;
+  for (uint64_t i = 0; i < 300; ++i) EXPECT_EQ(spread.PlaceOf(7, i), i % 100);
+  EXPECT_EQ(Spread::TopicName("t", 3), "t-3");
 }
 
 class LedgerTest : public ::testing::Test {

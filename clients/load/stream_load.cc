@@ -4,13 +4,16 @@
 #include <fstream>
 #include <sstream>
 #include <utility>
+#include <vector>
 
 #include "dunlin/client.h"
 #include "dunlin/producer.h"
 #include "dunlin/pull_consumer.h"
 
+#include "clients/load/connect.h"
 #include "clients/load/load.h"
 #include "clients/load/pacer.h"
+#include "clients/load/spread_load.h"
 #include "services/base/mutex.h"
 
 namespace dunlin::load {
@@ -20,6 +23,8 @@ using std::chrono::milliseconds;
 
 // Messages between two looks at whether any of them was stored.
 constexpr uint64_t kLook = 1024;
+
+}  // namespace
 
 absl::StatusOr<Client> Connect(const Target& target) {
   ClientOptions options;
@@ -33,6 +38,8 @@ absl::StatusOr<Client> Connect(const Target& target) {
   }
   return Client::Connect(options);
 }
+
+namespace {
 
 // What the producer reports, from threads of its connection.
 class Tally {
@@ -85,6 +92,14 @@ class Tally {
   Histogram latency_ ABSL_GUARDED_BY(mutex_);
 };
 
+std::vector<std::string> TopicsOf(const ProduceOptions& options) {
+  std::vector<std::string> topics;
+  for (uint32_t i = 0; i < options.spread.topics; ++i) {
+    topics.push_back(Spread::TopicName(options.target.topic, i));
+  }
+  return topics;
+}
+
 // What a callback of an open loop needs besides the message's number; outlives the producer.
 struct OpenLoop {
   Tally& tally;
@@ -106,6 +121,8 @@ absl::Status SendAll(const ProduceOptions& options, Producer& producer, OpenLoop
   Message message;
   message.topic = options.target.topic;
   message.body.resize(options.body_bytes);
+  std::vector<std::string> topics;
+  if (options.spread.kind != Spread::Kind::kNone) topics = TopicsOf(options);
   Tally& tally = loop.tally;
   Pacer& pacer = loop.pacer;
   uint64_t number = 0;
@@ -114,6 +131,11 @@ absl::Status SendAll(const ProduceOptions& options, Producer& producer, OpenLoop
     absl::Status sent = absl::ResourceExhaustedError("");
     if (!options.shed || producer.pending_bytes() < options.pending_bytes) {
       WriteBody(options.run, number, pacer.due(), message.body.data(), message.body.size());
+      if (!topics.empty()) {
+        const uint64_t place = options.spread.PlaceOf(options.run, number);
+        message.topic = topics[place / options.spread.queues];
+        message.queue = static_cast<uint32_t>(place % options.spread.queues);
+      }
       sent = SendOne(options, producer, message, number, loop);
     }
     if (options.shed && absl::IsResourceExhausted(sent)) {
@@ -169,6 +191,7 @@ absl::StatusOr<LoadResult> Produce(const ProduceOptions& options, const OnProgre
 }
 
 absl::StatusOr<LoadResult> Consume(const ConsumeOptions& options, const OnProgress& progress) {
+  if (!options.spread_runs.empty()) return ConsumeSpread(options, progress);
   absl::StatusOr<Client> client = Connect(options.target);
   if (!client.ok()) return client.status();
   PullConsumerOptions consumer_options;

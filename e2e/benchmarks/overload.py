@@ -32,7 +32,7 @@ NO_RETENTION = ["store.retention.disk_high_watermark_percent=100",
 # How the peak is measured, and what drives it beyond. SendMessage is held back by gRPC more than by
 # the broker: a small room shows refusals all the same.
 CASES = {
-    "v2": {"settings": ["broker.max_pending_sends=512"],
+    "v2": {"settings": ["broker.max_pending_calls=512"],
            "peak": ["--api", "v2", "--outstanding", "64", "--streams", "2"],
            "over": ["--api", "v2", "--outstanding", "2048", "--streams", "4"]},
     "streams": {"settings": [],

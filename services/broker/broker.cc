@@ -119,7 +119,7 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   client_options.expiry = seconds(config.broker().client_expiry_seconds());
   clients = std::make_unique<ClientRegistry>(client_options, clock);
   producers = std::make_unique<ProducerTable>(*log, *dispatcher, *state);
-  const Intake::Limits intake_limits{.requests = config.broker().max_pending_sends(),
+  const Intake::Limits intake_limits{.calls = config.broker().max_pending_calls(),
                                      .bytes = config.broker().max_pending_bytes()};
   intake = std::make_unique<Intake>(intake_limits, clock);
   executor = std::make_unique<Executor>("executor", kExecutorCapacity);

@@ -1,5 +1,7 @@
 #include "clients/cpp/src/producer_core.h"
 
+#include <fmt/format.h>
+
 #include <random>
 #include <utility>
 
@@ -65,12 +67,11 @@ Topic& ProducerCore::FindTopic(const std::string& name) {
 }
 
 void ProducerCore::SetQueues(Topic& topic, uint32_t queues) {
-  while (topic.made.size() < queues) {
-    const auto queue = static_cast<uint32_t>(topic.made.size());
-    PublishStream& stream = *streams_[queue % streams_.size()];
-    topic.made.push_back(&stream.AddLane(topic, topic.name, queue));
+  if (topic.made.size() < queues) topic.made.resize(queues);
+  auto table = std::make_unique<Lanes>(queues);
+  for (size_t queue = 0; queue < queues; ++queue) {
+    (*table)[queue].store(topic.made[queue], std::memory_order_relaxed);
   }
-  auto table = std::make_unique<Lanes>(topic.made.begin(), topic.made.begin() + queues);
   topic.lanes.store(table.get(), std::memory_order_release);
   topic.tables.push_back(std::move(table));
 }
@@ -79,17 +80,32 @@ void ProducerCore::Grow(Topic& topic, uint32_t queues) {
   if (topic.lanes.load(std::memory_order_relaxed)->size() < queues) SetQueues(topic, queues);
 }
 
+Lane& ProducerCore::MakeLane(Topic& topic, uint32_t queue) {
+  MutexLock lock(mutex_);
+  Lane*& lane = topic.made[queue];
+  if (lane == nullptr) {
+    lane = &streams_[queue % streams_.size()]->AddLane(topic, topic.name, queue);
+    Lanes& lanes = *topic.lanes.load(std::memory_order_relaxed);
+    if (queue < lanes.size()) lanes[queue].store(lane, std::memory_order_release);
+  }
+  return *lane;
+}
+
 absl::StatusOr<Lane*> ProducerCore::ChooseLane(Topic& topic, const Message& message) {
-  const bool keyed = !message.ordering_key.empty();
+  const bool chosen = message.queue.has_value() || !message.ordering_key.empty();
   // In a callback, which must not wait, the first queue is as good as any.
-  if (!topic.known.load(std::memory_order_acquire) && (keyed || !in_callback)) {
+  if (!topic.known.load(std::memory_order_acquire) && (chosen || !in_callback)) {
     absl::Status status = AwaitKnown(topic);
     if (!status.ok()) return status;
   }
   const Lanes& lanes = *topic.lanes.load(std::memory_order_acquire);
-  const uint32_t number =
-      keyed ? Crc32c(message.ordering_key) : topic.current.load(std::memory_order_relaxed);
-  return lanes[number % lanes.size()];
+  if (message.queue.has_value() && *message.queue >= lanes.size()) {
+    return absl::InvalidArgumentError(fmt::format("topic {} has no queue {}: they run from 0 to {}",
+                                                  topic.name, *message.queue, lanes.size() - 1));
+  }
+  uint32_t number = topic.current.load(std::memory_order_relaxed);
+  if (chosen) number = message.queue.value_or(Crc32c(message.ordering_key));
+  return &LaneOf(topic, lanes, static_cast<uint32_t>(number % lanes.size()));
 }
 
 absl::Status ProducerCore::AwaitKnown(Topic& topic) {
@@ -97,7 +113,7 @@ absl::Status ProducerCore::AwaitKnown(Topic& topic) {
     return absl::ResourceExhaustedError(
         "the number of queues is not known yet, and a callback must not wait for it");
   }
-  Lane& first = *topic.lanes.load(std::memory_order_acquire)->front();
+  Lane& first = LaneOf(topic, *topic.lanes.load(std::memory_order_acquire), 0);
   const SteadyTime deadline = steady_clock::now() + options_.send_timeout;
   mutex_.Lock();
   const int refusals = topic.refusals;
@@ -236,7 +252,8 @@ void ProducerCore::MoveOn(const Lane& lane, SteadyTime now) {
   uint32_t next = (here + 1) % count;
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t candidate = (next + i) % count;
-    if (lanes[candidate]->avoid_until.load(std::memory_order_relaxed) <= Count(now)) {
+    const Lane* const other = lanes[candidate].load(std::memory_order_acquire);
+    if (other == nullptr || other->avoid_until.load(std::memory_order_relaxed) <= Count(now)) {
       next = candidate;
       break;
     }

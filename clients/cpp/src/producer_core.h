@@ -15,21 +15,21 @@
 
 namespace dunlin::internal {
 
-// The queues of a topic, by number.
-using Lanes = std::vector<Lane*>;
+// The queues of a topic, by number; null: not used yet.
+using Lanes = std::vector<std::atomic<Lane*>>;
 
 struct Topic {
   std::string name;
   // Never null; replaced when the topic turns out to have another number of queues. Old ones are
   // kept.
-  std::atomic<const Lanes*> lanes{nullptr};
+  std::atomic<Lanes*> lanes{nullptr};
   std::atomic<bool> known{false};  // how many queues there are
   std::atomic<uint32_t> current{0};
   // Under the core's lock.
   std::vector<std::unique_ptr<Lanes>> tables;
-  Lanes made;        // of every queue that there ever was
-  uint32_t id = 0;   // as the route says; 0: it has not
-  int refusals = 0;  // of a binding
+  std::vector<Lane*> made;  // of every queue that there ever was; null: not used yet
+  uint32_t id = 0;          // as the route says; 0: it has not
+  int refusals = 0;         // of a binding
   absl::Status refusal;
 };
 
@@ -54,6 +54,12 @@ class ProducerCore final : public PublishHost, public RouteListener {
   void SetQueues(Topic& topic, uint32_t queues) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Grow(Topic& topic, uint32_t queues) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Lane*> ChooseLane(Topic& topic, const Message& message);
+  // A queue of the topic, made at its first use: there may be very many.
+  Lane& LaneOf(Topic& topic, const Lanes& lanes, uint32_t queue) {
+    Lane* const lane = lanes[queue].load(std::memory_order_acquire);
+    return lane != nullptr ? *lane : MakeLane(topic, queue);
+  }
+  Lane& MakeLane(Topic& topic, uint32_t queue) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status AwaitKnown(Topic& topic);
   absl::Status Reserve(size_t bytes);
   absl::Status AwaitRoom(size_t bytes);

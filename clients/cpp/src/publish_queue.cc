@@ -151,7 +151,7 @@ void PublishQueue::ResolveRefusals(Outcomes& outcomes) {
   while (!refusals_.empty() && refusals_.front().first <= answered_) {
     const uint64_t end = std::min(refusals_.front().end, sequence_);
     const absl::Status status = refusals_.front().status;
-    refusals_.pop_front();
+    refusals_.erase(refusals_.begin());
     while (answered_ < end && !batches_.empty()) {
       Emit(*batches_.front(), std::min(end, batches_.front()->end()), -1, status, outcomes);
     }
@@ -198,7 +198,7 @@ void PublishQueue::Emit(Batch& batch, uint64_t end, int64_t offset, const absl::
     in_flight_bytes_ -= batch.sent_bytes;
     --in_flight_;
   }
-  batches_.pop_front();
+  batches_.erase(batches_.begin());
 }
 
 void PublishQueue::Rewind(size_t index) {

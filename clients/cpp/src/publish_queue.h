@@ -10,7 +10,6 @@
 
 #include <grpcpp/support/slice.h>
 
-#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -139,13 +138,13 @@ class PublishQueue {
   const std::shared_ptr<BufferPool> pool_;
   uint32_t topic_id_ = 0;
   bool bound_ = false;
-  std::deque<std::unique_ptr<Batch>> batches_;  // ascending without a gap
-  size_t in_flight_ = 0;                        // so many of them are sent
+  std::vector<std::unique_ptr<Batch>> batches_;  // ascending without a gap
+  size_t in_flight_ = 0;                         // so many of them are sent
   size_t in_flight_bytes_ = 0;
-  uint64_t sequence_ = 1;         // of the next message appended
-  uint64_t answered_ = 1;         // of the first message that is not answered
-  uint64_t send_from_ = 1;        // of the first message to be sent
-  std::deque<Refusal> refusals_;  // not answered in turn yet; ascending
+  uint64_t sequence_ = 1;          // of the next message appended
+  uint64_t answered_ = 1;          // of the first message that is not answered
+  uint64_t send_from_ = 1;         // of the first message to be sent
+  std::vector<Refusal> refusals_;  // not answered in turn yet; ascending
   bool paused_ = false;
   SteadyTime paused_until_{};
   std::chrono::nanoseconds latency_{0};

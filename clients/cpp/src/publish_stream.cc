@@ -276,6 +276,10 @@ void PublishStream::OnError(const v1::PublishError& error, bool transient, Outco
       held_until_ = std::max(held_until_, when);
       connection_->ticker()->WakeAt(held_until_, this);
     }
+    if (queue.paused() && !lane->paused) {
+      lane->paused = true;
+      paused_.push_back(lane);
+    }
     if (queue.paused()) {
       Avoid(*lane, now, queue.paused_until() - now);
       connection_->ticker()->WakeAt(queue.paused_until(), this);
@@ -362,17 +366,23 @@ void PublishStream::Expire(SteadyTime now, Outcomes& outcomes) {
   }
 }
 
+void PublishStream::ResumePaused(SteadyTime now) {
+  std::erase_if(paused_, [&](Lane* lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    lane->queue.Resume(now);
+    if (lane->queue.paused()) return false;
+    lane->paused = false;
+    MarkReady(*lane);
+    return true;
+  });
+}
+
 void PublishStream::Tick(SteadyTime now) {
   Outcomes outcomes;
   {
     MutexLock lock(mutex_);
     if (closing_) return;
     Expire(now, outcomes);
-    for (const auto& lane : lanes_) {
-      if (!lane->queue.paused()) continue;
-      lane->queue.Resume(now);
-      MarkReady(*lane);
-    }
+    ResumePaused(now);
     if (state_ == State::kBackoff && now >= reconnect_at_) {
       state_ = State::kIdle;
       if (HasPending()) Connect();

@@ -33,6 +33,7 @@ struct Lane {
   PublishQueue queue;  // under the stream's lock, like the flags
   bool binding = false;
   bool ready = false;
+  bool paused = false;  // among those that the stream keeps as paused
   // Nothing new comes here before that (steady clock) while there are other queues.
   std::atomic<int64_t> avoid_until{0};
 };
@@ -93,6 +94,8 @@ class PublishStream final : public StreamOwner, public Ticking {
   void Connect() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Bind(Lane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void MarkReady(Lane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What was refused for now goes on when its time has come.
+  void ResumePaused(SteadyTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The stream to write `bytes` to, once the lock is released; null: nothing may be written now.
   std::shared_ptr<ByteStream> NextWrite(grpc::ByteBuffer& bytes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -128,6 +131,7 @@ class PublishStream final : public StreamOwner, public Ticking {
   std::deque<grpc::ByteBuffer> control_ ABSL_GUARDED_BY(mutex_);     // goes before frames
   std::deque<std::unique_ptr<Lane>> lanes_ ABSL_GUARDED_BY(mutex_);  // by binding - 1
   std::deque<Lane*> ready_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Lane*> paused_ ABSL_GUARDED_BY(mutex_);
   size_t in_flight_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t credit_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t max_request_bytes_ ABSL_GUARDED_BY(mutex_);

@@ -528,7 +528,7 @@ admin::v1::Broker Admin::GetBroker() const {
   broker.set_damaged_messages(static_cast<int64_t>(rooms_.taker.damaged()));
   broker.set_waiting_polls(static_cast<int64_t>(rooms_.waiting_room.size()));
   const Intake::Counts intake = rooms_.intake.counts();
-  broker.set_pending_sends(static_cast<int64_t>(intake.requests));
+  broker.set_pending_calls(static_cast<int64_t>(intake.calls));
   broker.set_pending_bytes(static_cast<int64_t>(intake.bytes));
   broker.set_refused_sends(static_cast<int64_t>(intake.refused));
   broker.set_disk_full(rooms_.retention.DiskIsFull());

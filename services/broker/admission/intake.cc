@@ -20,6 +20,8 @@ constexpr milliseconds kMaxRetry{1000};
 constexpr uint64_t kSpread = 16;
 // One part of so many is closed to streams.
 constexpr uint64_t kKeptForCalls = 8;
+// What a request takes besides its bytes, however small.
+constexpr uint64_t kOverheadBytes = 512;
 
 }  // namespace
 
@@ -27,40 +29,44 @@ Intake::Place& Intake::Place::operator=(Place&& other) noexcept {
   if (this == &other) return *this;
   Leave();
   intake_ = std::exchange(other.intake_, nullptr);
+  source_ = other.source_;
   bytes_ = other.bytes_;
   since_ = other.since_;
   return *this;
 }
 
 void Intake::Place::Leave() {
-  if (intake_ != nullptr) std::exchange(intake_, nullptr)->Leave(bytes_, since_);
+  if (intake_ != nullptr) std::exchange(intake_, nullptr)->Leave(*this);
 }
 
 Intake::Intake(const Limits& limits, const Clock& clock)
     : limits_(limits), clock_(clock), last_left_(ToUnixMillis(clock.Now())) {}
 
 absl::StatusOr<Intake::Place> Intake::Enter(Source source, uint64_t bytes) {
-  const auto open_to = [source](uint64_t all) {
-    return source == Source::kStream ? all - all / kKeptForCalls : all;
-  };
+  bytes += kOverheadBytes;
+  const uint64_t most =
+      source == Source::kStream ? limits_.bytes - limits_.bytes / kKeptForCalls : limits_.bytes;
   // Added first and looked at then: two that come together never both take the last place.
-  const uint64_t requests = requests_.fetch_add(1, std::memory_order_relaxed);
   const uint64_t before = bytes_.fetch_add(bytes, std::memory_order_relaxed);
-  if (requests < open_to(limits_.requests) &&
-      (before + bytes <= open_to(limits_.bytes) || before == 0)) {
-    return Place(*this, bytes, clock_.Now());
+  const uint64_t calls =
+      source == Source::kCall ? calls_.fetch_add(1, std::memory_order_relaxed) : 0;
+  if (calls < limits_.calls && (before + bytes <= most || before == 0)) {
+    return Place(*this, source, bytes, clock_.Now());
   }
-  requests_.fetch_sub(1, std::memory_order_relaxed);
-  bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+  GiveBack(source, bytes);
   return Refusal();
 }
 
-void Intake::Leave(uint64_t bytes, Timestamp since) {
-  const Timestamp now = clock_.Now();
-  last_stay_.store((now - since).count(), std::memory_order_relaxed);
-  last_left_.store(ToUnixMillis(now), std::memory_order_relaxed);
-  requests_.fetch_sub(1, std::memory_order_relaxed);
+void Intake::GiveBack(Source source, uint64_t bytes) {
   bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+  if (source == Source::kCall) calls_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Intake::Leave(const Place& place) {
+  const Timestamp now = clock_.Now();
+  last_stay_.store((now - place.since_).count(), std::memory_order_relaxed);
+  last_left_.store(ToUnixMillis(now), std::memory_order_relaxed);
+  GiveBack(place.source_, place.bytes_);
 }
 
 absl::Status Intake::Refusal() {
@@ -74,15 +80,15 @@ absl::Status Intake::Refusal() {
   const milliseconds wait = base + base * (number % kSpread) / kSpread;
   return WithRetryAfter(
       PublicError(PublicCode::kTooManyRequests,
-                  fmt::format("the broker has as much to do as it takes on: {} requests at a time "
-                              "(broker.max_pending_sends) or {} MiB (broker.max_pending_bytes); "
+                  fmt::format("the broker has as much to do as it takes on: {} calls at a time "
+                              "(broker.max_pending_calls) or {} MiB (broker.max_pending_bytes); "
                               "try again in {} ms",
-                              limits_.requests, limits_.bytes >> 20, wait.count())),
+                              limits_.calls, limits_.bytes >> 20, wait.count())),
       wait);
 }
 
 Intake::Counts Intake::counts() const {
-  return {requests_.load(std::memory_order_relaxed), bytes_.load(std::memory_order_relaxed),
+  return {calls_.load(std::memory_order_relaxed), bytes_.load(std::memory_order_relaxed),
           refused_.load(std::memory_order_relaxed)};
 }
 

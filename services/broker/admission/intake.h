@@ -1,11 +1,11 @@
-// Intake: what producers have sent and the broker has not answered yet, bounded in number and in
+// Intake: what producers have sent and the broker has not answered yet, bounded in calls and in
 // bytes. Beyond the bounds a request is turned away before anybody looks into it.
 //
 // Streams fill seven eighths of it: their credits together go far beyond it, and a producer that
 // sends one call at a time must get in beside them.
 //
 // A Place is held from a request's first byte that is looked at to its answer. Thread-safe, without
-// locks; two atomic additions a request.
+// locks; an atomic addition or two a request.
 
 #pragma once
 
@@ -24,7 +24,7 @@ namespace dunlin::broker {
 class Intake {
  public:
   struct Limits {
-    uint64_t requests = 4096;
+    uint64_t calls = 4096;       // what gRPC keeps of one is worth many small requests
     uint64_t bytes = 64u << 20;  // a single larger request is taken when nothing else is there
   };
 
@@ -36,6 +36,7 @@ class Intake {
     Place() = default;
     Place(Place&& other) noexcept
         : intake_(std::exchange(other.intake_, nullptr)),
+          source_(other.source_),
           bytes_(other.bytes_),
           since_(other.since_) {}
     Place& operator=(Place&& other) noexcept;
@@ -43,11 +44,12 @@ class Intake {
 
    private:
     friend class Intake;
-    Place(Intake& intake, uint64_t bytes, Timestamp since)
-        : intake_(&intake), bytes_(bytes), since_(since) {}
+    Place(Intake& intake, Source source, uint64_t bytes, Timestamp since)
+        : intake_(&intake), source_(source), bytes_(bytes), since_(since) {}
     void Leave();
 
     Intake* intake_ = nullptr;
+    Source source_ = Source::kCall;
     uint64_t bytes_ = 0;
     Timestamp since_;
   };
@@ -59,7 +61,7 @@ class Intake {
   absl::StatusOr<Place> Enter(Source source, uint64_t bytes);
 
   struct Counts {
-    uint64_t requests = 0;  // in it now
+    uint64_t calls = 0;  // in it now
     uint64_t bytes = 0;
     uint64_t refused = 0;  // since the start
   };
@@ -67,11 +69,12 @@ class Intake {
 
  private:
   absl::Status Refusal();
-  void Leave(uint64_t bytes, Timestamp since);
+  void GiveBack(Source source, uint64_t bytes);
+  void Leave(const Place& place);
 
   const Limits limits_;
   const Clock& clock_;
-  std::atomic<uint64_t> requests_{0};
+  std::atomic<uint64_t> calls_{0};
   std::atomic<uint64_t> bytes_{0};
   std::atomic<uint64_t> refused_{0};
   // What the last that left had stayed, and when that was; milliseconds.

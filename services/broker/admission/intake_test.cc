@@ -17,6 +17,9 @@ namespace {
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 
+// What each request takes besides its bytes.
+constexpr uint64_t kOverhead = 512;
+
 class IntakeTest : public ::testing::Test {
  protected:
   milliseconds Hint() {
@@ -26,10 +29,10 @@ class IntakeTest : public ::testing::Test {
   }
 
   ManualClock clock_;
-  Intake intake_{{.requests = 2, .bytes = 1000}, clock_};
+  Intake intake_{{.calls = 2, .bytes = 10'000}, clock_};
 };
 
-TEST_F(IntakeTest, BeyondItsRequestsItRefuses) {
+TEST_F(IntakeTest, BeyondItsCallsItRefuses) {
   absl::StatusOr<Intake::Place> first = intake_.Enter(Intake::Source::kCall, 10);
   const absl::StatusOr<Intake::Place> second = intake_.Enter(Intake::Source::kCall, 10);
   EXPECT_THAT(first, IsOk());
@@ -37,29 +40,44 @@ TEST_F(IntakeTest, BeyondItsRequestsItRefuses) {
   const absl::StatusOr<Intake::Place> third = intake_.Enter(Intake::Source::kCall, 10);
   EXPECT_EQ(CodeOf(third.status()), PublicCode::kTooManyRequests);
   EXPECT_THAT(third, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("try again in")));
-  EXPECT_EQ(intake_.counts().requests, 2u);
-  EXPECT_EQ(intake_.counts().bytes, 20u);
+  EXPECT_EQ(intake_.counts().calls, 2u);
+  EXPECT_EQ(intake_.counts().bytes, 2u * (10 + kOverhead));
   EXPECT_EQ(intake_.counts().refused, 1u);
   *first = Intake::Place();
   EXPECT_THAT(intake_.Enter(Intake::Source::kCall, 10), IsOk());
 }
 
 TEST_F(IntakeTest, BeyondItsBytesItRefuses) {
-  const absl::StatusOr<Intake::Place> first = intake_.Enter(Intake::Source::kCall, 900);
-  EXPECT_EQ(CodeOf(intake_.Enter(Intake::Source::kCall, 101).status()),
+  const absl::StatusOr<Intake::Place> first =
+      intake_.Enter(Intake::Source::kCall, 9'000 - kOverhead);
+  EXPECT_EQ(CodeOf(intake_.Enter(Intake::Source::kCall, 1'001 - kOverhead).status()),
             PublicCode::kTooManyRequests);
-  EXPECT_THAT(intake_.Enter(Intake::Source::kCall, 100), IsOk());
+  EXPECT_THAT(intake_.Enter(Intake::Source::kCall, 1'000 - kOverhead), IsOk());
+}
+
+TEST_F(IntakeTest, FramesOfStreamsAreBoundedByTheirBytesAlone) {
+  std::vector<Intake::Place> places;
+  for (int i = 0; i < 10; ++i) {
+    absl::StatusOr<Intake::Place> place = intake_.Enter(Intake::Source::kStream, 1);
+    ASSERT_THAT(place, IsOk());
+    places.push_back(*std::move(place));
+  }
+  EXPECT_EQ(intake_.counts().calls, 0u);
+  EXPECT_EQ(intake_.counts().bytes, 10 * (1 + kOverhead));
+  places.clear();
+  EXPECT_EQ(intake_.counts().bytes, 0u);
 }
 
 TEST_F(IntakeTest, StreamsLeaveRoomForCalls) {
-  const absl::StatusOr<Intake::Place> frame = intake_.Enter(Intake::Source::kStream, 875);
+  const absl::StatusOr<Intake::Place> frame =
+      intake_.Enter(Intake::Source::kStream, 8'750 - kOverhead);
   EXPECT_THAT(frame, IsOk());
   EXPECT_FALSE(intake_.Enter(Intake::Source::kStream, 1).ok());
-  EXPECT_THAT(intake_.Enter(Intake::Source::kCall, 125), IsOk());
+  EXPECT_THAT(intake_.Enter(Intake::Source::kCall, 1'250 - kOverhead), IsOk());
 }
 
 TEST_F(IntakeTest, ASingleLargerRequestIsTaken) {
-  const absl::StatusOr<Intake::Place> large = intake_.Enter(Intake::Source::kCall, 5000);
+  const absl::StatusOr<Intake::Place> large = intake_.Enter(Intake::Source::kCall, 50'000);
   EXPECT_THAT(large, IsOk());
   EXPECT_FALSE(intake_.Enter(Intake::Source::kCall, 1).ok());
 }
@@ -70,9 +88,9 @@ TEST_F(IntakeTest, APlaceThatWasMovedLeavesOnce) {
     Intake::Place moved = *std::move(place);
     Intake::Place again = std::move(moved);
     again = Intake::Place(std::move(again));
-    EXPECT_EQ(intake_.counts().requests, 1u);
+    EXPECT_EQ(intake_.counts().calls, 1u);
   }
-  EXPECT_EQ(intake_.counts().requests, 0u);
+  EXPECT_EQ(intake_.counts().calls, 0u);
   EXPECT_EQ(intake_.counts().bytes, 0u);
 }
 
@@ -81,7 +99,7 @@ TEST_F(IntakeTest, TheHintIsHowLongRequestsStay) {
     const absl::StatusOr<Intake::Place> stays = intake_.Enter(Intake::Source::kCall, 1);
     clock_.Advance(milliseconds(400));
   }
-  const absl::StatusOr<Intake::Place> full = intake_.Enter(Intake::Source::kCall, 1000);
+  const absl::StatusOr<Intake::Place> full = intake_.Enter(Intake::Source::kCall, 10'000);
   const milliseconds first = Hint();
   EXPECT_EQ(first, milliseconds(400));
   // Those refused together are told to come back one after the other.
@@ -91,7 +109,7 @@ TEST_F(IntakeTest, TheHintIsHowLongRequestsStay) {
 }
 
 TEST_F(IntakeTest, TheHintGrowsWhileNobodyLeaves) {
-  const absl::StatusOr<Intake::Place> full = intake_.Enter(Intake::Source::kCall, 1000);
+  const absl::StatusOr<Intake::Place> full = intake_.Enter(Intake::Source::kCall, 10'000);
   EXPECT_EQ(Hint(), milliseconds(20));
   clock_.Advance(milliseconds(300));
   EXPECT_GE(Hint(), milliseconds(300));
@@ -101,7 +119,7 @@ TEST_F(IntakeTest, TheHintGrowsWhileNobodyLeaves) {
 }
 
 TEST_F(IntakeTest, ManyThreadsNeverOverfillIt) {
-  Intake intake({.requests = 3, .bytes = 1u << 20}, clock_);
+  Intake intake({.calls = 3, .bytes = 1u << 20}, clock_);
   std::atomic<int> inside{0};
   std::atomic<int> most{0};
   std::vector<std::thread> threads;
@@ -120,7 +138,7 @@ TEST_F(IntakeTest, ManyThreadsNeverOverfillIt) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_LE(most.load(), 3);
-  EXPECT_EQ(intake.counts().requests, 0u);
+  EXPECT_EQ(intake.counts().calls, 0u);
   EXPECT_EQ(intake.counts().bytes, 0u);
 }
 

@@ -49,6 +49,9 @@ class FakeDispatcher final : public store::Dispatcher {
   const store::QueueIndex& queues() const override { std::abort(); }
   const store::KeyIndex& keys() const override { std::abort(); }
   absl::StatusOr<QueueOffset> NextOffset(QueueKey) const override { std::abort(); }
+  absl::Status VisitNextOffsets(absl::FunctionRef<void(QueueKey, QueueOffset)>) const override {
+    std::abort();
+  }
   TopicId next_topic_id() const override { std::abort(); }
   GroupId next_group_id() const override { std::abort(); }
   absl::Status Checkpoint() override { std::abort(); }

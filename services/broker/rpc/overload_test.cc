@@ -16,7 +16,8 @@
 namespace dunlin::broker {
 namespace {
 
-constexpr int kMaxPending = 3;
+constexpr int kMaxCalls = 3;
+constexpr int kMaxBytes = 10'000;
 
 class OverloadTest : public MessagingServiceTest {
  protected:
@@ -24,7 +25,8 @@ class OverloadTest : public MessagingServiceTest {
     StopAll();
     files_ = &slow_;
     config_.mutable_store()->set_flush_mode(config::v1::StoreConfig::SYNC_FLUSH);
-    config_.mutable_broker()->set_max_pending_sends(kMaxPending);
+    config_.mutable_broker()->set_max_pending_calls(kMaxCalls);
+    config_.mutable_broker()->set_max_pending_bytes(kMaxBytes);
     Start();
     streams_ = v1::StreamService::NewStub(server_->InProcessChannel({}));
     admin_ = admin::v1::AdminService::NewStub(server_->InProcessChannel({}));
@@ -37,8 +39,9 @@ class OverloadTest : public MessagingServiceTest {
     EXPECT_TRUE(admin_->GetBroker(&context, {}, &broker).ok());
     return broker;
   }
-  void AwaitPending(int64_t count) {
-    while (Describe().pending_sends() != count) std::this_thread::yield();
+  template <typename Condition>
+  void Await(Condition condition) {
+    while (!condition(Describe())) std::this_thread::yield();
   }
   // What the broker says about a send that it refuses.
   int RefusedWithHint(const std::string& body) {
@@ -60,49 +63,50 @@ class OverloadTest : public MessagingServiceTest {
   std::unique_ptr<admin::v1::AdminService::Stub> admin_;
 };
 
-TEST_F(OverloadTest, WhatIsTooMuchIsRefusedWithAHintAndTheRestIsKept) {
+TEST_F(OverloadTest, CallsBeyondTheBoundAreRefusedWithAHintAndTheRestIsKept) {
   ASSERT_EQ(Send("t", "makes the topic").status().code(), v2::OK);
   slow_.HoldSyncs(true);
   std::vector<std::thread> senders;
   std::atomic<int> stored{0};
-  for (int i = 0; i < kMaxPending; ++i) {
+  for (int i = 0; i < kMaxCalls; ++i) {
     senders.emplace_back([&, i] {
       if (Send("t", std::to_string(i)).status().code() == v2::OK) stored.fetch_add(1);
     });
   }
-  AwaitPending(kMaxPending);
+  Await([](const admin::v1::Broker& broker) { return broker.pending_calls() == kMaxCalls; });
   EXPECT_GE(RefusedWithHint("too much"), 20);
-  Publisher publisher(*streams_, 7, Context());
-  EXPECT_EQ(publisher.Bind(1, "t", 0).status().code(), v2::OK);
-  publisher.Send(1, 1, {"too", "much"});
-  const v1::PublishError error = publisher.Error();
-  EXPECT_EQ(error.status().code(), v2::TOO_MANY_REQUESTS);
-  EXPECT_EQ(error.first_sequence(), 1u);
-  EXPECT_EQ(error.count(), 2u);
-  EXPECT_GE(error.retry_after_ms(), 20u);
-  EXPECT_EQ(Describe().refused_sends(), 2);
+  EXPECT_EQ(Describe().refused_sends(), 1);
   slow_.HoldSyncs(false);
   for (std::thread& sender : senders) sender.join();
-  EXPECT_EQ(stored.load(), kMaxPending);
-  AwaitPending(0);
-  // The refused frame used up no sequence.
-  publisher.Send(1, 1, {"again"});
-  EXPECT_EQ(publisher.Ack().first_sequence(), 1u);
-  AwaitIndexed("t", 1 + kMaxPending + 1);
+  EXPECT_EQ(stored.load(), kMaxCalls);
+  Await([](const admin::v1::Broker& broker) { return broker.pending_calls() == 0; });
+  AwaitIndexed("t", 1 + kMaxCalls);
 }
 
-TEST_F(OverloadTest, FramesThatWaitForTheDiskCountUntilTheyAreAnswered) {
+TEST_F(OverloadTest, FramesBeyondTheBoundAreRefusedWithAHintAndUseUpNoSequence) {
   Publisher publisher(*streams_, 7, Context());
   EXPECT_EQ(publisher.Bind(1, "t", 0).status().code(), v2::OK);
   slow_.HoldSyncs(true);
-  for (uint64_t i = 1; i <= kMaxPending; ++i) publisher.Send(1, i, {"x"});
-  AwaitPending(kMaxPending);
-  EXPECT_GT(Describe().pending_bytes(), 0);
-  EXPECT_GE(RefusedWithHint("too much"), 20);
+  const std::string large(kMaxBytes / 3, 'x');
+  publisher.Send(1, 1, {large});
+  publisher.Send(1, 2, {large});
+  publisher.Send(1, 3, {large, "y"});
+  const v1::PublishError error = publisher.Error();
+  EXPECT_EQ(error.status().code(), v2::TOO_MANY_REQUESTS);
+  EXPECT_EQ(error.first_sequence(), 3u);
+  EXPECT_EQ(error.count(), 2u);
+  EXPECT_GE(error.retry_after_ms(), 20u);
+  EXPECT_GT(Describe().pending_bytes(), kMaxBytes / 2);
+  // A single call still gets in.
+  std::thread sender([&] { EXPECT_EQ(Send("t", "single").status().code(), v2::OK); });
+  Await([](const admin::v1::Broker& broker) { return broker.pending_calls() == 1; });
   slow_.HoldSyncs(false);
-  for (uint64_t stored = 0; stored < kMaxPending;) stored += publisher.Ack().count();
-  AwaitPending(0);
-  EXPECT_EQ(Describe().pending_bytes(), 0);
+  sender.join();
+  for (uint64_t stored = 0; stored < 2;) stored += publisher.Ack().count();
+  Await([](const admin::v1::Broker& broker) { return broker.pending_bytes() == 0; });
+  publisher.Send(1, 3, {"again"});
+  EXPECT_EQ(publisher.Ack().first_sequence(), 3u);
+  AwaitIndexed("t", 4);
 }
 
 TEST_F(OverloadTest, WhatNobodyWaitsForAnyMoreIsNotStored) {

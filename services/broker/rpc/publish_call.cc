@@ -19,8 +19,10 @@ namespace {
 constexpr int64_t kCreditBytes = 4 << 20;
 // Bindings of one stream; more is no use, and each takes memory.
 constexpr size_t kMaxBindings = 65'536;
+// Of them, so many are looked after at a time; what comes behind waits.
+constexpr int kMaxBindsUnderWay = 64;
 // Answers that a client does not read pile up to here, then nothing more of it is read.
-constexpr size_t kMaxUnsentBytes = 64u << 10;
+constexpr int kMaxUnsentAnswers = 1024;
 // Far from where adding to one overflows.
 constexpr uint64_t kMaxSequence = uint64_t{1} << 62;
 // Requests this far beyond the largest message.
@@ -102,6 +104,10 @@ void PublishCall::OnReadDone(bool ok) {
     half_closed_ = true;
     return WriteOrFinish();
   }
+  Receive();
+}
+
+void PublishCall::Receive() {
   if (received_.Length() > limits_.max_body_bytes + kRequestRoom) {
     return End(Broken(absl::InvalidArgumentError(
         fmt::format("a request of {} bytes; at most {} are taken", received_.Length(),
@@ -117,7 +123,8 @@ void PublishCall::OnReadDone(bool ok) {
 
 void PublishCall::ReadOn() {
   if (finished_ || end_.has_value()) return;
-  if (unanswered_bytes_ >= kCreditBytes || unsent_.ByteSizeLong() > kMaxUnsentBytes) {
+  if (unanswered_bytes_ >= kCreditBytes || binds_under_way_ >= kMaxBindsUnderWay ||
+      UnsentAnswers() > kMaxUnsentAnswers) {
     read_waits_ = true;
     return;
   }
@@ -137,10 +144,9 @@ absl::StatusOr<bool> PublishCall::Handle(std::string_view request) {
       return true;
     case RawPublish::Case::kBind:
       RETURN_IF_ERROR(Bind(publish.value));
-      return false;
-    case RawPublish::Case::kFrame:
-      RETURN_IF_ERROR(StoreFrame(publish.value, request.size()));
       return true;
+    case RawPublish::Case::kFrame:
+      return StoreFrame(publish.value, request.size());
   }
   return absl::InvalidArgumentError("an unknown request");
 }
@@ -165,12 +171,16 @@ absl::Status PublishCall::Bind(std::string_view bytes) {
   if (!bind.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return absl::InvalidArgumentError("the BindQueue is malformed");
   }
-  if (bindings_.contains(bind.binding())) {
-    return absl::InvalidArgumentError(fmt::format("binding {} is in use", bind.binding()));
-  }
-  if (bindings_.size() >= kMaxBindings) {
-    return absl::InvalidArgumentError(
-        fmt::format("a stream has at most {} bindings", kMaxBindings));
+  {
+    MutexLock lock(mutex_);
+    if (bindings_.size() >= kMaxBindings) {
+      return absl::InvalidArgumentError(
+          fmt::format("a stream has at most {} bindings", kMaxBindings));
+    }
+    if (!bindings_.try_emplace(bind.binding()).second) {
+      return absl::InvalidArgumentError(fmt::format("binding {} is in use", bind.binding()));
+    }
+    ++binds_under_way_;
   }
   const apache::rocketmq::v2::Resource topic = bind.topic();
   FindOrCreateTopic(
@@ -232,9 +242,18 @@ void PublishCall::FinishBind(const v1::BindQueue& bind,
       }
     }
   }
-  MutexLock lock(mutex_);
-  if (done_) return Unbind(binding);
-  if (status.ok()) bindings_.emplace(bind.binding(), std::move(binding));
+  mutex_.Lock();
+  if (done_) {
+    mutex_.Unlock();
+    return Unbind(binding);
+  }
+  if (status.ok()) {
+    binding.ready = true;
+    bindings_[bind.binding()] = std::move(binding);
+  } else {
+    bindings_.erase(bind.binding());
+  }
+  --binds_under_way_;
   v1::Bound& bound = *unsent_.add_bound();
   bound.set_binding(bind.binding());
   *bound.mutable_status() = ToWire(status);
@@ -243,8 +262,11 @@ void PublishCall::FinishBind(const v1::BindQueue& bind,
     bound.set_queues((*topic)->queues());
     bound.set_topic_id((*topic)->id.value());
   }
+  if (read_waits_) ReadOn();
   WriteOrFinish();
-  ReadOn();
+  const bool go_on = std::exchange(held_, false) && !finished_ && !end_.has_value();
+  mutex_.Unlock();
+  if (go_on) Receive();
 }
 
 absl::Status PublishCall::AwaitCommitted(LogOffset end) const {
@@ -272,13 +294,22 @@ absl::Status PublishCall::CheckTopic(Binding& binding) {
   return absl::OkStatus();
 }
 
-absl::Status PublishCall::StoreFrame(std::string_view bytes, size_t request_size) {
-  RETURN_IF_ERROR(ScanFrame(bytes, frame_));
-  auto found = bindings_.find(frame_.binding);
+absl::StatusOr<PublishCall::Binding*> PublishCall::FindBinding(uint32_t number) {
+  MutexLock lock(mutex_);
+  auto found = bindings_.find(number);
   if (found == bindings_.end()) {
-    return absl::InvalidArgumentError(fmt::format("binding {} was never bound", frame_.binding));
+    return absl::InvalidArgumentError(fmt::format("binding {} was never bound", number));
   }
-  Binding& binding = found->second;
+  if (found->second.ready) return &found->second;
+  held_ = true;
+  return nullptr;
+}
+
+absl::StatusOr<bool> PublishCall::StoreFrame(std::string_view bytes, size_t request_size) {
+  RETURN_IF_ERROR(ScanFrame(bytes, frame_));
+  ASSIGN_OR_RETURN(Binding* const found, FindBinding(frame_.binding));
+  if (found == nullptr) return false;
+  Binding& binding = *found;
   if (frame_.first_sequence > kMaxSequence ||
       (binding.producer != nullptr && frame_.first_sequence == 0)) {
     return absl::InvalidArgumentError(
@@ -291,12 +322,12 @@ absl::Status PublishCall::StoreFrame(std::string_view bytes, size_t request_size
   if (status.ok()) status = Append(binding, request_size, *std::move(place));
   if (status.ok()) {
     services_.log.CommitHere();
-    return absl::OkStatus();
+    return true;
   }
   MutexLock lock(mutex_);
   AddError(status, frame_.binding, frame_.first_sequence, frame_.messages.size());
   WriteOrFinish();
-  return absl::OkStatus();
+  return true;
 }
 
 void PublishCall::BuildFrame(const Topic& topic, uint64_t skip, std::vector<Error>& errors) {
@@ -453,17 +484,22 @@ void PublishCall::Tell(const std::vector<Error>& errors) {
   WriteOrFinish();
 }
 
+int PublishCall::UnsentAnswers() const {
+  return unsent_.bound_size() + unsent_.acks_size() + unsent_.errors_size();
+}
+
 void PublishCall::WriteOrFinish() {
   if (writing_ || finished_) return;
-  if (unsent_.has_opened() || unsent_.bound_size() + unsent_.acks_size() > 0 ||
-      unsent_.errors_size() > 0) {
+  if (unsent_.has_opened() || UnsentAnswers() > 0) {
     sending_ = Serialize(unsent_);
     unsent_.Clear();
     writing_ = true;
     StartWrite(&sending_);
     return;
   }
-  if (!end_.has_value() && half_closed_ && pending_ == 0) end_ = grpc::Status::OK;
+  if (!end_.has_value() && half_closed_ && pending_ + binds_under_way_ == 0) {
+    end_ = grpc::Status::OK;
+  }
   if (!end_.has_value()) return;
   finished_ = true;
   Finish(*end_);

@@ -1,7 +1,8 @@
 // PublishCall: one Publish stream; frames in, acknowledgements out in as few writes as it takes.
 //
 // Requests are handled one at a time, as gRPC reads them: checked, appended, forgotten until the
-// log says that they are durable. Answers collect while a write is under way.
+// log says that they are durable. Queues are bound by another thread meanwhile; only a frame for
+// one that is not bound yet waits. Answers collect while a write is under way.
 
 #pragma once
 
@@ -12,7 +13,7 @@
 #include <optional>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/node_hash_map.h"
 #include "absl/status/status.h"
 
 #include "proto/dunlin/broker/v1/streams.pb.h"
@@ -52,6 +53,7 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
     std::shared_ptr<const Topic> topic;
     uint32_t queue = 0;
     std::shared_ptr<ProducerQueue> producer;  // null without idempotence
+    bool ready = false;                       // else it is being bound
   };
   // A frame on its way to the disk.
   class Pending;
@@ -59,14 +61,20 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   PublishCall(ServiceContext& services, OpenStreams& open_streams,
               const grpc::CallbackServerContext& context);
 
-  // An error ends the stream. False: the next read starts later.
+  // Handles `received_`, and reads on.
+  void Receive() ABSL_LOCKS_EXCLUDED(mutex_);
+  // An error ends the stream. False: the request is held until a queue is bound.
   absl::StatusOr<bool> Handle(std::string_view request);
   absl::Status Open(std::string_view bytes);
   // Answers on another thread.
   absl::Status Bind(std::string_view bytes);
   void FinishBind(const v1::BindQueue& bind, absl::StatusOr<std::shared_ptr<const Topic>> topic);
   absl::Status CheckBind(const v1::BindQueue& bind, const Topic& topic) const;
-  absl::Status StoreFrame(std::string_view bytes, size_t request_size);
+  // False: its binding is not ready yet.
+  absl::StatusOr<bool> StoreFrame(std::string_view bytes, size_t request_size)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Null: not ready yet; the frame is held until then.
+  absl::StatusOr<Binding*> FindBinding(uint32_t number) ABSL_LOCKS_EXCLUDED(mutex_);
   // What the topic says to a frame as a whole.
   absl::Status CheckTopic(Binding& binding);
   // Leaves out what cannot be stored, with the reason.
@@ -89,6 +97,7 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   void Tell(const std::vector<Error>& errors) ABSL_LOCKS_EXCLUDED(mutex_);
   void Unbind(const Binding& binding);
   void ReadOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  int UnsentAnswers() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WriteOrFinish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -102,11 +111,14 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   grpc::ByteBuffer received_;
   bool opened_ = false;
   uint64_t producer_id_ = 0;
-  absl::flat_hash_map<uint32_t, Binding> bindings_;
   RawFrame frame_;
   FrameBuilder builder_;
 
   Mutex mutex_;
+  // Those that are ready belong to the thread that handles a request; they do not move.
+  absl::node_hash_map<uint32_t, Binding> bindings_ ABSL_GUARDED_BY(mutex_);
+  int binds_under_way_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool held_ ABSL_GUARDED_BY(mutex_) = false;  // received_ waits for a binding
   v1::PublishResponse unsent_ ABSL_GUARDED_BY(mutex_);
   grpc::ByteBuffer sending_ ABSL_GUARDED_BY(mutex_);  // of the write under way
   int64_t unanswered_bytes_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -60,6 +60,35 @@ TEST_F(StreamServiceTest, WhatIsPublishedIsReceivedByBothApis) {
   EXPECT_THAT(subscriber.Bodies(1), ElementsAre("d"));
 }
 
+TEST_F(StreamServiceTest, FramesNeedNotWaitForTheirBinding) {
+  Publisher publisher = Publish(5);
+  constexpr uint32_t kRounds = 300;  // more than are bound at a time
+  for (uint32_t i = 1; i <= kRounds; ++i) {
+    v1::PublishRequest request;
+    request.mutable_bind()->set_binding(i);
+    request.mutable_bind()->mutable_topic()->set_name(i % 3 == 0 ? "bad topic!" : "t");
+    request.mutable_bind()->set_queue(i % 2);
+    publisher.Write(request);
+    // The two queues are bound again and again: the sequence goes on.
+    if (i <= 2) publisher.Send(i, 1, {"first of a queue"});
+  }
+  uint32_t bound = 0;
+  uint32_t refused = 0;
+  uint32_t acked = 0;
+  while (bound + refused < kRounds || acked < 2) {
+    const v1::PublishResponse response = publisher.Read();
+    for (const v1::Bound& one : response.bound()) {
+      ++(one.status().code() == v2::OK ? bound : refused);
+      EXPECT_EQ(one.status().code() == v2::OK, one.binding() % 3 != 0);
+    }
+    for (const v1::PublishAck& ack : response.acks()) acked += ack.count();
+    ASSERT_FALSE(HasFailure());
+  }
+  EXPECT_EQ(bound, 200u);
+  publisher.Send(kRounds - 1, 2, {"second"});
+  EXPECT_EQ(publisher.Ack().first_offset(), 1);
+}
+
 TEST_F(StreamServiceTest, SentAgainIsStoredOnce) {
   Publisher publisher = Publish(99);
   publisher.Bind(1, "t", 0);

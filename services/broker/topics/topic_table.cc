@@ -186,11 +186,18 @@ absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& l
     std::shared_ptr<Topic> topic = FromProto(proto);
     for (uint32_t queue = 0; queue < proto.queues(); ++queue) {
       topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
-      ASSIGN_OR_RETURN(topic->tails.back()->next, dispatcher.NextOffset({topic->id, queue}));
     }
     table->topics_[QualifiedName(topic->name_space, topic->name)] = topic;
     table->topics_by_id_[topic->id] = topic;
   }
+  RETURN_IF_ERROR(dispatcher.VisitNextOffsets(
+      [&](QueueKey queue, QueueOffset next) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+        auto topic = table->topics_by_id_.find(queue.topic);
+        if (topic == table->topics_by_id_.end()) return;
+        if (queue.queue >= topic->second->queues()) return;
+        QueueOffset& tail = topic->second->tails[queue.queue]->next;
+        tail = std::max(tail, next);
+      }));
   for (const storage::v1::Group& proto : groups) {
     std::shared_ptr<Group> group = FromProto(proto);
     table->groups_[QualifiedName(group->name_space, group->name)] = group;

@@ -64,6 +64,10 @@ class RealDispatcher final : public Dispatcher {
   absl::StatusOr<QueueOffset> NextOffset(QueueKey queue) const override {
     return queues_.NextOffset(queue);
   }
+  absl::Status VisitNextOffsets(
+      absl::FunctionRef<void(QueueKey, QueueOffset)> visit) const override {
+    return queues_.VisitTails(visit);
+  }
   TopicId next_topic_id() const override ABSL_LOCKS_EXCLUDED(mutex_);
   GroupId next_group_id() const override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Checkpoint() override {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -46,10 +47,14 @@ class Dispatcher {
   // moved. Bounded by the number of topics.
   virtual std::vector<TopicId> TakeChangedTopics() = 0;
 
-  // The queue offset that the next message of `queue` gets, from the index: for the topic table at
-  // start. REQUIRES: nothing is being appended to the queue.
+  // The queue offset that the next message of `queue` gets, from the index. REQUIRES: nothing is
+  // being appended to the queue.
   // DATA_LOSS when the index is damaged there: no number is safe to give out.
   virtual absl::StatusOr<QueueOffset> NextOffset(QueueKey queue) const = 0;
+  // The same of every queue that has messages: for the topic table at start. May visit a queue
+  // twice; then the higher offset counts. REQUIRES: nothing is being appended.
+  virtual absl::Status VisitNextOffsets(
+      absl::FunctionRef<void(QueueKey, QueueOffset)> visit) const = 0;
 
   // The next numbers to give to a topic and a group.
   virtual TopicId next_topic_id() const = 0;

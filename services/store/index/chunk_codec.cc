@@ -114,7 +114,7 @@ absl::StatusOr<std::vector<IndexEntry>> DecodeChunk(std::string_view bytes) {
   const auto count = static_cast<uint8_t>(bytes[8]);
   if (count > kChunkEntries) return wrong;
   std::vector<IndexEntry> entries;
-  entries.reserve(kChunkEntries);
+  entries.reserve(count);
   IndexEntry entry;
   std::string_view rest = sealed.substr(kHeadSize);
   for (size_t i = 0; i < count; ++i) {

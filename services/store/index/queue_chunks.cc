@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <utility>
 
@@ -14,9 +13,8 @@ namespace dunlin::store {
 namespace {
 
 constexpr size_t kShards = 64;
-// Queues whose state a shard keeps in memory (some 2 KiB each); beyond it those that are saved are
-// forgotten.
-constexpr size_t kMaxQueuesPerShard = 256;
+// What the state of a queue takes in memory beside its open chunk.
+constexpr size_t kQueueBytes = 160;
 // {next u64, min u64, log offset of min u64}.
 constexpr size_t kTailSize = 24;
 
@@ -43,10 +41,18 @@ struct QueueChunks::Queue {
   QueueOffset min;
   LogOffset min_log_offset;  // of the entry at `min`: while the log holds it, `min` is right
   QueueOffset next;
-  std::vector<IndexEntry> open;                           // chunk next / kChunkEntries
-  std::map<uint64_t, std::vector<IndexEntry>> unwritten;  // full chunks of the batch under way
-  bool changed = false;                                   // since the last checkpoint
+  std::vector<IndexEntry> open;  // chunk next / kChunkEntries
+  // Full chunks of the batch under way; few.
+  std::vector<std::pair<uint64_t, std::vector<IndexEntry>>> unwritten;
+  bool changed = false;  // since the last checkpoint
 
+  const std::vector<IndexEntry>* FindUnwritten(uint64_t chunk) const {
+    for (const auto& [number, entries] : unwritten) {
+      if (number == chunk) return &entries;
+    }
+    return nullptr;
+  }
+  size_t Bytes() const { return kQueueBytes + open.capacity() * sizeof(IndexEntry); }
   uint64_t OpenChunk() const { return next.value() / kChunkEntries; }
   bool IsEmpty() const { return min == next; }
 };
@@ -54,11 +60,30 @@ struct QueueChunks::Queue {
 struct QueueChunks::Shard {
   mutable Mutex mutex;
   absl::flat_hash_map<QueueKey, std::unique_ptr<Queue>> queues ABSL_GUARDED_BY(mutex);
-  size_t forget_above ABSL_GUARDED_BY(mutex) = kMaxQueuesPerShard;
+  size_t bytes ABSL_GUARDED_BY(mutex) = 0;  // that they take
+  // Saved queues are forgotten again only when they take more than this.
+  size_t forget_above ABSL_GUARDED_BY(mutex) = 0;
 };
 
-QueueChunks::QueueChunks(Database& database, CommitLog& log)
-    : database_(database), log_(log), shards_(std::make_unique<Shard[]>(kShards)) {}
+// Keeps `Shard::bytes` right over a change of a queue.
+class QueueChunks::Accounting {
+ public:
+  Accounting(Shard& shard, const Queue& state) ABSL_NO_THREAD_SAFETY_ANALYSIS : shard_(shard),
+                                                                                state_(state) {
+    shard_.bytes -= state_.Bytes();
+  }
+  ~Accounting() ABSL_NO_THREAD_SAFETY_ANALYSIS { shard_.bytes += state_.Bytes(); }
+
+ private:
+  Shard& shard_;
+  const Queue& state_;
+};
+
+QueueChunks::QueueChunks(Database& database, CommitLog& log, size_t memory_bytes)
+    : database_(database),
+      log_(log),
+      shard_bytes_(memory_bytes / kShards),
+      shards_(std::make_unique<Shard[]>(kShards)) {}
 QueueChunks::~QueueChunks() = default;
 
 QueueChunks::Shard& QueueChunks::ShardOf(QueueKey queue) const {
@@ -95,25 +120,30 @@ absl::StatusOr<QueueChunks::Queue*> QueueChunks::Find(Shard& shard, QueueKey que
     ASSIGN_OR_RETURN(state->open, LoadChunk(queue, state->OpenChunk()));
     state->open.resize(state->next.value() % kChunkEntries);
   }
-  if (shard.queues.size() >= shard.forget_above) ForgetSaved(shard);
+  if (shard.bytes >= std::max(shard_bytes_, shard.forget_above)) ForgetSaved(shard);
+  shard.bytes += state->Bytes();
   return shard.queues.emplace(queue, std::move(state)).first->second.get();
 }
 
-void QueueChunks::ForgetSaved(Shard& shard) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  for (auto queue = shard.queues.begin(); queue != shard.queues.end();) {
+void QueueChunks::ForgetSaved(Shard& shard) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  // Any half: which of them are used next is not known.
+  for (auto queue = shard.queues.begin();
+       queue != shard.queues.end() && shard.bytes > shard_bytes_ / 2;) {
     auto current = queue++;
     const Queue& state = *current->second;
-    if (!state.changed && state.unwritten.empty()) shard.queues.erase(current);
+    if (state.changed || !state.unwritten.empty()) continue;
+    shard.bytes -= state.Bytes();
+    shard.queues.erase(current);
   }
   // What is not saved stays until the checkpoint: no use to look again for each new one.
-  shard.forget_above = std::max(kMaxQueuesPerShard, shard.queues.size() * 2);
+  shard.forget_above = shard.bytes * 2;
 }
 
 absl::StatusOr<std::vector<IndexEntry>> QueueChunks::ChunkOf(const Queue& state, QueueKey queue,
                                                              uint64_t chunk) const {
   if (chunk == state.OpenChunk()) return state.open;
-  auto unwritten = state.unwritten.find(chunk);
-  if (unwritten != state.unwritten.end()) return unwritten->second;
+  const std::vector<IndexEntry>* const unwritten = state.FindUnwritten(chunk);
+  if (unwritten != nullptr) return *unwritten;
   return LoadChunk(queue, chunk);
 }
 
@@ -154,6 +184,23 @@ absl::StatusOr<QueueOffset> QueueChunks::NextOffset(QueueKey queue) const {
   return state == nullptr ? QueueOffset() : state->next;
 }
 
+absl::Status QueueChunks::VisitTails(absl::FunctionRef<void(QueueKey, QueueOffset)> visit) const {
+  absl::Status decoded;
+  RETURN_IF_ERROR(
+      database_.Scan(Family::kTails, "", [&](std::string_view key, std::string_view value) {
+        const absl::StatusOr<QueueTail> tail = DecodeTail(value);
+        if (!tail.ok()) decoded = database_.Damaged("the tail of a queue");
+        if (decoded.ok()) visit(ToQueueKey(key), tail->next);
+        return decoded.ok();
+      }));
+  RETURN_IF_ERROR(decoded);
+  for (size_t i = 0; i < kShards; ++i) {
+    MutexLock lock(shards_[i].mutex);
+    for (const auto& [queue, state] : shards_[i].queues) visit(queue, state->next);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status QueueChunks::Read(QueueKey queue, QueueOffset from, size_t limit,
                                std::vector<IndexEntry>& entries) const {
   ASSIGN_OR_RETURN(const QueueBounds bounds, FindBounds(queue));
@@ -172,7 +219,7 @@ absl::Status QueueChunks::Read(QueueKey queue, QueueOffset from, size_t limit,
       MutexLock lock(shard.mutex);
       ASSIGN_OR_RETURN(const Queue* const state, Find(shard, queue, /*make=*/false));
       if (state == nullptr) return absl::OkStatus();  // the topic was just deleted
-      if (chunk == state->OpenChunk() || state->unwritten.contains(chunk)) {
+      if (chunk == state->OpenChunk() || state->FindUnwritten(chunk) != nullptr) {
         found = ChunkOf(*state, queue, chunk);
         in_memory = true;
       }
@@ -233,6 +280,7 @@ absl::Status QueueChunks::PutRun(QueueKey queue, QueueOffset first,
   Shard& shard = ShardOf(queue);
   MutexLock lock(shard.mutex);
   ASSIGN_OR_RETURN(Queue* const state, Find(shard, queue, /*make=*/true));
+  const Accounting accounting(shard, *state);
   MarkChanged(*state, queue);
   while (!entries.empty() && first < state->next) {
     RETURN_IF_ERROR(Replace(*state, queue, first, entries.front(), batch));
@@ -294,7 +342,8 @@ void QueueChunks::SkipTo(Queue& state, QueueKey queue, QueueOffset offset,
 void QueueChunks::PutFull(Queue& state, QueueKey queue, uint64_t chunk,
                           std::vector<IndexEntry> entries, rocksdb::WriteBatch& batch) {
   PutChunk(queue, chunk, entries, batch);
-  state.unwritten[chunk] = std::move(entries);
+  std::erase_if(state.unwritten, [chunk](const auto& other) { return other.first == chunk; });
+  state.unwritten.emplace_back(chunk, std::move(entries));
   with_full_.push_back(queue);
 }
 
@@ -303,6 +352,7 @@ absl::Status QueueChunks::RaiseTail(QueueKey queue, QueueOffset next, rocksdb::W
   MutexLock lock(shard.mutex);
   ASSIGN_OR_RETURN(Queue* const state, Find(shard, queue, /*make=*/true));
   if (next <= state->next) return absl::OkStatus();
+  const Accounting accounting(shard, *state);
   MarkChanged(*state, queue);
   const bool empty = state->IsEmpty();
   SkipTo(*state, queue, next, batch);
@@ -320,7 +370,7 @@ void QueueChunks::CheckpointWritten() {
   changed_.clear();
   for (size_t i = 0; i < kShards; ++i) {
     MutexLock lock(shards_[i].mutex);
-    if (shards_[i].queues.size() > kMaxQueuesPerShard) ForgetSaved(shards_[i]);
+    shards_[i].forget_above = 0;  // what was changed is saved now
   }
 }
 
@@ -329,7 +379,7 @@ void QueueChunks::BatchWritten() {
     Shard& shard = ShardOf(queue);
     MutexLock lock(shard.mutex);
     auto found = shard.queues.find(queue);
-    if (found != shard.queues.end()) found->second->unwritten.clear();
+    if (found != shard.queues.end()) std::exchange(found->second->unwritten, {});
   }
   with_full_.clear();
 }
@@ -368,7 +418,9 @@ void QueueChunks::ForgetTopic(TopicId topic) {
     MutexLock lock(shards_[i].mutex);
     for (auto queue = shards_[i].queues.begin(); queue != shards_[i].queues.end();) {
       auto current = queue++;
-      if (current->first.topic == topic) shards_[i].queues.erase(current);
+      if (current->first.topic != topic) continue;
+      shards_[i].bytes -= current->second->Bytes();
+      shards_[i].queues.erase(current);
     }
   }
 }

@@ -7,7 +7,8 @@
 // length 0, so that offsets stay dense. docs/formats/queue_chunk.md specifies the bytes.
 //
 // One writer (the dispatcher), any readers; sharded short locks. A queue's state is read from
-// RocksDB at its first use, and forgotten again when many others were used since.
+// RocksDB at its first use, and may be forgotten again when what others take fills the memory that
+// there is for it: enough for a million queues with a few messages each.
 
 #pragma once
 
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -42,8 +44,10 @@ absl::StatusOr<QueueTail> DecodeTail(std::string_view bytes);
 
 class QueueChunks final : public QueueIndex {
  public:
+  static constexpr size_t kMemoryBytes = 256u << 20;
+
   // Both must outlive the index.
-  QueueChunks(Database& database, CommitLog& log);
+  QueueChunks(Database& database, CommitLog& log, size_t memory_bytes = kMemoryBytes);
   ~QueueChunks() override;
 
   // QueueIndex
@@ -74,15 +78,19 @@ class QueueChunks final : public QueueIndex {
 
   // Zero for an unknown queue.
   absl::StatusOr<QueueOffset> NextOffset(QueueKey queue) const;
+  // Calls `visit` with the next offset of every queue that has entries; with some twice, then the
+  // higher one counts. For a start, which knows no queue yet.
+  absl::Status VisitTails(absl::FunctionRef<void(QueueKey, QueueOffset)> visit) const;
 
  private:
   struct Queue;
   struct Shard;
+  class Accounting;
 
   Shard& ShardOf(QueueKey queue) const;
   // Null for a queue without entries, unless `make`. Under the shard's lock.
   absl::StatusOr<Queue*> Find(Shard& shard, QueueKey queue, bool make) const;
-  static void ForgetSaved(Shard& shard);
+  void ForgetSaved(Shard& shard) const;
   absl::StatusOr<std::vector<IndexEntry>> LoadChunk(QueueKey queue, uint64_t chunk) const;
   absl::StatusOr<std::vector<IndexEntry>> ChunkOf(const Queue& state, QueueKey queue,
                                                   uint64_t chunk) const;
@@ -102,6 +110,7 @@ class QueueChunks final : public QueueIndex {
 
   Database& database_;
   CommitLog& log_;
+  const size_t shard_bytes_;  // of memory for each shard
   const std::unique_ptr<Shard[]> shards_;
   std::vector<QueueKey> changed_;    // since the last checkpoint; writer only
   std::vector<QueueKey> with_full_;  // queues that keep full chunks; writer only

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -157,6 +159,8 @@ TEST_F(QueueChunksTest, AReplacedEntryInFrontOfTheQueueIsFound) {
 }
 
 TEST_F(QueueChunksTest, MoreQueuesThanStayInMemory) {
+  // As many as are changed between two checkpoints stay all the same.
+  chunks_ = std::make_unique<QueueChunks>(*database_, *log_, /*memory_bytes=*/1u << 20);
   constexpr uint32_t kQueues = 40'000;
   for (uint32_t queue = 0; queue < kQueues; ++queue) {
     Put({TopicId(1), queue}, queue);
@@ -171,6 +175,23 @@ TEST_F(QueueChunksTest, MoreQueuesThanStayInMemory) {
   for (uint32_t queue = 0; queue < kQueues; ++queue) {
     const auto next = chunks_->NextOffset({TopicId(1), queue});
     ASSERT_THAT(next, IsOkAndHolds(QueueOffset(queue + (queue % 3 == 0 ? 2 : 1))));
+  }
+}
+
+TEST_F(QueueChunksTest, VisitsTheTailsOfAllQueues) {
+  for (uint32_t queue = 0; queue < 100; ++queue) Put({TopicId(queue % 7 + 1), queue}, queue);
+  Save();
+  Forget();
+  for (uint32_t queue = 50; queue < 150; ++queue) Put({TopicId(queue % 7 + 1), queue}, queue + 1);
+  Write();  // not saved: in memory alone
+  std::map<std::pair<uint32_t, uint32_t>, QueueOffset> tails;
+  ASSERT_OK(chunks_->VisitTails([&](QueueKey queue, QueueOffset next) {
+    QueueOffset& tail = tails[{queue.topic.value(), queue.queue}];
+    tail = std::max(tail, next);
+  }));
+  ASSERT_EQ(tails.size(), 150u);
+  for (uint32_t queue = 0; queue < 150; ++queue) {
+    EXPECT_EQ((tails[{queue % 7 + 1, queue}]), QueueOffset(queue + (queue < 50 ? 1 : 2)));
   }
 }
 

@@ -26,6 +26,8 @@ struct Message {
   std::vector<std::pair<std::string, std::string>> properties;
   // Messages with the same key go to the same queue, in the order they are sent. Empty: any queue.
   std::string ordering_key;
+  // The queue it goes to, whatever the key; for those who keep to a scheme of their own.
+  std::optional<uint32_t> queue;
 };
 
 using Timestamp = std::chrono::sys_time<std::chrono::milliseconds>;
