@@ -51,6 +51,8 @@ BENCHES = {
         "e2e/benchmarks/streams.py --bench=end-to-end", STREAMS),
     "cold-read": ("10 GiB read that no page cache holds, while others produce (needs root)",
                   "e2e/benchmarks/streams.py --bench=cold-read", STREAMS),
+    "queues-1m": ("20,000 messages a second over a million queues, against one; runs of N seconds",
+                  "e2e/benchmarks/queues.py --bench=queues-1m", STREAMS),
     "overload": ("twice the peak for a minute: goodput, memory, refusals, nothing lost",
                  "e2e/benchmarks/overload.py --bench=overload", STREAMS),
     "soak": ("memory under full load, N minutes",

@@ -132,6 +132,9 @@ absl::StatusOr<load::LoadResult> Send(const BenchOptions& options,
 
 int Produce(Connection& connection, const BenchOptions& options) {
   load::ProduceOptions produce = ProduceOptionsOf(connection, options);
+  if (options.spread.size() > 1) {
+    return Fail(absl::InvalidArgumentError("a run has one --spread"));
+  }
   if (options.v2 && produce.spread.kind != load::Spread::Kind::kNone) {
     return Fail(absl::InvalidArgumentError("--spread is for streams: v2 names no queue"));
   }
@@ -249,7 +252,7 @@ void AddSpreadOptions(CLI::App& app, BenchOptions& options) {
   app.add_option("--spread", options.spread,
                  "Over all queues of TOPIC-0, TOPIC-1, ...: to one after the other, or to any")
       ->check(CLI::IsMember({"each", "random"}))
-      ->expected(1);
+      ->allow_extra_args(false);
   app.add_option("--topics", options.topics, "Of --spread: how many topics")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
@@ -325,10 +328,10 @@ void AddBenchCommands(CLI::App& app, Command& command) {
   AddSpreadOptions(consume, *options);
   consume.add_option("--run", options->stored_runs, "Number of a run: `run` of its JSON")
       ->required()
-      ->expected(1);
+      ->allow_extra_args(false);
   consume.add_option("--messages", options->stored_messages, "How many it stored")
       ->required()
-      ->expected(1);
+      ->allow_extra_args(false);
   CLI::App& end_to_end =
       add("end-to-end", "Send and receive; latency is from when a message was due to its delivery",
           &ProduceAndConsume);
