@@ -50,7 +50,8 @@ class Server:
         command = self.command(*words)
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if done.returncode != 0:
-            raise Failure("%s: exit status %d" % (" ".join(words), done.returncode))
+            raise Failure("%s: exit status %d: %s" % (" ".join(words), done.returncode,
+                                                      done.stdout[:500]))
         return done.stdout
 
     def load(self, *words):

@@ -25,6 +25,8 @@ namespace {
 
 constexpr std::array<const char*, kFamilies> kNames = {
     "default", "config", "progress", "tails", "chunks", "keys", "pointers", "producers"};
+// Blocks, indexes and filters of all families.
+constexpr size_t kCacheBytes = 32u << 20;
 // Made when a read found damage: the next Open starts from nothing.
 constexpr char kDamagedMarker[] = "/DAMAGED";
 
@@ -103,6 +105,11 @@ rocksdb::ColumnFamilyOptions FamilyOptions(const std::shared_ptr<rocksdb::Cache>
   table.block_cache = cache;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.cache_index_and_filter_blocks = true;
+  // In parts: whole, the filter of millions of rows is larger than the cache has room for, and each
+  // read of a row would read and check all of it.
+  table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
+  table.partition_filters = true;
+  table.pin_top_level_index_and_filter = true;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
 }
@@ -195,7 +202,7 @@ void Database::CloseFiles() {
 }
 
 rocksdb::Status Database::OpenFiles() {
-  const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(8u << 20);
+  const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(kCacheBytes);
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
   for (size_t i = 0; i < kFamilies; ++i) {
     const auto family = static_cast<Family>(i);
