@@ -87,6 +87,8 @@ absl::Status ReceiveCall::Check() {
   subscription_.batch = std::min<size_t>(static_cast<size_t>(request_.batch_size()),
                                          services_.config.max_receive_batch());
   subscription_.client_id = call_.client_id;
+  RETURN_IF_ERROR(CheckAttemptId(request_.attempt_id()));
+  subscription_.attempt_id = request_.attempt_id();
   services_.clients.Touch(call_.client_id);
   ASSIGN_OR_RETURN(const milliseconds polling, PollingTime());
   deadline_ = services_.clock.Now() + polling;
@@ -126,6 +128,9 @@ Waiter::Outcome ReceiveCall::TryServe() {
     MutexLock lock(mutex_);
     if (state_ != State::kWaiting) return Outcome::kServed;
   }
+  // While it waited, the group may have become an ordered one.
+  std::shared_ptr<const Group> group = services_.topics.FindGroup(subscription_.group->id);
+  if (group != nullptr) subscription_.group = std::move(group);
   Taker::Taken taken = services_.taker.Take(subscription_);
   if (taken.messages.empty()) return taken.exhausted ? Outcome::kNothing : Outcome::kLookAgain;
   Answer(absl::OkStatus(), std::move(taken.messages));
