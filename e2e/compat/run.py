@@ -47,6 +47,7 @@ class Sdk:
     name = ""
     other_tls = ["--tls", "off"]  # the transport that is not this SDK's default
     verifies = False  # whether it verifies the server's certificate
+    fifo = False  # whether its suite has a case for messages in order
 
     def prepare(self):
         """Builds what must be built; raises Failure when the toolchain is missing."""
@@ -99,6 +100,7 @@ class Java(Sdk):
 
 class Go(Sdk):
     name = "go"
+    fifo = True
 
     def prepare(self):
         own = ROOT / ".cache/go/bin/go"  # where setup puts a newer Go than the machine's
@@ -116,6 +118,7 @@ class Go(Sdk):
 
 class Python(Sdk):
     name = "python"
+    fifo = True
     other_tls = ["--tls", "on"]
     verifies = True
     python = ROOT / ".venv/bin/python"
@@ -263,7 +266,13 @@ class Run:
         prefix = self.make_topics(sdk, "compat", CASES)
         self.admin("group", "create", f"{prefix}-dead-letter",
                    "--max-attempts", str(ATTEMPTS_BEFORE_DEAD_LETTER))
-        self.suite(sdk, "suite", prefix, CASES, ["--messages", str(self.options.messages)])
+        cases = list(CASES)
+        if sdk.fifo:
+            cases.append("fifo")
+            self.admin("topic", "create", f"{prefix}-fifo", "--kinds", "FIFO")
+            for group in ("fifo", "fifo-simple"):
+                self.admin("group", "create", f"{prefix}-{group}", "--delivery-order", "IN_ORDER")
+        self.suite(sdk, "suite", prefix, cases, ["--messages", str(self.options.messages)])
         if sdk.verifies and not self.server:
             self.tally.skip(sdk, "other-tls hello", "only where this program starts the server")
         else:

@@ -23,6 +23,7 @@ struct BrokerOptions {
   std::string stderr_file;
   bool sync_flush = false;
   uint64_t segment_bytes = uint64_t{16} << 20;
+  std::vector<std::string> settings;  // further ones: "broker.max_topics=7"
 };
 
 // Starts dunlin on a free loopback port; it makes topics when they are first sent to. Errors as of

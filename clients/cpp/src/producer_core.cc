@@ -72,13 +72,16 @@ void ProducerCore::Grow(Topic& topic, uint32_t queues) {
 }
 
 absl::StatusOr<Lane*> ProducerCore::Route(Topic& topic, const Message& message) {
-  if (!message.ordering_key.empty()) {
+  // A message group's queue is the broker's choice (docs/fifo.md), and this is how it chooses.
+  const std::string& key =
+      message.message_group.empty() ? message.ordering_key : message.message_group;
+  if (!key.empty()) {
     if (!topic.known.load(std::memory_order_acquire)) {
       absl::Status status = AwaitKnown(topic);
       if (!status.ok()) return status;
     }
     const Lanes& lanes = *topic.lanes.load(std::memory_order_acquire);
-    return lanes[Crc32c(message.ordering_key) % lanes.size()];
+    return lanes[Crc32c(key) % lanes.size()];
   }
   const Lanes& lanes = *topic.lanes.load(std::memory_order_acquire);
   return lanes[topic.current.load(std::memory_order_relaxed)];

@@ -142,6 +142,7 @@ void Taker::TakeInOrder(const Subscription& subscription, uint32_t queue, Budget
   ReserveRequest request = RequestOf(subscription, queue);
   OrderedRequest ordered;
   ordered.attempt_id = subscription.attempt_id;
+  ordered.lane_limit = subscription.message_group_batch;
   OrderedReserved reserved;
   Ahead ahead;
   // What was read is told in any case: messages that a filter passes over are done then.

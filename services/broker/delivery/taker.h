@@ -38,7 +38,10 @@ struct Subscription {
   std::chrono::milliseconds invisible{0};
   bool auto_renew = false;
   std::string client_id;
-  std::string attempt_id;  // of the call, for ordered groups; may be empty
+  // For ordered groups: the name of the call, if it has one; and how many neighbours of a message
+  // group it may get.
+  std::string attempt_id;
+  size_t message_group_batch = SIZE_MAX;
 };
 
 // A message on its way to a consumer.

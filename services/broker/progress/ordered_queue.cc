@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/container/flat_hash_set.h"
-
 #include "services/base/check.h"
 
 namespace dunlin::broker {
@@ -145,13 +143,14 @@ void OrderedQueue::DeliverLane(uint32_t id, Lane& lane, const Take& take,
   }
   SetAttempt(id, lane, take.attempt);
   const bool again = !front.second.waits();
+  const size_t end = out.size() + std::min(take.lane_limit, take.limit - out.size());
   bool open = true;
   for (Entry* entry : lane.entries) {
     InFlight& state = entry->second;
     if (again && state.waits()) break;
     const bool exhausted = state.attempts >= take.max_attempts;
     if (exhausted && state.acknowledged) continue;  // consumed, and not to become a dead letter
-    open = open && !exhausted && out.size() < take.limit;
+    open = open && !exhausted && out.size() < end;
     if (open) {
       Deliver(*entry, take, out);
       ++state.attempts;
@@ -167,7 +166,7 @@ void OrderedQueue::DeliverLane(uint32_t id, Lane& lane, const Take& take,
 
 void OrderedQueue::DeliverAhead(QueueOffset first, std::span<const LookedAt> ahead,
                                 const Take& take, std::vector<Delivered>& out) {
-  absl::flat_hash_set<uint32_t> begun;
+  absl::flat_hash_map<uint32_t, size_t> begun;  // lanes of this call, and what each has given
   for (size_t i = 0; i < ahead.size(); ++i) {
     const QueueOffset offset = first + i;
     if (offset < cursor_) continue;
@@ -177,7 +176,9 @@ void OrderedQueue::DeliverAhead(QueueOffset first, std::span<const LookedAt> ahe
       continue;
     }
     const uint32_t id = ahead[i].lane;
-    const bool blocked = lanes_.contains(id) && !begun.contains(id);
+    const auto given = begun.find(id);
+    const bool blocked =
+        given != begun.end() ? given->second >= take.lane_limit : lanes_.contains(id);
     if (blocked ? waiting_ >= limits_.waiting : in_flight_.size() - waiting_ >= limits_.in_flight) {
       full_ = true;
       break;
@@ -190,11 +191,11 @@ void OrderedQueue::DeliverAhead(QueueOffset first, std::span<const LookedAt> ahe
     lane.entries.push_back(&entry);
     ++waiting_;
     if (blocked) continue;
-    if (begun.insert(id).second) SetAttempt(id, lane, take.attempt);
+    if (++begun[id] == 1) SetAttempt(id, lane, take.attempt);
     Deliver(entry, take, out);
     entry.second.attempts = 1;
   }
-  for (uint32_t id : begun) Touched(id, take.lease.now);
+  for (const auto& [id, count] : begun) Touched(id, take.lease.now);
 }
 
 size_t OrderedQueue::Room() {

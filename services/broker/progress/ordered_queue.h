@@ -54,6 +54,7 @@ class OrderedQueue final : public GroupQueue {
   struct Take {
     Terms lease;
     size_t limit = 1;
+    size_t lane_limit = SIZE_MAX;  // of one lane; 1 or more
     uint32_t max_attempts = 17;
     // Names the call, for who repeats it without having seen the answer. May be empty.
     std::string_view attempt;

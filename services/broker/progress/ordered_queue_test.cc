@@ -31,6 +31,7 @@ class OrderedQueueTest : public ::testing::Test {
     take.lease.now = now_;
     take.lease.visible_at = now_ + seconds(30);
     take.limit = limit;
+    take.lane_limit = lane_limit_;
     take.max_attempts = 3;
     take.dead_until = now_ + seconds(10);
     attempt_ = attempt;
@@ -78,12 +79,22 @@ class OrderedQueueTest : public ::testing::Test {
   Timestamp now_{seconds(1000)};
   uint64_t lease_ = 0;
   std::string attempt_;
+  size_t lane_limit_ = SIZE_MAX;
   OrderedQueue queue_{QueueOffset(0), {.in_flight = 100, .waiting = 8}};
 };
 
 TEST_F(OrderedQueueTest, ABatchMayHoldNeighboursOfOneGroup) {
   messages_ = "AABA";
   EXPECT_THAT(TakeOffsets(3), ElementsAre(0, 1, 2));
+}
+
+TEST_F(OrderedQueueTest, ATakeMayWantOneMessagePerGroup) {
+  messages_ = "AABAB";
+  lane_limit_ = 1;
+  EXPECT_THAT(TakeOffsets(9), ElementsAre(0, 2));
+  EXPECT_THAT(TakeOffsets(9), IsEmpty());
+  Ack(0);
+  EXPECT_THAT(TakeOffsets(9), ElementsAre(1));
 }
 
 TEST_F(OrderedQueueTest, AGroupInFlightBlocksItselfOnly) {

@@ -307,6 +307,7 @@ absl::Status Progress::ReserveInOrder(const ReserveRequest& request, const Order
   take.lease = shards_->TermsOf(request);
   take.lease.lease_id = shards_->NextLease();
   take.limit = request.limit;
+  take.lane_limit = ordered.lane_limit;
   take.max_attempts = request.max_attempts;
   take.attempt = ordered.attempt_id;
   take.dead_until = take.lease.now + kDeadLetterLease;

@@ -71,8 +71,9 @@ struct Reservation {
 
 // What an ordered group asks for beyond a ReserveRequest.
 struct OrderedRequest {
-  std::string_view attempt_id;  // of the call; may be empty
-  bool repeat = false;          // only what this attempt was given before and still holds
+  std::string_view attempt_id;   // of the call; may be empty
+  size_t lane_limit = SIZE_MAX;  // messages of one message group
+  bool repeat = false;           // only what this attempt was given before and still holds
   // Messages that were read before their turn, from `first` on, as `room` allowed last time.
   QueueOffset first;
   std::span<const LookedAt> ahead;

@@ -28,6 +28,8 @@ GroupAttachment::GroupAttachment(ServiceContext& services, uint32_t binding,
       group_id_(subscription_.group->id),
       max_unsettled_(max_unsettled) {
   subscription_.bytes = kFrameBytes;  // what is leased is sent at once
+  // Clients work on what a frame holds with many threads: neighbours would overtake each other.
+  subscription_.message_group_batch = 1;
 }
 
 void GroupAttachment::ForgetEnded() {

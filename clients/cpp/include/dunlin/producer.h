@@ -4,8 +4,9 @@
 // under way on its queue; otherwise it grows until they are answered. What a broken connection left
 // unanswered is sent again, and the broker drops what it already had.
 //
-// Order: messages of one thread with one ordering key are stored in the order of the calls; others
-// are spread over the queues, a frame at a time. Thread-safe. The destructor is Close().
+// Order: messages of one thread with one message group or ordering key are stored in the order of
+// the calls; others are spread over the queues, a frame at a time. Thread-safe. The destructor is
+// Close().
 
 #pragma once
 
