@@ -53,6 +53,10 @@ BENCHES = {
         "e2e/benchmarks/streams.py --bench=end-to-end", STREAMS),
     "cold-read": ("10 GiB read that no page cache holds, while others produce (needs root)",
                   "e2e/benchmarks/streams.py --bench=cold-read", STREAMS),
+    "overload": ("twice the peak for a minute: goodput, memory, refusals, nothing lost",
+                 "e2e/benchmarks/overload.py --bench=overload", STREAMS),
+    "soak": ("memory under full load, N minutes",
+             "e2e/benchmarks/overload.py --bench=soak", STREAMS),
     "peers-native": ("each server's own best client, against the best of Kafka, NATS, RocketMQ; "
                      "N pairs", "e2e/peers/compare.py --bench=peers-native",
                      {"dunlin": DUNLIN, "dunlinctl": DUNLINCTL}),

@@ -53,6 +53,12 @@ Json ToJson(const load::LoadResult& result) {
   json["rate"] = result.rate();
   json["errors"] = result.errors;
   if (result.errors > 0) json["first_error"] = result.first_error;
+  if (result.shed + result.refused > 0) {
+    json["due"] = result.due;
+    json["shed"] = result.shed;
+    json["refused"] = result.refused;
+    json["refused_unhinted"] = result.refused_unhinted;
+  }
   for (const auto& [name, share] : {std::pair("p50", 0.5), std::pair("p90", 0.9),
                                     std::pair("p99", 0.99), std::pair("p99_9", 0.999)}) {
     json["latency_us"][name] = Micros(result.latency.Quantile(share));
@@ -115,16 +121,22 @@ absl::StatusOr<load::LoadResult> Send(const BenchOptions& options,
 }
 
 int Produce(Connection& connection, const BenchOptions& options) {
-  const load::ProduceOptions produce = ProduceOptionsOf(connection, options);
+  load::ProduceOptions produce = ProduceOptionsOf(connection, options);
+  if (produce.shed && produce.rate <= 0) {
+    return Fail(absl::InvalidArgumentError("--shed needs a --rate: what is due when"));
+  }
+  load::Outcomes outcomes;
+  if (produce.shed) produce.outcomes = &outcomes;
   const auto result = Send(options, produce, Shown("stored"));
   if (!result.ok()) return Fail(result.status());
   Json json = ToJson(*result);
   json["run"] = produce.run;
-  if (options.verify && result->errors == 0) {
+  if (options.verify && (result->errors == 0 || produce.shed)) {
     load::ConsumeOptions check;
     check.target = produce.target;
     check.run = produce.run;
     check.expected = result->messages;
+    check.outcomes = produce.outcomes;
     check.ordered = !options.v2;  // calls overtake each other
     const auto checked = load::Consume(check, Shown("checked"));
     if (!checked.ok()) return Fail(checked.status());
@@ -221,6 +233,11 @@ void AddSendOptions(CLI::App& app, BenchOptions& options) {
          "--rate", produce.rate,
          "Messages per second, at fixed times (open loop); as fast as it goes when left out")
       ->check(CLI::PositiveNumber);
+  app.add_flag(
+      "--shed", produce.shed,
+      "With --rate: leave out what cannot be sent when it is due, instead of sending late");
+  app.add_flag("--ignore-hints", produce.ignore_hints,
+               "Of v2, with --shed: go on at once when the broker is too busy and asks to wait");
   app.add_option_function<std::string>(
          "--api", [&options](const std::string& name) { options.v2 = name == "v2"; },
          "Dunlin's streams, or SendMessage of apache.rocketmq.v2, to any server of it")

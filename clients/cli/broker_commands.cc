@@ -44,6 +44,9 @@ int DescribeBroker(Connection& connection) {
                        {"consumer groups", std::to_string(broker.groups())},
                        {"clients", std::to_string(broker.clients())},
                        {"waiting polls", std::to_string(broker.waiting_polls())},
+                       {"pending sends", fmt::format("{} ({} bytes), {} refused since the start",
+                                                     broker.pending_sends(), broker.pending_bytes(),
+                                                     broker.refused_sends())},
                    })
                  .c_str(),
              stdout);

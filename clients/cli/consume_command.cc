@@ -128,8 +128,7 @@ void AddConsumeCommand(CLI::App& app, Command& command) {
       ->required();
   consume.add_option("--count", options->count, "Stop after so many; fail when fewer come")
       ->check(CLI::PositiveNumber);
-  CLI::Option* const tag =
-      consume.add_option("--tag", options->tag, "Only these tags: 'a || b'");
+  CLI::Option* const tag = consume.add_option("--tag", options->tag, "Only these tags: 'a || b'");
   consume
       .add_option("--filter-sql", options->sql,
                   "Only messages whose properties fulfil this predicate, as in \"price > 10 AND "

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -106,9 +107,7 @@ TEST_F(ProducerTest, MessagesAreSpreadOverTheQueuesInFewFrames) {
   options.max_batch_bytes = 4096;
   Producer producer = MakeProducer(options);
   constexpr int kCount = 10'000;
-  // From its answer on the producer knows how many queues there are.
-  ASSERT_TRUE(producer.Send(MakeMessage("0")).ok());
-  for (int i = 1; i < kCount; ++i) {
+  for (int i = 0; i < kCount; ++i) {
     ASSERT_TRUE(producer.SendAsync(MakeMessage(std::to_string(i))).ok());
   }
   ASSERT_TRUE(producer.Flush(kPatience).ok());
@@ -116,6 +115,55 @@ TEST_F(ProducerTest, MessagesAreSpreadOverTheQueuesInFewFrames) {
   EXPECT_GT(broker_->Messages("t", 0).size(), 0u);
   EXPECT_GT(broker_->Messages("t", 1).size(), 0u);
   EXPECT_LT(broker_->seen().frames, kCount / 4);
+}
+
+TEST_F(ProducerTest, TheFirstMessagesGoToAllQueuesInTurn) {
+  FakeBroker::Options options;
+  options.queues = 4;
+  Start(options);
+  Producer producer = MakeProducer();
+  std::vector<uint32_t> queues;
+  for (int i = 0; i < 8; ++i) queues.push_back(producer.Send(MakeMessage("x"))->queue);
+  EXPECT_THAT(queues, ::testing::ElementsAre(0, 1, 2, 3, 0, 1, 2, 3));
+}
+
+TEST_F(ProducerTest, NewQueuesAreUsed) {
+  Start();
+  ProducerOptions options;
+  options.streams = 2;
+  Producer producer = MakeProducer(options);
+  ASSERT_TRUE(producer.Send(MakeMessage("x")).ok());
+  broker_->AddQueues("t", 3);
+  std::set<uint32_t> queues;
+  for (int key = 0; queues.size() < 5; ++key) {
+    Message message = MakeMessage("x");
+    if (key % 2 == 0) message.ordering_key = std::to_string(key);
+    const auto receipt = producer.Send(message);
+    ASSERT_TRUE(receipt.ok()) << receipt.status();
+    queues.insert(receipt->queue);
+  }
+}
+
+TEST_F(ProducerTest, MessagesToADeletedTopicFailUntilThereIsAnotherOne) {
+  Start();
+  broker_->AddQueues("t", 2);
+  Producer producer = MakeProducer();
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(producer.Send(MakeMessage("x")).ok());
+  broker_->DeleteTopic("t");
+  const auto refused = producer.Send(MakeMessage("x"));
+  EXPECT_TRUE(absl::IsNotFound(refused.status())) << refused.status();
+  EXPECT_THAT(refused.status().ToString(), HasSubstr("TOPIC_NOT_FOUND"));
+  broker_->AddTopic("t");  // with two queues, not four
+  while (!producer.Send(MakeMessage("x")).ok()) {
+  }
+  std::set<uint32_t> queues;
+  for (int i = 0; i < 8; ++i) {
+    const auto receipt = producer.Send(MakeMessage("x"));
+    ASSERT_TRUE(receipt.ok()) << receipt.status();
+    EXPECT_EQ(receipt->topic_id, 2u);
+    queues.insert(receipt->queue);
+  }
+  EXPECT_THAT(queues, ::testing::ElementsAre(0, 1));
 }
 
 TEST_F(ProducerTest, CallbacksOfAQueueComeInOrderWithTheirOffsets) {
@@ -191,7 +239,7 @@ TEST_F(ProducerTest, WhatWasStoredButNotAnsweredIsNotStoredAgain) {
                                })
                     .ok());
   }
-  ASSERT_TRUE(broker_->Await([](const FakeBroker::Seen& seen) { return seen.frames >= 3; }));
+  ASSERT_TRUE(broker_->Await([](const FakeBroker::Seen& seen) { return seen.frames >= 2; }));
   broker_->LoseAcks(false);
   broker_->BreakStreams();
   ASSERT_TRUE(producer.Flush(kPatience).ok());
@@ -242,6 +290,45 @@ TEST_F(ProducerTest, TooManyRequestsIsTriedAgainAfterTheWaitThatWasAskedFor) {
   EXPECT_GE(std::chrono::steady_clock::now() - begin, 3 * kWait);
   EXPECT_EQ(refusals.load(), 4);
   ExpectEachOnce(1000);
+}
+
+TEST_F(ProducerTest, ABrokerThatHasTooMuchToDoIsLeftAloneByAllQueues) {
+  Start();
+  Producer producer = MakeProducer();
+  // A key for each of the two queues.
+  std::vector<std::string> keys(2);
+  for (int i = 0; keys[0].empty() || keys[1].empty(); ++i) {
+    Message probe = MakeMessage("probe");
+    probe.ordering_key = std::to_string(i);
+    const auto receipt = producer.Send(probe);
+    ASSERT_TRUE(receipt.ok()) << receipt.status();
+    keys[receipt->queue] = probe.ordering_key;
+  }
+  constexpr std::chrono::milliseconds kWait{300};
+  std::atomic<bool> refused{false};
+  std::chrono::steady_clock::time_point refused_at;
+  broker_->Refuse([&](const v2::Message& message) -> std::optional<FakeBroker::Refusal> {
+    if (message.body() != "first" || refused.load()) return std::nullopt;
+    refused_at = std::chrono::steady_clock::now();
+    refused.store(true);
+    return FakeBroker::Refusal{v2::TOO_MANY_REQUESTS, static_cast<uint32_t>(kWait.count())};
+  });
+  std::atomic<bool> stored{false};
+  Message first = MakeMessage("first");
+  first.ordering_key = keys[0];
+  ASSERT_TRUE(
+      producer.SendAsync(first, [&](const auto& receipt) { stored.store(receipt.ok()); }).ok());
+  // What leaves before the refusal has come back is not held: send until one is.
+  std::chrono::steady_clock::duration longest{0};
+  while (!stored.load()) {
+    Message other = MakeMessage("other");
+    other.ordering_key = keys[1];
+    const auto begin = std::chrono::steady_clock::now();
+    ASSERT_TRUE(producer.Send(other).ok());
+    longest = std::max(longest, std::chrono::steady_clock::now() - begin);
+  }
+  EXPECT_GE(std::chrono::steady_clock::now() - refused_at, kWait);
+  EXPECT_GE(longest, kWait / 2);
 }
 
 TEST_F(ProducerTest, TheBrokersCreditIsKept) {

@@ -107,7 +107,8 @@ TEST_F(PullConsumerTest, WhatAFilterPassesOverMovesThePosition) {
   EXPECT_EQ(filter.expression(), "price > 5");
   // Reading goes on there when the connection broke.
   broker_.BreakStreams();
-  ASSERT_TRUE(broker_.Await([](const FakeBroker::Seen& seen) { return seen.attaches.size() == 2; }));
+  ASSERT_TRUE(
+      broker_.Await([](const FakeBroker::Seen& seen) { return seen.attaches.size() == 2; }));
   EXPECT_EQ(broker_.seen().attaches.at(1).offset().queue_offset(), 10u);
   Store(10, 5);
   ExpectMessages(consumer, 10, 15);
@@ -255,6 +256,33 @@ TEST_F(PullConsumerTest, WhatRetentionTookIsSkippedOrReported) {
   ExpectMessages(lenient, 60, 100);
   EXPECT_TRUE(absl::IsOutOfRange(stern.Poll(kPatience).status()));
   EXPECT_TRUE(absl::IsNotFound(stern.Unassign("t", 0)));
+}
+
+TEST_F(PullConsumerTest, WhoReadsAllQueuesReadsNewOnesToo) {
+  Store(0, 1);
+  PullConsumer consumer = MakeConsumer();
+  ASSERT_EQ(*consumer.AssignAll("t", StartAt::Last()), 2u);
+  broker_.AddQueues("t", 2);
+  Store(0, 10, 3);  // from the first on
+  ExpectMessages(consumer, 0, 10);
+  EXPECT_EQ(broker_.seen().attaches.size(), 4u);
+  EXPECT_TRUE(absl::IsAlreadyExists(consumer.Assign("t", 2, StartAt::First()).status()));
+  for (uint32_t queue = 0; queue < 4; ++queue) EXPECT_TRUE(consumer.Unassign("t", queue).ok());
+  EXPECT_TRUE(broker_.Await([](const FakeBroker::Seen& seen) { return seen.watched.empty(); }));
+}
+
+TEST_F(PullConsumerTest, ATopicOfTheSameNameIsNotReadOn) {
+  PullConsumer consumer = MakeConsumer();
+  ASSERT_EQ(*consumer.AssignAll("t", StartAt::First()), 2u);
+  broker_.DeleteTopic("t");
+  broker_.AddTopic("t");
+  broker_.AddQueues("t", 1);
+  broker_.DetachAll(v2::TOPIC_NOT_FOUND);
+  for (int queue = 0; queue < 2; ++queue) {
+    EXPECT_TRUE(absl::IsNotFound(consumer.Poll(kPatience).status()));
+  }
+  EXPECT_TRUE(broker_.Await([](const FakeBroker::Seen& seen) { return seen.watched.empty(); }));
+  EXPECT_EQ(broker_.seen().attaches.size(), 2u);
 }
 
 TEST_F(PullConsumerTest, ErrorsOfAssignSayWhatIsWrong) {

@@ -52,6 +52,13 @@ struct ProduceOptions {
   size_t pending_bytes = 16u << 20;
   int outstanding = 64;
   int batch = 1;  // of v2: messages per call
+  // Of an open loop: what cannot be sent when it is due, because too much is not answered or the
+  // broker asked to wait, is left out instead of sent late.
+  bool shed = false;
+  // Of v2: what the broker asks for along with a refusal is passed over.
+  bool ignore_hints = false;
+  // Told what became of each message of an open loop; may be null.
+  Outcomes* outcomes = nullptr;
   // Ends the load early when it becomes true; may be null.
   const std::atomic<bool>* stop = nullptr;
 };
@@ -63,6 +70,11 @@ struct LoadResult {
   double seconds = 0;
   double client_cpu_seconds = 0;
   Histogram latency;
+  // Of an open loop that sheds.
+  uint64_t due = 0;
+  uint64_t shed = 0;              // not sent
+  uint64_t refused = 0;           // with TOO_MANY_REQUESTS; not among `errors`. Streams try again
+  uint64_t refused_unhinted = 0;  // of these, without the time after which to try again
   double rate() const { return seconds > 0 ? static_cast<double>(messages) / seconds : 0; }
 };
 
@@ -76,9 +88,10 @@ absl::StatusOr<LoadResult> ProduceV2(const ProduceOptions& options, const OnProg
 struct ConsumeOptions {
   Target target;
   uint64_t run = 0;
-  uint64_t expected = 0;  // messages of the run
-  bool from_end = false;  // only what comes from now on
-  bool ordered = true;    // each queue is checked to be ascending
+  uint64_t expected = 0;               // messages of the run
+  const Outcomes* outcomes = nullptr;  // instead of `expected`: which of them must be there
+  bool from_end = false;               // only what comes from now on
+  bool ordered = true;                 // each queue is checked to be ascending
   // Gives up when nothing came for so long.
   std::chrono::milliseconds patience{10'000};
   size_t buffered_bytes = 8u << 20;

@@ -51,6 +51,25 @@ class LedgerTest : public ::testing::Test {
   Body body_;
 };
 
+TEST_F(LedgerTest, WhatWasRefusedMustNotBeThere) {
+  Outcomes outcomes;
+  outcomes.Set(4, Outcomes::kStored);
+  outcomes.Set(1, Outcomes::kStored);
+  outcomes.Set(2, Outcomes::kUnknown);
+  EXPECT_EQ(outcomes.size(), 5u);
+  EXPECT_EQ(outcomes.Count(Outcomes::kNotStored), 2u);
+  Ledger ledger(5, outcomes, /*ordered=*/false);
+  EXPECT_TRUE(ledger.Enter(0, Make(4), body_).ok());
+  EXPECT_TRUE(ledger.Enter(0, Make(2), body_).ok());
+  EXPECT_FALSE(ledger.complete());
+  EXPECT_THAT(std::string(ledger.CheckComplete().message()), HasSubstr("the first is message 1"));
+  EXPECT_THAT(std::string(ledger.Enter(0, Make(3), body_).message()), HasSubstr("was refused"));
+  EXPECT_THAT(std::string(ledger.Enter(0, Make(5), body_).message()), HasSubstr("never sent"));
+  EXPECT_TRUE(ledger.Enter(0, Make(1), body_).ok());
+  EXPECT_TRUE(ledger.complete());
+  EXPECT_TRUE(ledger.CheckComplete().ok());
+}
+
 TEST_F(LedgerTest, IsCompleteWhenEachCameOnce) {
   EXPECT_TRUE(Enter(Make(0)).ok());
   EXPECT_EQ(body_.due, Clock::time_point(nanoseconds(77)));

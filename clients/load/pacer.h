@@ -45,6 +45,10 @@ class Pacer {
   }
   // When the message was to be sent.
   Clock::time_point due() const { return due_; }
+  // The same of any message of an open loop.
+  Clock::time_point DueOf(uint64_t number) const;
+  // The first message of an open loop behind `number`, which is due, that is not.
+  uint64_t FirstNotDue(uint64_t number) const;
 
  private:
   static constexpr uint64_t kLook = 64;

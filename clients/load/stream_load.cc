@@ -49,9 +49,15 @@ class Tally {
     messages_ += report.count;
     if (measure_) latency_.Add(Clock::now() - report.begun, report.count);
   }
-  void Add(Clock::time_point due) {
+  // Of an open loop.
+  void Add(uint64_t number, Clock::time_point due, const absl::Status& status, Outcomes* outcomes) {
+    const bool unknown = absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
     MutexLock lock(mutex_);
-    latency_.Add(Clock::now() - due);
+    if (status.ok()) latency_.Add(Clock::now() - due);
+    if (outcomes == nullptr) return;
+    outcomes->Set(number, status.ok() ? Outcomes::kStored
+                          : unknown   ? Outcomes::kUnknown
+                                      : Outcomes::kNotStored);
   }
   uint64_t Messages() const {
     MutexLock lock(mutex_);
@@ -79,29 +85,49 @@ class Tally {
   Histogram latency_ ABSL_GUARDED_BY(mutex_);
 };
 
-absl::Status SendAll(const ProduceOptions& options, Producer& producer, Tally& tally,
-                     const OnProgress& progress) {
+// What a callback of an open loop needs besides the message's number; outlives the producer.
+struct OpenLoop {
+  Tally& tally;
+  Pacer& pacer;
+  Outcomes* const outcomes;
+};
+
+absl::Status SendOne(const ProduceOptions& options, Producer& producer, const Message& message,
+                     uint64_t number, OpenLoop& loop) {
+  if (options.rate <= 0) return producer.SendAsync(message);
+  // Small enough for std::function not to allocate.
+  return producer.SendAsync(message, [&loop, number](const absl::StatusOr<Receipt>& receipt) {
+    loop.tally.Add(number, loop.pacer.DueOf(number), receipt.status(), loop.outcomes);
+  });
+}
+
+absl::Status SendAll(const ProduceOptions& options, Producer& producer, OpenLoop& loop,
+                     LoadResult& result) {
   Message message;
   message.topic = options.target.topic;
   message.body.resize(options.body_bytes);
-  Pacer pacer(options.rate, options.extent, progress);
+  Tally& tally = loop.tally;
+  Pacer& pacer = loop.pacer;
   uint64_t number = 0;
-  for (; pacer.Next(number, [&] { return tally.Messages(); }); ++number) {
-    const Clock::time_point due = pacer.due();
-    WriteBody(options.run, number, due, message.body.data(), message.body.size());
-    const absl::Status sent =
-        options.rate > 0
-            ? producer.SendAsync(message,
-                                 [&tally, due](const absl::StatusOr<Receipt>& receipt) {
-                                   if (receipt.ok()) tally.Add(due);
-                                 })
-            : producer.SendAsync(message);
-    if (!sent.ok()) return sent;
+  for (uint64_t next = 0; pacer.Next(number, [&] { return tally.Messages(); }); number = next) {
+    next = number + 1;
+    absl::Status sent = absl::ResourceExhaustedError("");
+    if (!options.shed || producer.pending_bytes() < options.pending_bytes) {
+      WriteBody(options.run, number, pacer.due(), message.body.data(), message.body.size());
+      sent = SendOne(options, producer, message, number, loop);
+    }
+    if (options.shed && absl::IsResourceExhausted(sent)) {
+      next = pacer.FirstNotDue(number);
+      result.shed += next - number;
+    } else if (!sent.ok()) {
+      return sent;
+    }
     if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) break;
     if (number % kLook == 0) {
       if (absl::Status hopeless = tally.Hopeless(); !hopeless.ok()) return hopeless;
     }
   }
+  result.due = number;
   if (absl::Status flushed = producer.Flush(milliseconds(60'000)); !flushed.ok()) return flushed;
   return tally.Hopeless();
 }
@@ -124,13 +150,16 @@ absl::StatusOr<LoadResult> Produce(const ProduceOptions& options, const OnProgre
   ProducerOptions producer_options;
   producer_options.streams = options.streams;
   producer_options.max_pending_bytes = options.pending_bytes;
+  producer_options.block_when_full = !options.shed;
   producer_options.on_delivery = [&tally](const DeliveryReport& report) { tally.Add(report); };
+  Pacer pacer(options.rate, options.extent, progress);
+  OpenLoop loop{tally, pacer, options.outcomes};
   absl::StatusOr<Producer> producer = client->MakeProducer(producer_options);
   if (!producer.ok()) return producer.status();
   LoadResult result;
   const double cpu = OwnCpuSeconds();
   const Clock::time_point begin = Clock::now();
-  const absl::Status sent = SendAll(options, *producer, tally, progress);
+  const absl::Status sent = SendAll(options, *producer, loop, result);
   result.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   result.client_cpu_seconds = OwnCpuSeconds() - cpu;
   if (!sent.ok()) return sent;
@@ -152,7 +181,9 @@ absl::StatusOr<LoadResult> Consume(const ConsumeOptions& options, const OnProgre
       options.target.topic, options.from_end ? StartAt::Last() : StartAt::First());
   if (!queues.ok()) return queues.status();
   if (options.on_ready) options.on_ready();
-  Ledger ledger(options.run, options.expected, options.ordered);
+  Ledger ledger = options.outcomes != nullptr
+                      ? Ledger(options.run, *options.outcomes, options.ordered)
+                      : Ledger(options.run, options.expected, options.ordered);
   LoadResult result;
   Ticker ticker(begin, progress);
   Clock::time_point last = begin;

@@ -1,11 +1,14 @@
 #include <fmt/format.h>
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <fstream>
 #include <memory>
 #include <sstream>
 #include <utility>
 #include <vector>
+
+#include "absl/strings/numbers.h"
 
 #include "clients/load/load.h"
 #include "clients/load/pacer.h"
@@ -45,15 +48,18 @@ class Sender {
     for (int i = 0; i < options.outstanding; ++i) free_.push_back(std::make_unique<Call>());
   }
 
-  // Waits for a free call.
-  void Send(uint64_t first, uint64_t count, Clock::time_point due) {
+  // Waits for a free call; if it may shed, it does not, and is false when there is none, or when
+  // the broker wants to be left alone.
+  bool Send(uint64_t first, uint64_t count, Clock::time_point due) {
     std::unique_ptr<Call> call;
     {
       MutexLock lock(mutex_);
+      if (options_.shed && (free_.empty() || Clock::now() < held_until_)) return false;
       while (free_.empty()) freed_.Wait(mutex_);
       call = std::move(free_.back());
       free_.pop_back();
     }
+    call->first = first;
     call->due = due;
     call->count = count;
     call->context = std::make_unique<grpc::ClientContext>();
@@ -67,6 +73,7 @@ class Sender {
     stubs_[first / count % stubs_.size()]->async()->SendMessage(
         raw->context.get(), &raw->request, &raw->response,
         [this, raw](const grpc::Status& status) { Done(std::unique_ptr<Call>(raw), status); });
+    return true;
   }
 
   // Waits for every call.
@@ -77,6 +84,8 @@ class Sender {
     result.errors = errors_;
     result.first_error = first_error_;
     result.latency = latency_;
+    result.refused = refused_;
+    result.refused_unhinted = refused_unhinted_;
   }
   uint64_t Messages() {
     MutexLock lock(mutex_);
@@ -89,6 +98,7 @@ class Sender {
     v2::SendMessageRequest request;
     v2::SendMessageResponse response;
     Clock::time_point due;
+    uint64_t first = 0;
     uint64_t count = 0;
   };
 
@@ -112,18 +122,39 @@ class Sender {
 
   void Done(std::unique_ptr<Call> call, const grpc::Status& status) {
     const auto latency = Clock::now() - call->due;
+    const auto code = call->response.status().code();
     MutexLock lock(mutex_);
-    if (status.ok() && call->response.status().code() == v2::OK) {
+    auto outcome = status.ok() ? Outcomes::kNotStored : Outcomes::kUnknown;
+    if (status.ok() && code == v2::OK) {
+      outcome = Outcomes::kStored;
       messages_ += call->count;
       latency_.Add(latency, call->count);
+    } else if (status.ok() && code == v2::TOO_MANY_REQUESTS && options_.shed) {
+      TakeRefusal(*call);
     } else {
       if (errors_ == 0) {
         first_error_ = status.ok() ? call->response.status().message() : status.error_message();
       }
       errors_ += call->count;
     }
+    for (uint64_t i = 0; options_.outcomes != nullptr && i < call->count; ++i) {
+      options_.outcomes->Set(call->first + i, outcome);
+    }
     free_.push_back(std::move(call));
     freed_.Signal();
+  }
+
+  void TakeRefusal(const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    refused_ += call.count;
+    const auto& trailer = call.context->GetServerTrailingMetadata();
+    const auto hint = trailer.find("grpc-retry-pushback-ms");
+    int64_t wait_ms = 0;
+    if (hint == trailer.end() ||
+        !absl::SimpleAtoi(std::string(hint->second.data(), hint->second.size()), &wait_ms)) {
+      refused_unhinted_ += call.count;
+    } else if (!options_.ignore_hints) {
+      held_until_ = std::max(held_until_, Clock::now() + std::chrono::milliseconds(wait_ms));
+    }
   }
 
   const ProduceOptions& options_;
@@ -134,6 +165,9 @@ class Sender {
   uint64_t messages_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t errors_ ABSL_GUARDED_BY(mutex_) = 0;
   std::string first_error_ ABSL_GUARDED_BY(mutex_);
+  uint64_t refused_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t refused_unhinted_ ABSL_GUARDED_BY(mutex_) = 0;
+  Clock::time_point held_until_ ABSL_GUARDED_BY(mutex_){};
   Histogram latency_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -148,11 +182,17 @@ absl::StatusOr<LoadResult> ProduceV2(const ProduceOptions& options, const OnProg
   const double cpu = OwnCpuSeconds();
   const Clock::time_point begin = Clock::now();
   Pacer pacer(options.rate / options.batch, calls, progress);
-  for (uint64_t call = 0; pacer.Next(call, [&] { return sender.Messages(); }); ++call) {
+  uint64_t call = 0;
+  for (uint64_t next = 0; pacer.Next(call, [&] { return sender.Messages(); }); call = next) {
+    next = call + 1;
     const Clock::time_point due = options.rate > 0 ? pacer.due() : Clock::now();
-    sender.Send(call * batch, batch, due);
+    if (!sender.Send(call * batch, batch, due)) {
+      next = pacer.FirstNotDue(call);
+      result.shed += (next - call) * batch;
+    }
     if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) break;
   }
+  result.due = call * batch;
   sender.Finish(result);
   result.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   result.client_cpu_seconds = OwnCpuSeconds() - cpu;

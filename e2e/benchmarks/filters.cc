@@ -24,13 +24,13 @@ int Main(int argc, char** argv) {
   const auto start = std::chrono::steady_clock::now();
   broker::Compared compared;
   uint64_t shown = 0;
-  const absl::Status status = broker::CompareWithSqlite(
-      arguments.seed, static_cast<uint64_t>(checks), compared,
-      [&shown](const broker::Compared& so_far) {
-        if (so_far.checks() < shown + kShownEvery) return;
-        shown = so_far.checks();
-        Progress(fmt::format("{} checks", shown));
-      });
+  const absl::Status status =
+      broker::CompareWithSqlite(arguments.seed, static_cast<uint64_t>(checks), compared,
+                                [&shown](const broker::Compared& so_far) {
+                                  if (so_far.checks() < shown + kShownEvery) return;
+                                  shown = so_far.checks();
+                                  Progress(fmt::format("{} checks", shown));
+                                });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   Result result{.bench = "filters",
                 .metric = "filters times messages on which Dunlin and SQLite agree",

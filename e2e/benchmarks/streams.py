@@ -10,14 +10,14 @@ changed, repeated, reordered or invented voids the bench.
 import argparse
 import json
 import os
-import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
+
+import bench_server
+from bench_server import Failure, fresh, say
 
 TOPIC = "bench"
 QUEUES = 8
@@ -33,63 +33,12 @@ CONSUME = {
     "consume-128": {"size": 128, "bound": 2_500_000},
     "consume-1k": {"size": 1024, "bound": 700_000},
 }
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def say(line):
-    print(line, file=sys.stderr, flush=True)
-
-
-class Failure(Exception):
-    pass
-
-
-class Server:
+class Server(bench_server.Server):
     def __init__(self, options, directory, flush):
-        self.options, self.directory = options, directory
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.endpoint = "127.0.0.1:%d" % free.getsockname()[1]
-        command = [options.dunlin, "--data-dir", os.path.join(directory, "data")]
-        for setting in ("server.listen_address=" + self.endpoint, "metrics.listen_address=",
-                        "store.flush_mode=%s_FLUSH" % flush.upper()):
-            command += ["--set", setting]
-        self.log = open(os.path.join(directory, "dunlin.log"), "wb")
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log)
-        if not self.process.stdout.readline().startswith(b"dunlin is ready"):
-            raise Failure("dunlin does not start; see %s" % self.log.name)
+        super().__init__(options, directory, ["store.flush_mode=%s_FLUSH" % flush.upper()])
         self.control("topic", "create", TOPIC, "--queues", str(QUEUES))
-
-    def control(self, *words):
-        command = [self.options.dunlinctl, "--endpoint", self.endpoint, *words]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if done.returncode != 0:
-            raise Failure("%s: exit status %d" % (" ".join(words), done.returncode))
-        return done.stdout
-
-    def load(self, *words):
-        return json.loads(self.control("bench", *words, "-o", "json"))
-
-    def cpu_seconds(self):
-        with open("/proc/%d/stat" % self.process.pid) as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def anonymous_mib(self):
-        with open("/proc/%d/status" % self.process.pid) as status:
-            for line in status:
-                if line.startswith("RssAnon:"):
-                    return int(line.split()[1]) / 1024
-        return 0
-
-    def stop(self):
-        self.process.terminate()
-        if self.process.wait(60) != 0:
-            raise Failure("dunlin ended with status %d" % self.process.returncode)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
 
 
 def measure(server, produce):
@@ -109,53 +58,38 @@ def check(server, result):
 
 
 def produce_run(options, case, seconds):
-    with_server = Server(options, fresh(options), case["flush"])
-    try:
+    with Server(options, fresh(options), case["flush"]) as server:
         words = ["produce", TOPIC, "--size", str(case["size"])]
-        warm = measure(with_server, words + ["--seconds", "2"])
-        check(with_server, warm)
-        result = measure(with_server, words + ["--seconds", str(seconds)])
-        result["rss_anonymous_mib"] = with_server.anonymous_mib()
-        check(with_server, result)
+        warm = measure(server, words + ["--seconds", "2"])
+        check(server, warm)
+        result = measure(server, words + ["--seconds", str(seconds)])
+        result["rss_anonymous_mib"] = server.memory_mib()
+        check(server, result)
         if case["flush"] == "sync":
-            half = measure(with_server, words + ["--seconds", str(seconds), "--rate",
+            half = measure(server, words + ["--seconds", str(seconds), "--rate",
                                                  str(int(result["rate"] / 2))])
-            check(with_server, half)
+            check(server, half)
             result["half_load_latency_us"] = half["latency_us"]
-        with_server.stop()
-    except BaseException:
-        with_server.kill()
-        raise
     return result
 
 
 def consume_run(options, case, seconds):
-    with_server = Server(options, fresh(options), "async")
-    try:
+    with Server(options, fresh(options), "async") as server:
         messages = int(case["bound"] * seconds)
-        stored = measure(with_server, ["produce", TOPIC, "--size", str(case["size"]), "--messages",
+        stored = measure(server, ["produce", TOPIC, "--size", str(case["size"]), "--messages",
                                        str(messages)])
         time.sleep(1)
-        before = with_server.cpu_seconds()
-        result = check(with_server, stored)
-        result["server_cpu_seconds"] = with_server.cpu_seconds() - before
-        with_server.stop()
-    except BaseException:
-        with_server.kill()
-        raise
+        before = server.cpu_seconds()
+        result = check(server, stored)
+        result["server_cpu_seconds"] = server.cpu_seconds() - before
     return result
 
 
 def end_to_end_run(options, seconds):
-    with_server = Server(options, fresh(options), "async")
-    try:
-        result = with_server.load("end-to-end", TOPIC, "--rate", "1000", "--seconds", str(seconds))
+    with Server(options, fresh(options), "async") as server:
+        result = server.load("end-to-end", TOPIC, "--rate", "1000", "--seconds", str(seconds))
         if result["errors"]:
             raise Failure("%d errors: %s" % (result["errors"], result["first_error"]))
-        with_server.stop()
-    except BaseException:
-        with_server.kill()
-        raise
     return result
 
 
@@ -163,25 +97,24 @@ def cold_read_run(options, backlog_bytes, seconds):
     """Reads a backlog that no page cache holds while others produce at half load."""
     if os.geteuid() != 0:
         raise Failure("only root can empty the page cache")
-    with_server = Server(options, fresh(options), "async")
-    try:
+    with Server(options, fresh(options), "async") as server:
         size = ["--size", "1024"]
         words = ["produce", TOPIC, *size]
-        backlog = measure(with_server, words + ["--messages", str(backlog_bytes // 1024)])
+        backlog = measure(server, words + ["--messages", str(backlog_bytes // 1024)])
         half = words + ["--rate", str(int(backlog["rate"] / 2))]
         # Another topic: the reader is to read the backlog, and nothing else.
         half[1] = "other"
-        with_server.control("topic", "create", "other", "--queues", str(QUEUES))
-        alone = measure(with_server, half + ["--seconds", str(seconds)])
+        server.control("topic", "create", "other", "--queues", str(QUEUES))
+        alone = measure(server, half + ["--seconds", str(seconds)])
         subprocess.run(["sync"], check=True)
         with open("/proc/sys/vm/drop_caches", "w") as drop:
             drop.write("1\n")
-        command = [options.dunlinctl, "--endpoint", with_server.endpoint, "bench", *half,
+        command = [options.dunlinctl, "--endpoint", server.endpoint, "bench", *half,
                    "--seconds", "600", "--no-verify", "-o", "json"]
         producer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                     text=True)
         try:
-            read = check(with_server, backlog)
+            read = check(server, backlog)
         finally:
             producer.send_signal(signal.SIGINT)
         together = json.loads(producer.communicate(timeout=60)[0])
@@ -190,17 +123,7 @@ def cold_read_run(options, backlog_bytes, seconds):
         read["megabytes_per_second"] = read["rate"] * 1024 / 1e6
         read["producer_p99_alone_us"] = alone["latency_us"]["p99"]
         read["producer_p99_us"] = together["latency_us"]["p99"]
-        with_server.stop()
-    except BaseException:
-        with_server.kill()
-        raise
     return read
-
-
-def fresh(options):
-    shutil.rmtree(options.directory, ignore_errors=True)
-    os.makedirs(options.directory)
-    return options.directory
 
 
 def summary(options, runs):
@@ -248,45 +171,28 @@ def summary(options, runs):
     return {**result, "ok": met, "detail": detail}
 
 
+def bench(options):
+    runs = []
+    for number in range(options.count or (1 if options.quick else 3)):
+        if options.bench in PRODUCE:
+            run = produce_run(options, PRODUCE[options.bench], 3 if options.quick else 6)
+        elif options.bench in CONSUME:
+            run = consume_run(options, CONSUME[options.bench], 2 if options.quick else 6)
+        elif options.bench == "cold-read":
+            gib = 1 if options.quick else 10
+            run = cold_read_run(options, gib << 30, 5 if options.quick else 10)
+        else:
+            run = end_to_end_run(options, 5 if options.quick else 20)
+        runs.append(run)
+        say("run %d: %.0f msg/s, p99 %.0f us" % (number + 1, run["rate"],
+                                                run["latency_us"]["p99"]))
+    return summary(options, runs)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = [*PRODUCE, *CONSUME, "end-to-end", "cold-read"]
-    parser.add_argument("--bench", required=True, choices=names)
-    parser.add_argument("--dunlin", required=True)
-    parser.add_argument("--dunlinctl", required=True)
-    parser.add_argument("--count", type=int, default=0, help="runs, 3 by default")
-    parser.add_argument("--quick", action="store_true", help="one short run")
-    parser.add_argument("--directory", default="")
-    options = parser.parse_args()
-    made = not options.directory
-    if made:
-        options.directory = os.path.join(tempfile.mkdtemp(prefix="dunlin-bench-"), "run")
-    runs = []
-    try:
-        for number in range(options.count or (1 if options.quick else 3)):
-            if options.bench in PRODUCE:
-                run = produce_run(options, PRODUCE[options.bench], 3 if options.quick else 6)
-            elif options.bench in CONSUME:
-                run = consume_run(options, CONSUME[options.bench], 2 if options.quick else 6)
-            elif options.bench == "cold-read":
-                gib = 1 if options.quick else 10
-                run = cold_read_run(options, gib << 30, 5 if options.quick else 10)
-            else:
-                run = end_to_end_run(options, 5 if options.quick else 20)
-            runs.append(run)
-            say("run %d: %.0f msg/s, p99 %.0f us" % (number + 1, run["rate"],
-                                                    run["latency_us"]["p99"]))
-        result = summary(options, runs)
-    except Failure as failure:
-        say("streams: %s" % failure)
-        say("streams: the run's files are in %s" % options.directory)
-        print(json.dumps({"bench": options.bench, "value": 0, "ok": False,
-                          "detail": {"failure": str(failure)}}))
-        return 1
-    if made:
-        shutil.rmtree(os.path.dirname(options.directory), ignore_errors=True)
-    print(json.dumps(result))
-    return 0 if result["ok"] else 1
+    bench_server.add_options(parser, [*PRODUCE, *CONSUME, "end-to-end", "cold-read"])
+    return bench_server.run(parser.parse_args(), bench)
 
 
 if __name__ == "__main__":

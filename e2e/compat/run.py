@@ -30,7 +30,7 @@ HERE = ROOT / "e2e/compat"
 BIN = ROOT / "bin"
 BUILT = ROOT / ".cache/compat"  # Go programs
 
-CASES = ["hello", "round-trip", "tags", "redelivery", "invisible", "push", "push-retry",
+CASES = ["hello", "round-trip", "tags", "sql", "redelivery", "invisible", "push", "push-retry",
          "dead-letter", "errors"]
 ATTEMPTS_BEFORE_DEAD_LETTER = 2
 SUITE_LIMIT_SECONDS = 200

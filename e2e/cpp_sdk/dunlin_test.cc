@@ -4,9 +4,12 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <set>
@@ -26,6 +29,10 @@
 
 namespace dunlin {
 namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using ::testing::HasSubstr;
 
 constexpr std::chrono::seconds kPatience{30};
 
@@ -52,6 +59,37 @@ class DunlinTest : public ::testing::Test {
     absl::StatusOr<Client> client = Client::Connect(options);
     EXPECT_TRUE(client.ok()) << client.status();
     return *std::move(client);
+  }
+
+  // Topic t with so many queues; it is there already, or it is not.
+  void PutTopic(uint32_t queues, bool exists) {
+    admin::v1::Topic topic;
+    topic.set_name("t");
+    topic.set_queues(queues);
+    grpc::ClientContext context;
+    admin::v1::Topic put;
+    if (exists) {
+      admin::v1::UpdateTopicRequest request;
+      *request.mutable_topic() = topic;
+      EXPECT_TRUE(Admin()->UpdateTopic(&context, request, &put).ok());
+    } else {
+      admin::v1::CreateTopicRequest request;
+      *request.mutable_topic() = topic;
+      EXPECT_TRUE(Admin()->CreateTopic(&context, request, &put).ok());
+    }
+  }
+
+  void DeleteTopic() {
+    grpc::ClientContext context;
+    admin::v1::DeleteTopicRequest request;
+    request.set_name("t");
+    admin::v1::DeleteTopicResponse response;
+    EXPECT_TRUE(Admin()->DeleteTopic(&context, request, &response).ok());
+  }
+
+  std::unique_ptr<admin::v1::AdminService::Stub> Admin() {
+    return admin::v1::AdminService::NewStub(
+        grpc::CreateChannel(broker_->address(), grpc::InsecureChannelCredentials()));
   }
 
   // Sends `count` messages whose bodies are numbers.
@@ -114,8 +152,8 @@ TEST_F(DunlinTest, AReceiptNamesTheMessageAsConsumersSeeIt) {
   const auto receipt = producer->Send(message);
   ASSERT_TRUE(receipt.ok()) << receipt.status();
   auto consumer = client_->MakePullConsumer(PullConsumerOptions());
-  ASSERT_TRUE(consumer->Assign("t", receipt->queue, StartAt::First(),
-                               Filter::Tags("tag || other")).ok());
+  ASSERT_TRUE(
+      consumer->Assign("t", receipt->queue, StartAt::First(), Filter::Tags("tag || other")).ok());
   const auto batch = consumer->Poll(kPatience);
   ASSERT_TRUE(batch.ok() && !batch->empty()) << batch.status();
   const MessageView& received = *batch->begin();
@@ -293,6 +331,113 @@ TEST_F(DunlinTest, LeasesAreExtendedAndGivenBack) {
   ASSERT_TRUE(consumer->Ack(messages->front()).ok());
   consumer->Close();
   EXPECT_EQ(consumer->late_settlements(), 0u);
+}
+
+TEST_F(DunlinTest, NewQueuesAreWrittenToAndReadWithinATenthOfASecond) {
+  constexpr uint32_t kFirst = 2;
+  constexpr uint32_t kLast = 12;
+  PutTopic(kFirst, false);
+  auto producer = client_->MakeProducer(ProducerOptions());
+  Message message;
+  message.topic = "t";
+  message.body = "x";
+  ASSERT_TRUE(producer->Send(message).ok());
+  auto consumer = client_->MakePullConsumer(PullConsumerOptions());
+  ASSERT_TRUE(consumer->AssignAll("t", StartAt::Last()).ok());
+  std::vector<milliseconds> times;
+  for (uint32_t queue = kFirst; queue < kLast; ++queue) {
+    PutTopic(queue + 1, true);
+    const auto begin = steady_clock::now();
+    for (absl::StatusOr<Receipt> receipt = Receipt(); receipt->queue != queue;) {
+      receipt = producer->Send(message);
+      ASSERT_TRUE(receipt.ok()) << receipt.status();
+    }
+    for (uint32_t read = 0; read != queue;) {
+      const auto batch = consumer->Poll(kPatience);
+      ASSERT_TRUE(batch.ok() && !batch->empty()) << batch.status();
+      read = batch->queue();
+    }
+    times.push_back(std::chrono::duration_cast<milliseconds>(steady_clock::now() - begin));
+  }
+  // Most of them: the machine may do other things in between.
+  std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
+  EXPECT_LT(times[times.size() / 2], milliseconds(100));
+}
+
+TEST_F(DunlinTest, ADeletedTopicIsAPreciseErrorAndAnotherOneOfItsNameIsUsed) {
+  ASSERT_TRUE(broker_->Stop().ok());
+  options_.auto_create_topics = false;
+  Start();
+  client_ = std::make_unique<Client>(Connect());
+  PutTopic(4, false);
+  auto producer = client_->MakeProducer(ProducerOptions());
+  Message message;
+  message.topic = "t";
+  message.body = "x";
+  const auto first = producer->Send(message);
+  ASSERT_TRUE(first.ok()) << first.status();
+  auto consumer = client_->MakePullConsumer(PullConsumerOptions());
+  ASSERT_TRUE(consumer->Assign("t", 0, StartAt::Last()).ok());
+  DeleteTopic();
+  const absl::Status read = consumer->Poll(kPatience).status();
+  EXPECT_TRUE(absl::IsNotFound(read)) << read;
+  EXPECT_THAT(read.ToString(), HasSubstr("topic t was deleted"));
+  const absl::Status sent = producer->Send(message).status();
+  EXPECT_TRUE(absl::IsNotFound(sent)) << sent;
+  EXPECT_THAT(sent.ToString(), HasSubstr("TOPIC_NOT_FOUND"));
+  PutTopic(2, false);
+  const auto deadline = steady_clock::now() + kPatience;
+  absl::StatusOr<Receipt> again = producer->Send(message);
+  while (!again.ok() && steady_clock::now() < deadline) again = producer->Send(message);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_NE(again->topic_id, first->topic_id);
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(producer->Send(message).ok());
+}
+
+TEST_F(DunlinTest, ABrokerThatMakesTopicsMakesADeletedOneAnew) {
+  PutTopic(4, false);
+  auto producer = client_->MakeProducer(ProducerOptions());
+  Message message;
+  message.topic = "t";
+  message.body = "x";
+  const auto first = producer->Send(message);
+  ASSERT_TRUE(first.ok()) << first.status();
+  DeleteTopic();
+  const auto deadline = steady_clock::now() + kPatience;
+  absl::StatusOr<Receipt> again = producer->Send(message);
+  while (!again.ok() && steady_clock::now() < deadline) again = producer->Send(message);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_NE(again->topic_id, first->topic_id);
+}
+
+TEST_F(DunlinTest, TlsIsVerifiedOrNot) {
+  ASSERT_TRUE(broker_->Stop().ok());
+  options_.tls = true;
+  Start();
+  ClientOptions options;
+  options.endpoint = broker_->address();
+  options.connect_timeout = kPatience;
+  options.tls = Tls::kInsecure;
+  const auto unverified = Client::Connect(options);
+  ASSERT_TRUE(unverified.ok()) << unverified.status();
+  Message message;
+  message.topic = "t";
+  message.body = "x";
+  EXPECT_TRUE(unverified->MakeProducer({})->Send(message).ok());
+  // The server has signed its certificate itself.
+  std::ifstream file(options_.data_dir + "/tls/server.crt");
+  options.tls = Tls::kVerified;
+  options.tls_ca.assign(std::istreambuf_iterator<char>(file), {});
+  ASSERT_THAT(options.tls_ca, HasSubstr("CERTIFICATE"));
+  const auto verified = Client::Connect(options);
+  ASSERT_TRUE(verified.ok()) << verified.status();
+  EXPECT_TRUE(verified->MakeProducer({})->Send(message).ok());
+  // Whom the system's authorities do not know is not talked to; nor in plaintext.
+  options.connect_timeout = milliseconds(500);
+  options.tls_ca.clear();
+  EXPECT_TRUE(absl::IsUnavailable(Client::Connect(options).status()));
+  options.tls = Tls::kOff;
+  EXPECT_TRUE(absl::IsUnavailable(Client::Connect(options).status()));
 }
 
 TEST_F(DunlinTest, ErrorsAreThoseOfTheContract) {

@@ -45,9 +45,10 @@ absl::Status ReadOnce(V2Client& client, const std::string& topic, HistoryCheck& 
 absl::StatusOr<std::unique_ptr<Program>> StartBroker(const BrokerOptions& options) {
   std::vector<std::string> arguments = {options.program, "--data-dir", options.data_dir};
   for (const std::string& setting :
-       {std::string("server.listen_address=127.0.0.1:0"), std::string("server.tls.mode=OFF"),
+       {std::string("server.listen_address=127.0.0.1:0"),
+        fmt::format("server.tls.mode={}", options.tls ? "REQUIRED" : "OFF"),
         std::string("metrics.listen_address=127.0.0.1:0"),
-        std::string("broker.auto_create_topics=true"),
+        fmt::format("broker.auto_create_topics={}", options.auto_create_topics),
         fmt::format("broker.default_topic_queues={}", kQueues),
         std::string("broker.max_receive_batch=1024"),
         fmt::format("store.flush_mode={}", options.sync_flush ? "SYNC_FLUSH" : "ASYNC_FLUSH"),

@@ -22,12 +22,13 @@ struct BrokerOptions {
   std::string data_dir;
   std::string stderr_file;
   bool sync_flush = false;
+  bool auto_create_topics = true;  // when they are first sent to
+  bool tls = false;                // refuses plaintext; its certificate is in data_dir/tls
   uint64_t segment_bytes = uint64_t{16} << 20;
   std::vector<std::string> settings;  // further ones: "broker.max_topics=7"
 };
 
-// Starts dunlin on a free loopback port; it makes topics when they are first sent to. Errors as of
-// Program::Start.
+// Starts dunlin on a free loopback port. Errors as of Program::Start.
 absl::StatusOr<std::unique_ptr<Program>> StartBroker(const BrokerOptions& options);
 
 // Sends one message of producer 0 again and again until one is acknowledged; seconds from the start

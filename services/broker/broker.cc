@@ -7,11 +7,13 @@
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/broker/admin/admin.h"
+#include "services/broker/admission/intake.h"
 #include "services/broker/delivery/housekeeper.h"
 #include "services/broker/filter/filter_cache.h"
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/rpc/admin_service.h"
 #include "services/broker/rpc/messaging_service.h"
+#include "services/broker/rpc/route_service.h"
 #include "services/broker/rpc/service_context.h"
 #include "services/broker/rpc/stream_service.h"
 
@@ -64,6 +66,7 @@ class Broker::Rooms {
   std::unique_ptr<ClientRegistry> clients;
   std::unique_ptr<ProducerTable> producers;
   FilterCache filters;
+  std::unique_ptr<Intake> intake;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<DeadLetters> dead_letters;
   std::unique_ptr<Taker> taker;
@@ -72,6 +75,7 @@ class Broker::Rooms {
   std::optional<ServiceContext> context;
   std::unique_ptr<MessagingServiceImpl> messaging;
   std::unique_ptr<StreamServiceImpl> streams;
+  std::unique_ptr<RouteServiceImpl> routes;
   std::unique_ptr<Admin> admin;
   std::unique_ptr<AdminServiceImpl> admin_service;
   bool stopped = false;
@@ -117,6 +121,9 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   client_options.expiry = seconds(config.broker().client_expiry_seconds());
   clients = std::make_unique<ClientRegistry>(client_options, clock);
   producers = std::make_unique<ProducerTable>(*log, *dispatcher, *state);
+  const Intake::Limits intake_limits{.requests = config.broker().max_pending_sends(),
+                                     .bytes = config.broker().max_pending_bytes()};
+  intake = std::make_unique<Intake>(intake_limits, clock);
   executor = std::make_unique<Executor>("executor", kExecutorCapacity);
   dead_letters = std::make_unique<DeadLetters>(*topics, *log, *progress, *executor);
   taker = std::make_unique<Taker>(*log, *dispatcher, *progress, *dead_letters);
@@ -131,12 +138,13 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
 
   context.emplace(ServiceContext{config.broker(), clock, *log, *state, *dispatcher, *retention,
                                  *topics, *progress, *dead_letters, *taker, *waiting_room, *clients,
-                                 *producers, filters, *executor, "localhost", 0});
+                                 *producers, filters, *intake, *executor, "localhost", 0});
   messaging = std::make_unique<MessagingServiceImpl>(*context);
   streams = std::make_unique<StreamServiceImpl>(*context);
+  routes = std::make_unique<RouteServiceImpl>(*context);
   admin = std::make_unique<Admin>(AdminRooms{config.broker(), *log, *state, *dispatcher, *retention,
                                              *topics, *progress, *taker, *waiting_room, *clients,
-                                             clock.Now()});
+                                             *intake, clock.Now()});
   admin_service = std::make_unique<AdminServiceImpl>(*admin, *executor);
   return absl::OkStatus();
 }
@@ -180,7 +188,8 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(const config::v1::DunlinCo
 }
 
 std::vector<grpc::Service*> Broker::services() const {
-  return {rooms_->messaging.get(), rooms_->streams.get(), rooms_->admin_service.get()};
+  return {rooms_->messaging.get(), rooms_->streams.get(), rooms_->routes.get(),
+          rooms_->admin_service.get()};
 }
 
 void Broker::SetAdvertisedAddress(const std::string& host, int port) {
@@ -189,6 +198,7 @@ void Broker::SetAdvertisedAddress(const std::string& host, int port) {
 }
 
 void Broker::Drain() {
+  rooms_->routes->Stop();
   rooms_->streams->Stop();
   rooms_->waiting_room->Stop();
 }

@@ -72,10 +72,16 @@ std::shared_ptr<grpc::Channel> MakeChannel(const ClientOptions& options) {
 }  // namespace
 
 Connection::Connection(ClientOptions options, std::shared_ptr<Ticker> ticker)
-    : options_(std::move(options)), ticker_(std::move(ticker)), channel_(MakeChannel(options_)) {}
+    : options_(std::move(options)),
+      ticker_(std::move(ticker)),
+      channel_(MakeChannel(options_)),
+      routes_(*this, options_.route_poll_interval) {}
 
 absl::StatusOr<std::shared_ptr<Connection>> Connection::Make(const ClientOptions& options) {
   if (options.endpoint.empty()) return absl::InvalidArgumentError("the endpoint is empty");
+  if (options.route_poll_interval.count() < 1) {
+    return absl::InvalidArgumentError("route_poll_interval: 1 ms or more");
+  }
   ClientOptions complete = options;
   if (complete.client_id.empty()) complete.client_id = MakeClientId();
   std::shared_ptr<Connection> connection(

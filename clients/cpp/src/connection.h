@@ -1,4 +1,4 @@
-// Connection: what a client's producers and consumers share: channels, identity, the ticker.
+// Connection: what a client's producers and consumers share: channel, identity, routes, the ticker.
 //
 // Thread-safe.
 
@@ -13,6 +13,7 @@
 #include "dunlin/client.h"
 #include "dunlin/filter.h"
 
+#include "clients/cpp/src/route_cache.h"
 #include "clients/cpp/src/ticker.h"
 #include "proto/apache/rocketmq/v2/definition.pb.h"
 
@@ -22,12 +23,13 @@ class Connection {
  public:
   static absl::StatusOr<std::shared_ptr<Connection>> Make(const ClientOptions& options);
 
-  // The same identity and options over a TCP connection of its own.
+  // The same identity and options over a TCP connection of its own. Routes are asked of the first.
   std::shared_ptr<Connection> Another() const;
 
   std::shared_ptr<grpc::Channel> channel() const { return channel_; }
   const std::string& name_space() const { return options_.name_space; }
   const std::shared_ptr<Ticker>& ticker() const { return ticker_; }
+  RouteCache& routes() { return routes_; }
   // The headers of every call.
   void Identify(grpc::ClientContext& context) const;
   void Fill(std::string_view name, apache::rocketmq::v2::Resource& resource) const;
@@ -38,6 +40,7 @@ class Connection {
   const ClientOptions options_;
   const std::shared_ptr<Ticker> ticker_;
   const std::shared_ptr<grpc::Channel> channel_;
+  RouteCache routes_;
 };
 
 void FillFilter(const Filter& filter, apache::rocketmq::v2::FilterExpression& expression);

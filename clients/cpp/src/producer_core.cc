@@ -29,7 +29,7 @@ int64_t Count(SteadyTime time) { return time.time_since_epoch().count(); }
 
 ProducerCore::ProducerCore(const std::shared_ptr<Connection>& connection,
                            const ProducerOptions& options)
-    : options_(options) {
+    : options_(options), connection_(connection) {
   PublishStream::Settings settings;
   settings.producer_id = RandomId();
   settings.limits.max_batch_bytes = options.max_batch_bytes;
@@ -47,44 +47,51 @@ ProducerCore::~ProducerCore() { Close(options_.close_timeout).IgnoreError(); }
 Topic& ProducerCore::FindTopic(const std::string& name) {
   Topic* last = last_topic_.load(std::memory_order_acquire);
   if (last != nullptr && last->name == name) return *last;
-  MutexLock lock(mutex_);
-  std::unique_ptr<Topic>& topic = topics_[name];
-  if (topic == nullptr) {
-    topic = std::make_unique<Topic>();
-    topic->name = name;
-    Grow(*topic, 1);
+  bool is_new = false;
+  {
+    MutexLock lock(mutex_);
+    std::unique_ptr<Topic>& topic = topics_[name];
+    is_new = topic == nullptr;
+    if (is_new) {
+      topic = std::make_unique<Topic>();
+      topic->name = name;
+      SetQueues(*topic, 1);
+    }
+    last = topic.get();
   }
-  last_topic_.store(topic.get(), std::memory_order_release);
-  return *topic;
+  last_topic_.store(last, std::memory_order_release);
+  if (is_new) connection_->routes().Follow(name, this);
+  return *last;
 }
 
-void ProducerCore::Grow(Topic& topic, uint32_t queues) {
-  const Lanes* old = topic.lanes.load(std::memory_order_relaxed);
-  if (old != nullptr && old->size() >= queues) return;
-  auto table = old == nullptr ? std::make_unique<Lanes>() : std::make_unique<Lanes>(*old);
-  while (table->size() < queues) {
-    const auto queue = static_cast<uint32_t>(table->size());
+void ProducerCore::SetQueues(Topic& topic, uint32_t queues) {
+  while (topic.made.size() < queues) {
+    const auto queue = static_cast<uint32_t>(topic.made.size());
     PublishStream& stream = *streams_[queue % streams_.size()];
-    table->push_back(&stream.AddLane(topic, topic.name, queue));
+    topic.made.push_back(&stream.AddLane(topic, topic.name, queue));
   }
+  auto table = std::make_unique<Lanes>(topic.made.begin(), topic.made.begin() + queues);
   topic.lanes.store(table.get(), std::memory_order_release);
   topic.tables.push_back(std::move(table));
 }
 
-absl::StatusOr<Lane*> ProducerCore::Route(Topic& topic, const Message& message) {
+void ProducerCore::Grow(Topic& topic, uint32_t queues) {
+  if (topic.lanes.load(std::memory_order_relaxed)->size() < queues) SetQueues(topic, queues);
+}
+
+absl::StatusOr<Lane*> ProducerCore::ChooseLane(Topic& topic, const Message& message) {
   // A message group's queue is the broker's choice (docs/fifo.md), and this is how it chooses.
   const std::string& key =
       message.message_group.empty() ? message.ordering_key : message.message_group;
-  if (!key.empty()) {
-    if (!topic.known.load(std::memory_order_acquire)) {
-      absl::Status status = AwaitKnown(topic);
-      if (!status.ok()) return status;
-    }
-    const Lanes& lanes = *topic.lanes.load(std::memory_order_acquire);
-    return lanes[Crc32c(key) % lanes.size()];
+  const bool keyed = !key.empty();
+  // In a callback, which must not wait, the first queue is as good as any.
+  if (!topic.known.load(std::memory_order_acquire) && (keyed || !in_callback)) {
+    absl::Status status = AwaitKnown(topic);
+    if (!status.ok()) return status;
   }
   const Lanes& lanes = *topic.lanes.load(std::memory_order_acquire);
-  return lanes[topic.current.load(std::memory_order_relaxed)];
+  const uint32_t number = keyed ? Crc32c(key) : topic.current.load(std::memory_order_relaxed);
+  return lanes[number % lanes.size()];
 }
 
 absl::Status ProducerCore::AwaitKnown(Topic& topic) {
@@ -152,7 +159,7 @@ absl::Status ProducerCore::Submit(const Message& message, Producer::Callback* ca
   }
   if (message.topic.empty()) return absl::InvalidArgumentError("the message has no topic");
   Topic& topic = FindTopic(message.topic);
-  absl::StatusOr<Lane*> lane = Route(topic, message);
+  absl::StatusOr<Lane*> lane = ChooseLane(topic, message);
   if (!lane.ok()) return lane.status();
   std::string compressed;
   std::string_view body = message.body;
@@ -203,12 +210,31 @@ void ProducerCore::OnTopic(Topic& topic, uint32_t queues, const absl::Status& st
   changed_.SignalAll();
 }
 
+void ProducerCore::OnRoute(const std::string& name, const Route& route) {
+  Topic* topic = nullptr;
+  {
+    MutexLock lock(mutex_);
+    topic = topics_.at(name).get();
+    if (route.exists && topic->id == route.topic_id) {
+      Grow(*topic, route.queues);  // an answer to a binding may have been faster
+    } else if (route.exists) {
+      SetQueues(*topic, route.queues);
+      topic->id = route.topic_id;
+    }
+    if (route.exists) topic->known.store(true, std::memory_order_release);
+    changed_.SignalAll();
+  }
+  if (route.exists && route.topic_id == 0) return;
+  // To a topic that is gone, too: the next binding makes it anew, or says why not.
+  for (const auto& stream : streams_) stream->Rebind(*topic, route.topic_id);
+}
+
 void ProducerCore::MoveOn(const Lane& lane, SteadyTime now) {
   Topic& topic = lane.topic;
   const Lanes& lanes = *topic.lanes.load(std::memory_order_acquire);
   const uint32_t here = lane.queue.queue();
-  if (topic.current.load(std::memory_order_relaxed) != here) return;
   const auto count = static_cast<uint32_t>(lanes.size());
+  if (topic.current.load(std::memory_order_relaxed) % count != here) return;
   uint32_t next = (here + 1) % count;
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t candidate = (next + i) % count;
@@ -234,6 +260,7 @@ absl::Status ProducerCore::Close(std::chrono::milliseconds timeout) {
     shut_down_ = true;
     changed_.SignalAll();
   }
+  connection_->routes().Forget(this);
   absl::Status status = Flush(timeout);
   for (const auto& stream : streams_) stream->Shutdown();
   return status;

@@ -1,4 +1,7 @@
 // ProducerCore: topics, the choice of queues, and the bound on what is not answered yet.
+//
+// How many queues a topic has it learns from the broker's answer to a first binding, which may have
+// to make the topic, and from then on from the routes.
 
 #pragma once
 
@@ -17,17 +20,20 @@ using Lanes = std::vector<Lane*>;
 
 struct Topic {
   std::string name;
-  // Never null; replaced when the topic turns out to have more queues. Old ones are kept.
+  // Never null; replaced when the topic turns out to have another number of queues. Old ones are
+  // kept.
   std::atomic<const Lanes*> lanes{nullptr};
   std::atomic<bool> known{false};  // how many queues there are
   std::atomic<uint32_t> current{0};
   // Under the core's lock.
   std::vector<std::unique_ptr<Lanes>> tables;
+  Lanes made;        // of every queue that there ever was
+  uint32_t id = 0;   // as the route says; 0: it has not
   int refusals = 0;  // of a binding
   absl::Status refusal;
 };
 
-class ProducerCore final : public PublishHost {
+class ProducerCore final : public PublishHost, public RouteListener {
  public:
   ProducerCore(const std::shared_ptr<Connection>& connection, const ProducerOptions& options);
   ~ProducerCore() override;
@@ -41,17 +47,20 @@ class ProducerCore final : public PublishHost {
   void OnOutcomes(Outcomes outcomes) override;
   void OnTopic(Topic& topic, uint32_t queues, const absl::Status& status) override;
   void MoveOn(const Lane& lane, SteadyTime now) override;
+  void OnRoute(const std::string& name, const Route& route) override;
 
  private:
   Topic& FindTopic(const std::string& name);
+  void SetQueues(Topic& topic, uint32_t queues) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Grow(Topic& topic, uint32_t queues) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<Lane*> Route(Topic& topic, const Message& message);
+  absl::StatusOr<Lane*> ChooseLane(Topic& topic, const Message& message);
   absl::Status AwaitKnown(Topic& topic);
   absl::Status Reserve(size_t bytes);
   absl::Status AwaitRoom(size_t bytes);
   bool AwaitPending(size_t at_most, SteadyTime deadline);
 
   const ProducerOptions options_;
+  const std::shared_ptr<Connection> connection_;
   std::vector<std::unique_ptr<PublishStream>> streams_;
   std::atomic<size_t> pending_bytes_{0};
   std::atomic<bool> closed_{false};

@@ -44,6 +44,8 @@ class PublishQueue {
                std::shared_ptr<BufferPool> pool);
 
   std::string_view topic() const { return topic_; }
+  // As the broker said when it was bound last; 0: it never was.
+  uint32_t topic_id() const { return topic_id_; }
   uint32_t queue() const { return queue_; }
   uint32_t binding() const { return binding_; }
 

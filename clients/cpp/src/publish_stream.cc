@@ -71,7 +71,10 @@ absl::Status PublishStream::Append(Lane& lane, const MessageEncoder& message,
           fmt::format("a message of {} bytes: the broker takes requests of up to {} bytes",
                       message.size(), max_request_bytes_));
     }
-    if (lane.queue.Append(message, callback)) host_.MoveOn(lane, steady_clock::now());
+    const bool filled = lane.queue.Append(message, callback);
+    // Not all of the first messages into one queue, just because that is not bound yet.
+    const bool is_new = lane.queue.topic_id() == 0;
+    if (filled || is_new) host_.MoveOn(lane, steady_clock::now());
     if (!expiry_scheduled_) ScheduleExpiry(steady_clock::now() + settings_.send_timeout);
     if (state_ != State::kOpen) {
       if (state_ == State::kIdle) Connect();
@@ -101,6 +104,16 @@ void PublishStream::Ask(Lane& lane) {
     Bind(lane);
   }
   Pump();
+}
+
+void PublishStream::Rebind(const Topic& topic, uint32_t topic_id) {
+  MutexLock lock(mutex_);
+  if (stream_ == nullptr) return;
+  const bool outdated = std::any_of(lanes_.begin(), lanes_.end(), [&](const auto& lane) {
+    return &lane->topic == &topic && lane->queue.bound() && lane->queue.topic_id() != topic_id;
+  });
+  // The contract knows no end of a binding but that of its call. Topics are seldom made anew.
+  if (outdated) stream_->Cancel();
 }
 
 void PublishStream::Connect() {
@@ -138,6 +151,7 @@ std::shared_ptr<ByteStream> PublishStream::NextWrite(grpc::ByteBuffer& bytes) {
     writing_ = true;
     return stream_;
   }
+  if (!ready_.empty() && steady_clock::now() < held_until_) return nullptr;  // Tick goes on
   while (!ready_.empty()) {
     Lane& lane = *ready_.front();
     if (lane.queue.CanSend()) {
@@ -257,6 +271,11 @@ void PublishStream::OnError(const v1::PublishError& error, bool transient, Outco
     // A gap: something before it is missing.
     const bool gap = error.status().code() == v2::PRECONDITION_FAILED;
     queue.SendAgain(gap ? queue.next_sequence() : error.first_sequence(), when);
+    if (error.status().code() == v2::TOO_MANY_REQUESTS) {
+      // Other queues would only be refused, too.
+      held_until_ = std::max(held_until_, when);
+      connection_->ticker()->WakeAt(held_until_, this);
+    }
     if (queue.paused()) {
       Avoid(*lane, now, queue.paused_until() - now);
       connection_->ticker()->WakeAt(queue.paused_until(), this);

@@ -44,8 +44,8 @@ class PublishHost {
   virtual void OnOutcomes(Outcomes outcomes) = 0;
   // The answer to a binding: the topic has so many queues, or an error.
   virtual void OnTopic(Topic& topic, uint32_t queues, const absl::Status& status) = 0;
-  // The lane is full, under way or in trouble: the next messages should go elsewhere. Under the
-  // stream's lock; takes none.
+  // The lane is full, under way, in trouble or new: the next messages should go elsewhere. Under
+  // the stream's lock; takes none.
   virtual void MoveOn(const Lane& lane, SteadyTime now) = 0;
 };
 
@@ -69,6 +69,9 @@ class PublishStream final : public StreamOwner, public Ticking {
   absl::Status Append(Lane& lane, const MessageEncoder& message, Producer::Callback* callback);
   // Asks the broker about the lane's topic: OnTopic will tell.
   void Ask(Lane& lane);
+  // The topic's name stands for another topic by now, or for none (0): what is bound to an old one
+  // is bound anew.
+  void Rebind(const Topic& topic, uint32_t topic_id);
 
   // Fails what is left, ends the call and waits for its end.
   void Shutdown();
@@ -130,6 +133,8 @@ class PublishStream final : public StreamOwner, public Ticking {
   size_t max_request_bytes_ ABSL_GUARDED_BY(mutex_);
   int failures_ ABSL_GUARDED_BY(mutex_) = 0;  // to connect, in a row
   SteadyTime reconnect_at_ ABSL_GUARDED_BY(mutex_){};
+  // The broker has too much to do, and asked for silence until then.
+  SteadyTime held_until_ ABSL_GUARDED_BY(mutex_){};
   bool expiry_scheduled_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

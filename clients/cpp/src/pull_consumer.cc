@@ -26,13 +26,7 @@ absl::StatusOr<QueueBounds> PullConsumer::Assign(std::string_view topic, uint32_
 
 absl::StatusOr<uint32_t> PullConsumer::AssignAll(std::string_view topic, StartAt start,
                                                  const Filter& filter) {
-  const absl::StatusOr<QueueBounds> first = core_->Assign(topic, 0, start, filter);
-  if (!first.ok()) return first.status();
-  for (uint32_t queue = 1; queue < first->queues; ++queue) {
-    const absl::Status status = core_->Assign(topic, queue, start, filter).status();
-    if (!status.ok()) return status;
-  }
-  return first->queues;
+  return core_->AssignAll(topic, start, filter);
 }
 
 absl::Status PullConsumer::Unassign(std::string_view topic, uint32_t queue) {

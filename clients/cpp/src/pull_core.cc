@@ -18,6 +18,14 @@ absl::Status NotAssigned(std::string_view topic, uint32_t queue) {
   return absl::NotFoundError(fmt::format("queue {} of {} is not assigned", queue, topic));
 }
 
+// Where to begin in a queue that came when its topic was being read from `start` on: all that is in
+// it is newer, but for a moment that is still to come.
+StartAt StartOfNewQueue(StartAt start) {
+  const bool keeps =
+      start.kind() == StartAt::Kind::kTime || start.kind() == StartAt::Kind::kCommitted;
+  return keeps ? start : StartAt::First();
+}
+
 absl::Status ToStatus(const v2::Status& status) {
   absl::Status out = FromPublic(status);
   if (status.code() == v2::ILLEGAL_OFFSET) return absl::OutOfRangeError(out.message());
@@ -81,8 +89,12 @@ void PullCore::Drop(uint32_t binding) {
 void PullCore::Remove(uint32_t binding) {
   Drop(binding);
   const auto key = bindings_.find(binding);
+  const std::string topic = key->second.first;
   assignments_.erase(key->second);
   bindings_.erase(key);
+  const auto other = assignments_.lower_bound(Key{topic, 0});
+  const bool last = other == assignments_.end() || other->first.first != topic;
+  if (last && followed_.erase(topic) > 0) stream_->connection().routes().Leave(topic, this);
   changed_.SignalAll();
 }
 
@@ -127,16 +139,52 @@ absl::StatusOr<QueueBounds> PullCore::Assign(std::string_view topic, uint32_t qu
   stream_->Start();
   MutexLock lock(mutex_);
   const Key key{topic, queue};
-  const auto [at, inserted] = assignments_.try_emplace(key, filter, start);
-  if (!inserted) {
+  if (assignments_.contains(key)) {
     return absl::AlreadyExistsError(fmt::format("queue {} of {} is assigned", queue, topic));
   }
-  Assignment& assignment = at->second;
+  return Await(key, Begin(key, filter, start).binding);
+}
+
+PullCore::Assignment& PullCore::Begin(const Key& key, const Filter& filter, StartAt start) {
+  Assignment& assignment = assignments_.try_emplace(key, filter, start).first->second;
   assignment.source = std::make_shared<FrameSource>();
-  assignment.source->topic = topic;
-  assignment.source->queue = queue;
+  assignment.source->topic = key.first;
+  assignment.source->queue = key.second;
   Rebind(assignment);
-  return Await(key, assignment.binding);
+  return assignment;
+}
+
+absl::StatusOr<uint32_t> PullCore::AssignAll(std::string_view topic, StartAt start,
+                                             const Filter& filter) {
+  const absl::StatusOr<QueueBounds> first = Assign(topic, 0, start, filter);
+  if (!first.ok()) return first.status();
+  for (uint32_t queue = 1; queue < first->queues; ++queue) {
+    const absl::Status status = Assign(topic, queue, start, filter).status();
+    if (!status.ok()) return status;
+  }
+  const std::string name(topic);
+  {
+    MutexLock lock(mutex_);
+    const auto assigned = assignments_.find(Key{name, 0});
+    if (assigned == assignments_.end()) return first->queues;  // unassigned, or deleted meanwhile
+    followed_.insert_or_assign(name, Followed{filter, StartOfNewQueue(start), first->queues,
+                                              assigned->second.source->topic_id});
+  }
+  stream_->connection().routes().Follow(name, this);
+  return first->queues;
+}
+
+void PullCore::OnRoute(const std::string& topic, const Route& route) {
+  MutexLock lock(mutex_);
+  const auto found = followed_.find(topic);
+  if (closed_ || found == followed_.end() || !route.exists) return;
+  Followed& followed = found->second;
+  // Another topic of the same name is none that was assigned.
+  if (route.topic_id != 0 && route.topic_id != followed.topic_id) return;
+  for (; followed.queues < route.queues; ++followed.queues) {
+    const Key key{topic, followed.queues};
+    if (!assignments_.contains(key)) Begin(key, followed.filter, followed.start).awaited = false;
+  }
 }
 
 absl::StatusOr<QueueBounds> PullCore::Seek(std::string_view topic, uint32_t queue, StartAt start) {
@@ -147,6 +195,7 @@ absl::StatusOr<QueueBounds> PullCore::Seek(std::string_view topic, uint32_t queu
   Assignment& assignment = found->second;
   assignment.start = start;
   assignment.known = assignment.answered = false;
+  assignment.awaited = true;
   Rebind(assignment);
   return Await(key, assignment.binding);
 }
@@ -203,8 +252,8 @@ void PullCore::OnAttached(const v1::Attached& attached) {
     assignment->known = true;
     assignment->bounds = {attached.start_offset(), attached.min_offset(), attached.max_offset(),
                           attached.queues()};
-  } else if (assignment->answered) {
-    // It had been attached before the connection broke.
+  } else if (assignment->answered || !assignment->awaited) {
+    // It had been attached before the connection broke, or is a new queue of a topic.
     const bool expired = attached.status().code() == v2::ILLEGAL_OFFSET &&
                          assignment->received < attached.min_offset();
     if (expired && SkipExpired(*assignment)) return;
@@ -336,6 +385,7 @@ void PullCore::Close() {
     closed_ = true;
     changed_.SignalAll();
   }
+  stream_->connection().routes().Forget(this);
   stream_->Shutdown(kClosePatience);
 }
 

@@ -16,13 +16,15 @@
 
 namespace dunlin::internal {
 
-class PullCore final : public SubscribeHost {
+class PullCore final : public SubscribeHost, public RouteListener {
  public:
   PullCore(const std::shared_ptr<Connection>& connection, const PullConsumerOptions& options);
   ~PullCore() override;
 
   absl::StatusOr<QueueBounds> Assign(std::string_view topic, uint32_t queue, StartAt start,
                                      const Filter& filter);
+  // All queues that there are, and those that come.
+  absl::StatusOr<uint32_t> AssignAll(std::string_view topic, StartAt start, const Filter& filter);
   absl::Status Unassign(std::string_view topic, uint32_t queue);
   absl::StatusOr<QueueBounds> Seek(std::string_view topic, uint32_t queue, StartAt start);
   absl::StatusOr<MessageBatch> Poll(std::chrono::milliseconds timeout);
@@ -36,6 +38,7 @@ class PullCore final : public SubscribeHost {
   void OnFrame(std::shared_ptr<ReceivedFrame> frame) override;
   std::vector<dunlin::broker::v1::Attach> Attachments() override;
   void OnRejected(const absl::Status& status) override;
+  void OnRoute(const std::string& topic, const Route& route) override;
 
  private:
   // A queue from some position on. Every new position is a binding of its own, so that frames from
@@ -51,13 +54,24 @@ class PullCore final : public SubscribeHost {
     uint64_t polled = 0;    // everything below was polled, if `known`
     bool known = false;
     bool answered = false;  // `bounds` or `status` is the answer to the first attach
+    bool awaited = true;    // somebody waits for that answer
     absl::Status status;
     QueueBounds bounds;
     std::optional<uint64_t> damaged;  // the offset of a message that came damaged once
   };
   using Key = std::pair<std::string, uint32_t>;
+  // A topic of which all queues are read.
+  struct Followed {
+    Filter filter;
+    StartAt start;        // in queues that come
+    uint32_t queues = 0;  // that are assigned, or were
+    uint32_t topic_id = 0;
+  };
 
   dunlin::broker::v1::Attach MakeAttach(const Assignment& assignment) const;
+  // Assigns a queue without waiting for the answer.
+  Assignment& Begin(const Key& key, const Filter& filter, StartAt start)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Gives the assignment a new binding; what is buffered of the old one is dropped.
   void Rebind(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Drop(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -81,6 +95,7 @@ class PullCore final : public SubscribeHost {
   uint32_t last_binding_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<Key, Assignment> assignments_ ABSL_GUARDED_BY(mutex_);
   std::map<uint32_t, Key> bindings_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Followed> followed_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::shared_ptr<ReceivedFrame>> frames_ ABSL_GUARDED_BY(mutex_);
   std::deque<absl::Status> errors_ ABSL_GUARDED_BY(mutex_);
   absl::Status rejected_ ABSL_GUARDED_BY(mutex_);

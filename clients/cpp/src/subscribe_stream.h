@@ -40,7 +40,7 @@ class SubscribeStream final : public StreamOwner, public Ticking {
   SubscribeStream(std::shared_ptr<Connection> connection, std::string group,
                   size_t max_buffered_bytes, SubscribeHost& host);
 
-  const Connection& connection() const { return *connection_; }
+  Connection& connection() const { return *connection_; }
 
   // Connects, now and whenever the connection breaks.
   void Start();

@@ -17,43 +17,76 @@ class FakeBroker::Service final : public v1::StreamService::Service {
   grpc::Status Publish(
       grpc::ServerContext* context,
       grpc::ServerReaderWriter<v1::PublishResponse, v1::PublishRequest>* stream) override {
-    Enter(context, true);
+    broker_.Enter(context, &Seen::publish_calls);
     const grpc::Status status = PublishCall(broker_, *stream).Run();
-    Leave(context);
+    broker_.Leave(context);
     return status;
   }
 
   grpc::Status Subscribe(
       grpc::ServerContext* context,
       grpc::ServerReaderWriter<v1::SubscribeResponse, v1::SubscribeRequest>* stream) override {
-    Enter(context, false);
+    broker_.Enter(context, &Seen::subscribe_calls);
     const grpc::Status status = SubscribeCall(broker_, *stream).Run();
-    Leave(context);
+    broker_.Leave(context);
     return status;
   }
 
  private:
-  void Enter(grpc::ServerContext* context, bool publish) {
+  FakeBroker& broker_;
+};
+
+class FakeBroker::RouteService final : public ns::RouteService::Service {
+ public:
+  explicit RouteService(FakeBroker& broker) : broker_(broker) {}
+
+  grpc::Status WatchRoutes(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<ns::WatchRoutesResponse, ns::WatchRoutesRequest>* stream) override {
+    broker_.Enter(context, &Seen::watch_calls);
+    const grpc::Status status = WatchRoutesCall(broker_, *stream).Run();
+    broker_.Leave(context);
+    return status;
+  }
+
+ private:
+  FakeBroker& broker_;
+};
+
+class FakeBroker::MessagingService final : public v2::MessagingService::Service {
+ public:
+  explicit MessagingService(FakeBroker& broker) : broker_(broker) {}
+
+  grpc::Status QueryRoute(grpc::ServerContext* /*context*/, const v2::QueryRouteRequest* request,
+                          v2::QueryRouteResponse* response) override {
     MutexLock lock(broker_.mutex_);
-    broker_.calls_.insert(context);
-    ++(publish ? broker_.seen_.publish_calls : broker_.seen_.subscribe_calls);
+    ++broker_.seen_.queries;
     broker_.changed_.SignalAll();
+    const ns::Route route = broker_.RouteOf(request->topic().name());
+    *response->mutable_status() = route.status();
+    for (uint32_t id = 0; route.queues_size() > 0 && id < route.queues(0).queues(); ++id) {
+      v2::MessageQueue& queue = *response->add_message_queues();
+      queue.set_id(static_cast<int32_t>(id));
+      queue.mutable_broker()->set_name(route.queues(0).broker());
+    }
+    return grpc::Status::OK;
   }
 
-  void Leave(grpc::ServerContext* context) {
-    MutexLock lock(broker_.mutex_);
-    broker_.calls_.erase(context);
-  }
-
+ private:
   FakeBroker& broker_;
 };
 
 FakeBroker::FakeBroker(const Options& options)
-    : options_(options), service_(std::make_unique<Service>(*this)) {
+    : options_(options),
+      service_(std::make_unique<Service>(*this)),
+      route_service_(std::make_unique<RouteService>(*this)),
+      messaging_service_(std::make_unique<MessagingService>(*this)) {
   grpc::ServerBuilder builder;
   builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port_);
   builder.SetMaxReceiveMessageSize(-1);
   builder.RegisterService(service_.get());
+  if (options.watches) builder.RegisterService(route_service_.get());
+  builder.RegisterService(messaging_service_.get());
   server_ = builder.BuildAndStart();
 }
 
@@ -72,8 +105,52 @@ std::string FakeBroker::address() const { return fmt::format("127.0.0.1:{}", por
 void FakeBroker::AddTopic(const std::string& topic) {
   MutexLock lock(mutex_);
   Topic& added = topics_[topic];
-  added.id = static_cast<uint32_t>(topics_.size());
+  added.id = ++last_topic_id_;
   added.queues.resize(options_.queues);
+  changed_.SignalAll();
+}
+
+void FakeBroker::AddQueues(const std::string& topic, uint32_t queues) {
+  MutexLock lock(mutex_);
+  std::vector<Queue>& all = topics_.at(topic).queues;
+  all.resize(all.size() + queues);
+  changed_.SignalAll();
+}
+
+void FakeBroker::DeleteTopic(const std::string& topic) {
+  MutexLock lock(mutex_);
+  topics_.erase(topic);
+  changed_.SignalAll();
+}
+
+ns::Route FakeBroker::RouteOf(const std::string& topic) const {
+  ns::Route route;
+  route.mutable_topic()->set_name(topic);
+  const auto found = topics_.find(topic);
+  if (found == topics_.end()) {
+    route.mutable_status()->set_code(v2::TOPIC_NOT_FOUND);
+    route.set_version(1);
+    return route;
+  }
+  route.mutable_status()->set_code(v2::OK);
+  ns::BrokerQueues& queues = *route.add_queues();
+  queues.set_broker("fake");
+  queues.set_topic_id(found->second.id);
+  queues.set_queues(static_cast<uint32_t>(found->second.queues.size()));
+  route.set_version((uint64_t{queues.topic_id()} << 32) + queues.queues() + 1);
+  return route;
+}
+
+void FakeBroker::Enter(grpc::ServerContextBase* call, int Seen::*calls) {
+  MutexLock lock(mutex_);
+  calls_.insert(call);
+  ++(seen_.*calls);
+  changed_.SignalAll();
+}
+
+void FakeBroker::Leave(grpc::ServerContextBase* call) {
+  MutexLock lock(mutex_);
+  calls_.erase(call);
 }
 
 void FakeBroker::Store(const std::string& topic, uint32_t queue, const v2::Message& message) {
@@ -141,6 +218,11 @@ void FakeBroker::DetachAll(v2::Code code) {
   detach_code_ = code;
   ++detach_round_;
   changed_.SignalAll();
+}
+
+void FakeBroker::RefuseWatches(bool refuse) {
+  MutexLock lock(mutex_);
+  refuse_watches_ = refuse;
 }
 
 FakeBroker::Seen FakeBroker::seen() {

@@ -1,7 +1,7 @@
-// FakeBroker: a StreamService in the test's own process, in memory.
+// FakeBroker: StreamService, RouteService and QueryRoute in the test's own process, in memory.
 //
-// Keeps the contract's rules about sequences, order and leases that a client can tell, and does on
-// demand what a broker does on a bad day. Thread-safe.
+// Keeps the contract's rules about sequences, order, leases and versions of routes that a client
+// can tell, and does on demand what a broker does on a bad day. Thread-safe.
 
 #pragma once
 
@@ -15,11 +15,14 @@
 #include <string>
 #include <vector>
 
+#include "proto/apache/rocketmq/v2/service.grpc.pb.h"
 #include "proto/dunlin/broker/v1/streams.grpc.pb.h"
+#include "proto/dunlin/nameservice/v1/routes.grpc.pb.h"
 #include "services/base/mutex.h"
 
 namespace dunlin::testing {
 
+namespace ns = dunlin::nameservice::v1;
 namespace v1 = dunlin::broker::v1;
 namespace v2 = apache::rocketmq::v2;
 
@@ -37,6 +40,7 @@ class FakeBroker {
     uint64_t publish_credit_bytes = 16 << 20;
     uint32_t queues = 2;
     std::string address = "127.0.0.1:0";
+    bool watches = true;  // serves WatchRoutes
   };
 
   explicit FakeBroker(const Options& options);
@@ -47,6 +51,8 @@ class FakeBroker {
 
   // Topics exist from then on.
   void AddTopic(const std::string& topic);
+  void AddQueues(const std::string& topic, uint32_t queues);
+  void DeleteTopic(const std::string& topic);
   void Store(const std::string& topic, uint32_t queue, const v2::Message& message);
   std::vector<v2::Message> Messages(const std::string& topic, uint32_t queue);
   size_t MessageCount(const std::string& topic);
@@ -66,6 +72,8 @@ class FakeBroker {
   void DetachAll(v2::Code code);
   // Filters let nothing before `offset` through.
   void PassOver(const std::string& topic, uint32_t queue, uint64_t offset);
+  // Ends watches as soon as they begin.
+  void RefuseWatches(bool refuse);
 
   // What was seen.
   struct Seen {
@@ -79,6 +87,11 @@ class FakeBroker {
     std::vector<v1::Verdict> verdicts;
     std::map<uint32_t, uint64_t> commits;  // by queue
     std::vector<v1::Attach> attaches;
+    int watch_calls = 0;
+    int queries = 0;                      // QueryRoute
+    std::map<std::string, int> told;      // routes, by topic
+    std::set<std::string> watched;        // topics, by the watch there is
+    std::map<std::string, int> renewals;  // topics that were named with a version
   };
   Seen seen();
   // Waits until `condition` holds for what was seen; false after ten seconds.
@@ -87,7 +100,10 @@ class FakeBroker {
  private:
   friend class PublishCall;
   friend class SubscribeCall;
+  friend class WatchRoutesCall;
   class Service;
+  class RouteService;
+  class MessagingService;
   struct Queue {
     std::vector<Stored> messages;
     std::map<uint64_t, uint64_t> last_sequences;               // by producer
@@ -106,6 +122,11 @@ class FakeBroker {
     std::vector<Queue> queues;
   };
 
+  // A call that BreakStreams ends.
+  void Enter(grpc::ServerContextBase* call, int Seen::*calls);
+  void Leave(grpc::ServerContextBase* call);
+
+  ns::Route RouteOf(const std::string& topic) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Record(const Topic& topic, uint32_t queue, uint64_t offset)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -113,17 +134,21 @@ class FakeBroker {
   Mutex mutex_;
   CondVar changed_;
   std::map<std::string, Topic> topics_ ABSL_GUARDED_BY(mutex_);
+  uint32_t last_topic_id_ ABSL_GUARDED_BY(mutex_) = 0;
   std::set<grpc::ServerContextBase*> calls_ ABSL_GUARDED_BY(mutex_);
   std::function<std::optional<Refusal>(const v2::Message&)> refuse_ ABSL_GUARDED_BY(mutex_);
   bool hold_acks_ ABSL_GUARDED_BY(mutex_) = false;
   bool lose_acks_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool refuse_watches_ ABSL_GUARDED_BY(mutex_) = false;
   int corrupt_ ABSL_GUARDED_BY(mutex_) = 0;
   int detach_round_ ABSL_GUARDED_BY(mutex_) = 0;
   v2::Code detach_code_ ABSL_GUARDED_BY(mutex_) = v2::OK;
   Seen seen_ ABSL_GUARDED_BY(mutex_);
   int port_ = 0;
   std::unique_ptr<Service> service_;
+  std::unique_ptr<RouteService> route_service_;
+  std::unique_ptr<MessagingService> messaging_service_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -21,6 +21,7 @@ class PublishCall {
  private:
   struct Binding {
     std::string topic;
+    uint32_t topic_id = 0;
     uint32_t queue = 0;
     uint64_t expected = 0;  // sequence; 0: any
     bool refusing = false;  // until `expected` comes
@@ -43,6 +44,27 @@ class PublishCall {
   std::vector<v1::PublishResponse> control_ ABSL_GUARDED_BY(broker_.mutex_);
   std::vector<v1::PublishResponse> answers_ ABSL_GUARDED_BY(broker_.mutex_);
   uint64_t unanswered_ ABSL_GUARDED_BY(broker_.mutex_) = 0;
+  bool done_ ABSL_GUARDED_BY(broker_.mutex_) = false;
+};
+
+class WatchRoutesCall {
+ public:
+  using Stream = grpc::ServerReaderWriter<ns::WatchRoutesResponse, ns::WatchRoutesRequest>;
+  WatchRoutesCall(FakeBroker& broker, Stream& stream) : broker_(broker), stream_(stream) {}
+  grpc::Status Run();
+
+ private:
+  void Send();
+  void Handle(const ns::WatchRoutesRequest& request);
+  // False: the client knows everything.
+  bool NextResponse(ns::WatchRoutesResponse& response)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(broker_.mutex_);
+
+  FakeBroker& broker_;
+  Stream& stream_;
+  std::map<std::string, uint64_t> versions_ ABSL_GUARDED_BY(broker_.mutex_);  // the client's
+  uint64_t requests_ ABSL_GUARDED_BY(broker_.mutex_) = 0;
+  uint64_t answered_ ABSL_GUARDED_BY(broker_.mutex_) = 0;
   bool done_ ABSL_GUARDED_BY(broker_.mutex_) = false;
 };
 

@@ -70,14 +70,18 @@ void PublishCall::Bind(const v1::BindQueue& bind) {
     bound.mutable_status()->set_code(v2::TOPIC_NOT_FOUND);
     return;
   }
+  if (bind.queue() >= topic->second.queues.size()) {
+    bound.mutable_status()->set_code(v2::BAD_REQUEST);
+    return;
+  }
   FakeBroker::Queue& queue = topic->second.queues[bind.queue()];
   const uint64_t last = queue.last_sequences[producer_];
   bound.mutable_status()->set_code(v2::OK);
   bound.set_queues(static_cast<uint32_t>(topic->second.queues.size()));
   bound.set_topic_id(topic->second.id);
   bound.set_last_sequence(last);
-  bindings_[bind.binding()] = {topic->first, bind.queue(), std::max(last + 1, bind.next_sequence()),
-                               false};
+  bindings_[bind.binding()] = {topic->first, topic->second.id, bind.queue(),
+                               std::max(last + 1, bind.next_sequence()), false};
 }
 
 void PublishCall::AddAck(const v1::PublishFrame& frame, int index, int64_t offset,
@@ -139,6 +143,16 @@ bool PublishCall::Store(Binding& binding, const v1::PublishFrame& frame, int ind
 void PublishCall::Take(const v1::PublishFrame& frame) {
   Binding& binding = bindings_[frame.binding()];
   v1::PublishResponse response;
+  const auto topic = broker_.topics_.find(binding.topic);
+  if (topic == broker_.topics_.end() || topic->second.id != binding.topic_id) {
+    v1::PublishError& error = *response.add_errors();
+    error.set_binding(frame.binding());
+    error.set_first_sequence(frame.first_sequence());
+    error.set_count(static_cast<uint32_t>(frame.messages_size()));
+    error.mutable_status()->set_code(v2::TOPIC_NOT_FOUND);
+    answers_.push_back(response);
+    return;
+  }
   for (int i = 0; i < frame.messages_size(); ++i) {
     if (!Store(binding, frame, i, response)) break;
   }

@@ -159,6 +159,8 @@ void SubscribeCall::DetachAll() {
 bool SubscribeCall::NextFrame(v1::SubscribeResponse& response) {
   for (auto& [number, binding] : bindings_) {
     v1::MessageFrame frame;
+    const auto topic = broker_.topics_.find(binding.topic);
+    if (topic == broker_.topics_.end() || binding.queue >= topic->second.queues.size()) continue;
     if (!(binding.group ? GroupFrame(binding, frame) : OffsetFrame(binding, frame))) continue;
     frame.set_binding(number);
     *response.mutable_frame() = std::move(frame);

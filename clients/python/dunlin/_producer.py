@@ -63,6 +63,7 @@ class Producer(Connection):
         self._bindings = {}
         self._turns = collections.Counter()
         self._credit = self._max_request = self._in_flight = 0  # bytes
+        self._held_until = 0  # nothing is sent before
         self._thread.start()
 
     def send(self, topic, body, tag=None, keys=(), properties=None, *, queue=None, timeout=30):
@@ -171,6 +172,10 @@ class Producer(Connection):
                 self._answer(lane, sequence, Refused(error.status))
             return
         lane.retry_ms = max(lane.retry_ms or 0, error.retry_after_ms)
+        if error.status.code == Code["TOO_MANY_REQUESTS"]:
+            # The broker has too much to do, whatever the queue; _again goes on with all lanes.
+            self._held_until = max(self._held_until,
+                                   time.monotonic() + error.retry_after_ms / 1000)
         for sequence in sequences:
             if sequence in lane.pending:
                 self._landed(lane, lane.pending[sequence])
@@ -193,7 +198,7 @@ class Producer(Connection):
             item.frame = None
 
     def _on_broken(self):
-        self._bindings, self._in_flight = {}, 0
+        self._bindings, self._in_flight, self._held_until = {}, 0, 0
         for lane in self._lanes.values():
             lane.bound, lane.in_flight, lane.retry_ms = False, 0, None
             for item in lane.pending.values():
@@ -210,6 +215,8 @@ class Producer(Connection):
                 timer.daemon, lane.retry_ms = True, -1
                 timer.start()
             return
+        if time.monotonic() < self._held_until:
+            return
         while lane.bound and lane.unsent and self._pump_frame(lane):
             pass
 
@@ -217,7 +224,8 @@ class Producer(Connection):
         with self._changed:
             if self._stream is stream and lane.bound:
                 lane.retry_ms, lane.unsent = None, collections.deque(lane.pending.values())
-                self._pump(lane)
+                for other in list(self._lanes.values()):
+                    self._pump(other)
 
     def _pump_frame(self, lane):
         """False: there is not enough credit left."""

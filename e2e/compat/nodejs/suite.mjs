@@ -7,12 +7,15 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { ConsumeResult, Producer, PushConsumer, SimpleConsumer } from 'rocketmq-client-nodejs';
+import {
+  ConsumeResult, FilterExpression, Producer, PushConsumer, SimpleConsumer,
+} from 'rocketmq-client-nodejs';
 import * as sample from './sample.mjs';
 
 const LIMIT_MS = 170_000;
 const POLL_MS = 5_000;
 const SHORT_MS = 10_000; // the server's smallest lease
+const SQL = 2; // FilterType of the contract, which the SDK does not export
 const LONG_MS = 300_000; // outlasts the suite: a message seen twice under it is the server's fault
 
 const { values: options } = parseArgs({
@@ -75,6 +78,18 @@ const cases = {
     }
     assert.deepEqual(await drain(either, 2), ['tag a', 'tag b']);
     assert.deepEqual(await drain(colliding, 1), ['tag Aa']);
+  },
+
+  // A predicate over properties and the tag lets through what fulfils it.
+  async 'sql'(name, using) {
+    const producer = await using(newProducer(name));
+    const predicate = "price BETWEEN 10 AND 20 OR TAGS = 'vip'";
+    const consumer = await using(simpleConsumer(name, name, new FilterExpression(predicate, SQL)));
+    for (const price of ['5', '15', '25']) {
+      await send(producer, name, price, { properties: new Map([['price', price]]) });
+    }
+    await send(producer, name, 'no price', { tag: 'vip' });
+    assert.deepEqual(await drain(consumer, 2), ['15', 'no price']);
   },
 
   // A message that is not acknowledged comes again when its lease is over.
@@ -230,10 +245,10 @@ async function newProducer(topic) {
   return started(new Producer({ ...connection, topics: [topic] }));
 }
 
-async function simpleConsumer(topic, consumerGroup, tags = '*') {
+async function simpleConsumer(topic, consumerGroup, filter = '*') {
   return started(new SimpleConsumer({
     ...connection, consumerGroup, awaitDuration: POLL_MS,
-    subscriptions: new Map([[topic, tags]]),
+    subscriptions: new Map([[topic, filter]]),
   }));
 }
 

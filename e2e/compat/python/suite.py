@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 from rocketmq import (ClientConfiguration, ConsumeResult, Credentials, FilterExpression, Message,
                       MessageListener, Producer, PushConsumer, SimpleConsumer)
+from rocketmq.grpc_protocol import FilterType
 from rocketmq.v5.exception import BadRequestException, ClientException
 
 import sample
@@ -39,9 +40,10 @@ class Clients:
         yield from self._running(Producer(self.configuration, topics, tls_enable=self.tls))
 
     @contextmanager
-    def simple_consumer(self, topic, group, tags="*"):
+    def simple_consumer(self, topic, group, tags="*", sql=None):
+        expression = FilterExpression(sql, FilterType.SQL) if sql else FilterExpression(tags)
         yield from self._running(SimpleConsumer(
-            self.configuration, group, {topic: FilterExpression(tags)},
+            self.configuration, group, {topic: expression},
             await_duration=POLL_SECONDS, tls_enable=self.tls))
 
     @contextmanager
@@ -123,6 +125,16 @@ class Cases:
                 send(producer, name, f"tag {tag}", tag)
             expect_equal("bodies of a || b", {b"tag a", b"tag b"}, drain(either, 2))
             expect_equal("bodies of Aa", {b"tag Aa"}, drain(colliding, 1))
+
+    def sql(self, name):
+        """A predicate over properties and the tag lets through what fulfils it."""
+        predicate = "price BETWEEN 10 AND 20 OR TAGS = 'vip'"
+        with self.clients.producer(name) as producer, \
+                self.clients.simple_consumer(name, name, sql=predicate) as consumer:
+            for price in ("5", "15", "25"):
+                send(producer, name, price, properties={"price": price})
+            send(producer, name, "no price", "vip")
+            expect_equal(f"bodies of {predicate}", {b"15", b"no price"}, drain(consumer, 2))
 
     def redelivery(self, name):
         """A message that is not acknowledged comes again when its lease is over."""

@@ -145,9 +145,16 @@ void ForgetfulFiles::SetSyncTime(std::chrono::microseconds time) {
   sync_time_ = time;
 }
 
+void ForgetfulFiles::HoldSyncs(bool hold) {
+  MutexLock lock(mutex_);
+  hold_syncs_ = hold;
+  time_passes_.SignalAll();
+}
+
 void ForgetfulFiles::PassSyncTime() {
   const auto until = std::chrono::steady_clock::now() + sync_time_;
   while (std::chrono::steady_clock::now() < until) time_passes_.WaitUntil(mutex_, until);
+  while (hold_syncs_) time_passes_.Wait(mutex_);
 }
 
 absl::Status ForgetfulFiles::TakeFailure(Operation operation) {

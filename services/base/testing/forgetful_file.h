@@ -41,6 +41,9 @@ class ForgetfulFiles final : public FileSystem {
   // From now on a DataSync takes this long, so that others come to wait for it.
   void SetSyncTime(std::chrono::microseconds time) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // While held, a DataSync does not return: the disk stands still.
+  void HoldSyncs(bool hold) ABSL_LOCKS_EXCLUDED(mutex_);
+
   absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Rename(const std::string& from, const std::string& to) override
@@ -78,6 +81,7 @@ class ForgetfulFiles final : public FileSystem {
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   CondVar time_passes_;  // lets others in meanwhile
   std::chrono::microseconds sync_time_ ABSL_GUARDED_BY(mutex_){0};
+  bool hold_syncs_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace dunlin

@@ -232,6 +232,7 @@ absl::StatusOr<admin::v1::Topic> Admin::UpdateTopic(const admin::v1::Topic& topi
   if (topic.permission() == admin::v1::PERMISSION_UNSPECIFIED) spec.access = old->access;
   if (spec.description.empty()) spec.description = old->description;
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> updated, rooms_.topics.UpdateTopic(spec));
+  rooms_.waiting_room.Nudge(updated->id);
   return ToProto(*updated);
 }
 
@@ -274,6 +275,7 @@ absl::Status Admin::DeleteTopic(const admin::v1::DeleteTopicRequest& request) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> deleted,
                    rooms_.topics.DeleteTopic(request.namespace_(), request.name()));
   rooms_.progress.DropTopic(deleted->id);
+  rooms_.waiting_room.Nudge(deleted->id);
   return absl::OkStatus();
 }
 
@@ -539,6 +541,10 @@ admin::v1::Broker Admin::GetBroker() const {
   }
   broker.set_damaged_messages(static_cast<int64_t>(rooms_.taker.damaged()));
   broker.set_waiting_polls(static_cast<int64_t>(rooms_.waiting_room.size()));
+  const Intake::Counts intake = rooms_.intake.counts();
+  broker.set_pending_sends(static_cast<int64_t>(intake.requests));
+  broker.set_pending_bytes(static_cast<int64_t>(intake.bytes));
+  broker.set_refused_sends(static_cast<int64_t>(intake.refused));
   broker.set_disk_full(rooms_.retention.DiskIsFull());
   broker.set_topics(static_cast<uint32_t>(rooms_.topics.Topics().size()));
   broker.set_groups(static_cast<uint32_t>(rooms_.topics.Groups().size()));

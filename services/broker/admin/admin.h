@@ -10,6 +10,7 @@
 #include "proto/dunlin/admin/v1/admin.pb.h"
 #include "proto/dunlin/config/v1/config.pb.h"
 #include "services/base/clock.h"
+#include "services/broker/admission/intake.h"
 #include "services/broker/clients/client_registry.h"
 #include "services/broker/delivery/taker.h"
 #include "services/broker/delivery/waiting_room.h"
@@ -35,6 +36,7 @@ struct AdminRooms {
   Taker& taker;
   WaitingRoom& waiting_room;
   ClientRegistry& clients;
+  const Intake& intake;
   Timestamp started;  // of the broker
 };
 

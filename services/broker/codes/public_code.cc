@@ -15,6 +15,8 @@ namespace {
 using absl::StatusCode;
 
 constexpr char kPayloadUrl[] = "dunlin/public-code";
+constexpr char kRetryUrl[] = "dunlin/retry-after-ms";
+constexpr std::chrono::milliseconds kUsualRetry{100};
 
 constexpr PublicCodeInfo kTable[] = {
     {PublicCode::kUnspecified, "CODE_UNSPECIFIED", StatusCode::kUnknown, "Never sent.",
@@ -210,6 +212,18 @@ PublicCode CodeOf(const absl::Status& status) {
     default:
       return PublicCode::kInternalServerError;
   }
+}
+
+absl::Status WithRetryAfter(absl::Status status, std::chrono::milliseconds wait) {
+  CHECK(!status.ok());
+  status.SetPayload(kRetryUrl, absl::Cord(std::to_string(wait.count())));
+  return status;
+}
+
+std::chrono::milliseconds RetryAfterOf(const absl::Status& status) {
+  const absl::optional<absl::Cord> payload = status.GetPayload(kRetryUrl);
+  if (!payload.has_value()) return kUsualRetry;
+  return std::chrono::milliseconds(std::stoll(std::string(*payload)));
 }
 
 }  // namespace dunlin::broker

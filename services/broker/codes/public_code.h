@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -95,5 +96,12 @@ absl::Status PublicError(PublicCode code, std::string_view message);
 // RESOURCE_EXHAUSTED is kTooManyRequests, INVALID_ARGUMENT is kBadRequest, and what only the server
 // can mend is kInternalServerError. kOk for OK.
 PublicCode CodeOf(const absl::Status& status);
+
+// `status`, an error, with the time after which the same may be tried again.
+absl::Status WithRetryAfter(absl::Status status, std::chrono::milliseconds wait);
+
+// That time; what is usual for a status that says nothing about it. Only of use with
+// kTooManyRequests.
+std::chrono::milliseconds RetryAfterOf(const absl::Status& status);
 
 }  // namespace dunlin::broker

@@ -50,6 +50,16 @@ TEST(PublicCodeTest, CodeSurvivesACopy) {
   EXPECT_EQ(CodeOf(other), PublicCode::kTopicNotFound);
 }
 
+TEST(PublicCodeTest, StatusMaySayWhenToTryAgain) {
+  using std::chrono::milliseconds;
+  const absl::Status busy = PublicError(PublicCode::kTooManyRequests, "busy");
+  EXPECT_EQ(RetryAfterOf(busy), milliseconds(100));
+  const absl::Status hinted = WithRetryAfter(busy, milliseconds(2500));
+  EXPECT_EQ(RetryAfterOf(hinted), milliseconds(2500));
+  EXPECT_EQ(CodeOf(hinted), PublicCode::kTooManyRequests);
+  EXPECT_EQ(hinted.message(), "busy");
+}
+
 TEST(PublicCodeTest, StatusWithoutACodeGetsTheNearest) {
   EXPECT_EQ(CodeOf(absl::OkStatus()), PublicCode::kOk);
   EXPECT_EQ(CodeOf(absl::ResourceExhaustedError("")), PublicCode::kTooManyRequests);

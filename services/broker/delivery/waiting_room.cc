@@ -78,6 +78,16 @@ void WaitingRoom::Nudge(TopicId topic, GroupId group) {
   dispatcher_.dispatched().Interrupt();
 }
 
+void WaitingRoom::Nudge(TopicId topic) {
+  {
+    MutexLock lock(mutex_);
+    const std::vector<Place> places = PlacesOf(topic);
+    if (places.empty()) return;
+    nudged_.insert(nudged_.end(), places.begin(), places.end());
+  }
+  dispatcher_.dispatched().Interrupt();
+}
+
 size_t WaitingRoom::size() const {
   MutexLock lock(mutex_);
   return size_;
@@ -107,7 +117,7 @@ void WaitingRoom::Loop() {
     }
     std::sort(nudged.begin(), nudged.end());
     nudged.erase(std::unique(nudged.begin(), nudged.end()), nudged.end());
-    for (Place place : nudged) Serve(place);
+    for (Place place : nudged) ServePlace(place);
     ServeNew();
     TimeOut();
     MutexLock lock(mutex_);
@@ -120,16 +130,26 @@ void WaitingRoom::AwaitAnybody() {
   while (size_ == 0 && new_.empty() && !stopping_) anybody_.Wait(mutex_);
 }
 
+std::vector<WaitingRoom::Place> WaitingRoom::PlacesOf(TopicId topic) const {
+  std::vector<Place> places;
+  for (auto lane = lanes_.lower_bound({topic, kFirstGroup});
+       lane != lanes_.end() && lane->first <= Place{topic, kLastGroup}; ++lane) {
+    places.push_back(lane->first);
+  }
+  return places;
+}
+
 void WaitingRoom::ServeTopic(TopicId topic) {
   std::vector<Place> places;
   {
     MutexLock lock(mutex_);
-    for (auto lane = lanes_.lower_bound({topic, kFirstGroup});
-         lane != lanes_.end() && lane->first <= Place{topic, kLastGroup}; ++lane) {
-      places.push_back(lane->first);
-    }
+    places = PlacesOf(topic);
   }
-  for (Place place : places) place.second == kPulls ? ServePulls(place) : Serve(place);
+  for (Place place : places) ServePlace(place);
+}
+
+void WaitingRoom::ServePlace(Place place) {
+  place.second == kPulls ? ServePulls(place) : Serve(place);
 }
 
 void WaitingRoom::Serve(Place place) {

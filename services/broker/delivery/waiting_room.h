@@ -67,6 +67,8 @@ class WaitingRoom {
 
   // A lease of this group ended early (negative acknowledgement, return): look soon.
   void Nudge(TopicId topic, GroupId group) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The topic has more queues, may not be read any more, or is gone: everybody should look.
+  void Nudge(TopicId topic) ABSL_LOCKS_EXCLUDED(mutex_);
 
   size_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -93,7 +95,9 @@ class WaitingRoom {
   // Asks those of one lane, in order, until one finds nothing. Who is full goes to its end.
   void Serve(Place place) ABSL_LOCKS_EXCLUDED(mutex_);
   void ServePulls(Place place) ABSL_LOCKS_EXCLUDED(mutex_);
+  void ServePlace(Place place) ABSL_LOCKS_EXCLUDED(mutex_);
   void ServeTopic(TopicId topic) ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<Place> PlacesOf(TopicId topic) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ServeNew() ABSL_LOCKS_EXCLUDED(mutex_);
   Waiter::Outcome Ask(const std::shared_ptr<Entry>& entry) ABSL_LOCKS_EXCLUDED(mutex_);
   void TimeOut() ABSL_LOCKS_EXCLUDED(mutex_);

@@ -185,6 +185,19 @@ TEST_F(WaitingRoomTest, ANudgeIsForTheFirstOfItsGroup) {
   EXPECT_EQ(second->asked, 2);
 }
 
+TEST_F(WaitingRoomTest, ANudgeOfATopicIsForEveryGroupAndPull) {
+  const auto member = EnterAndSettle(kGroup);
+  const auto pull = EnterAndSettle(kPull);
+  const auto other_pull = EnterAndSettle(kPull);
+  const auto other_group = EnterAndSettle(GroupId(9));
+  room_->Nudge(TopicId(8));
+  room_->Nudge(kTopic);
+  Await([&] { return other_group->asked == 3; });  // the last that is asked
+  EXPECT_EQ(member->asked, 3);
+  EXPECT_EQ(pull->asked, 3);
+  EXPECT_EQ(other_pull->asked, 3);
+}
+
 TEST_F(WaitingRoomTest, TimeEndsTheWait) {
   const auto later = Enter(kGroup, seconds(20));
   const auto sooner = Enter(kGroup, seconds(10));

@@ -104,8 +104,7 @@ TEST(MessageFilterTest, OfRepeatedPropertiesTheLastCounts) {
 TEST(MessageFilterTest, DamagedMessagesMatchNothing) {
   const Stored order = Order();
   for (size_t size = 0; size < order.payload.size(); ++size) {
-    EXPECT_FALSE(
-        Matches(Sql("TRUE"), {order.payload.substr(0, size), order.properties_offset}));
+    EXPECT_FALSE(Matches(Sql("TRUE"), {order.payload.substr(0, size), order.properties_offset}));
   }
   Stored broken = order;
   broken.payload[order.payload.find("region") - 1] = 100;  // the key's length
@@ -113,11 +112,11 @@ TEST(MessageFilterTest, DamagedMessagesMatchNothing) {
 }
 
 TEST(MessageFilterTest, TagsAreComparedBehindTheirHashes) {
-  const char* const kTag = "wcjifoae";
-  const char* const kOther = "ccaoacux";
+  constexpr char kTag[] = "wcjifoae";
+  constexpr char kOther[] = "ccaoacux";
   ASSERT_EQ(store::TagHash(kTag), store::TagHash(kOther));
-  for (const auto& filter :
-       {MessageFilter::Tags(std::string("a || ") + kTag), MessageFilter::Sql("TAGS = 'wcjifoae'")}) {
+  for (const auto& filter : {MessageFilter::Tags(std::string("a || ") + kTag),
+                             MessageFilter::Sql("TAGS = 'wcjifoae'")}) {
     ASSERT_OK(filter);
     EXPECT_TRUE(filter->MayMatch(store::TagHash(kOther)));
     v2::Message message;

@@ -141,9 +141,9 @@ class Evaluation {
     const std::optional<SqlNumber> number = SqlNumber::Parse(Text(node.left));
     if (!number.has_value()) return SqlTruth::kUnknown;
     const auto numbers = program_.numbers.begin();
-    return Known(
-        std::binary_search(numbers + node.numbers.begin, numbers + node.numbers.end, *number,
-                           [](SqlNumber a, SqlNumber b) { return a.Compare(b) < 0; }));
+    return Known(std::binary_search(numbers + node.numbers.begin, numbers + node.numbers.end,
+                                    *number,
+                                    [](SqlNumber a, SqlNumber b) { return a.Compare(b) < 0; }));
   }
 
   SqlTruth Search(const SqlNode& node) {
@@ -238,7 +238,8 @@ class TagSearch {
 
   Tags OfEquality(const SqlNode& node) const {
     if (node.comparison != SqlComparison::kEqual) return {};
-    for (const auto& [tag, text] : {std::pair(&node.left, &node.right), {&node.right, &node.left}}) {
+    for (const auto& [tag, text] :
+         {std::pair(&node.left, &node.right), {&node.right, &node.left}}) {
       if (IsTag(*tag) && text->kind == Value::kText) {
         return {.any = false, .hashes = {store::TagHash(program_.texts[text->index])}};
       }

@@ -23,26 +23,33 @@ class SqlValues {
  public:
   // All NULL.
   explicit SqlValues(size_t properties) {
-    for (size_t i = 0; i < properties; ++i) values_[i] = std::string_view();
+    for (size_t i = 0; i < properties; ++i) values_[i].bytes = nullptr;
   }
   SqlValues(const SqlValues&) = delete;
   SqlValues& operator=(const SqlValues&) = delete;
 
   // The bytes must outlive the values.
   void Set(size_t property, std::string_view value) {
-    values_[property] = value.data() == nullptr ? std::string_view("") : value;
+    values_[property] = {value.empty() ? "" : value.data(), value.size()};
   }
   // For one property whose value does not stand in the message as such.
   void SetOwned(size_t property, std::string value) {
     owned_ = std::move(value);
     Set(property, owned_);
   }
-  bool IsNull(size_t property) const { return values_[property].data() == nullptr; }
+  bool IsNull(size_t property) const { return values_[property].bytes == nullptr; }
   // Empty when it is NULL.
-  std::string_view Get(size_t property) const { return values_[property]; }
+  std::string_view Get(size_t property) const {
+    const Value& value = values_[property];
+    return value.bytes == nullptr ? std::string_view() : std::string_view(value.bytes, value.size);
+  }
 
  private:
-  std::array<std::string_view, kMaxSqlProperties> values_;  // no data: NULL
+  struct Value {
+    const char* bytes;  // null: NULL
+    size_t size;
+  };
+  std::array<Value, kMaxSqlProperties> values_;  // those that the filter has not are never touched
   std::string owned_;
 };
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
@@ -25,15 +26,29 @@ constexpr SqlTruth kUnknown = SqlTruth::kUnknown;
 
 // What all evaluations below are about. There is no property n.
 const std::map<std::string, std::string>& Message() {
-  static const auto* const kMessage = new std::map<std::string, std::string>{
-      {"i", "5"},           {"j", "5.0"},        {"d", "2.5"},       {"neg", "-7"},
-      {"big", "9007199254740993"},               {"s", "blue"},      {"t", "blue"},
-      {"quoted", "it's"},   {"empty", ""},       {"yes", "true"},    {"no", "False"},
-      {"city", "Zürich"},   {"in", "keyword"},   {"order-id", "x1"}, {"Ö", "umlaut"},
-      {"blank", " 5"},      {"long", std::string(300, 'a')},         {"$a_1", "1"},
-      {"TAGS", "paid"},     {"a`b", "backquote"},
+  static const auto* const message = new std::map<std::string, std::string>{
+      {"i", "5"},
+      {"j", "5.0"},
+      {"d", "2.5"},
+      {"neg", "-7"},
+      {"big", "9007199254740993"},
+      {"s", "blue"},
+      {"t", "blue"},
+      {"quoted", "it's"},
+      {"empty", ""},
+      {"yes", "true"},
+      {"no", "False"},
+      {"city", "Zürich"},
+      {"in", "keyword"},
+      {"order-id", "x1"},
+      {"Ö", "umlaut"},
+      {"blank", " 5"},
+      {"long", std::string(300, 'a')},
+      {"$a_1", "1"},
+      {"TAGS", "paid"},
+      {"a`b", "backquote"},
   };
-  return *kMessage;
+  return *message;
 }
 
 SqlTruth Evaluate(const std::string& expression) {
@@ -161,52 +176,29 @@ TEST(SqlFilterTest, TwoPropertiesAreTextsWhenEqualAndNumbersInOrder) {
 
 TEST(SqlFilterTest, PropertiesAreTruthsBesideTruths) {
   Check({
-      {"yes = TRUE", kTrue},
-      {"yes = false", kFalse},
-      {"yes <> FALSE", kTrue},
-      {"no = FALSE", kTrue},
-      {"TRUE = no", kFalse},
-      {"s = TRUE", kUnknown},
-      {"s = FALSE", kUnknown},
-      {"i = TRUE", kUnknown},
-      {"TRUE = TRUE", kTrue},
-      {"yes", kTrue},
-      {"no", kFalse},
-      {"NOT no", kTrue},
-      {"s", kUnknown},
-      {"yes AND i = 5", kTrue},
-      {"(yes) OR (no)", kTrue},
-      {"TRUE", kTrue},
-      {"FALSE", kFalse},
-      {"NULL", kUnknown},
+      {"yes = TRUE", kTrue},   {"yes = false", kFalse},  {"yes <> FALSE", kTrue},
+      {"no = FALSE", kTrue},   {"TRUE = no", kFalse},    {"s = TRUE", kUnknown},
+      {"s = FALSE", kUnknown}, {"i = TRUE", kUnknown},   {"TRUE = TRUE", kTrue},
+      {"yes", kTrue},          {"no", kFalse},           {"NOT no", kTrue},
+      {"s", kUnknown},         {"yes AND i = 5", kTrue}, {"(yes) OR (no)", kTrue},
+      {"TRUE", kTrue},         {"FALSE", kFalse},        {"NULL", kUnknown},
       {"yes = 'true'", kTrue},
   });
 }
 
 TEST(SqlFilterTest, SearchesInTexts) {
   Check({
-      {"s CONTAINS 'lu'", kTrue},
-      {"s CONTAINS 'blue'", kTrue},
-      {"s CONTAINS 'LU'", kFalse},
-      {"s CONTAINS 'blues'", kFalse},
-      {"s NOT CONTAINS 'x'", kTrue},
-      {"s STARTSWITH 'bl'", kTrue},
-      {"s STARTSWITH 'lu'", kFalse},
-      {"s NOT STARTSWITH 'lu'", kTrue},
-      {"s ENDSWITH 'ue'", kTrue},
-      {"s ENDSWITH 'lu'", kFalse},
-      {"s NOT ENDSWITH 'ue'", kFalse},
-      {"city CONTAINS 'ü'", kTrue},
-      {"i CONTAINS '5'", kTrue},
-      {"s CONTAINS ''", kTrue},
-      {"empty CONTAINS ''", kTrue},
-      {"empty CONTAINS 'a'", kFalse},
-      {"empty STARTSWITH ''", kTrue},
-      {"quoted ENDSWITH '''s'", kTrue},
-      {"n CONTAINS 'a'", kUnknown},
-      {"n NOT CONTAINS 'a'", kUnknown},
-      {"n STARTSWITH ''", kUnknown},
-      {"n ENDSWITH ''", kUnknown},
+      {"s CONTAINS 'lu'", kTrue},      {"s CONTAINS 'blue'", kTrue},
+      {"s CONTAINS 'LU'", kFalse},     {"s CONTAINS 'blues'", kFalse},
+      {"s NOT CONTAINS 'x'", kTrue},   {"s STARTSWITH 'bl'", kTrue},
+      {"s STARTSWITH 'lu'", kFalse},   {"s NOT STARTSWITH 'lu'", kTrue},
+      {"s ENDSWITH 'ue'", kTrue},      {"s ENDSWITH 'lu'", kFalse},
+      {"s NOT ENDSWITH 'ue'", kFalse}, {"city CONTAINS 'ü'", kTrue},
+      {"i CONTAINS '5'", kTrue},       {"s CONTAINS ''", kTrue},
+      {"empty CONTAINS ''", kTrue},    {"empty CONTAINS 'a'", kFalse},
+      {"empty STARTSWITH ''", kTrue},  {"quoted ENDSWITH '''s'", kTrue},
+      {"n CONTAINS 'a'", kUnknown},    {"n NOT CONTAINS 'a'", kUnknown},
+      {"n STARTSWITH ''", kUnknown},   {"n ENDSWITH ''", kUnknown},
   });
 }
 
@@ -294,15 +286,19 @@ TEST(SqlFilterTest, WordsBlanksAndComments) {
 
 TEST(SqlFilterTest, WhatIsNoFilterIsRefusedWithItsPlace) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"", "character 1: expected a property, a number, a string, TRUE, FALSE, NULL or (, found "
-           "the end"},
+      {"",
+       "character 1: expected a property, a number, a string, TRUE, FALSE, NULL or (, found "
+       "the end"},
       {"  ", "character 3: expected a property"},
-      {"*", "character 1: expected a word, a number, a string, a comparison or a parenthesis, "
-            "found *"},
-      {"a =", "character 4: expected a property, a number, a string, TRUE, FALSE, NULL or (, found "
-              "the end"},
-      {"a = AND", "character 5: expected a property, a number, a string, TRUE, FALSE, NULL or (, "
-                  "found AND"},
+      {"*",
+       "character 1: expected a word, a number, a string, a comparison or a parenthesis, "
+       "found *"},
+      {"a =",
+       "character 4: expected a property, a number, a string, TRUE, FALSE, NULL or (, found "
+       "the end"},
+      {"a = AND",
+       "character 5: expected a property, a number, a string, TRUE, FALSE, NULL or (, "
+       "found AND"},
       {"a = 1 b", "character 7: expected AND, OR or the end, found b"},
       {"a b", "character 3: expected a comparison or the end, found b"},
       {"a = b = c", "character 7: expected AND, OR or the end, found ="},
@@ -314,12 +310,14 @@ TEST(SqlFilterTest, WhatIsNoFilterIsRefusedWithItsPlace) {
       {"a = 'x", "character 5: expected another ' that closes this one, found the end"},
       {"`a = 1", "character 1: expected another ` that closes this one, found the end"},
       {"a = 1 /* b", "character 7: expected */ at the end of the comment, found the end"},
-      {"a != 1", "character 3: expected a word, a number, a string, a comparison or a parenthesis, "
-                 "found !; unequal is <>"},
+      {"a != 1",
+       "character 3: expected a word, a number, a string, a comparison or a parenthesis, "
+       "found !; unequal is <>"},
       {"a = \"x\"", "found \"; strings stand in single quotes: 'a'"},
       {"a == 1", "character 4: expected a property"},
-      {"a = ü", "character 5: expected a word, a number, a string, a comparison or a parenthesis, "
-                "found ü"},
+      {"a = ü",
+       "character 5: expected a word, a number, a string, a comparison or a parenthesis, "
+       "found ü"},
       {"a = 'ü' b", "character 9: expected AND, OR or the end, found b"},
       {"a = 1 AND", "character 10: expected a property"},
       {"NOT", "character 4: expected a property"},
@@ -329,24 +327,28 @@ TEST(SqlFilterTest, WhatIsNoFilterIsRefusedWithItsPlace) {
       {"a IS NOT TRUE", "character 10: expected NULL, found TRUE"},
       {"a BETWEEN 1", "character 12: expected AND and the upper bound of BETWEEN, found the end"},
       {"a BETWEEN 1 OR 2", "character 13: expected AND and the upper bound of BETWEEN, found OR"},
-      {"a BETWEEN 'b' AND 'c'", "character 11: expected a number or a property to put in order, "
-                                "found a string"},
+      {"a BETWEEN 'b' AND 'c'",
+       "character 11: expected a number or a property to put in order, "
+       "found a string"},
       {"a IN 'x'", "character 6: expected ( and the elements of IN, found 'x'"},
       {"a IN ()", "character 7: expected a property"},
       {"a IN ('x' 'y')", "character 11: expected , or ), found 'y'"},
       {"a IN ('x',)", "character 11: expected a property"},
-      {"a IN (b)", "character 7: expected a string or a number as an element of IN, found a "
-                   "property"},
+      {"a IN (b)",
+       "character 7: expected a string or a number as an element of IN, found a "
+       "property"},
       {"a IN (NULL)", "found NULL"},
       {"5 IN (5)", "character 1: expected a property before IN, found a number"},
       {"a CONTAINS 5", "character 12: expected a string behind CONTAINS, found 5"},
       {"a contains b", "character 12: expected a string behind contains, found b"},
       {"'a' CONTAINS 'a'", "character 1: expected a property before CONTAINS, found a string"},
       {"a > 'x'", "character 5: expected a number or a property to put in order, found a string"},
-      {"TRUE < a", "character 1: expected a number or a property to put in order, found TRUE or "
-                   "FALSE"},
-      {"a = NULL", "character 5: expected a value to compare (IS NULL asks whether there is none), "
-                   "found NULL"},
+      {"TRUE < a",
+       "character 1: expected a number or a property to put in order, found TRUE or "
+       "FALSE"},
+      {"a = NULL",
+       "character 5: expected a value to compare (IS NULL asks whether there is none), "
+       "found NULL"},
       {"5 = 'x'", "character 5: expected the like of a number, found a string"},
       {"'x' = TRUE", "character 7: expected the like of a string, found TRUE or FALSE"},
       {"-a = 'x'", "character 6: expected the like of a property's number, found a string"},
@@ -357,16 +359,19 @@ TEST(SqlFilterTest, WhatIsNoFilterIsRefusedWithItsPlace) {
       {"a = (b = 1)", "character 5: expected a value to compare, found a condition"},
       {"(a = 1) IS NULL", "character 1: expected a value before IS, found a condition"},
       {"-'x' = 1", "character 2: expected a number or a property behind the sign, found a string"},
-      {"-(a = 1)", "character 2: expected a number or a property behind the sign, found a "
-                   "condition"},
+      {"-(a = 1)",
+       "character 2: expected a number or a property behind the sign, found a "
+       "condition"},
       {"a = 5x", "character 6: expected the end of the number, found x"},
       {"a = 0x10", "character 6: expected the end of the number, found x"},
       {"a = 1.2.3", "character 8: expected the end of the number, found ."},
       {"a = 1e", "character 7: expected the digits of the number's exponent"},
-      {"a = 9223372036854775808", "character 5: expected an integer of 64 bits, found "
-                                  "9223372036854775808"},
-      {"a = 1e999", "character 5: expected a number of up to 63 characters in the range of a "
-                    "64-bit float, found 1e999"},
+      {"a = 9223372036854775808",
+       "character 5: expected an integer of 64 bits, found "
+       "9223372036854775808"},
+      {"a = 1e999",
+       "character 5: expected a number of up to 63 characters in the range of a "
+       "64-bit float, found 1e999"},
       {"a = '" + std::string(60, 'x') + "' '" + std::string(60, 'y') + "'",
        "character 68: expected AND, OR or the end, found '" + std::string(39, 'y') + "..."},
       {"a; DROP TABLE messages", "character 2: expected a word"},
@@ -422,6 +427,20 @@ TEST(SqlFilterTest, LongChainsTakeNoStack) {
               HasSubstr("at most 32 parentheses"));
 }
 
+TEST(SqlFilterTest, TheExamplesOfTheManualAreInTheLanguage) {
+  std::ifstream page("docs/filters.md");
+  int examples = 0;
+  bool inside = false;
+  for (std::string line; std::getline(page, line);) {
+    if (inside && line != "```") {
+      EXPECT_OK(SqlFilter::Parse(line)) << line;
+      ++examples;
+    }
+    inside = line == "```sql" || (inside && line != "```");
+  }
+  EXPECT_GE(examples, 4);
+}
+
 TEST(SqlFilterTest, PropertiesAreNamedOnce) {
   const auto filter = SqlFilter::Parse("b = 1 OR a = 2 OR `b` = 3 OR B = 4");
   ASSERT_OK(filter);
@@ -459,10 +478,9 @@ TEST(SqlFilterTest, TagsThatAreNeededAreKnown) {
     EXPECT_FALSE(TagsOf(expression).any) << expression;
     EXPECT_THAT(TagsOf(expression).hashes, UnorderedElementsAre(a, b)) << expression;
   }
-  for (const char* expression :
-       {"x = 1", "TAGS = 'a' OR x = 1", "NOT TAGS = 'a'", "TAGS <> 'a'", "TAGS = x", "TAGS = 1",
-        "TAGS IN ('a', 1)", "TAGS NOT IN ('a')", "TAGS STARTSWITH 'a'", "TAGS IS NULL",
-        "tags = 'a'"}) {
+  for (const char* expression : {"x = 1", "TAGS = 'a' OR x = 1", "NOT TAGS = 'a'", "TAGS <> 'a'",
+                                 "TAGS = x", "TAGS = 1", "TAGS IN ('a', 1)", "TAGS NOT IN ('a')",
+                                 "TAGS STARTSWITH 'a'", "TAGS IS NULL", "tags = 'a'"}) {
     EXPECT_TRUE(TagsOf(expression).any) << expression;
     EXPECT_THAT(TagsOf(expression).hashes, IsEmpty()) << expression;
   }

@@ -72,12 +72,11 @@ std::string_view HintFor(std::string_view rest) {
 
 absl::Status SqlError(std::string_view expression, size_t at, std::string_view what) {
   const std::string_view before = expression.substr(0, at);
-  const auto characters =
-      before.size() - static_cast<size_t>(
-                          std::count_if(before.begin(), before.end(), ContinuesCharacter));
-  return PublicError(PublicCode::kIllegalFilterExpression,
-                     fmt::format("the SQL filter is wrong at character {}: {}", characters + 1,
-                                 what));
+  const auto characters = before.size() - static_cast<size_t>(std::count_if(
+                                              before.begin(), before.end(), ContinuesCharacter));
+  return PublicError(
+      PublicCode::kIllegalFilterExpression,
+      fmt::format("the SQL filter is wrong at character {}: {}", characters + 1, what));
 }
 
 std::string Unquoted(const SqlToken& token) {

@@ -31,8 +31,8 @@ TEST(SqlNumberTest, TextsThatAreNumbers) {
       {"25E-2", SqlNumber::Float(0.25), false},
       {"1.5e+1", SqlNumber::Float(15), false},
       {"1.7976931348623157e308", SqlNumber::Float(std::numeric_limits<double>::max()), false},
-      {"0.0000000000000000000000000000000000000000000000000000000000001",
-       SqlNumber::Float(1e-61), false},
+      {"0.0000000000000000000000000000000000000000000000000000000000001", SqlNumber::Float(1e-61),
+       false},
   }};
   for (const Case& c : cases) {
     const auto number = SqlNumber::Parse(c.text);
@@ -44,12 +44,14 @@ TEST(SqlNumberTest, TextsThatAreNumbers) {
 
 TEST(SqlNumberTest, TextsThatAreNone) {
   for (const std::string& text :
-       {std::string(), std::string("-"), std::string("+"), std::string("."), std::string("e5"),
-        std::string("1e"), std::string("1e+"), std::string("1.5.5"), std::string("--1"),
-        std::string("+-1"), std::string("-+1"), std::string(" 1"), std::string("1 "),
-        std::string("0x10"), std::string("inf"), std::string("-inf"), std::string("nan"),
-        std::string("infinity"), std::string("1e999"), std::string("1d"), std::string("1_000"),
-        std::string("1,5"), std::string("١"), std::string(65, '1')}) {
+       {std::string(),        std::string("-"),     std::string("+"),
+        std::string("."),     std::string("e5"),    std::string("1e"),
+        std::string("1e+"),   std::string("1.5.5"), std::string("--1"),
+        std::string("+-1"),   std::string("-+1"),   std::string(" 1"),
+        std::string("1 "),    std::string("0x10"),  std::string("inf"),
+        std::string("-inf"),  std::string("nan"),   std::string("infinity"),
+        std::string("1e999"), std::string("1d"),    std::string("1_000"),
+        std::string("1,5"),   std::string("١"),     std::string(65, '1')}) {
     EXPECT_FALSE(SqlNumber::Parse(text).has_value()) << text;
   }
 }

@@ -276,8 +276,8 @@ absl::StatusOr<Parsed> Parser::Parenthesis() {
   RETURN_IF_ERROR(Advance());
   ASSIGN_OR_RETURN(Parsed parsed, Or());
   --nesting_;
-  RETURN_IF_ERROR(Take(Token::kRightParenthesis,
-                       parsed.is_condition ? "AND, OR or )" : "a comparison or )"));
+  RETURN_IF_ERROR(
+      Take(Token::kRightParenthesis, parsed.is_condition ? "AND, OR or )" : "a comparison or )"));
   parsed.at = at;
   return parsed;
 }
@@ -345,16 +345,15 @@ absl::Status Parser::Compare(const Parsed& left, SqlComparison comparison, const
     return AddCondition(node);
   }
   // Of two properties both are texts; otherwise a property is what the other side is.
-  const Value decisive =
-      left.value.kind == Value::kProperty ? right.value.kind : left.value.kind;
+  const Value decisive = left.value.kind == Value::kProperty ? right.value.kind : left.value.kind;
   const auto fits = [&](const Parsed& side) {
     if (side.value.kind == Value::kProperty || side.value.kind == decisive) return true;
     return decisive != Value::kText && decisive != Value::kTruth && IsNumeric(side);
   };
   if (!fits(right)) return NotAValue(right, fmt::format("the like of {}", NameOf(left)));
-  node.kind = decisive == Value::kTruth                                    ? Node::kCompareTruths
+  node.kind = decisive == Value::kTruth                                  ? Node::kCompareTruths
               : decisive == Value::kProperty || decisive == Value::kText ? Node::kCompareTexts
-                                                                          : Node::kCompareNumbers;
+                                                                         : Node::kCompareNumbers;
   return AddCondition(node);
 }
 

@@ -48,13 +48,13 @@ struct SqlNode {
     kAnd,
     kOr,
     kNot,
-    kIs,               // whether `left`, a truth or a property, is true
-    kCompareTexts,     // `left` and `right`, each a property or a text; kEqual or kUnequal
-    kCompareNumbers,   // `left` and `right`, each a property or a number
-    kCompareTruths,    // `left` and `right`, each a property or a truth; kEqual or kUnequal
-    kIsNull,           // of `left`
-    kIn,               // whether the property `left` is one of `texts` or `numbers`
-    kContains,         // the property `left`, the text `right`
+    kIs,              // whether `left`, a truth or a property, is true
+    kCompareTexts,    // `left` and `right`, each a property or a text; kEqual or kUnequal
+    kCompareNumbers,  // `left` and `right`, each a property or a number
+    kCompareTruths,   // `left` and `right`, each a property or a truth; kEqual or kUnequal
+    kIsNull,          // of `left`
+    kIn,              // whether the property `left` is one of `texts` or `numbers`
+    kContains,        // the property `left`, the text `right`
     kStartsWith,
     kEndsWith,
   };
@@ -74,7 +74,7 @@ struct SqlNode {
 };
 
 struct SqlProgram {
-  std::vector<SqlNode> nodes;  // the first is the root
+  std::vector<SqlNode> nodes;           // the first is the root
   std::vector<std::string> properties;  // names, each once
   std::vector<std::string> texts;
   std::vector<SqlNumber> numbers;

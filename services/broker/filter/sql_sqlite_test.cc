@@ -19,7 +19,7 @@ namespace {
 TEST(SqlSqliteTest, BothSayTheSame) {
   const uint64_t seed = std::random_device()();
   Compared compared;
-  EXPECT_OK(CompareWithSqlite(seed, 200'000, compared, [](const Compared&) {})) << "seed " << seed;
+  EXPECT_OK(CompareWithSqlite(seed, 100'000, compared, [](const Compared&) {})) << "seed " << seed;
   // Each truth value has its share, or little was shown.
   for (const uint64_t share : {compared.trues, compared.falses, compared.unknowns}) {
     EXPECT_GT(share, compared.checks() / 20) << "seed " << seed;

@@ -88,6 +88,13 @@ GroupAttachment::Taking GroupAttachment::Take() {
 }
 
 Waiter::Outcome GroupAttachment::TryServe() {
+  // It may have got more queues while this waited.
+  std::shared_ptr<const Topic> topic_now = services_.topics.FindTopic(topic());
+  if (topic_now == nullptr || !topic_now->readable()) {
+    BecomeReady();  // NextFrame says why there will be no more
+    return Outcome::kServed;
+  }
+  subscription_.topic = std::move(topic_now);
   switch (Take()) {
     case Taking::kReleased:
       return Outcome::kServed;

@@ -118,8 +118,8 @@ bool OffsetAttachment::OwesPosition(uint64_t next, Timestamp now) const {
 
 std::chrono::milliseconds OffsetAttachment::Patience() const {
   if (next_.load() == told_) return kPatience;
-  const auto due = std::chrono::ceil<std::chrono::milliseconds>(
-      told_at_ + kTellEvery - services_.clock.Now());
+  const auto due =
+      std::chrono::ceil<std::chrono::milliseconds>(told_at_ + kTellEvery - services_.clock.Now());
   return std::max(due, std::chrono::milliseconds(0));
 }
 

@@ -22,8 +22,6 @@ constexpr int64_t kCreditBytes = 4 << 20;
 constexpr size_t kMaxBindings = 65'536;
 // Answers that a client does not read pile up to here, then nothing more of it is read.
 constexpr size_t kMaxUnsentBytes = 64u << 10;
-// What a refused client waits before it tries again, when the log is behind.
-constexpr uint32_t kRetryAfterMs = 20;
 // Far from where adding to one overflows.
 constexpr uint64_t kMaxSequence = uint64_t{1} << 62;
 // Requests this far beyond the largest message.
@@ -51,8 +49,8 @@ class PublishCall::Pending final : public store::CommitWaiter {
     std::optional<size_t> record;
   };
 
-  Pending(std::shared_ptr<PublishCall> owner, uint32_t number, size_t size)
-      : binding(number), bytes(size), call_(std::move(owner)) {}
+  Pending(std::shared_ptr<PublishCall> owner, uint32_t number, size_t size, Intake::Place taken)
+      : binding(number), bytes(size), place(std::move(taken)), call_(std::move(owner)) {}
 
   void OnCommitted(const absl::Status& status) override {
     const std::shared_ptr<Pending> kept = std::move(self);
@@ -66,6 +64,7 @@ class PublishCall::Pending final : public store::CommitWaiter {
 
   const uint32_t binding;
   const size_t bytes;
+  const Intake::Place place;
   std::vector<Run> runs;
   std::vector<Error> errors;  // what was left out of it; told before what is stored
   std::vector<store::Appended> appended;
@@ -270,8 +269,7 @@ absl::Status PublishCall::CheckTopic(Binding& binding) {
                        fmt::format("topic {} may not be written to", binding.topic->name));
   }
   if (services_.retention.DiskIsFull()) {
-    return PublicError(PublicCode::kTooManyRequests,
-                       "the broker's disk is nearly full; free space or shorten the retention");
+    return DiskFull();
   }
   return absl::OkStatus();
 }
@@ -288,8 +286,11 @@ absl::Status PublishCall::StoreFrame(std::string_view bytes, size_t request_size
     return absl::InvalidArgumentError(
         fmt::format("sequence {}: they run from 1 to {}", frame_.first_sequence, kMaxSequence));
   }
-  absl::Status status = CheckTopic(binding);
-  if (status.ok()) status = Append(binding, request_size);
+  absl::StatusOr<Intake::Place> place =
+      services_.intake.Enter(Intake::Source::kStream, request_size);
+  absl::Status status = place.status();
+  if (status.ok()) status = CheckTopic(binding);
+  if (status.ok()) status = Append(binding, request_size, *std::move(place));
   if (status.ok()) {
     services_.log.CommitHere();
     return absl::OkStatus();
@@ -363,8 +364,8 @@ uint64_t PublishCall::SkipStored(const ProducerQueue& queue, Pending& pending) c
   return skip;
 }
 
-absl::Status PublishCall::Append(Binding& binding, size_t request_size) {
-  auto pending = std::make_shared<Pending>(self_, frame_.binding, request_size);
+absl::Status PublishCall::Append(Binding& binding, size_t request_size, Intake::Place place) {
+  auto pending = std::make_shared<Pending>(self_, frame_.binding, request_size, std::move(place));
   builder_.Begin(*binding.topic, binding.queue, producer_id_);
   if (binding.producer == nullptr) {
     BuildFrame(binding, 0, pending->errors);
@@ -457,7 +458,7 @@ void PublishCall::AddError(const absl::Status& status, uint32_t binding, uint64_
   error.set_count(static_cast<uint32_t>(count));
   *error.mutable_status() = ToWire(status);
   if (error.status().code() == apache::rocketmq::v2::TOO_MANY_REQUESTS) {
-    error.set_retry_after_ms(kRetryAfterMs);
+    error.set_retry_after_ms(static_cast<uint32_t>(RetryAfterOf(status).count()));
   }
 }
 

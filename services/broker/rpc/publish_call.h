@@ -18,6 +18,7 @@
 #include "proto/dunlin/broker/v1/streams.pb.h"
 #include "services/base/mutex.h"
 #include "services/broker/admission/admission.h"
+#include "services/broker/admission/intake.h"
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/rpc/call_context.h"
 #include "services/broker/rpc/frame_builder.h"
@@ -72,7 +73,7 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   static absl::Status CheckQueue(const RawMessage& message, const Binding& binding);
   // Leaves out what cannot be stored, with the reason.
   void BuildFrame(const Binding& binding, uint64_t skip, std::vector<Error>& errors);
-  absl::Status Append(Binding& binding, size_t request_size);
+  absl::Status Append(Binding& binding, size_t request_size, Intake::Place place);
   // What the producer stored before is told to it only when it is durable. Waits for the disk.
   absl::Status AwaitCommitted(LogOffset end) const;
   absl::Status AppendBuilt(const std::shared_ptr<Pending>& pending);

@@ -128,9 +128,16 @@ Waiter::Outcome ReceiveCall::TryServe() {
     MutexLock lock(mutex_);
     if (state_ != State::kWaiting) return Outcome::kServed;
   }
-  // While it waited, the group may have become an ordered one.
-  std::shared_ptr<const Group> group = services_.topics.FindGroup(subscription_.group->id);
-  if (group != nullptr) subscription_.group = std::move(group);
+  // While it waited, its topic may have got more queues, and its group may have become an ordered
+  // one.
+  std::shared_ptr<const Topic> topic_now = services_.topics.FindTopic(subscription_.topic->id);
+  if (topic_now == nullptr) {
+    Answer(NoTopic(subscription_.topic->name), {});
+    return Outcome::kServed;
+  }
+  subscription_.topic = std::move(topic_now);
+  std::shared_ptr<const Group> group_now = services_.topics.FindGroup(subscription_.group->id);
+  if (group_now != nullptr) subscription_.group = std::move(group_now);
   Taker::Taken taken = services_.taker.Take(subscription_);
   if (taken.messages.empty()) return taken.exhausted ? Outcome::kNothing : Outcome::kLookAgain;
   Answer(absl::OkStatus(), std::move(taken.messages));

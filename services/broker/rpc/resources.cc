@@ -18,14 +18,6 @@ namespace v2 = apache::rocketmq::v2;
 // MessageType NORMAL.
 constexpr int32_t kNormal = 1;
 
-absl::Status NoTopic(std::string_view name) {
-  return PublicError(
-      PublicCode::kTopicNotFound,
-      fmt::format("there is no topic {}; make it with `dunlinctl topic create {}` or switch on "
-                  "broker.auto_create_topics",
-                  name, name));
-}
-
 absl::Status NoGroup(std::string_view name) {
   return PublicError(
       PublicCode::kConsumerGroupNotFound,
@@ -50,6 +42,14 @@ absl::Status CheckGroupName(const CallContext& call, const v2::Resource& resourc
   RETURN_IF_ERROR(
       ValidateNamespace(NamespaceOf(call, resource), PublicCode::kIllegalConsumerGroup));
   return ValidateGroupName(resource.name());
+}
+
+absl::Status NoTopic(std::string_view name) {
+  return PublicError(
+      PublicCode::kTopicNotFound,
+      fmt::format("there is no topic {}; make it with `dunlinctl topic create {}` or switch on "
+                  "broker.auto_create_topics",
+                  name, name));
 }
 
 absl::Status CheckClientId(const CallContext& call) {

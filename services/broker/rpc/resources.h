@@ -1,4 +1,5 @@
-// From names on the wire to topics, groups, filters and leases; makes what may be made on first use.
+// From names on the wire to topics, groups, filters and leases; makes what may be made on first
+// use.
 
 #pragma once
 
@@ -27,6 +28,9 @@ absl::Status CheckTopicName(const CallContext& call,
                             const apache::rocketmq::v2::Resource& resource);
 absl::Status CheckGroupName(const CallContext& call,
                             const apache::rocketmq::v2::Resource& resource);
+
+// TOPIC_NOT_FOUND, and the way out.
+absl::Status NoTopic(std::string_view name);
 
 // OK when the client said who it is; CLIENT_ID_REQUIRED otherwise.
 absl::Status CheckClientId(const CallContext& call);

@@ -27,20 +27,6 @@ v2::AddressScheme SchemeOf(const std::string& host) {
   return v2::DOMAIN_NAME;
 }
 
-void FillBroker(const ServiceContext& services, const v2::Endpoints& asked, v2::Broker& broker) {
-  broker.set_name(services.config.broker_name());
-  broker.set_id(0);
-  if (asked.addresses_size() > 0) {
-    *broker.mutable_endpoints() = asked;
-    return;
-  }
-  v2::Endpoints& endpoints = *broker.mutable_endpoints();
-  endpoints.set_scheme(SchemeOf(services.advertised_host));
-  v2::Address& address = *endpoints.add_addresses();
-  address.set_host(services.advertised_host);
-  address.set_port(services.advertised_port);
-}
-
 }  // namespace
 
 absl::Status CheckEndpoints(const v2::Endpoints& endpoints) {
@@ -70,6 +56,20 @@ absl::Status CheckEndpoints(const v2::Endpoints& endpoints) {
                        "domain names");
   }
   return absl::OkStatus();
+}
+
+void FillBroker(const ServiceContext& services, const v2::Endpoints& asked, v2::Broker& broker) {
+  broker.set_name(services.config.broker_name());
+  broker.set_id(0);
+  if (asked.addresses_size() > 0) {
+    *broker.mutable_endpoints() = asked;
+    return;
+  }
+  v2::Endpoints& endpoints = *broker.mutable_endpoints();
+  endpoints.set_scheme(SchemeOf(services.advertised_host));
+  v2::Address& address = *endpoints.add_addresses();
+  address.set_host(services.advertised_host);
+  address.set_port(services.advertised_port);
 }
 
 void FillRoute(const ServiceContext& services, const Topic& topic,

@@ -24,6 +24,10 @@ absl::Status FillAssignments(const ServiceContext& services, const CallContext& 
                              const apache::rocketmq::v2::QueryAssignmentRequest& request,
                              apache::rocketmq::v2::QueryAssignmentResponse& response);
 
+// This broker as a member of its group; `asked` are the endpoints that the client said, or empty.
+void FillBroker(const ServiceContext& services, const apache::rocketmq::v2::Endpoints& asked,
+                apache::rocketmq::v2::Broker& broker);
+
 // ILLEGAL_ACCESS_POINT for endpoints that no client could use; empty ones are fine.
 absl::Status CheckEndpoints(const apache::rocketmq::v2::Endpoints& endpoints);
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <utility>
 
 #include "proto/apache/rocketmq/v2/service.pb.h"
@@ -27,7 +28,7 @@ SendCall::SendCall(ServiceContext& services, grpc::CallbackServerContext& contex
       context_(context),
       reactor_(context.DefaultReactor()),
       response_(response),
-      request_(request) {}
+      received_(request) {}
 
 grpc::ServerUnaryReactor* SendCall::Start(ServiceContext& services,
                                           grpc::CallbackServerContext& context,
@@ -44,8 +45,18 @@ void SendCall::Finish(const grpc::Status& status) {
   delete this;
 }
 
+bool SendCall::Abandoned() const {
+  return context_.IsCancelled() || context_.deadline() <= std::chrono::system_clock::now();
+}
+
 void SendCall::Run() {
-  absl::StatusOr<RawSend> scanned = ScanSend(request_.view());
+  // First, and before anything is looked at: what is turned away must cost little.
+  absl::StatusOr<Intake::Place> place =
+      services_.intake.Enter(Intake::Source::kCall, received_.Length());
+  if (!place.ok()) return Refuse(place.status());
+  place_ = *std::move(place);
+  request_.emplace(received_);
+  absl::StatusOr<RawSend> scanned = ScanSend(request_->view());
   if (!scanned.ok()) {
     // What gRPC itself answers to bytes that are no message.
     return Finish(
@@ -62,6 +73,8 @@ void SendCall::Run() {
   FindOrCreateTopic(
       services_, call, topic,
       [this, &log = services_.log](absl::StatusOr<std::shared_ptr<const Topic>> found) {
+        // Perhaps it took a while.
+        if (Abandoned()) return Finish(grpc::Status::CANCELLED);
         absl::Status done = found.status();
         if (done.ok()) done = Append(**found);
         if (!done.ok()) return Refuse(done);
@@ -75,8 +88,7 @@ absl::Status SendCall::Append(const Topic& topic) {
                        fmt::format("topic {} may not be written to", topic.name));
   }
   if (services_.retention.DiskIsFull()) {
-    return PublicError(PublicCode::kTooManyRequests,
-                       "the broker's disk is nearly full; free space or shorten the retention");
+    return DiskFull();
   }
   absl::InlinedVector<store::NewRecord, 1> records(send_.messages.size());
   for (size_t i = 0; i < records.size(); ++i) {
@@ -122,6 +134,7 @@ void SendCall::OnCommitted(const absl::Status& status) {
 }
 
 void SendCall::Refuse(const absl::Status& status) {
+  HintRetry(status, context_);
   v2::SendMessageResponse response;
   *response.mutable_status() = ToWire(status);
   response_ = Serialize(response);

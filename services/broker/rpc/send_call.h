@@ -6,11 +6,13 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 
+#include "services/broker/admission/intake.h"
 #include "services/broker/rpc/buffers.h"
 #include "services/broker/rpc/service_context.h"
 #include "services/broker/wire/send_scanner.h"
@@ -35,6 +37,8 @@ class SendCall final : public store::CommitWaiter {
            const grpc::ByteBuffer& request, grpc::ByteBuffer& response);
 
   void Run();
+  // Nobody waits for the answer any more.
+  bool Abandoned() const;
   // Everything the topic has a say in, then the append.
   absl::Status Append(const Topic& topic);
   void Refuse(const absl::Status& status);
@@ -42,10 +46,12 @@ class SendCall final : public store::CommitWaiter {
   void Finish(const grpc::Status& status);
 
   ServiceContext& services_;
-  const grpc::CallbackServerContext& context_;
+  grpc::CallbackServerContext& context_;
   grpc::ServerUnaryReactor* const reactor_;  // gRPC's
   grpc::ByteBuffer& response_;
-  const FlatBuffer request_;
+  const grpc::ByteBuffer& received_;
+  std::optional<FlatBuffer> request_;
+  Intake::Place place_;
   RawSend send_;
   absl::InlinedVector<store::Appended, 1> appended_;
 };

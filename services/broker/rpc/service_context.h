@@ -6,6 +6,7 @@
 
 #include "proto/dunlin/config/v1/config.pb.h"
 #include "services/base/clock.h"
+#include "services/broker/admission/intake.h"
 #include "services/broker/clients/client_registry.h"
 #include "services/broker/delivery/dead_letters.h"
 #include "services/broker/delivery/taker.h"
@@ -38,6 +39,7 @@ struct ServiceContext {
   ClientRegistry& clients;
   ProducerTable& producers;
   FilterCache& filters;
+  Intake& intake;
   Executor& executor;
   // Host and port put into routes when the client does not say how it reached the server.
   std::string advertised_host;

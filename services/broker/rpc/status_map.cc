@@ -1,10 +1,17 @@
 #include "services/broker/rpc/status_map.h"
 
+#include <chrono>
 #include <string>
 
 #include "services/broker/codes/public_code.h"
 
 namespace dunlin::broker {
+namespace {
+
+// Room is made by retention, or by people.
+constexpr std::chrono::milliseconds kDiskFullRetry{1000};
+
+}  // namespace
 
 apache::rocketmq::v2::Status OkOnWire() {
   apache::rocketmq::v2::Status wire;
@@ -19,6 +26,19 @@ apache::rocketmq::v2::Status ToWire(const absl::Status& status) {
   wire.set_code(static_cast<apache::rocketmq::v2::Code>(CodeOf(status)));
   wire.set_message(std::string(status.message()));
   return wire;
+}
+
+void HintRetry(const absl::Status& status, grpc::CallbackServerContext& context) {
+  if (CodeOf(status) != PublicCode::kTooManyRequests) return;
+  context.AddTrailingMetadata("grpc-retry-pushback-ms",
+                              std::to_string(RetryAfterOf(status).count()));
+}
+
+absl::Status DiskFull() {
+  return WithRetryAfter(
+      PublicError(PublicCode::kTooManyRequests,
+                  "the broker's disk is nearly full; free space or shorten the retention"),
+      kDiskFullRetry);
 }
 
 }  // namespace dunlin::broker

@@ -5,6 +5,8 @@
 
 #pragma once
 
+#include <grpcpp/server_context.h>
+
 #include "absl/status/status.h"
 
 #include "proto/apache/rocketmq/v2/definition.pb.h"
@@ -13,5 +15,13 @@ namespace dunlin::broker {
 
 apache::rocketmq::v2::Status ToWire(const absl::Status& status);
 apache::rocketmq::v2::Status OkOnWire();
+
+// With TOO_MANY_REQUESTS: puts the time after which to try again, in milliseconds, into the
+// trailing metadata of the call, under the key that gRPC has for it (`grpc-retry-pushback-ms`):
+// answers of apache.rocketmq.v2 have no field for it.
+void HintRetry(const absl::Status& status, grpc::CallbackServerContext& context);
+
+// TOO_MANY_REQUESTS of a broker that has no room on its disk.
+absl::Status DiskFull();
 
 }  // namespace dunlin::broker

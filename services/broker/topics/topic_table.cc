@@ -147,6 +147,12 @@ std::string QualifiedName(std::string_view name_space, std::string_view name) {
   return name_space.empty() ? std::string(name) : fmt::format("{}/{}", name_space, name);
 }
 
+std::pair<std::string_view, std::string_view> SplitQualifiedName(std::string_view qualified) {
+  const size_t slash = qualified.find('/');
+  if (slash == std::string_view::npos) return {{}, qualified};
+  return {qualified.substr(0, slash), qualified.substr(slash + 1)};
+}
+
 std::chrono::milliseconds Group::RetryDelay(uint32_t attempt) const {
   if (!retry_delays.empty()) {
     return retry_delays[std::min<size_t>(std::max(attempt, 1u), retry_delays.size()) - 1];
@@ -159,7 +165,12 @@ std::chrono::milliseconds Group::RetryDelay(uint32_t attempt) const {
 
 TopicTable::TopicTable(store::CommitLog& log, const Clock& clock, const Limits& limits,
                        TopicId next_topic, GroupId next_group)
-    : log_(log), clock_(clock), limits_(limits), next_topic_(next_topic), next_group_(next_group) {}
+    : log_(log),
+      clock_(clock),
+      limits_(limits),
+      watchers_(limits.watches),
+      next_topic_(next_topic),
+      next_group_(next_group) {}
 
 absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& log,
                                                              const store::Dispatcher& dispatcher,
@@ -278,7 +289,7 @@ absl::StatusOr<std::shared_ptr<const Group>> TopicTable::PutGroup(std::shared_pt
   return std::shared_ptr<const Group>(std::move(group));
 }
 
-absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::CreateTopic(const TopicSpec& spec) {
+TopicTable::ChangedTopic TopicTable::DoCreateTopic(const TopicSpec& spec) {
   RETURN_IF_ERROR(CheckSpec(spec));
   MutexLock change(change_mutex_);
   if (FindTopic(spec.name_space, spec.name) != nullptr) {
@@ -303,7 +314,7 @@ absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::CreateTopic(const Topic
   return PutTopic(std::move(topic));
 }
 
-absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::UpdateTopic(const TopicSpec& spec) {
+TopicTable::ChangedTopic TopicTable::DoUpdateTopic(const TopicSpec& spec) {
   RETURN_IF_ERROR(CheckSpec(spec));
   MutexLock change(change_mutex_);
   const std::shared_ptr<const Topic> old = FindTopic(spec.name_space, spec.name);
@@ -326,8 +337,8 @@ absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::UpdateTopic(const Topic
   return PutTopic(std::move(topic));
 }
 
-absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::DeleteTopic(std::string_view name_space,
-                                                                     std::string_view name) {
+TopicTable::ChangedTopic TopicTable::DoDeleteTopic(std::string_view name_space,
+                                                   std::string_view name) {
   MutexLock change(change_mutex_);
   std::shared_ptr<const Topic> topic = FindTopic(name_space, name);
   if (topic == nullptr) {
@@ -341,6 +352,24 @@ absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::DeleteTopic(std::string
   topics_.erase(QualifiedName(name_space, name));
   topics_by_id_.erase(topic->id);
   return topic;
+}
+
+TopicTable::ChangedTopic TopicTable::Tell(ChangedTopic changed) const {
+  if (changed.ok()) watchers_.Tell(QualifiedName((*changed)->name_space, (*changed)->name));
+  return changed;
+}
+
+absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::CreateTopic(const TopicSpec& spec) {
+  return Tell(DoCreateTopic(spec));
+}
+
+absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::UpdateTopic(const TopicSpec& spec) {
+  return Tell(DoUpdateTopic(spec));
+}
+
+absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::DeleteTopic(std::string_view name_space,
+                                                                     std::string_view name) {
+  return Tell(DoDeleteTopic(name_space, name));
 }
 
 absl::StatusOr<std::shared_ptr<const Group>> TopicTable::CreateGroup(const Group& group) {

@@ -2,6 +2,7 @@
 //
 // The in-memory truth while the broker runs; made from the state store at start. A change is a
 // CONFIG record: it counts from the moment the record is durable, and is in the table from then on.
+// Whoever watches a topic is told then.
 //
 // Lookups are thread-safe, cheap and never wait for a disk. Changes wait for the log: call them on
 // an executor, not on an RPC thread.
@@ -14,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -24,6 +26,7 @@
 #include "services/base/mutex.h"
 #include "services/base/strings.h"
 #include "services/base/strong_int.h"
+#include "services/broker/topics/topic_watchers.h"
 #include "services/store/dispatch/dispatcher.h"
 #include "services/store/log/commit_log.h"
 #include "services/store/state/state_store.h"
@@ -77,6 +80,8 @@ struct Group {
 
 // "namespace/name", or the name alone in the default namespace.
 std::string QualifiedName(std::string_view name_space, std::string_view name);
+// And back: namespace and name, which both have no slash.
+std::pair<std::string_view, std::string_view> SplitQualifiedName(std::string_view qualified);
 
 inline constexpr std::string_view kDeadLetterPrefix = "%DLQ%";
 inline constexpr uint32_t kMaxQueues = 65'535;
@@ -87,6 +92,7 @@ class TopicTable {
   struct Limits {
     size_t topics = 100'000;
     size_t groups = 100'000;
+    size_t watches = 500'000;
   };
   // All arguments but `limits` must outlive the table.
   static absl::StatusOr<std::unique_ptr<TopicTable>> Load(store::CommitLog& log,
@@ -101,6 +107,9 @@ class TopicTable {
   std::shared_ptr<const Group> FindGroup(std::string_view name_space, std::string_view name) const
       ABSL_LOCKS_EXCLUDED(mutex_);
   std::shared_ptr<const Group> FindGroup(GroupId id) const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Those who want to hear of topics, by qualified name.
+  TopicWatchers& watchers() { return watchers_; }
 
   // Ascending by qualified name.
   std::vector<std::shared_ptr<const Topic>> Topics() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -139,6 +148,14 @@ class TopicTable {
   TopicTable(store::CommitLog& log, const Clock& clock, const Limits& limits, TopicId next_topic,
              GroupId next_group);
 
+  using ChangedTopic = absl::StatusOr<std::shared_ptr<const Topic>>;
+  // Tells those who watch it, unless nothing has changed.
+  ChangedTopic Tell(ChangedTopic changed) const ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+  ChangedTopic DoCreateTopic(const TopicSpec& spec) ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+  ChangedTopic DoUpdateTopic(const TopicSpec& spec) ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+  ChangedTopic DoDeleteTopic(std::string_view name_space, std::string_view name)
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+
   size_t CountTopics() const ABSL_LOCKS_EXCLUDED(mutex_);
   size_t CountGroups() const ABSL_LOCKS_EXCLUDED(mutex_);
   // No message may get an offset below the cursor of a group, which would never receive it. A log
@@ -153,6 +170,7 @@ class TopicTable {
   store::CommitLog& log_;
   const Clock& clock_;
   const Limits limits_;
+  TopicWatchers watchers_;
 
   // Serialises changes; held while the log makes one durable. Taken before mutex_.
   Mutex change_mutex_;

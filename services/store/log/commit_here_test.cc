@@ -29,9 +29,9 @@ class Waiter final : public CommitWaiter {
     ++told_;
     done_.DecrementCount();
   }
-  int told() const { return told_; }
-  const absl::Status& status() const { return status_; }
-  bool told_here() const { return thread_ == std::this_thread::get_id(); }
+  int Told() const { return told_; }
+  const absl::Status& Status() const { return status_; }
+  bool ToldHere() const { return thread_ == std::this_thread::get_id(); }
   void Wait() { done_.Wait(); }
 
  private:
@@ -75,16 +75,16 @@ TEST_F(CommitHereTest, WritesAndTellsOnTheCallingThread) {
   Waiter second;
   ASSERT_OK(Append("first", first, CommitBy::kCaller));
   ASSERT_OK(Append("second", second, CommitBy::kCaller));
-  EXPECT_EQ(first.told(), 0);
+  EXPECT_EQ(first.Told(), 0);
   log_->CommitHere();
-  EXPECT_EQ(first.told(), 1);
-  EXPECT_EQ(second.told(), 1);
-  EXPECT_TRUE(second.told_here());
-  EXPECT_OK(second.status());
+  EXPECT_EQ(first.Told(), 1);
+  EXPECT_EQ(second.Told(), 1);
+  EXPECT_TRUE(second.ToldHere());
+  EXPECT_OK(second.Status());
   EXPECT_EQ(log_->written().Get(), log_->end());
   EXPECT_EQ(log_->confirmed().Get(), log_->end());
   log_->CommitHere();  // nothing to do
-  EXPECT_EQ(second.told(), 1);
+  EXPECT_EQ(second.Told(), 1);
 }
 
 TEST_F(CommitHereTest, LeavesASyncToTheCommitter) {
@@ -93,8 +93,8 @@ TEST_F(CommitHereTest, LeavesASyncToTheCommitter) {
   ASSERT_OK(Append("synced", waiter, CommitBy::kCaller));
   log_->CommitHere();
   waiter.Wait();
-  EXPECT_FALSE(waiter.told_here());
-  EXPECT_OK(waiter.status());
+  EXPECT_FALSE(waiter.ToldHere());
+  EXPECT_OK(waiter.Status());
   EXPECT_EQ(log_->flushed().Get(), log_->end());
 }
 
@@ -104,8 +104,8 @@ TEST_F(CommitHereTest, LeavesALargeWriteToTheCommitter) {
   ASSERT_OK(Append(std::string(100'000, 'x'), waiter, CommitBy::kCaller));
   log_->CommitHere();
   waiter.Wait();
-  EXPECT_FALSE(waiter.told_here());
-  EXPECT_OK(waiter.status());
+  EXPECT_FALSE(waiter.ToldHere());
+  EXPECT_OK(waiter.Status());
 }
 
 TEST_F(CommitHereTest, AFailedWriteIsFinalAsTheCommittersIs) {
@@ -114,8 +114,8 @@ TEST_F(CommitHereTest, AFailedWriteIsFinalAsTheCommittersIs) {
   Waiter waiter;
   ASSERT_OK(Append("lost", waiter, CommitBy::kCaller));
   log_->CommitHere();
-  EXPECT_TRUE(waiter.told_here());
-  EXPECT_THAT(waiter.status(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_TRUE(waiter.ToldHere());
+  EXPECT_THAT(waiter.Status(), StatusIs(absl::StatusCode::kUnavailable));
   Waiter next;
   EXPECT_THAT(Append("next", next, CommitBy::kCaller), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(log_->Close(), StatusIs(absl::StatusCode::kUnavailable));
@@ -126,8 +126,8 @@ TEST_F(CommitHereTest, WhatWasOnlyCollectedIsWrittenAtTheEnd) {
   Waiter waiter;
   ASSERT_OK(Append("collected", waiter, CommitBy::kCaller));
   ASSERT_OK(log_->Close());
-  EXPECT_EQ(waiter.told(), 1);
-  EXPECT_OK(waiter.status());
+  EXPECT_EQ(waiter.Told(), 1);
+  EXPECT_OK(waiter.Status());
 }
 
 TEST_F(CommitHereTest, CallersAndCommitterTellEachWaiterOnce) {
@@ -150,8 +150,8 @@ TEST_F(CommitHereTest, CallersAndCommitterTellEachWaiterOnce) {
   for (const auto& waiter : waiters) waiter->Wait();
   ASSERT_OK(log_->Close());
   for (const auto& waiter : waiters) {
-    EXPECT_EQ(waiter->told(), 1);
-    EXPECT_OK(waiter->status());
+    EXPECT_EQ(waiter->Told(), 1);
+    EXPECT_OK(waiter->Status());
   }
   log_.reset();
   Open(FlushMode::kAsync);

@@ -37,6 +37,9 @@ struct ClientOptions {
   std::string client_id;
   // How long Connect waits for the broker; zero: not at all, the first use will tell.
   std::chrono::milliseconds connect_timeout{5000};
+  // The broker tells of new queues of a topic at once. While it cannot (the call is broken, or the
+  // server knows no such call), it is asked every so often.
+  std::chrono::milliseconds route_poll_interval{30000};
 };
 
 namespace internal {

@@ -84,7 +84,9 @@ class PullConsumer {
   // filter), OUT_OF_RANGE (offset), UNAVAILABLE or DEADLINE_EXCEEDED (no broker).
   absl::StatusOr<QueueBounds> Assign(std::string_view topic, uint32_t queue, StartAt start,
                                      const Filter& filter = Filter());
-  // All queues of a topic; how many there are.
+  // All queues of a topic; how many there are. Queues that it gets later are assigned when the
+  // broker tells of them, from their first message on, until the last queue is unassigned or the
+  // topic is deleted.
   absl::StatusOr<uint32_t> AssignAll(std::string_view topic, StartAt start,
                                      const Filter& filter = Filter());
   // Nothing of the queue is polled afterwards. NOT_FOUND: it was not assigned.

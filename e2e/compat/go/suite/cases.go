@@ -27,6 +27,7 @@ var cases = map[string]func(*suite, string) error{
 	"hello":       (*suite).hello,
 	"round-trip":  (*suite).roundTrip,
 	"tags":        (*suite).tags,
+	"sql":         (*suite).sql,
 	"redelivery":  (*suite).redelivery,
 	"invisible":   (*suite).invisible,
 	"push":        (*suite).push,
@@ -134,12 +135,32 @@ func (s *suite) tags(name string) error {
 		}
 	}
 	return errors.Join(
-		s.expectBodies(name, name, "a || b", "tag a", "tag b"),
-		s.expectBodies(name, name+"-hash", "Aa", "tag Aa"))
+		s.expectBodies(name, name, "a || b", rmq.TAG, "tag a", "tag b"),
+		s.expectBodies(name, name+"-hash", "Aa", rmq.TAG, "tag Aa"))
 }
 
-func (s *suite) expectBodies(topic, group, filter string, want ...string) error {
-	consumer, err := s.simpleConsumer(topic, group, filter)
+// A predicate over properties and the tag lets through what fulfils it.
+func (s *suite) sql(name string) error {
+	producer, err := s.producer(name)
+	if err != nil {
+		return err
+	}
+	defer producer.GracefulStop()
+	for _, price := range []string{"5", "15", "25"} {
+		message := &rmq.Message{Topic: name, Body: []byte(price)}
+		message.AddProperty("price", price)
+		if _, err := producer.Send(context.Background(), message); err != nil {
+			return err
+		}
+	}
+	if _, err := send(producer, name, "vip", "no price"); err != nil {
+		return err
+	}
+	return s.expectBodies(name, name, "price BETWEEN 10 AND 20 OR TAGS = 'vip'", rmq.SQL92, "15", "no price")
+}
+
+func (s *suite) expectBodies(topic, group, filter string, kind rmq.FilterExpressionType, want ...string) error {
+	consumer, err := s.filteringConsumer(topic, group, rmq.NewFilterExpressionWithType(filter, kind))
 	if err != nil {
 		return err
 	}

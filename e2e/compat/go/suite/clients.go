@@ -35,11 +35,13 @@ func (s *suite) producer(topic string) (rmq.Producer, error) {
 }
 
 func (s *suite) simpleConsumer(topic, group, tags string) (rmq.SimpleConsumer, error) {
+	return s.filteringConsumer(topic, group, rmq.NewFilterExpression(tags))
+}
+
+func (s *suite) filteringConsumer(topic, group string, filter *rmq.FilterExpression) (rmq.SimpleConsumer, error) {
 	consumer, err := rmq.NewSimpleConsumer(s.config(group),
 		rmq.WithSimpleAwaitDuration(pollDuration),
-		rmq.WithSimpleSubscriptionExpressions(map[string]*rmq.FilterExpression{
-			topic: rmq.NewFilterExpression(tags),
-		}))
+		rmq.WithSimpleSubscriptionExpressions(map[string]*rmq.FilterExpression{topic: filter}))
 	if err != nil {
 		return nil, err
 	}

@@ -45,8 +45,8 @@ class Comparison {
     const auto filter = SqlFilter::Parse(sample.filter);
     const auto message_filter = MessageFilter::Sql(sample.filter);
     if (!filter.ok() || !message_filter.ok()) {
-      return absl::InternalError(fmt::format("{}: {}", sample.filter,
-                                             FromAbsl(filter.status().message())));
+      return absl::InternalError(
+          fmt::format("{}: {}", sample.filter, FromAbsl(filter.status().message())));
     }
     ASSIGN_OR_RETURN(const std::vector<SqlTruth> expected, sqlite.Evaluate(sample));
     ++compared_.filters;
@@ -58,10 +58,10 @@ class Comparison {
           properties.Read(stored_[i].payload, stored_[i].properties_offset, values, searched);
       const SqlTruth truth = filter->Evaluate(values, searched);
       Count(truth);
-      const bool passes = message_filter->Matches(stored_[i].payload,
-                                                  stored_[i].properties_offset, searched);
-      const bool may_pass = message_filter->MayMatch(
-          store::TagHash(samples_[i].message.system_properties().tag()));
+      const bool passes =
+          message_filter->Matches(stored_[i].payload, stored_[i].properties_offset, searched);
+      const bool may_pass =
+          message_filter->MayMatch(store::TagHash(samples_[i].message.system_properties().tag()));
       const bool should_pass = expected[i] == SqlTruth::kTrue;
       if (read && truth == expected[i] && passes == should_pass && may_pass >= should_pass) {
         continue;

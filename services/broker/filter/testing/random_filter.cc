@@ -35,14 +35,23 @@ constexpr std::array<Property, 10> kProperties = {{
 }};
 
 // None of them a number or a truth.
-constexpr std::array<std::string_view, 14> kTexts = {
-    "", "a", "A", "ab", "abc", "bc", "it's", "%", "_b", "a b", "Zürich", "水", "1a", "--"};
+constexpr std::array<std::string_view, 15> kTexts = {
+    "", "a", "A", "b", "ab", "abc", "bc", "it's", "%", "_b", "a b", "Zürich", "水", "1a", "--"};
 constexpr std::array<int64_t, 12> kIntegers = {
-    0,         1,         -1,       2, 3, 10, 9007199254740992, 9007199254740993,
-    INT64_MAX, INT64_MIN, INT64_MIN + 1, -7};
-constexpr std::array<double, 12> kFloats = {0.5,  -0.5,  2.5,    1e300,
-                                            -1e300, 0.1,  1e-300, 9007199254740992.0,
-                                            9223372036854775808.0, -9223372036854775808.0, 3.25, 1e16};
+    0, 1, -1, 2, 3, 10, 9007199254740992, 9007199254740993, INT64_MAX, INT64_MIN, INT64_MIN + 1,
+    -7};
+constexpr std::array<double, 12> kFloats = {0.5,
+                                            -0.5,
+                                            2.5,
+                                            1e300,
+                                            -1e300,
+                                            0.1,
+                                            1e-300,
+                                            9007199254740992.0,
+                                            9223372036854775808.0,
+                                            -9223372036854775808.0,
+                                            3.25,
+                                            1e16};
 
 size_t Below(Random& random, size_t bound) { return random() % bound; }
 bool OneIn(Random& random, size_t n) { return Below(random, n) == 0; }
@@ -54,10 +63,10 @@ auto Any(Random& random, const Values& values) {
 
 // A number without a sign, in one of the forms that both properties and filters may have.
 std::string Unsigned(Random& random, int64_t value) {
-  const std::string digits = value == INT64_MIN ? "9223372036854775808"
-                                                : std::to_string(value < 0 ? -value : value);
-  const bool is_exact_float = std::abs(static_cast<double>(value)) <= 9007199254740992.0 &&
-                              value != 9007199254740993;
+  const std::string digits =
+      value == INT64_MIN ? "9223372036854775808" : std::to_string(value < 0 ? -value : value);
+  const bool is_exact_float =
+      std::abs(static_cast<double>(value)) <= 9007199254740992.0 && value != 9007199254740993;
   if (OneIn(random, 5)) return "00" + digits;
   if (is_exact_float && OneIn(random, 5)) return digits + (OneIn(random, 2) ? "." : ".0");
   if (is_exact_float && OneIn(random, 8)) return digits + (OneIn(random, 2) ? "e0" : "E+00");
@@ -249,10 +258,10 @@ class Generator {
     const Clause low = Number(plain);
     const Clause high = Number(plain);
     const Clause no = MaybeNot();
-    return {Operand(value) + Gap(1) + no.filter + Word("BETWEEN") + Gap(1) + Operand(low) + Gap(1) +
-                Word("AND") + Gap(1) + Operand(high),
-            fmt::format("({} {}BETWEEN {} AND {})", value.sqlite, no.sqlite, low.sqlite,
-                        high.sqlite)};
+    return {
+        Operand(value) + Gap(1) + no.filter + Word("BETWEEN") + Gap(1) + Operand(low) + Gap(1) +
+            Word("AND") + Gap(1) + Operand(high),
+        fmt::format("({} {}BETWEEN {} AND {})", value.sqlite, no.sqlite, low.sqlite, high.sqlite)};
   }
 
   // Of texts and numbers, which are compared with the text and the number of the property.
@@ -357,7 +366,8 @@ class Generator {
 
   Clause Text() {
     std::string quoted = "'";
-    for (const char c : Any(random_, kTexts)) quoted += c == '\'' ? std::string("''") : std::string(1, c);
+    for (const char c : Any(random_, kTexts))
+      quoted += c == '\'' ? std::string("''") : std::string(1, c);
     quoted += "'";
     return {quoted, quoted};
   }
@@ -421,8 +431,8 @@ SampleMessage RandomSampleMessage(Random& random) {
   SampleMessage sample;
   v2::SystemProperties& system = *sample.message.mutable_system_properties();
   for (const Property& property : kProperties) {
-    SampleValue value = property.source == Source::kKeys ? RandomKeys(random, system)
-                                                         : RandomValue(random);
+    SampleValue value =
+        property.source == Source::kKeys ? RandomKeys(random, system) : RandomValue(random);
     const bool is_empty = !value.text.has_value() || value.text->empty();
     if (property.source != Source::kUser && is_empty) value = {};
     if (value.text.has_value()) {

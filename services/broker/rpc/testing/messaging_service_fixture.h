@@ -37,7 +37,7 @@ class MessagingServiceTest : public ::testing::Test {
   ~MessagingServiceTest() override { StopAll(); }
 
   void Start() {
-    auto broker = Broker::Start(config_, RealFiles(), clock_);
+    auto broker = Broker::Start(config_, *files_, clock_);
     ASSERT_TRUE(broker.ok()) << broker.status();
     broker_ = *std::move(broker);
     grpc::ServerBuilder builder;
@@ -48,6 +48,7 @@ class MessagingServiceTest : public ::testing::Test {
   }
 
   void StopAll() {
+    if (broker_ == nullptr) return;
     broker_->Drain();
     server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
     EXPECT_TRUE(broker_->Stop().ok());
@@ -178,6 +179,7 @@ class MessagingServiceTest : public ::testing::Test {
   }
 
   TempDir directory_;
+  FileSystem* files_ = &RealFiles();
   ManualClock clock_;
   config::v1::DunlinConfig config_;
   std::unique_ptr<Broker> broker_;

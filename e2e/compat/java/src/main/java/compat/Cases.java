@@ -22,6 +22,8 @@ import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
 import org.apache.rocketmq.client.apis.ClientException;
 import org.apache.rocketmq.client.apis.consumer.ConsumeResult;
+import org.apache.rocketmq.client.apis.consumer.FilterExpression;
+import org.apache.rocketmq.client.apis.consumer.FilterExpressionType;
 import org.apache.rocketmq.client.apis.consumer.PushConsumer;
 import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
 import org.apache.rocketmq.client.apis.message.MessageBuilder;
@@ -57,6 +59,7 @@ final class Cases {
     all.put("hello", this::hello);
     all.put("round-trip", this::roundTrip);
     all.put("tags", this::tags);
+    all.put("sql", this::sql);
     all.put("redelivery", this::redelivery);
     all.put("invisible", this::invisible);
     all.put("push", this::push);
@@ -124,6 +127,28 @@ final class Cases {
       }
       Check.equal("bodies of a || b", Set.of("tag a", "tag b"), drain(either, 2));
       Check.equal("bodies of Aa", Set.of("tag Aa"), drain(colliding, 1));
+    }
+  }
+
+  /** A predicate over properties and the tag lets through what fulfils it. */
+  void sql() throws Exception {
+    String name = prefix + "-sql";
+    FilterExpression filter =
+        new FilterExpression(
+            "price BETWEEN 10 AND 20 OR TAGS = 'vip'", FilterExpressionType.SQL92);
+    try (Producer producer = clients.producer();
+        SimpleConsumer consumer = clients.simpleConsumer(name, name, filter)) {
+      for (String price : List.of("5", "15", "25")) {
+        producer.send(
+            new MessageBuilderImpl()
+                .setTopic(name)
+                .setBody(price.getBytes(UTF_8))
+                .addProperty("price", price)
+                .build());
+      }
+      send(producer, name, "vip", "no price");
+      Check.equal("bodies of " + filter.getExpression(), Set.of("15", "no price"),
+          drain(consumer, 2));
     }
   }
 

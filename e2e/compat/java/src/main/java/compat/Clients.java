@@ -28,12 +28,17 @@ final class Clients {
   }
 
   SimpleConsumer simpleConsumer(String topic, String group, String tags) throws ClientException {
+    return simpleConsumer(topic, group, new FilterExpression(tags));
+  }
+
+  SimpleConsumer simpleConsumer(String topic, String group, FilterExpression filter)
+      throws ClientException {
     return provider
         .newSimpleConsumerBuilder()
         .setClientConfiguration(configuration)
         .setConsumerGroup(group)
         .setAwaitDuration(POLL)
-        .setSubscriptionExpressions(Map.of(topic, new FilterExpression(tags)))
+        .setSubscriptionExpressions(Map.of(topic, filter))
         .build();
   }
 
