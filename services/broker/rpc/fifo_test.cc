@@ -15,7 +15,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 constexpr auto kSend = &v2::MessagingService::Stub::SendMessage;
 
@@ -246,6 +245,40 @@ TEST_F(FifoTest, AGroupInFlightBlocksNoOtherGroupOfItsQueue) {
   EXPECT_THAT(Bodies(other), ElementsAre("b0", "b1"));
 }
 
+TEST_F(FifoTest, AStuckGroupWithMuchBehindItHoldsUpNothingOfItsQueue) {
+  constexpr int kOthers = 5;
+  constexpr int kRounds = 40;
+  std::vector<std::string> groups;  // of one queue; the first is stuck
+  for (int i = 0; groups.size() <= kOthers; ++i) {
+    const std::string name = "g" + std::to_string(i);
+    if (QueueOfMessageGroup(name, 4) == 2) groups.push_back(name);
+  }
+  for (int round = 0; round < kRounds; ++round) {
+    v2::SendMessageRequest request;
+    for (int i = 0; i < 10; ++i) AddFifo(request, "fifo", groups[0], "stuck");
+    for (int i = 1; i <= kOthers; ++i) {
+      AddFifo(request, "fifo", groups[static_cast<size_t>(i)], std::to_string(round));
+    }
+    ASSERT_EQ(Call(kSend, request).status().code(), v2::OK);
+  }
+  AwaitStored(kRounds * (10 + kOthers));
+  ASSERT_THAT(TakeBodies(1), ElementsAre("stuck"));
+  // No time passes until all others are done.
+  std::map<std::string, int> next;
+  for (int done = 0; done < kRounds * kOthers;) {
+    const std::vector<v2::Message> messages = Take(16);
+    ASSERT_FALSE(messages.empty()) << done;
+    for (const v2::Message& message : messages) {
+      ASSERT_NE(message.system_properties().message_group(), groups[0]);
+      ASSERT_EQ(message.body(),
+                std::to_string(next[message.system_properties().message_group()]++));
+    }
+    AckAll(messages);
+    done += static_cast<int>(messages.size());
+  }
+  EXPECT_TRUE(TakeNothing(1).empty());
+}
+
 // Reference, trap 34: missed wake-ups.
 TEST_F(FifoTest, AnAckWakesAPollThatWaitsForTheGroup) {
   SendFifo("g", {"0", "1"});
@@ -272,6 +305,25 @@ TEST_F(FifoTest, AfterTheLastAttemptADeadLetterMakesWay) {
   const std::vector<v2::Message> dead = ReceiveSome("%DLQ%strict", "reader");
   ASSERT_THAT(Bodies(dead), ElementsAre("0"));
   EXPECT_EQ(dead[0].system_properties().message_group(), "g");
+}
+
+TEST_F(FifoTest, DeadLettersOfAGroupComeInItsOrder) {
+  CreateGroup("strict", admin::v1::IN_ORDER, 1);
+  SendFifo("g", {"0", "1", "2", "3"});
+  AwaitStored(4);
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_THAT(Bodies(Take(1, "", 8, "strict")), ElementsAre(std::to_string(i)));
+    EXPECT_TRUE(Take(1, "", 0, "strict").empty());
+    clock_.Advance(seconds(30));
+  }
+  EXPECT_TRUE(Take(1, "", 0, "strict").empty());
+  std::vector<std::string> dead;
+  while (dead.size() < 4) {
+    const std::vector<v2::Message> some = ReceiveSome("%DLQ%strict", "reader");
+    ASSERT_FALSE(some.empty());
+    for (const v2::Message& message : some) dead.push_back(message.body());
+  }
+  EXPECT_THAT(dead, ElementsAre("0", "1", "2", "3"));
 }
 
 TEST_F(FifoTest, AForwardedMessageMakesWayAtOnce) {

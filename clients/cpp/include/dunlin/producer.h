@@ -92,9 +92,10 @@ class Producer {
 
   // Returns when the message is in its frame; `callback` gets what Send would return. The first
   // message to a topic waits for the broker to say how many queues it has, up to send_timeout; not
-  // so in a callback, where a message with an ordering key is refused instead. Errors, after which
-  // the callback is not called: INVALID_ARGUMENT (no topic, too large), RESOURCE_EXHAUSTED,
-  // FAILED_PRECONDITION (closed); of a topic's first message also those of Send.
+  // so in a callback, where a message with an ordering key or message group is refused instead.
+  // Errors, after which the callback is not called: INVALID_ARGUMENT (no topic, too large),
+  // RESOURCE_EXHAUSTED, FAILED_PRECONDITION (closed); of a topic's first message also those of
+  // Send.
   absl::Status SendAsync(const Message& message, Callback callback);
   // The same without a callback, and without an allocation: only on_delivery tells.
   absl::Status SendAsync(const Message& message);
