@@ -31,7 +31,7 @@ BIN = ROOT / "bin"
 BUILT = ROOT / ".cache/compat"  # Go programs
 
 CASES = ["hello", "round-trip", "tags", "sql", "redelivery", "invisible", "push", "push-retry",
-         "dead-letter", "errors"]
+         "dead-letter", "errors", "fifo"]
 ATTEMPTS_BEFORE_DEAD_LETTER = 2
 SUITE_LIMIT_SECONDS = 200
 LINE = re.compile(r"^(ok|FAIL) ([\w-]+)(?:: (.*))?$")
@@ -47,7 +47,6 @@ class Sdk:
     name = ""
     other_tls = ["--tls", "off"]  # the transport that is not this SDK's default
     verifies = False  # whether it verifies the server's certificate
-    fifo = False  # whether its suite has a case for messages in order
 
     def prepare(self):
         """Builds what must be built; raises Failure when the toolchain is missing."""
@@ -100,7 +99,6 @@ class Java(Sdk):
 
 class Go(Sdk):
     name = "go"
-    fifo = True
 
     def prepare(self):
         own = ROOT / ".cache/go/bin/go"  # where setup puts a newer Go than the machine's
@@ -118,7 +116,6 @@ class Go(Sdk):
 
 class Python(Sdk):
     name = "python"
-    fifo = True
     other_tls = ["--tls", "on"]
     verifies = True
     python = ROOT / ".venv/bin/python"
@@ -266,13 +263,9 @@ class Run:
         prefix = self.make_topics(sdk, "compat", CASES)
         self.admin("group", "create", f"{prefix}-dead-letter",
                    "--max-attempts", str(ATTEMPTS_BEFORE_DEAD_LETTER))
-        cases = list(CASES)
-        if sdk.fifo:
-            cases.append("fifo")
-            self.admin("topic", "create", f"{prefix}-fifo", "--kinds", "FIFO")
-            for group in ("fifo", "fifo-simple"):
-                self.admin("group", "create", f"{prefix}-{group}", "--delivery-order", "IN_ORDER")
-        self.suite(sdk, "suite", prefix, cases, ["--messages", str(self.options.messages)])
+        for group in ("fifo", "fifo-simple"):
+            self.admin("group", "create", f"{prefix}-{group}", "--delivery-order", "IN_ORDER")
+        self.suite(sdk, "suite", prefix, CASES, ["--messages", str(self.options.messages)])
         if sdk.verifies and not self.server:
             self.tally.skip(sdk, "other-tls hello", "only where this program starts the server")
         else:
@@ -283,7 +276,8 @@ class Run:
     def make_topics(self, sdk, what, cases):
         prefix = f"{what}-{sdk.name}-{self.mark}"
         for case in cases:
-            self.admin("topic", "create", f"{prefix}-{case}")
+            kind = "FIFO" if case == "fifo" else "NORMAL"
+            self.admin("topic", "create", f"{prefix}-{case}", "--kinds", kind)
         return prefix
 
     def admin(self, *arguments):

@@ -160,8 +160,9 @@ void Taker::TakeInOrder(const Subscription& subscription, uint32_t queue, Budget
     ahead.Begin(reserved.next);
     const size_t limit =
         std::min({reserved.room, budget.scan, std::max(budget.messages, kAheadStep)});
-    if (!budget.IsSpent())
+    if (!budget.IsSpent()) {
       LookAhead(subscription, request.queue, reserved.next, limit, budget, ahead);
+    }
     if (!found_some && ahead.empty()) return;
   }
 }
@@ -212,6 +213,7 @@ void Taker::LookAhead(const Subscription& subscription, QueueKey queue, QueueOff
 
 void Taker::SettleAll(const Subscription& subscription, const std::vector<Reservation>& reserved,
                       Ahead* ahead, Budget& budget, std::vector<Delivered>& messages) {
+  const bool ordered = subscription.group->fifo;
   absl::flat_hash_set<uint32_t> held;  // lanes of which nothing more may go out
   std::vector<store::IndexEntry> entries;
   for (size_t i = 0; i < reserved.size();) {
@@ -235,7 +237,7 @@ void Taker::SettleAll(const Subscription& subscription, const std::vector<Reserv
     for (size_t k = 0; k < run; ++k) {
       const Reservation& reservation = reserved[i + k];
       bool settled = false;
-      if (held.contains(reservation.lane) && subscription.group->fifo) {
+      if (ordered && held.contains(reservation.lane)) {
         progress_.Return(reservation.handle, std::chrono::milliseconds(0), /*counts=*/false);
       } else if (read != nullptr) {
         settled = HandOut(subscription, reservation, *std::exchange(*read, std::nullopt), budget,
@@ -244,7 +246,7 @@ void Taker::SettleAll(const Subscription& subscription, const std::vector<Reserv
         settled = Settle(subscription, reservation, k < entries.size() ? &entries[k] : nullptr,
                          budget, messages);
       }
-      if (!settled) held.insert(reservation.lane);
+      if (ordered && !settled) held.insert(reservation.lane);
     }
     i += run;
   }

@@ -224,6 +224,30 @@ TEST_F(FifoTest, TheSameAttemptGetsTheSameBatchAndAnotherOneIsBlocked) {
   EXPECT_THAT(TakeBodies(2, "attempt-1"), ElementsAre("2"));
 }
 
+TEST_F(FifoTest, PushConsumersOfTheSdkForGoGetAGroupOneByOne) {
+  SendFifo("g", {"0", "1", "2"});
+  AwaitStored(3);
+  const auto take = [&](bool auto_renew) {
+    v2::ReceiveMessageRequest request = ReceiveRequest("fifo", "ordered");
+    request.set_auto_renew(auto_renew);
+    request.mutable_long_polling_timeout()->set_seconds(5);
+    auto context = Context();
+    context->AddMetadata("x-mq-language", "GO");
+    auto stream = stub_->ReceiveMessage(context.get(), request);
+    std::vector<v2::Message> messages;
+    v2::ReceiveMessageResponse element;
+    while (stream->Read(&element)) {
+      if (element.has_message()) messages.push_back(element.message());
+    }
+    EXPECT_TRUE(stream->Finish().ok());
+    return messages;
+  };
+  const std::vector<v2::Message> pushed = take(/*auto_renew=*/true);
+  ASSERT_THAT(Bodies(pushed), ElementsAre("0"));
+  AckAll(pushed);
+  EXPECT_THAT(Bodies(take(/*auto_renew=*/false)), ElementsAre("1", "2"));
+}
+
 TEST_F(FifoTest, AnAttemptIdMayNotBeEndless) {
   v2::ReceiveMessageRequest request = ReceiveRequest("fifo", "ordered");
   request.set_attempt_id(std::string(256, 'x'));

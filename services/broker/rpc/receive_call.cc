@@ -89,6 +89,9 @@ absl::Status ReceiveCall::Check() {
   subscription_.client_id = call_.client_id;
   RETURN_IF_ERROR(CheckAttemptId(request_.attempt_id()));
   subscription_.attempt_id = request_.attempt_id();
+  // The push consumer of the SDK for Go goes on to the next message of a batch while one that
+  // failed waits for its next try: it keeps the order of what it gets one by one.
+  if (request_.auto_renew() && call_.language == "GO") subscription_.message_group_batch = 1;
   services_.clients.Touch(call_.client_id);
   ASSIGN_OR_RETURN(const milliseconds polling, PollingTime());
   deadline_ = services_.clock.Now() + polling;
