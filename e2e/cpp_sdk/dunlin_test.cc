@@ -200,8 +200,7 @@ TEST_F(DunlinTest, PredicatesSelectByProperties) {
 TEST_F(DunlinTest, AMessageGroupIsConsumedInOrderThroughFailures) {
   constexpr int kGroups = 20;
   constexpr int kCount = 50;
-  const auto channel =
-      grpc::CreateChannel(broker_->address(), grpc::InsecureChannelCredentials());
+  const auto channel = grpc::CreateChannel(broker_->address(), grpc::InsecureChannelCredentials());
   const auto admin = admin::v1::AdminService::NewStub(channel);
   admin::v1::CreateTopicRequest topic;
   topic.mutable_topic()->set_name("fifo");
