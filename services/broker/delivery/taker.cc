@@ -63,9 +63,9 @@ class Taker::Ahead {
     messages_.push_back(std::move(message));
   }
 
-  bool empty() const { return seen_.empty(); }
-  QueueOffset first() const { return first_; }
-  const std::vector<LookedAt>& seen() const { return seen_; }
+  bool IsEmpty() const { return seen_.empty(); }
+  QueueOffset First() const { return first_; }
+  const std::vector<LookedAt>& Seen() const { return seen_; }
   // Null when `offset` was not read, or has been fetched.
   std::optional<Delivered>* Find(QueueOffset offset) {
     if (offset < first_ || offset - first_ >= messages_.size()) return nullptr;
@@ -146,15 +146,15 @@ void Taker::TakeInOrder(const Subscription& subscription, uint32_t queue, Budget
   OrderedReserved reserved;
   Ahead ahead;
   // What was read is told in any case: messages that a filter passes over are done then.
-  while (!budget.IsSpent() || !ahead.empty()) {
+  while (!budget.IsSpent() || !ahead.IsEmpty()) {
     request.bounds = dispatcher_.queues().Bounds(request.queue);
     request.start = request.bounds.min;
     request.limit = std::min(budget.messages, budget.scan);
-    ordered.first = ahead.first();
-    ordered.ahead = ahead.seen();
+    ordered.first = ahead.First();
+    ordered.ahead = ahead.Seen();
     const absl::Status status = progress_.ReserveInOrder(request, ordered, reserved);
     if (!status.ok()) return LogNoProgress(subscription, queue, status);
-    const bool found_some = !ahead.empty() || !reserved.messages.empty();
+    const bool found_some = !ahead.IsEmpty() || !reserved.messages.empty();
     budget.scan -= reserved.messages.size();
     SettleAll(subscription, reserved.messages, &ahead, budget, messages);
     ahead.Begin(reserved.next);
@@ -163,7 +163,7 @@ void Taker::TakeInOrder(const Subscription& subscription, uint32_t queue, Budget
     if (!budget.IsSpent()) {
       LookAhead(subscription, request.queue, reserved.next, limit, budget, ahead);
     }
-    if (!found_some && ahead.empty()) return;
+    if (!found_some && ahead.IsEmpty()) return;
   }
 }
 
