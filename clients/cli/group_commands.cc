@@ -19,6 +19,7 @@ struct GroupOptions {
   uint32_t max_attempts = 0;
   std::vector<int64_t> retry_delays_ms;
   std::string description;
+  std::string order;
   std::string topic;
   std::vector<std::string> exponential;  // initial ms, max ms, multiplier
   bool first = false;
@@ -46,13 +47,16 @@ std::string RetryText(const Group& group) {
 }
 
 std::vector<std::string> Row(const Group& group) {
-  return {Qualified(group.namespace_(), group.name()), std::to_string(group.max_attempts()),
-          TimeText(group.create_time().seconds(), group.create_time().nanos()), RetryText(group),
+  return {Qualified(group.namespace_(), group.name()),
+          std::to_string(group.max_attempts()),
+          TimeText(group.create_time().seconds(), group.create_time().nanos()),
+          RetryText(group),
+          DeliveryOrder_Name(group.delivery_order()),
           group.description()};
 }
 
 std::vector<std::string> Header() {
-  return {"GROUP", "MAX ATTEMPTS", "CREATED (UTC)", "RETRY AFTER", "DESCRIPTION"};
+  return {"GROUP", "MAX ATTEMPTS", "CREATED (UTC)", "RETRY AFTER", "DELIVERY", "DESCRIPTION"};
 }
 
 template <typename Queues>
@@ -81,6 +85,9 @@ Group ToProto(const GroupOptions& options, const Connection& connection) {
     backoff.set_multiplier(std::stod(options.exponential[2]));
   }
   group.set_description(options.description);
+  admin::v1::DeliveryOrder order = admin::v1::DELIVERY_ORDER_UNSPECIFIED;
+  admin::v1::DeliveryOrder_Parse(options.order, &order);
+  group.set_delivery_order(order);
   return group;
 }
 
@@ -193,6 +200,12 @@ void AddSpec(CLI::App& command, GroupOptions& options) {
       ->type_name("INITIAL,MAX,FACTOR")
       ->check(CLI::PositiveNumber)
       ->excludes("--retry-delays-ms");
+  command
+      .add_option("--delivery-order", options.order,
+                  "IN_ORDER: no message before the earlier ones of its message group are done; "
+                  "CONCURRENT when left out. A change delivers again what was done behind the "
+                  "first message that is not")
+      ->check(CLI::IsMember({"CONCURRENT", "IN_ORDER"}));
   command.add_option("--description", options.description, "What it is for");
 }
 
@@ -239,8 +252,8 @@ void AddGroupCommands(CLI::App& app, Command& command) {
   CLI::App& create = *group.add_subcommand("create", "Create a consumer group");
   AddSpec(create, *options);
   create.footer(
-      "\nExample: dunlinctl group create billing --max-attempts 5 --retry-delays-ms "
-      "1000,5000,30000");
+      "\nExamples:\n  dunlinctl group create billing --max-attempts 5 --retry-delays-ms "
+      "1000,5000,30000\n  dunlinctl group create ledger --delivery-order IN_ORDER");
   create.callback([options, &command] {
     command = [options](Connection& connection) {
       admin::v1::CreateGroupRequest request;

@@ -23,6 +23,7 @@ struct ProduceOptions {
   bool has_text = false;  // it may be empty
   std::string file;
   std::string tag;
+  std::string message_group;
   std::vector<std::string> keys;
   std::vector<std::string> properties;
   int count = 1;
@@ -36,7 +37,8 @@ int Send(Connection& connection, const ProduceOptions& options, const std::strin
   message.set_body(body);
   v2::SystemProperties& system = *message.mutable_system_properties();
   system.set_message_id(NewMessageId());
-  system.set_message_type(v2::NORMAL);
+  system.set_message_type(options.message_group.empty() ? v2::NORMAL : v2::FIFO);
+  if (!options.message_group.empty()) system.set_message_group(options.message_group);
   system.set_body_encoding(v2::IDENTITY);
   system.mutable_born_timestamp()->set_seconds(
       std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()));
@@ -110,6 +112,13 @@ void AddProduceCommand(CLI::App& app, Command& command) {
       ->check(CLI::ExistingFile)
       ->excludes(&text);
   produce.add_option("--tag", options->tag, "Tag, for consumers that filter");
+  produce
+      .add_option("--message-group", options->message_group,
+                  "Messages of one group are delivered in their order, to consumer groups that "
+                  "consume IN_ORDER; the topic must take FIFO messages")
+      ->check([](const std::string& name) {
+        return name.empty() ? "an empty group; leave the option out" : "";
+      });
   produce.add_option("--key", options->keys, "Key, to find the message by; may be repeated")
       ->allow_extra_args(false);
   produce.add_option("--property", options->properties, "KEY=VALUE; may be repeated")
@@ -122,7 +131,8 @@ void AddProduceCommand(CLI::App& app, Command& command) {
       ->check(CLI::PositiveNumber);
   produce.footer(
       "\nExamples:\n  dunlinctl produce orders 'one order' --tag new --key 4711\n"
-      "  seq 100 | dunlinctl produce orders");
+      "  seq 100 | dunlinctl produce orders\n"
+      "  dunlinctl produce orders 'shipped' --message-group order-4711");
   produce.callback([options, &text, &command] {
     options->has_text = text.count() > 0;
     command = [options](Connection& connection) { return Produce(connection, *options); };

@@ -31,7 +31,7 @@ BIN = ROOT / "bin"
 BUILT = ROOT / ".cache/compat"  # Go programs
 
 CASES = ["hello", "round-trip", "tags", "sql", "redelivery", "invisible", "push", "push-retry",
-         "dead-letter", "errors"]
+         "dead-letter", "errors", "fifo"]
 ATTEMPTS_BEFORE_DEAD_LETTER = 2
 SUITE_LIMIT_SECONDS = 200
 LINE = re.compile(r"^(ok|FAIL) ([\w-]+)(?:: (.*))?$")
@@ -263,6 +263,8 @@ class Run:
         prefix = self.make_topics(sdk, "compat", CASES)
         self.admin("group", "create", f"{prefix}-dead-letter",
                    "--max-attempts", str(ATTEMPTS_BEFORE_DEAD_LETTER))
+        for group in ("fifo", "fifo-simple"):
+            self.admin("group", "create", f"{prefix}-{group}", "--delivery-order", "IN_ORDER")
         self.suite(sdk, "suite", prefix, CASES, ["--messages", str(self.options.messages)])
         if sdk.verifies and not self.server:
             self.tally.skip(sdk, "other-tls hello", "only where this program starts the server")
@@ -274,7 +276,8 @@ class Run:
     def make_topics(self, sdk, what, cases):
         prefix = f"{what}-{sdk.name}-{self.mark}"
         for case in cases:
-            self.admin("topic", "create", f"{prefix}-{case}")
+            kind = "FIFO" if case == "fifo" else "NORMAL"
+            self.admin("topic", "create", f"{prefix}-{case}", "--kinds", kind)
         return prefix
 
     def admin(self, *arguments):

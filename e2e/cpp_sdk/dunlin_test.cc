@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -194,6 +195,73 @@ TEST_F(DunlinTest, PredicatesSelectByProperties) {
     ASSERT_TRUE(nothing.ok() && nothing->empty());
   }
   EXPECT_EQ(positions(), 10u);
+}
+
+TEST_F(DunlinTest, AMessageGroupIsConsumedInOrderThroughFailures) {
+  constexpr int kGroups = 20;
+  constexpr int kCount = 50;
+  const auto channel = grpc::CreateChannel(broker_->address(), grpc::InsecureChannelCredentials());
+  const auto admin = admin::v1::AdminService::NewStub(channel);
+  admin::v1::CreateTopicRequest topic;
+  topic.mutable_topic()->set_name("fifo");
+  topic.mutable_topic()->add_kinds(admin::v1::FIFO);
+  admin::v1::Topic created_topic;
+  grpc::ClientContext topic_context;
+  ASSERT_TRUE(admin->CreateTopic(&topic_context, topic, &created_topic).ok());
+  admin::v1::CreateGroupRequest group;
+  group.mutable_group()->set_name("ordered");
+  group.mutable_group()->set_delivery_order(admin::v1::IN_ORDER);
+  admin::v1::Group created_group;
+  grpc::ClientContext group_context;
+  ASSERT_TRUE(admin->CreateGroup(&group_context, group, &created_group).ok());
+
+  auto producer = client_->MakeProducer(ProducerOptions());
+  Message message;
+  message.topic = "fifo";
+  for (int i = 0; i < kCount; ++i) {
+    message.body = std::to_string(i);
+    for (int g = 0; g < kGroups; ++g) {
+      message.message_group = "group " + std::to_string(g);
+      ASSERT_TRUE(producer->SendAsync(message).ok());
+    }
+  }
+  ASSERT_TRUE(producer->Flush(kPatience).ok());
+
+  Mutex mutex;
+  std::map<std::string, std::vector<std::string>> done;
+  std::set<std::string> failed;
+  int count = 0;
+  CondVar changed;
+  PushConsumerOptions options;
+  options.group = "ordered";
+  options.subscriptions = {{"fifo"}};
+  options.retry_delay = std::chrono::milliseconds(10);
+  options.listener = [&](const ReceivedMessage& received) {
+    const std::string name(received.message_group());
+    const std::string body(received.body());
+    MutexLock lock(mutex);
+    if (std::stoi(body) % 7 == 3 && failed.insert(name + body).second) {
+      return ConsumeResult::kRetry;
+    }
+    done[name].push_back(body);
+    ++count;
+    changed.Signal();
+    return ConsumeResult::kAck;
+  };
+  auto consumer = client_->MakePushConsumer(options);
+  ASSERT_TRUE(consumer.ok()) << consumer.status();
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  {
+    MutexLock lock(mutex);
+    while (count < kGroups * kCount && changed.WaitUntil(mutex, deadline)) {
+    }
+  }
+  consumer->Close();
+  ASSERT_EQ(done.size(), static_cast<size_t>(kGroups));
+  for (const auto& [name, bodies] : done) {
+    ASSERT_EQ(bodies.size(), static_cast<size_t>(kCount)) << name;
+    for (int i = 0; i < kCount; ++i) EXPECT_EQ(bodies[static_cast<size_t>(i)], std::to_string(i));
+  }
 }
 
 TEST_F(DunlinTest, CommittedOffsetsAreKept) {

@@ -56,6 +56,10 @@ absl::StatusOr<std::unique_ptr<Program>> StartBroker(const BrokerOptions& option
     arguments.push_back("--set");
     arguments.push_back(setting);
   }
+  for (const std::string& setting : options.settings) {
+    arguments.push_back("--set");
+    arguments.push_back(setting);
+  }
   return Program::Start(arguments, options.stderr_file);
 }
 

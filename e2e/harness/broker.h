@@ -25,6 +25,7 @@ struct BrokerOptions {
   bool auto_create_topics = true;  // when they are first sent to
   bool tls = false;                // refuses plaintext; its certificate is in data_dir/tls
   uint64_t segment_bytes = uint64_t{16} << 20;
+  std::vector<std::string> settings;  // further ones: "broker.max_topics=7"
 };
 
 // Starts dunlin on a free loopback port. Errors as of Program::Start.

@@ -114,6 +114,8 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
 
   ProgressOptions progress_options;
   progress_options.max_in_flight = config.broker().max_in_flight_per_queue();
+  // Whoever waits for them is looked for by the thread that follows the dispatcher.
+  progress_options.on_unlocked = [this] { dispatcher->dispatched().Interrupt(); };
   progress = std::make_unique<Progress>(progress_options, *state, clock);
   ClientRegistryOptions client_options;
   client_options.expiry = seconds(config.broker().client_expiry_seconds());

@@ -17,6 +17,7 @@ constexpr uint32_t kSystemProperties = 3;
 constexpr uint32_t kTag = 1;
 constexpr uint32_t kKeys = 2;
 constexpr uint32_t kMessageId = 3;
+constexpr uint32_t kMessageGroup = 17;
 
 std::string_view Payload(const char* record) {
   return {record + internal::kRecordHeaderSize,
@@ -71,6 +72,12 @@ std::string_view MessageView::tag() const {
   std::string_view tag;
   ForEachSystemProperty(ref_.record, kTag, [&](std::string_view value) { tag = value; });
   return tag;
+}
+
+std::string_view MessageView::message_group() const {
+  std::string_view group;
+  ForEachSystemProperty(ref_.record, kMessageGroup, [&](std::string_view value) { group = value; });
+  return group;
 }
 
 std::vector<std::string_view> MessageView::keys() const {

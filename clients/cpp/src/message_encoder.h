@@ -21,6 +21,7 @@ class MessageEncoder {
     if (!message.tag.empty()) system_ += BytesFieldSize(message.tag.size());
     for (const std::string& key : message.keys) system_ += BytesFieldSize(key.size());
     if (compressed) system_ += 2;
+    if (!message.message_group.empty()) system_ += 1 + BytesFieldSize(message.message_group.size());
     length_ = BytesFieldSize(body.size());
     if (system_ > 0) length_ += BytesFieldSize(system_);
     for (const auto& [name, value] : message.properties) {
@@ -50,6 +51,10 @@ class MessageEncoder {
     if (compressed_) {
       *to++ = 0x28;  // body_encoding
       *to++ = 2;     // GZIP
+    }
+    if (!message_.message_group.empty()) {
+      *to++ = static_cast<char>(0x8a);  // message_group, the first byte of two
+      to = PutBytesField(to, 0x01, message_.message_group);
     }
     return to;
   }

@@ -92,7 +92,13 @@ Lane& ProducerCore::MakeLane(Topic& topic, uint32_t queue) {
 }
 
 absl::StatusOr<Lane*> ProducerCore::ChooseLane(Topic& topic, const Message& message) {
-  const bool chosen = message.queue.has_value() || !message.ordering_key.empty();
+  // A message group's queue is the broker's choice (docs/fifo.md), and this is how it chooses.
+  const std::string& key =
+      message.message_group.empty() ? message.ordering_key : message.message_group;
+  if (message.queue.has_value() && !message.message_group.empty()) {
+    return absl::InvalidArgumentError("a message group chooses its queue; name none");
+  }
+  const bool chosen = message.queue.has_value() || !key.empty();
   // In a callback, which must not wait, the first queue is as good as any.
   if (!topic.known.load(std::memory_order_acquire) && (chosen || !in_callback)) {
     absl::Status status = AwaitKnown(topic);
@@ -104,7 +110,7 @@ absl::StatusOr<Lane*> ProducerCore::ChooseLane(Topic& topic, const Message& mess
                                                   topic.name, *message.queue, lanes.size() - 1));
   }
   uint32_t number = topic.current.load(std::memory_order_relaxed);
-  if (chosen) number = message.queue.value_or(Crc32c(message.ordering_key));
+  if (chosen) number = message.queue.has_value() ? *message.queue : Crc32c(key);
   return &LaneOf(topic, lanes, static_cast<uint32_t>(number % lanes.size()));
 }
 

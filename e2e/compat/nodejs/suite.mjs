@@ -180,6 +180,38 @@ const cases = {
     assert.deepEqual(attempts, [1, 2]);
   },
 
+  // Messages of one group are done in order, whatever fails: by a simple consumer of the ordered
+  // group NAME-simple, and by a push consumer of the ordered group NAME.
+  async 'fifo'(name, using) {
+    const [groups, count] = [6, 15];
+    const producer = await using(newProducer(name));
+    const consumer = await using(simpleConsumer(name, `${name}-simple`));
+    const [pushed, received] = [newOrder(5), newOrder(4)];
+    await using(pushConsumer(name, async view => pushed.done(view)));
+    for (let number = 0; number < count; number++) {
+      for (let group = 0; group < groups; group++) {
+        await send(producer, name, String(number), { messageGroup: `g${group}` });
+      }
+    }
+    while (received.count < groups * count) {
+      const skipped = new Set(); // groups of this batch that wait for their first message
+      for (const view of await consumer.receive(16, LONG_MS)) {
+        if (!skipped.has(view.messageGroup) && received.done(view)) {
+          await consumer.ack(view);
+        } else {
+          skipped.add(view.messageGroup);
+          await consumer.changeInvisibleDuration(view, 1_000);
+        }
+      }
+    }
+    await until(90, () => pushed.count === groups * count, () => `push: ${pushed.count} done`);
+    const want = [...Array(count).keys()];
+    for (let group = 0; group < groups; group++) {
+      assert.deepEqual(received.bodies.get(`g${group}`), want, `simple, group ${group}`);
+      assert.deepEqual(pushed.bodies.get(`g${group}`), want, `push, group ${group}`);
+    }
+  },
+
   // Bad sends are refused with the exception an application would catch.
   async 'errors'(name, using) {
     const producer = await using(newProducer(name));
@@ -240,6 +272,24 @@ const cases = {
     }
   },
 };
+
+// What was done of each message group; each `every`-th message fails the first time it comes.
+function newOrder(every) {
+  const failed = new Set();
+  const order = { bodies: new Map(), count: 0 };
+  order.done = view => {
+    const number = Number(view.body.toString());
+    const key = `${view.messageGroup} ${number}`;
+    if (number % every === 2 && !failed.has(key)) {
+      failed.add(key);
+      return false;
+    }
+    order.bodies.set(view.messageGroup, [...order.bodies.get(view.messageGroup) ?? [], number]);
+    order.count++;
+    return true;
+  };
+  return order;
+}
 
 async function newProducer(topic) {
   return started(new Producer({ ...connection, topics: [topic] }));

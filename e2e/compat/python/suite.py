@@ -233,6 +233,53 @@ class Cases:
                 graveyard.ack(message)
             expect_equal("attempts", [1, 2], attempts)
 
+    def fifo(self, name):
+        """Messages of one group are done in order, whatever fails: by a simple consumer of the
+        ordered group NAME-simple, and by a push consumer of the ordered group NAME."""
+        groups, count = 6, 15
+        simple_done = {f"g{group}": [] for group in range(groups)}
+        push_done = {f"g{group}": [] for group in range(groups)}
+        failed = set()
+
+        def listen(message):
+            group, number = message.message_group, int(message.body)
+            if number % 5 == 2 and (group, number) not in failed:
+                failed.add((group, number))
+                return False
+            push_done[group].append(number)
+            return True
+
+        def consume():
+            refused = set()
+            while sum(map(len, simple_done.values())) < groups * count:
+                skipped = set()  # groups of this batch that wait for their first message
+                for message in consumer.receive(16, LONG_SECONDS):
+                    group, number = message.message_group, int(message.body)
+                    if group in skipped or (number % 4 == 1 and (group, number) not in refused):
+                        refused.add((group, number))
+                        skipped.add(group)
+                        consumer.change_invisible_duration(message, 1)
+                        continue
+                    simple_done[group].append(number)
+                    consumer.ack(message)
+
+        with self.clients.producer(name) as producer, \
+                self.clients.simple_consumer(name, name + "-simple") as consumer, \
+                self.clients.push_consumer(name, name, listen):
+            for number in range(count):
+                for group in range(groups):
+                    message = Message()
+                    message.topic = name
+                    message.body = str(number).encode()
+                    message.message_group = f"g{group}"
+                    producer.send(message)
+            consume()
+            wait(90, lambda: sum(map(len, push_done.values())) >= groups * count,
+                 lambda: f"the push consumer is at {push_done}")
+        for group in simple_done:
+            expect_equal(f"simple {group}", list(range(count)), simple_done[group])
+            expect_equal(f"push {group}", list(range(count)), push_done[group])
+
     def errors(self, name):
         """Bad sends are refused with the exception an application would catch."""
         with self.clients.producer(name) as producer:

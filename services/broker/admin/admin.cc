@@ -102,6 +102,13 @@ admin::v1::Topic ToProto(const Topic& topic) {
   return proto;
 }
 
+absl::Status CheckOrder(const admin::v1::Group& group) {
+  if (admin::v1::DeliveryOrder_IsValid(group.delivery_order())) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      fmt::format("{} is no delivery order; choose CONCURRENT or IN_ORDER",
+                  static_cast<int>(group.delivery_order())));
+}
+
 // Takes from `proto` what it says; the rest stays as it is in `group`.
 void Merge(const admin::v1::Group& proto, Group& group) {
   group.name_space = proto.namespace_();
@@ -117,6 +124,9 @@ void Merge(const admin::v1::Group& proto, Group& group) {
     for (int64_t delay : proto.retry_delays_ms()) group.retry_delays.emplace_back(delay);
   }
   if (!proto.description().empty()) group.description = proto.description();
+  if (proto.delivery_order() != admin::v1::DELIVERY_ORDER_UNSPECIFIED) {
+    group.fifo = proto.delivery_order() == admin::v1::IN_ORDER;
+  }
 }
 
 admin::v1::Group ToProto(const Group& group) {
@@ -133,6 +143,7 @@ admin::v1::Group ToProto(const Group& group) {
     proto.mutable_exponential()->set_multiplier(group.exponential.multiplier);
   }
   proto.set_description(group.description);
+  proto.set_delivery_order(group.fifo ? admin::v1::IN_ORDER : admin::v1::CONCURRENT);
   proto.set_id(group.id.value());
   SetTime(group.created, proto.mutable_create_time());
   return proto;
@@ -270,6 +281,7 @@ absl::Status Admin::DeleteTopic(const admin::v1::DeleteTopicRequest& request) {
 
 absl::StatusOr<admin::v1::Group> Admin::CreateGroup(const admin::v1::Group& proto) {
   RETURN_IF_ERROR(CheckGroup(proto.namespace_(), proto.name()));
+  RETURN_IF_ERROR(CheckOrder(proto));
   Group group;
   group.max_attempts = rooms_.config.default_max_attempts();
   for (uint32_t delay : rooms_.config.retry_backoff_seconds()) {
@@ -283,6 +295,7 @@ absl::StatusOr<admin::v1::Group> Admin::CreateGroup(const admin::v1::Group& prot
 absl::StatusOr<admin::v1::Group> Admin::UpdateGroup(const admin::v1::Group& proto) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> old,
                    FindGroup(proto.namespace_(), proto.name()));
+  RETURN_IF_ERROR(CheckOrder(proto));
   Group group = *old;
   Merge(proto, group);
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> updated, rooms_.topics.UpdateGroup(group));
@@ -303,7 +316,8 @@ absl::StatusOr<admin::v1::GroupQueueStatus> Admin::QueueStatusOf(const Group& gr
   status.set_max_offset(static_cast<int64_t>(bounds.max.value()));
   const uint64_t undelivered =
       bounds.max > counts.cursor ? bounds.max - std::max(counts.cursor, bounds.min) : 0;
-  status.set_lag(static_cast<int64_t>(undelivered + counts.in_flight + counts.retrying));
+  status.set_lag(
+      static_cast<int64_t>(undelivered + counts.waiting + counts.in_flight + counts.retrying));
   status.set_in_flight(static_cast<int64_t>(counts.in_flight));
   status.set_retrying(static_cast<int64_t>(counts.retrying));
   return status;

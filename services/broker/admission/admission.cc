@@ -45,6 +45,17 @@ absl::Status CheckMessageGroup(std::string_view group, const Limits& limits) {
   return absl::OkStatus();
 }
 
+// The group is what makes a message FIFO; one that only says so would be stored without an order.
+absl::Status CheckSaysFifo(const RawMessage& message) {
+  if (message.message_type != static_cast<int32_t>(MessageKind::kFifo) ||
+      !message.message_group.empty()) {
+    return absl::OkStatus();
+  }
+  return PublicError(PublicCode::kMessagePropertyConflictWithType,
+                     "the message says that it is FIFO and has no message group; set one, or send "
+                     "it as NORMAL");
+}
+
 absl::Status CheckDeliveryTime(const RawMessage& message, const Limits& limits, Timestamp now) {
   if (!message.delivery_time.has_value()) return absl::OkStatus();
   const std::chrono::milliseconds delay = *message.delivery_time - now;
@@ -150,6 +161,7 @@ absl::Status CheckMessage(const RawMessage& message, const Limits& limits, Times
                           bool id_required) {
   RETURN_IF_ERROR(CheckBody(message, limits));
   RETURN_IF_ERROR(CheckMessageGroup(message.message_group, limits));
+  RETURN_IF_ERROR(CheckSaysFifo(message));
   RETURN_IF_ERROR(CheckDeliveryTime(message, limits, now));
   RETURN_IF_ERROR(CheckUserProperties(message, limits));
   RETURN_IF_ERROR(CheckTag(message.tag));

@@ -7,6 +7,8 @@
 namespace dunlin::broker {
 namespace {
 
+constexpr size_t kMaxAttemptIdBytes = 255;
+
 // Client suites look for these words.
 absl::Status TooSmall(std::chrono::milliseconds invisible, uint32_t min_ms) {
   return PublicError(PublicCode::kIllegalInvisibleTime,
@@ -37,6 +39,13 @@ absl::Status CheckBatchSize(int32_t wish) {
   if (wish >= 1) return absl::OkStatus();
   return PublicError(PublicCode::kBadRequest,
                      fmt::format("batch_size is {}; ask for at least one message", wish));
+}
+
+absl::Status CheckAttemptId(std::string_view attempt_id) {
+  if (attempt_id.size() <= kMaxAttemptIdBytes) return absl::OkStatus();
+  return PublicError(PublicCode::kBadRequest,
+                     fmt::format("the attempt_id has {} bytes; at most {} are allowed, a UUID does",
+                                 attempt_id.size(), kMaxAttemptIdBytes));
 }
 
 }  // namespace dunlin::broker

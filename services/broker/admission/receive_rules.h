@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string_view>
 
 #include "absl/status/status.h"
 
@@ -20,5 +21,9 @@ absl::Status CheckChangedInvisible(std::chrono::milliseconds invisible, uint32_t
 // How many messages a consumer asks for; more than the broker gives at once is no error. Error:
 // BAD_REQUEST below 1.
 absl::Status CheckBatchSize(int32_t wish);
+
+// What names a call so that it can be repeated; kept while its messages are in flight. Error:
+// BAD_REQUEST beyond 255 bytes.
+absl::Status CheckAttemptId(std::string_view attempt_id);
 
 }  // namespace dunlin::broker

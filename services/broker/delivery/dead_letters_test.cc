@@ -162,6 +162,13 @@ TEST_F(DeadLettersTest, WithoutRoomTheLetterWaitsForAnotherTry) {
   std::promise<void> go;
   const std::shared_future<void> wait = go.get_future().share();
   const ReceiptHandle handle = Exhaust();
+  // The thread must have its task before the rest is filled, or it makes room by taking one.
+  auto begun = std::make_shared<std::promise<void>>();
+  ASSERT_OK(executor_.Run([wait, begun] {
+    begun->set_value();
+    wait.wait();
+  }));
+  begun->get_future().wait();
   while (executor_.Run([wait] { wait.wait(); }).ok()) {
   }
   EXPECT_THAT(letters_->Submit({group_, handle, message_.log_offset, 1},

@@ -5,10 +5,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
+
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
+#include "services/broker/wire/message_group.h"
+#include "services/broker/wire/stored_message.h"
 
 namespace dunlin::broker {
 namespace {
@@ -20,6 +24,14 @@ constexpr size_t kScanBudget = 4096;
 constexpr size_t kByteBudget = 8u << 20;
 // With a filter more is leased at a time than the batch needs: most may be passed over.
 constexpr size_t kFilteredStep = 128;
+// Messages read ahead at a time for an ordered group, at least: those of message groups that are in
+// flight must wait.
+constexpr size_t kAheadStep = 32;
+
+void LogNoProgress(const Subscription& subscription, uint32_t queue, const absl::Status& status) {
+  log::Error("group {} cannot read its progress in {} queue {}: {}", subscription.group->name,
+             subscription.topic->name, queue, status.ToString());
+}
 
 }  // namespace
 
@@ -30,10 +42,41 @@ struct Taker::Budget {
   size_t search = kFilterSearchBudget;
   bool exhausted = true;  // stays true when no limit cut the search short
 
+  // Nothing more may be handed out.
+  bool IsFilled() const { return messages == 0 || bytes == 0; }
   // Nothing more may be looked at.
-  bool IsFull() const { return messages == 0 || bytes == 0 || search == 0; }
+  bool IsFull() const { return IsFilled() || search == 0; }
   // Nothing more may be leased.
   bool IsSpent() const { return IsFull() || scan == 0; }
+};
+
+// Messages of one queue that were read before they were leased.
+class Taker::Ahead {
+ public:
+  void Begin(QueueOffset first) {
+    first_ = first;
+    seen_.clear();
+    messages_.clear();
+  }
+  void Add(std::optional<Delivered> message, uint32_t lane) {
+    seen_.push_back({lane, !message.has_value()});
+    messages_.push_back(std::move(message));
+  }
+
+  bool IsEmpty() const { return seen_.empty(); }
+  QueueOffset First() const { return first_; }
+  const std::vector<LookedAt>& Seen() const { return seen_; }
+  // Null when `offset` was not read, or has been fetched.
+  std::optional<Delivered>* Find(QueueOffset offset) {
+    if (offset < first_ || offset - first_ >= messages_.size()) return nullptr;
+    std::optional<Delivered>& message = messages_[offset - first_];
+    return message.has_value() ? &message : nullptr;
+  }
+
+ private:
+  QueueOffset first_;
+  std::vector<LookedAt> seen_;
+  std::vector<std::optional<Delivered>> messages_;
 };
 
 Taker::Taker(store::CommitLog& log, const store::Dispatcher& dispatcher, Progress& progress,
@@ -45,17 +88,26 @@ Taker::Taken Taker::Take(const Subscription& subscription) {
   Budget budget;
   budget.messages = subscription.batch;
   budget.bytes = std::min(kByteBudget, subscription.bytes);
+  const bool ordered = subscription.group->fifo;
+  if (ordered && !subscription.attempt_id.empty()) {
+    TakeAgain(subscription, budget, taken.messages);
+    if (!taken.messages.empty()) return taken;
+  }
   const uint32_t queues = subscription.topic->queues();
   const uint32_t first = subscription.topic->turn->fetch_add(1, std::memory_order_relaxed) % queues;
   for (uint32_t i = 0; i < queues && !budget.IsSpent(); ++i) {
-    TakeFromQueue(subscription, (first + i) % queues, budget, taken.messages);
+    const uint32_t queue = (first + i) % queues;
+    if (ordered) {
+      TakeInOrder(subscription, queue, budget, taken.messages);
+    } else {
+      TakeFromQueue(subscription, queue, budget, taken.messages);
+    }
   }
   taken.exhausted = budget.exhausted && !budget.IsSpent();
   return taken;
 }
 
-void Taker::TakeFromQueue(const Subscription& subscription, uint32_t queue, Budget& budget,
-                          std::vector<Delivered>& messages) {
+ReserveRequest Taker::RequestOf(const Subscription& subscription, uint32_t queue) {
   ReserveRequest request;
   request.group = subscription.group->id;
   request.queue = {subscription.topic->id, queue};
@@ -63,8 +115,13 @@ void Taker::TakeFromQueue(const Subscription& subscription, uint32_t queue, Budg
   request.invisible = subscription.invisible;
   request.auto_renew = subscription.auto_renew;
   request.client_id = subscription.client_id;
+  return request;
+}
+
+void Taker::TakeFromQueue(const Subscription& subscription, uint32_t queue, Budget& budget,
+                          std::vector<Delivered>& messages) {
+  ReserveRequest request = RequestOf(subscription, queue);
   std::vector<Reservation> reserved;
-  std::vector<store::IndexEntry> entries;
   while (!budget.IsSpent()) {
     request.bounds = dispatcher_.queues().Bounds(request.queue);
     request.start = request.bounds.min;
@@ -73,56 +130,160 @@ void Taker::TakeFromQueue(const Subscription& subscription, uint32_t queue, Budg
     request.limit = std::min(request.limit, budget.scan);
     reserved.clear();
     const absl::Status status = progress_.Reserve(request, reserved);
-    if (!status.ok()) {
-      log::Error("group {} cannot read its progress in {} queue {}: {}", subscription.group->name,
-                 subscription.topic->name, queue, status.ToString());
-      return;
-    }
+    if (!status.ok()) return LogNoProgress(subscription, queue, status);
     if (reserved.empty()) return;
     budget.scan -= reserved.size();
-    for (size_t i = 0; i < reserved.size();) {
-      // One index read per run of neighbours.
-      size_t run = 1;
-      while (i + run < reserved.size() &&
-             reserved[i + run].handle.offset == reserved[i].handle.offset + run) {
-        ++run;
-      }
-      entries.clear();
-      const absl::Status read =
-          dispatcher_.queues().Read(request.queue, reserved[i].handle.offset, run, entries);
-      if (!read.ok() && !absl::IsOutOfRange(read)) {
-        log::Error("index of {} queue {}: {}", subscription.topic->name, queue, read.ToString());
-      }
-      for (size_t k = 0; k < run; ++k) {
-        Settle(subscription, reserved[i + k], k < entries.size() ? &entries[k] : nullptr, budget,
-               messages);
-      }
-      i += run;
-    }
+    SettleAll(subscription, reserved, nullptr, budget, messages);
   }
 }
 
-void Taker::Settle(const Subscription& subscription, const Reservation& reservation,
+void Taker::TakeInOrder(const Subscription& subscription, uint32_t queue, Budget& budget,
+                        std::vector<Delivered>& messages) {
+  ReserveRequest request = RequestOf(subscription, queue);
+  OrderedRequest ordered;
+  ordered.attempt_id = subscription.attempt_id;
+  ordered.lane_limit = subscription.message_group_batch;
+  OrderedReserved reserved;
+  Ahead ahead;
+  // What was read is told in any case: messages that a filter passes over are done then.
+  while (!budget.IsSpent() || !ahead.IsEmpty()) {
+    request.bounds = dispatcher_.queues().Bounds(request.queue);
+    request.start = request.bounds.min;
+    request.limit = std::min(budget.messages, budget.scan);
+    ordered.first = ahead.First();
+    ordered.ahead = ahead.Seen();
+    const absl::Status status = progress_.ReserveInOrder(request, ordered, reserved);
+    if (!status.ok()) return LogNoProgress(subscription, queue, status);
+    const bool found_some = !ahead.IsEmpty() || !reserved.messages.empty();
+    budget.scan -= reserved.messages.size();
+    SettleAll(subscription, reserved.messages, &ahead, budget, messages);
+    ahead.Begin(reserved.next);
+    const size_t limit =
+        std::min({reserved.room, budget.scan, std::max(budget.messages, kAheadStep)});
+    if (!budget.IsSpent()) {
+      LookAhead(subscription, request.queue, reserved.next, limit, budget, ahead);
+    }
+    if (!found_some && ahead.IsEmpty()) return;
+  }
+}
+
+void Taker::TakeAgain(const Subscription& subscription, Budget& budget,
+                      std::vector<Delivered>& messages) {
+  OrderedRequest ordered;
+  ordered.attempt_id = subscription.attempt_id;
+  ordered.repeat = true;
+  OrderedReserved reserved;
+  for (uint32_t queue = 0; queue < subscription.topic->queues() && !budget.IsSpent(); ++queue) {
+    ReserveRequest request = RequestOf(subscription, queue);
+    request.bounds = dispatcher_.queues().Bounds(request.queue);
+    request.start = request.bounds.min;
+    request.limit = budget.messages;
+    const absl::Status status = progress_.ReserveInOrder(request, ordered, reserved);
+    if (!status.ok()) return LogNoProgress(subscription, queue, status);
+    SettleAll(subscription, reserved.messages, nullptr, budget, messages);
+  }
+}
+
+void Taker::LookAhead(const Subscription& subscription, QueueKey queue, QueueOffset from,
+                      size_t limit, Budget& budget, Ahead& ahead) {
+  if (limit == 0) return;
+  std::vector<store::IndexEntry> entries;
+  const absl::Status read = dispatcher_.queues().Read(queue, from, limit, entries);
+  if (!read.ok() && !absl::IsOutOfRange(read)) {
+    log::Error("index of {} queue {}: {}", subscription.topic->name, queue.queue, read.ToString());
+  }
+  for (const store::IndexEntry& entry : entries) {
+    if (budget.search == 0) return;
+    --budget.scan;
+    std::optional<Delivered> message = ReadMatching(entry, subscription.filter, budget.search);
+    uint32_t lane = 0;
+    if (message.has_value()) {
+      const absl::StatusOr<StoredMessage> stored =
+          ScanStored(message->message.payload(), message->message.header().properties_offset);
+      if (stored.ok()) {
+        lane = HashMessageGroup(stored->message_group);
+      } else {
+        log::Error("a message is passed over: {}", stored.status().ToString());
+        message.reset();
+      }
+    }
+    ahead.Add(std::move(message), lane);
+  }
+}
+
+void Taker::SettleAll(const Subscription& subscription, const std::vector<Reservation>& reserved,
+                      Ahead* ahead, Budget& budget, std::vector<Delivered>& messages) {
+  const bool ordered = subscription.group->fifo;
+  absl::flat_hash_set<uint32_t> held;  // lanes of which nothing more may go out
+  std::vector<store::IndexEntry> entries;
+  for (size_t i = 0; i < reserved.size();) {
+    const ReceiptHandle& first = reserved[i].handle;
+    std::optional<Delivered>* const read = ahead == nullptr ? nullptr : ahead->Find(first.offset);
+    // One index read per run of neighbours.
+    size_t run = 1;
+    entries.clear();
+    if (read == nullptr) {
+      while (i + run < reserved.size() && reserved[i + run].handle.offset == first.offset + run &&
+             (ahead == nullptr || ahead->Find(first.offset + run) == nullptr)) {
+        ++run;
+      }
+      const absl::Status status =
+          dispatcher_.queues().Read(first.queue, first.offset, run, entries);
+      if (!status.ok() && !absl::IsOutOfRange(status)) {
+        log::Error("index of {} queue {}: {}", subscription.topic->name, first.queue.queue,
+                   status.ToString());
+      }
+    }
+    for (size_t k = 0; k < run; ++k) {
+      const Reservation& reservation = reserved[i + k];
+      bool settled = false;
+      if (ordered && held.contains(reservation.lane)) {
+        progress_.Return(reservation.handle, std::chrono::milliseconds(0), /*counts=*/false);
+      } else if (read != nullptr) {
+        settled = HandOut(subscription, reservation, *std::exchange(*read, std::nullopt), budget,
+                          messages);
+      } else {
+        settled = Settle(subscription, reservation, k < entries.size() ? &entries[k] : nullptr,
+                         budget, messages);
+      }
+      if (ordered && !settled) held.insert(reservation.lane);
+    }
+    i += run;
+  }
+}
+
+bool Taker::Settle(const Subscription& subscription, const Reservation& reservation,
                    const store::IndexEntry* entry, Budget& budget,
                    std::vector<Delivered>& messages) {
   const ReceiptHandle& handle = reservation.handle;
   if (entry == nullptr) {
     // Expired since the bounds were read, or the index failed: the next poll decides again.
     progress_.Return(handle, std::chrono::seconds(1), /*counts=*/false);
-    return;
+    return false;
   }
   if (budget.IsFull()) {
     progress_.Return(handle, std::chrono::milliseconds(0), /*counts=*/false);
     budget.exhausted = false;
-    return;
+    return false;
   }
   std::optional<Delivered> found = ReadMatching(*entry, subscription.filter, budget.search);
   if (!found.has_value()) {
     progress_.Finish(handle);
-    return;
+    return true;
+  }
+  return HandOut(subscription, reservation, *std::move(found), budget, messages);
+}
+
+bool Taker::HandOut(const Subscription& subscription, const Reservation& reservation,
+                    Delivered message, Budget& budget, std::vector<Delivered>& messages) {
+  const ReceiptHandle& handle = reservation.handle;
+  if (budget.IsFilled()) {
+    progress_.Return(handle, std::chrono::milliseconds(0), /*counts=*/false);
+    budget.exhausted = false;
+    return false;
   }
   if (reservation.exhausted) {
-    DeadLetters::Letter letter{subscription.group, handle, found->message.header().log_offset,
+    DeadLetters::Letter letter{subscription.group, handle, message.message.header().log_offset,
                                handle.attempt - 1};
     const absl::Status submitted = dead_letters_.Submit(
         std::move(letter), [group = subscription.group](const absl::Status& status) {
@@ -133,12 +294,13 @@ void Taker::Settle(const Subscription& subscription, const Reservation& reservat
           }
         });
     if (!submitted.ok()) log::Warning("dead letter delayed: {}", submitted.ToString());
-    return;
+    return false;
   }
-  found->handle = handle;
+  message.handle = handle;
   --budget.messages;
-  budget.bytes -= std::min<size_t>(budget.bytes, found->message.payload().size());
-  messages.push_back(*std::move(found));
+  budget.bytes -= std::min<size_t>(budget.bytes, message.message.payload().size());
+  messages.push_back(std::move(message));
+  return true;
 }
 
 std::optional<Delivered> Taker::ReadMatching(const store::IndexEntry& entry,

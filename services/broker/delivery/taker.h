@@ -1,5 +1,10 @@
 // Taker: gets messages out of the log for a consumer: leases them, filters, reads, verifies.
 //
+// For a group that consumes in order it reads ahead of the leases: which message group a message is
+// of stands in its record, which is read anyway when the message goes out. An index of message
+// groups would cost every topic bytes and every send work, to spare a second look at those that
+// must wait.
+//
 // Thread-safe; keeps nothing between calls. No lock is held while the log is read. What cannot be
 // read because it is damaged or has expired is passed over, counted and logged, never delivered.
 
@@ -33,6 +38,10 @@ struct Subscription {
   std::chrono::milliseconds invisible{0};
   bool auto_renew = false;
   std::string client_id;
+  // For ordered groups: the name of the call, if it has one; and how many neighbours of a message
+  // group it may get.
+  std::string attempt_id;
+  size_t message_group_batch = SIZE_MAX;
 };
 
 // A message on its way to a consumer.
@@ -72,10 +81,26 @@ class Taker {
 
  private:
   struct Budget;
+  class Ahead;
+  static ReserveRequest RequestOf(const Subscription& subscription, uint32_t queue);
   void TakeFromQueue(const Subscription& subscription, uint32_t queue, Budget& budget,
                      std::vector<Delivered>& messages);
-  void Settle(const Subscription& subscription, const Reservation& reservation,
+  void TakeInOrder(const Subscription& subscription, uint32_t queue, Budget& budget,
+                   std::vector<Delivered>& messages);
+  // What an attempt was given before, in all queues.
+  void TakeAgain(const Subscription& subscription, Budget& budget,
+                 std::vector<Delivered>& messages);
+  // Reads at most `limit` messages from `from` on.
+  void LookAhead(const Subscription& subscription, QueueKey queue, QueueOffset from, size_t limit,
+                 Budget& budget, Ahead& ahead);
+  // Hands out what was leased, or gives it back. Of `ahead` what was read already.
+  void SettleAll(const Subscription& subscription, const std::vector<Reservation>& reserved,
+                 Ahead* ahead, Budget& budget, std::vector<Delivered>& messages);
+  // False: the message is neither on its way nor done.
+  bool Settle(const Subscription& subscription, const Reservation& reservation,
               const store::IndexEntry* entry, Budget& budget, std::vector<Delivered>& messages);
+  bool HandOut(const Subscription& subscription, const Reservation& reservation, Delivered message,
+               Budget& budget, std::vector<Delivered>& messages);
   // Reads and filters; nullopt when the message is to be passed over. Takes what the filter looked
   // at off `search`.
   std::optional<Delivered> ReadMatching(const store::IndexEntry& entry, const MessageFilter& filter,

@@ -1,6 +1,7 @@
 #include "services/broker/progress/group_queue.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "services/base/check.h"
 
@@ -17,58 +18,61 @@ std::optional<Timestamp> GroupQueue::NextVisibleAfter(Timestamp now) const {
   return after->first;
 }
 
-size_t GroupQueue::CountVisible(Timestamp now) const {
-  size_t count = 0;
-  for (auto end = by_end_.begin(); end != by_end_.end() && end->first <= now; ++end) ++count;
-  return count;
+GroupQueue::Counts GroupQueue::Count(Timestamp now) const {
+  Counts counts;
+  for (auto end = by_end_.begin(); end != by_end_.end() && end->first <= now; ++end) ++counts.ended;
+  counts.leased = by_end_.size() - counts.ended;
+  return counts;
 }
 
 void GroupQueue::Restore(QueueOffset offset, const InFlight& entry) {
   CHECK(offset < cursor_);
-  in_flight_[offset] = entry;
-  by_end_.emplace(entry.visible_at, offset);
+  const auto [added, is_new] = in_flight_.emplace(offset, entry);
+  if (!is_new) return;
+  if (!entry.waits() && !entry.acknowledged) by_end_.emplace(entry.visible_at, offset);
+  Entering(*added);
 }
 
-void GroupQueue::Expire(QueueOffset min) {
+void GroupQueue::Erase(std::map<QueueOffset, InFlight>::iterator entry) {
+  Leaving(*entry);
+  EndLease(*entry);
+  in_flight_.erase(entry);
+}
+
+void GroupQueue::Expire(QueueOffset min, Timestamp now) {
+  std::set<uint32_t> lanes;
   while (!in_flight_.empty() && in_flight_.begin()->first < min) {
-    by_end_.erase({in_flight_.begin()->second.visible_at, in_flight_.begin()->first});
-    in_flight_.erase(in_flight_.begin());
+    lanes.insert(in_flight_.begin()->second.lane);
+    Erase(in_flight_.begin());
   }
   if (cursor_ < min) cursor_ = min;
+  for (uint32_t lane : lanes) Touched(lane, now);
 }
 
 void GroupQueue::Reset(QueueOffset cursor) {
+  Clear();
   in_flight_.clear();
   by_end_.clear();
   cursor_ = cursor;
 }
 
-void GroupQueue::Move(QueueOffset offset, InFlight& entry, Timestamp visible_at) {
-  by_end_.erase({entry.visible_at, offset});
-  entry.visible_at = visible_at;
-  by_end_.emplace(visible_at, offset);
-}
-
-const GroupQueue::Entry* GroupQueue::Redeliver(const Terms& terms) {
-  if (by_end_.empty() || by_end_.begin()->first > terms.now) return nullptr;
-  auto found = in_flight_.find(by_end_.begin()->second);
-  CHECK(found != in_flight_.end());
-  Change(found->first, terms, /*uncount=*/false);
-  ++found->second.attempts;
-  return &*found;
-}
-
-const GroupQueue::Entry* GroupQueue::DeliverNext(const Terms& terms) {
-  InFlight entry;
-  entry.attempts = 1;
-  entry.visible_at = terms.visible_at;
-  entry.lease_id = terms.lease_id;
-  entry.renewed_for = terms.renewed_for;
-  entry.leased_at = terms.now;
-  const auto added = in_flight_.emplace(cursor_, std::move(entry)).first;
-  by_end_.emplace(terms.visible_at, cursor_);
+GroupQueue::Entry& GroupQueue::Add(InFlight entry) {
+  Entry& added = *in_flight_.emplace(cursor_, std::move(entry)).first;
   ++cursor_;
-  return &*added;
+  return added;
+}
+
+void GroupQueue::Move(Entry& entry, Timestamp visible_at) {
+  EndLease(entry);
+  entry.second.visible_at = visible_at;
+  by_end_.emplace(visible_at, entry.first);
+}
+
+void GroupQueue::Lease(Entry& entry, const Terms& terms) {
+  Move(entry, terms.visible_at);
+  entry.second.lease_id = terms.lease_id;
+  entry.second.renewed_for = terms.renewed_for;
+  entry.second.leased_at = terms.now;
 }
 
 const GroupQueue::Entry* GroupQueue::FindLease(QueueOffset offset, uint64_t lease_id) const {
@@ -76,23 +80,23 @@ const GroupQueue::Entry* GroupQueue::FindLease(QueueOffset offset, uint64_t leas
   return found != in_flight_.end() && found->second.lease_id == lease_id ? &*found : nullptr;
 }
 
-bool GroupQueue::Finish(QueueOffset offset) {
+void GroupQueue::Acknowledge(QueueOffset offset, Timestamp now) { Finish(offset, now); }
+
+bool GroupQueue::Finish(QueueOffset offset, Timestamp now) {
   auto found = in_flight_.find(offset);
   if (found == in_flight_.end()) return false;
-  by_end_.erase({found->second.visible_at, offset});
-  in_flight_.erase(found);
+  const uint32_t lane = found->second.lane;
+  Erase(found);
+  Touched(lane, now);
   return true;
 }
 
 void GroupQueue::Change(QueueOffset offset, const Terms& terms, bool uncount) {
   auto found = in_flight_.find(offset);
   CHECK(found != in_flight_.end());
-  InFlight& entry = found->second;
-  Move(offset, entry, terms.visible_at);
-  entry.lease_id = terms.lease_id;
-  entry.renewed_for = terms.renewed_for;
-  entry.leased_at = terms.now;
-  if (uncount && entry.attempts > 0) --entry.attempts;
+  Lease(*found, terms);
+  if (uncount && found->second.attempts > 0) --found->second.attempts;
+  Touched(found->second.lane, terms.now);
 }
 
 size_t GroupQueue::Renew(Timestamp now, Timestamp until, std::chrono::milliseconds step,
@@ -104,25 +108,28 @@ size_t GroupQueue::Renew(Timestamp now, Timestamp until, std::chrono::millisecon
   }
   size_t renewed = 0;
   for (QueueOffset offset : ending) {
-    InFlight& entry = in_flight_.find(offset)->second;
-    const Timestamp extended = std::min(now + step, entry.leased_at + total);
-    if (entry.renewed_for == nullptr || extended <= entry.visible_at ||
-        !is_alive(*entry.renewed_for)) {
+    Entry& entry = *in_flight_.find(offset);
+    const Timestamp extended = std::min(now + step, entry.second.leased_at + total);
+    if (entry.second.renewed_for == nullptr || extended <= entry.second.visible_at ||
+        !is_alive(*entry.second.renewed_for)) {
       continue;
     }
-    Move(offset, entry, extended);
+    Move(entry, extended);
+    Touched(entry.second.lane, now);
     ++renewed;
   }
   return renewed;
 }
 
-size_t GroupQueue::Release(const std::string& client, Timestamp at) {
+size_t GroupQueue::Release(const std::string& client, Timestamp now, Timestamp at) {
   size_t released = 0;
-  for (auto& [offset, entry] : in_flight_) {
-    if (entry.renewed_for == nullptr || *entry.renewed_for != client) continue;
-    entry.renewed_for = nullptr;
-    if (entry.visible_at > at) Move(offset, entry, at);
+  for (Entry& entry : in_flight_) {
+    if (entry.second.renewed_for == nullptr || *entry.second.renewed_for != client) continue;
+    entry.second.renewed_for = nullptr;
     ++released;
+    if (entry.second.visible_at <= at) continue;
+    Move(entry, at);
+    Touched(entry.second.lane, now);
   }
   return released;
 }

@@ -10,11 +10,13 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/mutex.h"
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
+#include "services/broker/progress/concurrent_queue.h"
 #include "services/broker/progress/group_queue.h"
 
 namespace dunlin::broker {
@@ -61,11 +63,26 @@ void FillProto(const Key& key, const GroupQueue& queue, storage::v1::QueueProgre
     proto.add_attempts(entry.attempts);
     proto.add_visible_at_ms(ToUnixMillis(entry.visible_at));
     proto.add_lease_ids(entry.lease_id);
+    if (!queue.ordered()) continue;
+    proto.add_lanes(entry.lane);
+    proto.add_acknowledged(entry.acknowledged);
   }
 }
 
-GroupQueue FromProto(const storage::v1::QueueProgress& proto) {
-  GroupQueue queue{QueueOffset(proto.cursor())};
+std::unique_ptr<GroupQueue> NewQueue(bool ordered, QueueOffset cursor,
+                                     const ProgressOptions& options) {
+  if (!ordered) return std::make_unique<ConcurrentQueue>(cursor);
+  OrderedQueue::Limits limits;
+  limits.in_flight = options.max_in_flight;
+  limits.waiting = options.max_waiting;
+  return std::make_unique<OrderedQueue>(cursor, limits);
+}
+
+std::unique_ptr<GroupQueue> FromProto(const storage::v1::QueueProgress& proto,
+                                      const ProgressOptions& options) {
+  const bool ordered = proto.lanes_size() > 0;
+  std::unique_ptr<GroupQueue> queue = NewQueue(ordered, QueueOffset(proto.cursor()), options);
+  absl::flat_hash_set<uint32_t> lanes;
   uint64_t offset = 0;
   for (int i = 0; i < proto.offset_deltas_size(); ++i) {
     offset += proto.offset_deltas(i);
@@ -73,7 +90,14 @@ GroupQueue FromProto(const storage::v1::QueueProgress& proto) {
     entry.attempts = proto.attempts(i);
     entry.visible_at = FromUnixMillis(proto.visible_at_ms(i));
     entry.lease_id = proto.lease_ids(i);
-    queue.Restore(QueueOffset(offset), entry);
+    if (ordered) {
+      entry.lane = proto.lanes(i);
+      entry.acknowledged = proto.acknowledged(i);
+      // Done: what came before it has become a dead letter.
+      if (entry.acknowledged && !lanes.contains(entry.lane)) continue;
+      lanes.insert(entry.lane);
+    }
+    queue->Restore(QueueOffset(offset), entry);
   }
   return queue;
 }
@@ -86,8 +110,8 @@ class Progress::Shards {
       : options_(options), state_(state), clock_(clock), next_lease_(RandomStart()) {}
 
   struct Slot {
-    explicit Slot(GroupQueue initial) : queue(std::move(initial)) {}
-    GroupQueue queue;
+    explicit Slot(std::unique_ptr<GroupQueue> initial) : queue(std::move(initial)) {}
+    std::unique_ptr<GroupQueue> queue;
     bool changed = false;  // is in changed_
   };
   struct Shard {
@@ -100,6 +124,32 @@ class Progress::Shards {
   }
   Shard& ShardOf(const Key& key) { return ShardOf(key.group, key.queue.topic); }
 
+  // The slot, to be taken from in order or not.
+  absl::StatusOr<Slot*> FindToTake(Shard& shard, const Key& key, const ReserveRequest& request,
+                                   bool ordered) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex) {
+    ASSIGN_OR_RETURN(Slot* const slot, Find(shard, key, request.start));
+    if (slot->queue->ordered() != ordered) {
+      slot->queue = NewQueue(ordered, slot->queue->committed(), options_);
+    }
+    slot->queue->Expire(request.bounds.min, clock_.Now());
+    return slot;
+  }
+
+  GroupQueue::Terms TermsOf(const ReserveRequest& request) {
+    GroupQueue::Terms terms;
+    terms.now = clock_.Now();
+    terms.visible_at = terms.now + (request.auto_renew ? options_.renew_step : request.invisible);
+    if (request.auto_renew) {
+      terms.renewed_for = std::make_shared<const std::string>(request.client_id);
+    }
+    return terms;
+  }
+
+  // Tells that messages were unlocked. Without a lock.
+  void Unlocked(bool unlocked) const {
+    if (unlocked && options_.on_unlocked) options_.on_unlocked();
+  }
+
   // Null when the group never consumed from the queue and `start` says nothing.
   absl::StatusOr<Slot*> Find(Shard& shard, const Key& key, std::optional<QueueOffset> start)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex) {
@@ -109,15 +159,16 @@ class Progress::Shards {
         state_.GetProgress(key.group, key.queue);
     if (!saved.ok() && !absl::IsNotFound(saved.status())) return saved.status();
     if (!saved.ok() && !start.has_value()) return nullptr;
-    auto slot = std::make_unique<Slot>(saved.ok() ? FromProto(*saved) : GroupQueue(*start));
+    auto slot = std::make_unique<Slot>(saved.ok() ? FromProto(*saved, options_)
+                                                  : NewQueue(/*ordered=*/false, *start, options_));
     Slot* added = shard.slots.emplace(key, std::move(slot)).first->second.get();
-    Announce(key, added->queue);
+    Announce(key, *added->queue);
     return added;
   }
 
   // To be called after every change of a slot.
   void Changed(const Key& key, Slot& slot) ABSL_LOCKS_EXCLUDED(index_mutex_) {
-    const std::optional<Timestamp> next = slot.queue.NextVisible();
+    const std::optional<Timestamp> next = slot.queue->NextVisible();
     MutexLock lock(index_mutex_);
     if (!slot.changed) {
       slot.changed = true;
@@ -165,17 +216,21 @@ class Progress::Shards {
                                                        const ReceiptHandle& handle, bool* done) {
     const Timestamp now = clock_.Now();
     *done = false;
-    if (slot == nullptr || handle.offset >= slot->queue.cursor()) {
+    if (slot == nullptr || handle.offset >= slot->queue->cursor()) {
       return Invalid(
           "the server does not know this delivery (any more); the message will come again");
     }
-    const GroupQueue::Entry* entry = slot->queue.FindLease(handle.offset, handle.lease_id);
+    const GroupQueue::Entry* entry = slot->queue->FindLease(handle.offset, handle.lease_id);
     if (entry != nullptr) {
-      if (entry->second.visible_at > now) return entry;
+      if (entry->second.visible_at > now) {
+        *done = entry->second.acknowledged;
+        if (!*done) return entry;
+        return Invalid("the message was acknowledged");
+      }
       return Invalid(fmt::format("the lease ended {} ms ago; the message will come again",
                                  (now - entry->second.visible_at).count()));
     }
-    if (slot->queue.in_flight().contains(handle.offset)) {
+    if (slot->queue->in_flight().contains(handle.offset)) {
       return Invalid("the receipt handle was replaced by a later one of the same message");
     }
     const Timestamp end =
@@ -209,16 +264,10 @@ absl::Status Progress::Reserve(const ReserveRequest& request, std::vector<Reserv
   const Key key{request.group, request.queue};
   Shards::Shard& shard = shards_->ShardOf(key);
   MutexLock lock(shard.mutex);
-  ASSIGN_OR_RETURN(Shards::Slot* const slot, shards_->Find(shard, key, request.start));
-  GroupQueue& queue = slot->queue;
-  queue.Expire(request.bounds.min);
-  GroupQueue::Terms terms;
-  terms.now = shards_->clock_.Now();
-  terms.visible_at =
-      terms.now + (request.auto_renew ? shards_->options_.renew_step : request.invisible);
-  if (request.auto_renew) {
-    terms.renewed_for = std::make_shared<const std::string>(request.client_id);
-  }
+  ASSIGN_OR_RETURN(Shards::Slot* const slot,
+                   shards_->FindToTake(shard, key, request, /*ordered=*/false));
+  auto& queue = static_cast<ConcurrentQueue&>(*slot->queue);
+  GroupQueue::Terms terms = shards_->TermsOf(request);
   for (size_t taken = 0; taken < request.limit; ++taken) {
     terms.lease_id = shards_->NextLease();
     const GroupQueue::Entry* entry = queue.Redeliver(terms);
@@ -244,42 +293,104 @@ absl::Status Progress::Reserve(const ReserveRequest& request, std::vector<Reserv
   return absl::OkStatus();
 }
 
+absl::Status Progress::ReserveInOrder(const ReserveRequest& request, const OrderedRequest& ordered,
+                                      OrderedReserved& reserved) {
+  reserved = OrderedReserved();
+  const Key key{request.group, request.queue};
+  Shards::Shard& shard = shards_->ShardOf(key);
+  MutexLock lock(shard.mutex);
+  ASSIGN_OR_RETURN(Shards::Slot* const slot,
+                   shards_->FindToTake(shard, key, request, /*ordered=*/true));
+  auto& queue = static_cast<OrderedQueue&>(*slot->queue);
+  const QueueOffset cursor = queue.cursor();
+  OrderedQueue::Take take;
+  take.lease = shards_->TermsOf(request);
+  take.lease.lease_id = shards_->NextLease();
+  take.limit = request.limit;
+  take.lane_limit = ordered.lane_limit;
+  take.max_attempts = request.max_attempts;
+  take.attempt = ordered.attempt_id;
+  take.dead_until = take.lease.now + kDeadLetterLease;
+  std::vector<OrderedQueue::Delivered> delivered;
+  if (ordered.repeat) {
+    queue.Repeat(take, delivered);
+  } else {
+    queue.DeliverReady(take, delivered);
+    queue.DeliverAhead(ordered.first, ordered.ahead, take, delivered);
+  }
+  for (const auto& [entry, exhausted] : delivered) {
+    Reservation& reservation = reserved.messages.emplace_back();
+    reservation.handle = {key.group,
+                          key.queue,
+                          entry->first,
+                          take.lease.lease_id,
+                          entry->second.attempts + (exhausted ? 1 : 0),
+                          entry->second.visible_at,
+                          request.auto_renew};
+    reservation.exhausted = exhausted;
+    reservation.lane = entry->second.lane;
+  }
+  reserved.next = queue.cursor();
+  if (!ordered.repeat && queue.cursor() < request.bounds.max) reserved.room = queue.Room();
+  if (!delivered.empty() || queue.cursor() != cursor) shards_->Changed(key, *slot);
+  return absl::OkStatus();
+}
+
 void Progress::Finish(const ReceiptHandle& handle) {
   const Key key{handle.group, handle.queue};
   Shards::Shard& shard = shards_->ShardOf(key);
-  MutexLock lock(shard.mutex);
-  auto found = shard.slots.find(key);
-  if (found == shard.slots.end()) return;
-  if (found->second->queue.Finish(handle.offset)) shards_->Changed(key, *found->second);
+  bool unlocked = false;
+  {
+    MutexLock lock(shard.mutex);
+    auto found = shard.slots.find(key);
+    if (found == shard.slots.end()) return;
+    GroupQueue& queue = *found->second->queue;
+    if (!queue.Finish(handle.offset, shards_->clock_.Now())) return;
+    shards_->Changed(key, *found->second);
+    unlocked = queue.TakeUnlocked();
+  }
+  shards_->Unlocked(unlocked);
 }
 
 void Progress::Return(const ReceiptHandle& handle, milliseconds delay, bool counts) {
   const Key key{handle.group, handle.queue};
   Shards::Shard& shard = shards_->ShardOf(key);
-  MutexLock lock(shard.mutex);
-  auto found = shard.slots.find(key);
-  if (found == shard.slots.end()) return;
-  GroupQueue& queue = found->second->queue;
-  if (queue.FindLease(handle.offset, handle.lease_id) == nullptr) return;
-  GroupQueue::Terms terms;
-  terms.now = shards_->clock_.Now();
-  terms.visible_at = terms.now + delay;
-  terms.lease_id = shards_->NextLease();
-  queue.Change(handle.offset, terms, /*uncount=*/!counts);
-  shards_->Changed(key, *found->second);
+  bool unlocked = false;
+  {
+    MutexLock lock(shard.mutex);
+    auto found = shard.slots.find(key);
+    if (found == shard.slots.end()) return;
+    GroupQueue& queue = *found->second->queue;
+    const GroupQueue::Entry* const entry = queue.FindLease(handle.offset, handle.lease_id);
+    if (entry == nullptr || entry->second.acknowledged) return;
+    GroupQueue::Terms terms;
+    terms.now = shards_->clock_.Now();
+    terms.visible_at = terms.now + delay;
+    terms.lease_id = shards_->NextLease();
+    queue.Change(handle.offset, terms, /*uncount=*/!counts);
+    shards_->Changed(key, *found->second);
+    unlocked = queue.TakeUnlocked();
+  }
+  shards_->Unlocked(unlocked);
 }
 
 absl::Status Progress::Ack(const ReceiptHandle& handle) {
   const Key key{handle.group, handle.queue};
   Shards::Shard& shard = shards_->ShardOf(key);
-  MutexLock lock(shard.mutex);
-  ASSIGN_OR_RETURN(Shards::Slot* const slot, shards_->Find(shard, key, std::nullopt));
-  bool done = false;
-  const absl::StatusOr<const GroupQueue::Entry*> entry = shards_->FindRunning(slot, handle, &done);
-  if (done) return absl::OkStatus();
-  RETURN_IF_ERROR(entry.status());
-  slot->queue.Finish(handle.offset);
-  shards_->Changed(key, *slot);
+  bool unlocked = false;
+  {
+    MutexLock lock(shard.mutex);
+    ASSIGN_OR_RETURN(Shards::Slot* const slot, shards_->Find(shard, key, std::nullopt));
+    bool done = false;
+    const absl::StatusOr<const GroupQueue::Entry*> entry =
+        shards_->FindRunning(slot, handle, &done);
+    if (done) return absl::OkStatus();
+    RETURN_IF_ERROR(entry.status());
+    slot->queue->Acknowledge(handle.offset, shards_->clock_.Now());
+    shards_->Changed(key, *slot);
+    unlocked = slot->queue->TakeUnlocked();
+  }
+  shards_->Unlocked(unlocked);
   return absl::OkStatus();
 }
 
@@ -287,16 +398,21 @@ absl::StatusOr<ReceiptHandle> Progress::ChangeInvisible(const ReceiptHandle& han
                                                         milliseconds invisible, bool suspend) {
   const Key key{handle.group, handle.queue};
   Shards::Shard& shard = shards_->ShardOf(key);
-  MutexLock lock(shard.mutex);
-  ASSIGN_OR_RETURN(Shards::Slot* const slot, shards_->Find(shard, key, std::nullopt));
-  bool done = false;
-  RETURN_IF_ERROR(shards_->FindRunning(slot, handle, &done).status());
   GroupQueue::Terms terms;
-  terms.now = shards_->clock_.Now();
-  terms.visible_at = terms.now + invisible;
-  terms.lease_id = shards_->NextLease();
-  slot->queue.Change(handle.offset, terms, /*uncount=*/suspend);
-  shards_->Changed(key, *slot);
+  bool unlocked = false;
+  {
+    MutexLock lock(shard.mutex);
+    ASSIGN_OR_RETURN(Shards::Slot* const slot, shards_->Find(shard, key, std::nullopt));
+    bool done = false;
+    RETURN_IF_ERROR(shards_->FindRunning(slot, handle, &done).status());
+    terms.now = shards_->clock_.Now();
+    terms.visible_at = terms.now + invisible;
+    terms.lease_id = shards_->NextLease();
+    slot->queue->Change(handle.offset, terms, /*uncount=*/suspend);
+    shards_->Changed(key, *slot);
+    unlocked = slot->queue->TakeUnlocked();
+  }
+  shards_->Unlocked(unlocked);
   ReceiptHandle changed = handle;
   changed.lease_id = terms.lease_id;
   changed.visible_at = terms.visible_at;
@@ -319,18 +435,19 @@ bool Progress::IsPending(const ReceiptHandle& handle) const {
   MutexLock lock(shard.mutex);
   auto slot = shard.slots.find(key);
   if (slot == shard.slots.end()) return false;
-  auto entry = slot->second->queue.in_flight().find(handle.offset);
+  auto entry = slot->second->queue->in_flight().find(handle.offset);
   // Fewer: a delivery that was not to be, or was taken back, is not counted.
-  return entry != slot->second->queue.in_flight().end() && entry->second.attempts <= handle.attempt;
+  return entry != slot->second->queue->in_flight().end() && !entry->second.acknowledged &&
+         entry->second.attempts <= handle.attempt;
 }
 
 void Progress::ReleaseClient(std::string_view client_id, milliseconds delay) {
   const std::string client(client_id);
-  const Timestamp at = shards_->clock_.Now() + delay;
+  const Timestamp now = shards_->clock_.Now();
   for (Shards::Shard& shard : shards_->shards_) {
     MutexLock lock(shard.mutex);
     for (auto& [key, slot] : shard.slots) {
-      if (slot->queue.Release(client, at) > 0) shards_->Changed(key, *slot);
+      if (slot->queue->Release(client, now, now + delay) > 0) shards_->Changed(key, *slot);
     }
   }
 }
@@ -343,8 +460,8 @@ void Progress::RenewLeases(const std::function<bool(std::string_view client_id)>
     MutexLock lock(shard.mutex);
     auto found = shard.slots.find(key);
     if (found == shard.slots.end()) continue;
-    if (found->second->queue.Renew(now, now + kRenewAhead, options.renew_step, options.renew_total,
-                                   is_alive) > 0) {
+    if (found->second->queue->Renew(now, now + kRenewAhead, options.renew_step, options.renew_total,
+                                    is_alive) > 0) {
       shards_->Changed(key, *found->second);
     }
   }
@@ -362,7 +479,7 @@ std::vector<Progress::Due> Progress::TakeDue() {
     MutexLock index(shards_->index_mutex_);
     shards_->AnnounceLocked(key, found == shard.slots.end()
                                      ? std::nullopt
-                                     : found->second->queue.NextVisibleAfter(now));
+                                     : found->second->queue->NextVisibleAfter(now));
   }
   std::sort(due.begin(), due.end());
   due.erase(std::unique(due.begin(), due.end()), due.end());
@@ -383,7 +500,7 @@ absl::StatusOr<QueueOffset> Progress::CommittedOffset(GroupId group, QueueKey qu
   if (slot == nullptr) {
     return PublicError(PublicCode::kOffsetNotFound, "the group never consumed from this queue");
   }
-  return slot->queue.committed();
+  return slot->queue->committed();
 }
 
 absl::Status Progress::SetOffset(GroupId group, QueueKey queue, QueueOffset offset) {
@@ -391,7 +508,7 @@ absl::Status Progress::SetOffset(GroupId group, QueueKey queue, QueueOffset offs
   Shards::Shard& shard = shards_->ShardOf(key);
   MutexLock lock(shard.mutex);
   ASSIGN_OR_RETURN(Shards::Slot* const slot, shards_->Find(shard, key, offset));
-  slot->queue.Reset(offset);
+  slot->queue->Reset(offset);
   shards_->Changed(key, *slot);
   return absl::OkStatus();
 }
@@ -403,10 +520,12 @@ absl::StatusOr<Progress::Counts> Progress::GetCounts(GroupId group, QueueKey que
   ASSIGN_OR_RETURN(const Shards::Slot* const slot, shards_->Find(shard, key, std::nullopt));
   Counts counts;
   if (slot == nullptr) return counts;
-  counts.committed = slot->queue.committed();
-  counts.cursor = slot->queue.cursor();
-  counts.retrying = slot->queue.CountVisible(shards_->clock_.Now());
-  counts.in_flight = slot->queue.in_flight().size() - counts.retrying;
+  counts.committed = slot->queue->committed();
+  counts.cursor = slot->queue->cursor();
+  const GroupQueue::Counts leases = slot->queue->Count(shards_->clock_.Now());
+  counts.retrying = leases.ended;
+  counts.in_flight = leases.leased;
+  if (slot->queue->ordered()) counts.waiting = static_cast<OrderedQueue&>(*slot->queue).waiting();
   return counts;
 }
 
@@ -433,7 +552,7 @@ std::string Progress::TakeChanges(size_t max_bytes) {
       found->second->changed = false;
     }
     storage::v1::QueueProgress& proto = *changes.add_queues();
-    FillProto(key, found->second->queue, proto);
+    FillProto(key, *found->second->queue, proto);
     bytes += proto.ByteSizeLong();
   }
   return changes.SerializeAsString();

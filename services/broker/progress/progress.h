@@ -5,7 +5,9 @@
 // PROGRESS records, at most ~100 ms late: a crash can repeat a delivery, never lose one.
 //
 // Thread-safe; one lock per (group, topic); no lock is held across I/O except the first load of a
-// queue. Decisions are those of GroupQueue (group_queue.h), a pure state machine.
+// queue. Decisions are those of GroupQueue (group_queue.h), a pure state machine. A queue is kept
+// in the way its group last took from it, in order or not; when that changes, it goes back to the
+// first message that is not done: what was done behind that one comes again.
 
 #pragma once
 
@@ -14,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +26,7 @@
 
 #include "services/base/clock.h"
 #include "services/base/strong_int.h"
+#include "services/broker/progress/ordered_queue.h"
 #include "services/broker/progress/receipt_handle.h"
 #include "services/store/index/queue_index.h"
 #include "services/store/state/state_store.h"
@@ -32,9 +36,15 @@ namespace dunlin::broker {
 struct ProgressOptions {
   // Delivered and unacknowledged messages per group and queue; more are not handed out.
   uint32_t max_in_flight = 10'000;
+  // Messages per queue that an ordered group looks at before their turn: so far it sees past
+  // message groups that are in flight.
+  uint32_t max_waiting = 4'096;
   // Auto-renewed leases: length of a step, and for how long in all.
   std::chrono::milliseconds renew_step = std::chrono::seconds(60);
   std::chrono::milliseconds renew_total = std::chrono::hours(3);
+  // Called, on any thread and without a lock, when messages became deliverable by anything but
+  // time: TakeDue() names them. May be empty.
+  std::function<void()> on_unlocked;
 };
 
 struct ReserveRequest {
@@ -55,6 +65,25 @@ struct Reservation {
   // The message has been delivered max_attempts times already: it must become a dead letter
   // instead of being delivered (then Finish), handle.attempt being one too many.
   bool exhausted = false;
+  // Of an ordered group: see OrderedQueue. What is not handed out keeps back all of its lane.
+  uint32_t lane = 0;
+};
+
+// What an ordered group asks for beyond a ReserveRequest.
+struct OrderedRequest {
+  std::string_view attempt_id;   // of the call; may be empty
+  size_t lane_limit = SIZE_MAX;  // messages of one message group
+  bool repeat = false;           // only what this attempt was given before and still holds
+  // Messages that were read before their turn, from `first` on, as `room` allowed last time.
+  QueueOffset first;
+  std::span<const LookedAt> ahead;
+};
+
+struct OrderedReserved {
+  std::vector<Reservation> messages;
+  // To get more: look at so many messages, or fewer, from there on.
+  QueueOffset next;
+  size_t room = 0;
 };
 
 class Progress {
@@ -69,6 +98,9 @@ class Progress {
   // damaged, dead letter), or Return()s it (no room).
   // Offsets below bounds.min have expired and are passed over.
   absl::Status Reserve(const ReserveRequest& request, std::vector<Reservation>& reserved);
+  // The same for a group that consumes in order (ordered_queue.h). `reserved` is replaced.
+  absl::Status ReserveInOrder(const ReserveRequest& request, const OrderedRequest& ordered,
+                              OrderedReserved& reserved);
 
   // The message is done, whatever the state of its lease (filtered out, damaged, dead letter).
   void Finish(const ReceiptHandle& handle);
@@ -114,6 +146,7 @@ class Progress {
     QueueOffset cursor;
     uint64_t in_flight = 0;  // leased now
     uint64_t retrying = 0;   // waiting for redelivery
+    uint64_t waiting = 0;    // looked at by an ordered group, and waiting for their turn
   };
   absl::StatusOr<Counts> GetCounts(GroupId group, QueueKey queue) const;
 

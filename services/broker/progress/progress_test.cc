@@ -10,11 +10,10 @@
 #include <thread>
 #include <vector>
 
-#include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/testing/manual_clock.h"
 #include "services/base/testing/status_matchers.h"
 #include "services/broker/codes/public_code.h"
-#include "services/broker/progress/group_queue.h"
+#include "services/broker/progress/testing/saved_rows.h"
 
 namespace dunlin::broker {
 namespace {
@@ -22,40 +21,6 @@ namespace {
 using std::chrono::hours;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-// The rows that PROGRESS records would have left in the state store.
-class SavedRows final : public store::StateStore {
- public:
-  void Apply(const std::string& payload) {
-    storage::v1::ProgressChanges changes;
-    ASSERT_TRUE(changes.ParseFromString(payload));
-    for (const auto& row : changes.queues()) rows_[row.queue()] = row;
-  }
-
-  store::Database& database() override { std::abort(); }
-  absl::StatusOr<std::vector<storage::v1::Topic>> ListTopics() const override { return Nothing(); }
-  absl::StatusOr<std::vector<storage::v1::Group>> ListGroups() const override { return Nothing(); }
-  absl::StatusOr<storage::v1::QueueProgress> GetProgress(GroupId, QueueKey queue) const override {
-    auto found = rows_.find(queue.queue);
-    if (found == rows_.end()) return absl::NotFoundError("no row");
-    return found->second;
-  }
-  absl::StatusOr<std::vector<storage::v1::QueueProgress>> ListProgress(GroupId,
-                                                                       TopicId) const override {
-    return Nothing();
-  }
-  absl::StatusOr<std::vector<storage::v1::QueueProgress>> ListProgress(GroupId) const override {
-    return Nothing();
-  }
-  absl::StatusOr<store::ProducerRow> GetProducer(uint64_t, QueueKey) const override {
-    return Nothing();
-  }
-  storage::v1::Checkpoint GetCheckpoint() const override { return {}; }
-
- private:
-  static absl::Status Nothing() { return absl::UnimplementedError("not asked for"); }
-  std::map<uint32_t, storage::v1::QueueProgress> rows_;
-};
 
 class ProgressTest : public ::testing::Test {
  protected:

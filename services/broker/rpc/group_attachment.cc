@@ -25,8 +25,11 @@ GroupAttachment::GroupAttachment(ServiceContext& services, uint32_t binding,
                                  std::function<void(Attachment&)> ready)
     : Attachment(services, binding, subscription.topic, subscription.filter, std::move(ready)),
       subscription_(std::move(subscription)),
+      group_id_(subscription_.group->id),
       max_unsettled_(max_unsettled) {
   subscription_.bytes = kFrameBytes;  // what is leased is sent at once
+  // Clients work on what a frame holds with many threads: neighbours would overtake each other.
+  subscription_.message_group_batch = 1;
 }
 
 void GroupAttachment::ForgetEnded() {
@@ -50,6 +53,11 @@ void GroupAttachment::DropEnded() {
   }
 }
 
+void GroupAttachment::RefreshGroup() {
+  std::shared_ptr<const Group> now = services_.topics.FindGroup(group_id_);
+  if (now != nullptr) subscription_.group = std::move(now);
+}
+
 GroupAttachment::Taking GroupAttachment::Take() {
   size_t room = 0;
   {
@@ -62,6 +70,7 @@ GroupAttachment::Taking GroupAttachment::Take() {
   }
   if (room == 0) return Taking::kFull;
   subscription_.batch = std::min(room, kBatch);
+  RefreshGroup();
   Taker::Taken taken = services_.taker.Take(subscription_);
   MutexLock lock(mutex_);
   for (Delivered& message : taken.messages) {

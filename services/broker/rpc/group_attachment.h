@@ -21,7 +21,7 @@ class GroupAttachment final : public Attachment {
 
   Produced NextFrame() override ABSL_LOCKS_EXCLUDED(mutex_);
   void Release() override ABSL_LOCKS_EXCLUDED(mutex_);
-  GroupId competes() const override { return subscription_.group->id; }
+  GroupId competes() const override { return group_id_; }
   Outcome TryServe() override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnTimeout() override { BecomeReady(); }
 
@@ -45,7 +45,11 @@ class GroupAttachment final : public Attachment {
   void DropEnded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetEnded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // As it is now: the group may have changed since the stream was opened.
+  void RefreshGroup();
+
   Subscription subscription_;
+  const GroupId group_id_;
   const uint32_t max_unsettled_;
 
   Mutex mutex_;

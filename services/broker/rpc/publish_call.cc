@@ -11,6 +11,7 @@
 #include "services/broker/rpc/buffers.h"
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/status_map.h"
+#include "services/broker/wire/message_group.h"
 
 namespace dunlin::broker {
 namespace {
@@ -208,6 +209,7 @@ absl::Status PublishCall::CheckBind(const v1::BindQueue& bind, const Topic& topi
                        fmt::format("topic {} has no queue {}: they run from 0 to {}", topic.name,
                                    bind.queue(), topic.queues() - 1));
   }
+  if (topic.Accepts(static_cast<int32_t>(MessageKind::kFifo))) return absl::OkStatus();
   return CheckKind(MessageKind::kNormal, topic.kinds, topic.name);
 }
 
@@ -330,7 +332,19 @@ absl::StatusOr<bool> PublishCall::StoreFrame(std::string_view bytes, size_t requ
   return true;
 }
 
-void PublishCall::BuildFrame(const Topic& topic, uint64_t skip, std::vector<Error>& errors) {
+absl::Status PublishCall::CheckQueue(const RawMessage& message, const Binding& binding) {
+  const uint32_t queues = binding.topic->queues();
+  const uint32_t queue = QueueOfMessageGroup(message.message_group, queues);
+  if (queue == binding.queue) return absl::OkStatus();
+  return PublicError(
+      PublicCode::kBadRequest,
+      fmt::format("message group {} belongs into queue {} of the {} that topic {} has now (CRC-32C "
+                  "modulo queues), and this binding is for queue {}",
+                  message.message_group, queue, queues, binding.topic->name, binding.queue));
+}
+
+void PublishCall::BuildFrame(const Binding& binding, uint64_t skip, std::vector<Error>& errors) {
+  const Topic& topic = *binding.topic;
   const Timestamp now = services_.clock.Now();
   RawMessage message;
   for (size_t i = skip; i < frame_.messages.size(); ++i) {
@@ -342,7 +356,8 @@ void PublishCall::BuildFrame(const Topic& topic, uint64_t skip, std::vector<Erro
     if (status.ok()) {
       const MessageKind kind = KindOf(message);
       status = CheckKind(kind, topic.kinds, topic.name);
-      if (status.ok() && kind != MessageKind::kNormal) {
+      if (status.ok() && kind == MessageKind::kFifo) status = CheckQueue(message, binding);
+      if (status.ok() && kind != MessageKind::kNormal && kind != MessageKind::kFifo) {
         status =
             PublicError(PublicCode::kNotImplemented,
                         fmt::format("messages of kind {} are not taken by streams", NameOf(kind)));
@@ -384,7 +399,7 @@ absl::Status PublishCall::Append(Binding& binding, size_t request_size, Intake::
   auto pending = std::make_shared<Pending>(self_, frame_.binding, request_size, std::move(place));
   builder_.Begin(*binding.topic, binding.queue, producer_id_);
   if (binding.producer == nullptr) {
-    BuildFrame(*binding.topic, 0, pending->errors);
+    BuildFrame(binding, 0, pending->errors);
     return AppendBuilt(pending);
   }
   ProducerQueue& queue = *binding.producer;
@@ -394,7 +409,7 @@ absl::Status PublishCall::Append(Binding& binding, size_t request_size, Intake::
                        fmt::format("sequence {} comes behind {}: what is between them is missing",
                                    frame_.first_sequence, queue.last_sequence));
   }
-  BuildFrame(*binding.topic, SkipStored(queue, *pending), pending->errors);
+  BuildFrame(binding, SkipStored(queue, *pending), pending->errors);
   RETURN_IF_ERROR(AppendBuilt(pending));
   const uint64_t last = frame_.first_sequence + frame_.messages.size() - 1;
   queue.last_sequence = std::max(queue.last_sequence, last);

@@ -77,8 +77,10 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   absl::StatusOr<Binding*> FindBinding(uint32_t number) ABSL_LOCKS_EXCLUDED(mutex_);
   // What the topic says to a frame as a whole.
   absl::Status CheckTopic(Binding& binding);
+  // Whether a message with a message group is in the queue of that group.
+  static absl::Status CheckQueue(const RawMessage& message, const Binding& binding);
   // Leaves out what cannot be stored, with the reason.
-  void BuildFrame(const Topic& topic, uint64_t skip, std::vector<Error>& errors);
+  void BuildFrame(const Binding& binding, uint64_t skip, std::vector<Error>& errors);
   absl::Status Append(Binding& binding, size_t request_size, Intake::Place place);
   // What the producer stored before is told to it only when it is durable. Waits for the disk.
   absl::Status AwaitCommitted(LogOffset end) const;

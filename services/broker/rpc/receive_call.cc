@@ -87,6 +87,11 @@ absl::Status ReceiveCall::Check() {
   subscription_.batch = std::min<size_t>(static_cast<size_t>(request_.batch_size()),
                                          services_.config.max_receive_batch());
   subscription_.client_id = call_.client_id;
+  RETURN_IF_ERROR(CheckAttemptId(request_.attempt_id()));
+  subscription_.attempt_id = request_.attempt_id();
+  // The push consumer of the SDK for Go goes on to the next message of a batch while one that
+  // failed waits for its next try: it keeps the order of what it gets one by one.
+  if (request_.auto_renew() && call_.language == "GO") subscription_.message_group_batch = 1;
   services_.clients.Touch(call_.client_id);
   ASSIGN_OR_RETURN(const milliseconds polling, PollingTime());
   deadline_ = services_.clock.Now() + polling;
@@ -126,13 +131,16 @@ Waiter::Outcome ReceiveCall::TryServe() {
     MutexLock lock(mutex_);
     if (state_ != State::kWaiting) return Outcome::kServed;
   }
-  // It may have got more queues while this waited.
+  // While it waited, its topic may have got more queues, and its group may have become an ordered
+  // one.
   std::shared_ptr<const Topic> topic_now = services_.topics.FindTopic(subscription_.topic->id);
   if (topic_now == nullptr) {
     Answer(NoTopic(subscription_.topic->name), {});
     return Outcome::kServed;
   }
   subscription_.topic = std::move(topic_now);
+  std::shared_ptr<const Group> group_now = services_.topics.FindGroup(subscription_.group->id);
+  if (group_now != nullptr) subscription_.group = std::move(group_now);
   Taker::Taken taken = services_.taker.Take(subscription_);
   if (taken.messages.empty()) return taken.exhausted ? Outcome::kNothing : Outcome::kLookAgain;
   Answer(absl::OkStatus(), std::move(taken.messages));

@@ -13,6 +13,7 @@
 #include "services/broker/rpc/call_context.h"
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/status_map.h"
+#include "services/broker/wire/message_group.h"
 
 namespace dunlin::broker {
 namespace {
@@ -94,13 +95,17 @@ absl::Status SendCall::Append(const Topic& topic) {
     const RawMessage& message = send_.messages[i];
     const MessageKind kind = KindOf(message);
     RETURN_IF_ERROR(CheckKind(kind, topic.kinds, topic.name));
-    if (kind != MessageKind::kNormal) {
+    if (kind != MessageKind::kNormal && kind != MessageKind::kFifo) {
       return PublicError(
           PublicCode::kNotImplemented,
           fmt::format("messages of kind {} are not served yet; nothing was stored", NameOf(kind)));
     }
     store::NewRecord& record = records[i];
-    const uint32_t queue = topic.turn->fetch_add(1, std::memory_order_relaxed) % topic.queues();
+    // Messages of a group stand in one queue, in the order in which they came.
+    const uint32_t queue =
+        kind == MessageKind::kFifo
+            ? QueueOfMessageGroup(message.message_group, topic.queues())
+            : topic.turn->fetch_add(1, std::memory_order_relaxed) % topic.queues();
     record.queue = {topic.id, queue};
     record.tail = topic.tails[queue].get();
     record.properties_offset = message.properties_offset;

@@ -145,6 +145,8 @@ absl::Status Applier::EndFlight(const storage::v1::Delivery& delivery) {
   kept.clear_attempts();
   kept.clear_visible_at_ms();
   kept.clear_lease_ids();
+  kept.clear_lanes();
+  kept.clear_acknowledged();
   uint64_t offset = 0;
   uint64_t previous = 0;
   for (int i = 0; i < progress.offset_deltas_size(); ++i) {
@@ -155,6 +157,9 @@ absl::Status Applier::EndFlight(const storage::v1::Delivery& delivery) {
     kept.add_attempts(progress.attempts(i));
     kept.add_visible_at_ms(progress.visible_at_ms(i));
     kept.add_lease_ids(progress.lease_ids(i));
+    if (progress.lanes().empty()) continue;
+    kept.add_lanes(progress.lanes(i));
+    kept.add_acknowledged(progress.acknowledged(i));
   }
   batch_.Put(database_.handle(Family::kProgress), key, kept.SerializeAsString());
   return absl::OkStatus();

@@ -41,7 +41,11 @@ class ApplierTest : public ::testing::Test {
     EXPECT_OK(progress);
     std::vector<uint64_t> offsets;
     uint64_t offset = 0;
-    for (uint64_t delta : progress->offset_deltas()) offsets.push_back(offset += delta);
+    for (uint64_t delta : progress->offset_deltas()) {
+      offsets.push_back(offset += delta);
+      EXPECT_EQ(progress->lanes(static_cast<int>(offsets.size()) - 1), offset + 9);
+    }
+    EXPECT_EQ(progress->acknowledged_size(), progress->offset_deltas_size());
     EXPECT_EQ(progress->attempts_size(), progress->offset_deltas_size());
     EXPECT_EQ(progress->lease_ids_size(), progress->offset_deltas_size());
     return offsets;

@@ -25,9 +25,15 @@ struct Message {
   std::vector<std::string> keys;
   std::vector<std::pair<std::string, std::string>> properties;
   // Messages with the same key go to the same queue, in the order they are sent. Empty: any queue.
+  // The consumer does not see it.
   std::string ordering_key;
-  // The queue it goes to, whatever the key; for those who keep to a scheme of their own.
+  // The queue it goes to, whatever the key; for those who keep to a scheme of their own. Not
+  // together with message_group.
   std::optional<uint32_t> queue;
+  // Makes the message FIFO: consumer groups that consume in order get those of one message group
+  // one after the other. It chooses the queue, whatever ordering_key says. At most 63 bytes; the
+  // topic must take FIFO messages, and no other message.
+  std::string message_group;
 };
 
 using Timestamp = std::chrono::sys_time<std::chrono::milliseconds>;
@@ -61,6 +67,7 @@ class MessageView {
 
   // Decoded at each call.
   std::string_view tag() const;
+  std::string_view message_group() const;
   std::vector<std::string_view> keys() const;
   std::vector<std::pair<std::string_view, std::string_view>> properties() const;
   std::optional<std::string_view> property(std::string_view name) const;

@@ -4,9 +4,10 @@
 // under way on its queue; otherwise it grows until they are answered. What a broken connection left
 // unanswered is sent again, and the broker drops what it already had.
 //
-// Order: messages of one thread with one ordering key are stored in the order of the calls, as long
-// as the topic has as many queues; others are spread over the queues, a frame at a time. New queues
-// are used as soon as the broker tells of them. Thread-safe. The destructor is Close().
+// Order: messages of one thread with one message group or ordering key are stored in the order of
+// the calls, as long as the topic has as many queues; others are spread over the queues, a frame at
+// a time. New queues are used as soon as the broker tells of them. Thread-safe. The destructor is
+// Close().
 
 #pragma once
 
@@ -91,9 +92,10 @@ class Producer {
 
   // Returns when the message is in its frame; `callback` gets what Send would return. The first
   // message to a topic waits for the broker to say how many queues it has, up to send_timeout; not
-  // so in a callback, where a message with an ordering key is refused instead. Errors, after which
-  // the callback is not called: INVALID_ARGUMENT (no topic, too large), RESOURCE_EXHAUSTED,
-  // FAILED_PRECONDITION (closed); of a topic's first message also those of Send.
+  // so in a callback, where a message with an ordering key or message group is refused instead.
+  // Errors, after which the callback is not called: INVALID_ARGUMENT (no topic, too large),
+  // RESOURCE_EXHAUSTED, FAILED_PRECONDITION (closed); of a topic's first message also those of
+  // Send.
   absl::Status SendAsync(const Message& message, Callback callback);
   // The same without a callback, and without an allocation: only on_delivery tells.
   absl::Status SendAsync(const Message& message);

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,7 @@ var cases = map[string]func(*suite, string) error{
 	"push-retry":  (*suite).pushRetry,
 	"dead-letter": (*suite).deadLetter,
 	"errors":      (*suite).errors,
+	"fifo":        (*suite).fifo,
 	"restart":     (*suite).restart,
 }
 
@@ -379,6 +381,112 @@ func (s *suite) deadLetterConsumer(group string) (rmq.SimpleConsumer, error) {
 			return consumer, err
 		}
 	}
+}
+
+// Messages of one group are done in order, whatever fails: by a simple consumer of the ordered group
+// NAME-simple, and by a push consumer of the ordered group NAME.
+func (s *suite) fifo(name string) error {
+	const groups, count = 6, 15
+	producer, err := s.producer(name)
+	if err != nil {
+		return err
+	}
+	defer producer.GracefulStop()
+	consumer, err := s.simpleConsumer(name, name+"-simple", "*")
+	if err != nil {
+		return err
+	}
+	defer consumer.GracefulStop()
+	pushed, received := newOrder(), newOrder()
+	push, err := s.pushConsumer(name, func(view *rmq.MessageView) bool {
+		return pushed.done(view, 5)
+	})
+	if err != nil {
+		return err
+	}
+	defer push.GracefulStop()
+	for number := range count {
+		for group := range groups {
+			message := &rmq.Message{Topic: name, Body: []byte(fmt.Sprint(number))}
+			message.SetMessageGroup(fmt.Sprintf("g%d", group))
+			if _, err := producer.Send(context.Background(), message); err != nil {
+				return err
+			}
+		}
+	}
+	for received.count() < groups*count {
+		views, err := receive(consumer, 16, longLease)
+		if err != nil {
+			return err
+		}
+		skipped := map[string]bool{} // groups of this batch that wait for their first message
+		for _, view := range views {
+			group := *view.GetMessageGroup()
+			if !skipped[group] && received.done(view, 4) {
+				err = consumer.Ack(context.Background(), view)
+			} else {
+				skipped[group] = true
+				err = consumer.ChangeInvisibleDuration(view, time.Second)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	for start := time.Now(); pushed.count() < groups*count; time.Sleep(50 * time.Millisecond) {
+		if time.Since(start) > 90*time.Second {
+			return fmt.Errorf("the push consumer did %d of %d", pushed.count(), groups*count)
+		}
+	}
+	return errors.Join(received.check("simple", count), pushed.check("push", count))
+}
+
+// order is what was done of each message group.
+type order struct {
+	mutex  sync.Mutex
+	bodies map[string][]string
+	failed map[string]bool
+}
+
+func newOrder() *order { return &order{bodies: map[string][]string{}, failed: map[string]bool{}} }
+
+// done fails for each `every`-th message of a group the first time it comes.
+func (o *order) done(view *rmq.MessageView, every int) bool {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	group, body := *view.GetMessageGroup(), string(view.GetBody())
+	number, err := strconv.Atoi(body)
+	if err == nil && number%every == 2 && !o.failed[group+body] {
+		o.failed[group+body] = true
+		return false
+	}
+	o.bodies[group] = append(o.bodies[group], body)
+	return true
+}
+
+func (o *order) count() int {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	count := 0
+	for _, bodies := range o.bodies {
+		count += len(bodies)
+	}
+	return count
+}
+
+func (o *order) check(who string, count int) error {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	want := make([]string, count)
+	for i := range want {
+		want[i] = fmt.Sprint(i)
+	}
+	for group, bodies := range o.bodies {
+		if !slices.Equal(bodies, want) {
+			return fmt.Errorf("%s consumer did %v of %s", who, bodies, group)
+		}
+	}
+	return nil
 }
 
 // Bad sends are refused with the code an application would look at.

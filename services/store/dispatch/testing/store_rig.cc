@@ -209,6 +209,8 @@ void StoreRig::PutProgress(GroupId group, QueueKey queue, uint64_t cursor,
     progress.add_attempts(1);
     progress.add_visible_at_ms(static_cast<int64_t>(offset) * 10);
     progress.add_lease_ids(offset + 7);
+    progress.add_lanes(static_cast<uint32_t>(offset) + 9);
+    progress.add_acknowledged(false);
   }
   AppendRecord(RecordKind::kProgress, changes.SerializeAsString());
 }

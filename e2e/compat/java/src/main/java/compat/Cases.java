@@ -66,6 +66,7 @@ final class Cases {
     all.put("push-retry", this::pushRetry);
     all.put("dead-letter", this::deadLetter);
     all.put("errors", this::errors);
+    all.put("fifo", this::fifo);
     all.put("restart", this::restart);
     return all;
   }
@@ -269,6 +270,83 @@ final class Cases {
         graveyard.ack(view);
       }
       Check.equal("attempts", 2, attempts.get());
+    }
+  }
+
+  /**
+   * Messages of one group are done in order, whatever fails: by a simple consumer of the ordered
+   * group NAME-simple, and by a push consumer of the ordered group NAME.
+   */
+  void fifo() throws Exception {
+    String name = prefix + "-fifo";
+    int groups = 6;
+    int count = 15;
+    Order pushed = new Order(5);
+    Order received = new Order(4);
+    try (Producer producer = clients.producer();
+        SimpleConsumer consumer = clients.simpleConsumer(name, name + "-simple", "*");
+        PushConsumer push = clients.pushConsumer(
+            name,
+            name,
+            view -> pushed.done(view) ? ConsumeResult.SUCCESS : ConsumeResult.FAILURE)) {
+      for (int number = 0; number < count; number++) {
+        for (int group = 0; group < groups; group++) {
+          byte[] body = Integer.toString(number).getBytes(UTF_8);
+          producer.send(
+              new MessageBuilderImpl()
+                  .setTopic(name)
+                  .setMessageGroup("g" + group)
+                  .setBody(body)
+                  .build());
+        }
+      }
+      while (received.count() < groups * count) {
+        Set<String> skipped = new TreeSet<>(); // groups that wait for their first message
+        for (MessageView view : consumer.receive(16, LONG)) {
+          String group = view.getMessageGroup().orElseThrow();
+          if (!skipped.contains(group) && received.done(view)) {
+            consumer.ack(view);
+          } else {
+            skipped.add(group);
+            consumer.changeInvisibleDuration(view, Duration.ofSeconds(1));
+          }
+        }
+      }
+      await(90, () -> pushed.count() == groups * count, () -> "push: " + pushed.count() + " done");
+    }
+    for (int group = 0; group < groups; group++) {
+      received.check("simple", "g" + group, count);
+      pushed.check("push", "g" + group, count);
+    }
+  }
+
+  /** What was done of each message group. */
+  private static final class Order {
+    private final int every;
+    private final Map<String, List<Integer>> bodies = new LinkedHashMap<>();
+    private final Set<String> failed = new TreeSet<>();
+
+    Order(int every) {
+      this.every = every;
+    }
+
+    /** Fails for each `every`-th message of a group the first time it comes. */
+    synchronized boolean done(MessageView view) {
+      String group = view.getMessageGroup().orElseThrow();
+      int number = Integer.parseInt(text(view));
+      if (number % every == 2 && failed.add(group + " " + number)) return false;
+      bodies.computeIfAbsent(group, unused -> new ArrayList<>()).add(number);
+      return true;
+    }
+
+    synchronized int count() {
+      return bodies.values().stream().mapToInt(List::size).sum();
+    }
+
+    synchronized void check(String who, String group, int count) {
+      List<Integer> want = new ArrayList<>();
+      for (int number = 0; number < count; number++) want.add(number);
+      Check.equal(who + " of " + group, want, bodies.get(group));
     }
   }
 
