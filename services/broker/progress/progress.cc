@@ -72,9 +72,7 @@ void FillProto(const Key& key, const GroupQueue& queue, storage::v1::QueueProgre
 std::unique_ptr<GroupQueue> NewQueue(bool ordered, QueueOffset cursor,
                                      const ProgressOptions& options) {
   if (!ordered) return std::make_unique<ConcurrentQueue>(cursor);
-  OrderedQueue::Limits limits;
-  limits.in_flight = options.max_in_flight;
-  limits.waiting = options.max_waiting;
+  const OrderedQueue::Limits limits{options.max_in_flight, options.max_waiting};
   return std::make_unique<OrderedQueue>(cursor, limits);
 }
 
