@@ -1,5 +1,7 @@
 #include "services/broker/progress/concurrent_queue.h"
 
+#include <utility>
+
 #include "services/base/check.h"
 
 namespace dunlin::broker {
@@ -14,10 +16,13 @@ const GroupQueue::Entry* ConcurrentQueue::Redeliver(const Terms& terms) {
 }
 
 const GroupQueue::Entry* ConcurrentQueue::DeliverNext(const Terms& terms) {
-  Entry& added = Add({});
-  Lease(added, terms);
-  added.second.attempts = 1;
-  return &added;
+  InFlight entry;
+  entry.attempts = 1;
+  entry.visible_at = terms.visible_at;
+  entry.lease_id = terms.lease_id;
+  entry.renewed_for = terms.renewed_for;
+  entry.leased_at = terms.now;
+  return &Add(std::move(entry));
 }
 
 }  // namespace dunlin::broker

@@ -57,7 +57,9 @@ void GroupQueue::Reset(QueueOffset cursor) {
 }
 
 GroupQueue::Entry& GroupQueue::Add(InFlight entry) {
-  Entry& added = *in_flight_.emplace(cursor_, std::move(entry)).first;
+  // Nothing is behind the cursor, and leases mostly end in the order in which they began.
+  if (!entry.waits()) by_end_.emplace_hint(by_end_.end(), entry.visible_at, cursor_);
+  Entry& added = *in_flight_.emplace_hint(in_flight_.end(), cursor_, std::move(entry));
   ++cursor_;
   return added;
 }

@@ -99,7 +99,7 @@ class GroupQueue {
  protected:
   explicit GroupQueue(QueueOffset cursor) : cursor_(cursor) {}
 
-  // An entry for the message at the cursor, which moves on.
+  // An entry for the message at the cursor, which moves on; with its lease, unless it waits.
   Entry& Add(InFlight entry);
   void Lease(Entry& entry, const Terms& terms);
   void Move(Entry& entry, Timestamp visible_at);

@@ -72,9 +72,7 @@ void FillProto(const Key& key, const GroupQueue& queue, storage::v1::QueueProgre
 std::unique_ptr<GroupQueue> NewQueue(bool ordered, QueueOffset cursor,
                                      const ProgressOptions& options) {
   if (!ordered) return std::make_unique<ConcurrentQueue>(cursor);
-  OrderedQueue::Limits limits;
-  limits.in_flight = options.max_in_flight;
-  limits.waiting = options.max_waiting;
+  const OrderedQueue::Limits limits{options.max_in_flight, options.max_waiting};
   return std::make_unique<OrderedQueue>(cursor, limits);
 }
 
@@ -145,6 +143,11 @@ class Progress::Shards {
     return terms;
   }
 
+  // When messages end; only an ordered queue wants to know.
+  Timestamp NowFor(const GroupQueue& queue) const {
+    return queue.ordered() ? clock_.Now() : Timestamp();
+  }
+
   // Tells that messages were unlocked. Without a lock.
   void Unlocked(bool unlocked) const {
     if (unlocked && options_.on_unlocked) options_.on_unlocked();
@@ -203,6 +206,19 @@ class Progress::Shards {
       keys.push_back(end->second);
     }
     return keys;
+  }
+
+  template <typename Matches>
+  void Drop(const Matches& matches) {
+    for (Shard& shard : shards_) {
+      MutexLock lock(shard.mutex);
+      for (auto slot = shard.slots.begin(); slot != shard.slots.end();) {
+        auto current = slot++;
+        if (!matches(current->first)) continue;
+        Forget(current->first);
+        shard.slots.erase(current);
+      }
+    }
   }
 
   void Forget(const Key& key) ABSL_LOCKS_EXCLUDED(index_mutex_) {
@@ -345,7 +361,7 @@ void Progress::Finish(const ReceiptHandle& handle) {
     auto found = shard.slots.find(key);
     if (found == shard.slots.end()) return;
     GroupQueue& queue = *found->second->queue;
-    if (!queue.Finish(handle.offset, shards_->clock_.Now())) return;
+    if (!queue.Finish(handle.offset, shards_->NowFor(queue))) return;
     shards_->Changed(key, *found->second);
     unlocked = queue.TakeUnlocked();
   }
@@ -386,7 +402,7 @@ absl::Status Progress::Ack(const ReceiptHandle& handle) {
         shards_->FindRunning(slot, handle, &done);
     if (done) return absl::OkStatus();
     RETURN_IF_ERROR(entry.status());
-    slot->queue->Acknowledge(handle.offset, shards_->clock_.Now());
+    slot->queue->Acknowledge(handle.offset, shards_->NowFor(*slot->queue));
     shards_->Changed(key, *slot);
     unlocked = slot->queue->TakeUnlocked();
   }
@@ -573,27 +589,11 @@ void Progress::GiveBackChanges() {
 }
 
 void Progress::DropGroup(GroupId group) {
-  for (Shards::Shard& shard : shards_->shards_) {
-    MutexLock lock(shard.mutex);
-    for (auto slot = shard.slots.begin(); slot != shard.slots.end();) {
-      auto current = slot++;
-      if (current->first.group != group) continue;
-      shards_->Forget(current->first);
-      shard.slots.erase(current);
-    }
-  }
+  shards_->Drop([group](const Key& key) { return key.group == group; });
 }
 
 void Progress::DropTopic(TopicId topic) {
-  for (Shards::Shard& shard : shards_->shards_) {
-    MutexLock lock(shard.mutex);
-    for (auto slot = shard.slots.begin(); slot != shard.slots.end();) {
-      auto current = slot++;
-      if (current->first.queue.topic != topic) continue;
-      shards_->Forget(current->first);
-      shard.slots.erase(current);
-    }
-  }
+  shards_->Drop([topic](const Key& key) { return key.queue.topic == topic; });
 }
 
 }  // namespace dunlin::broker
