@@ -320,6 +320,10 @@ void SubscribeCall::Detach(uint32_t binding, const absl::Status& status) {
       gone = std::move(found->second);
       attachments_.erase(found);
     }
+    if (made_.has_value() && made_->binding == binding) {
+      credit_ += static_cast<int64_t>(made_->frame.size);
+      made_.reset();
+    }
     v1::Detached& detached = *unsent_.add_detached();
     detached.set_binding(binding);
     *detached.mutable_status() = ToWire(status);
@@ -349,19 +353,23 @@ bool SubscribeCall::HasUnsent() const {
 std::shared_ptr<Attachment> SubscribeCall::TakeTurn() {
   MutexLock lock(mutex_);
   pumping_ = false;
-  if (writing_ || finished_) return nullptr;
-  if (HasUnsent() && !end_.has_value()) {
-    sending_ = Serialize(unsent_);
+  if (finished_) return nullptr;
+  if (!writing_ && HasUnsent() && !end_.has_value()) {
+    Write(Serialize(unsent_));
     unsent_.Clear();
-    writing_ = true;
-    StartWrite(&sending_);
-    return nullptr;
   }
   if (end_.has_value()) {
+    if (writing_) return nullptr;
     finished_ = true;
     Finish(*end_);
     return nullptr;
   }
+  if (!writing_ && made_.has_value()) {
+    Write(std::move(made_->frame.buffer));
+    made_.reset();
+  }
+  // Ahead of its turn only where the next is sure to be as full: else it grows meanwhile.
+  if (writing_ && (made_.has_value() || !last_was_full_)) return nullptr;
   while (credit_ > 0 && !ready_.empty()) {
     std::shared_ptr<Attachment> next = std::move(ready_.front());
     ready_.pop_front();
@@ -371,6 +379,12 @@ std::shared_ptr<Attachment> SubscribeCall::TakeTurn() {
     return next;
   }
   return nullptr;
+}
+
+void SubscribeCall::Write(grpc::ByteBuffer bytes) {
+  sending_ = std::move(bytes);
+  writing_ = true;
+  StartWrite(&sending_);
 }
 
 void SubscribeCall::Pump() {
@@ -387,13 +401,13 @@ void SubscribeCall::TakeResult(const std::shared_ptr<Attachment>& attachment,
   switch (produced.next) {
     case Attachment::Next::kFrame: {
       MutexLock lock(mutex_);
+      const auto found = attachments_.find(attachment->binding());
+      if (finished_ || found == attachments_.end() || found->second != attachment) return;
       credit_ -= static_cast<int64_t>(produced.frame.size);
       ready_.push_back(attachment);
-      if (finished_ || end_.has_value()) return;
-      sending_ = produced.frame.buffer;
-      writing_ = true;
-      StartWrite(&sending_);
-      return;
+      last_was_full_ = produced.frame.size >= kFrameBytes / 2;
+      made_ = Made{attachment->binding(), std::move(produced.frame)};
+      return;  // to TakeTurn, which sends it as soon as it may
     }
     case Attachment::Next::kAgain: {
       // Much was passed over: others have their turn on this thread before it goes on.

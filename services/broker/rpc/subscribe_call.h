@@ -1,7 +1,8 @@
 // SubscribeCall: one Subscribe stream; attaches, credit and verdicts in, frames of the log out.
 //
 // One frame is written at a time. The next is made when it is gone, for the binding whose turn it
-// is, as long as there is credit; bindings without anything wait in the waiting room.
+// is, as long as there is credit; where much waits, already while it is on its way. Bindings
+// without anything wait in the waiting room.
 
 #pragma once
 
@@ -66,6 +67,8 @@ class SubscribeCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   std::shared_ptr<Attachment> TakeTurn() ABSL_LOCKS_EXCLUDED(mutex_);
   void TakeResult(const std::shared_ptr<Attachment>& attachment, Attachment::Produced produced)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // REQUIRES: !writing_.
+  void Write(grpc::ByteBuffer bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasUnsent() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -84,6 +87,12 @@ class SubscribeCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   std::deque<std::shared_ptr<Attachment>> ready_ ABSL_GUARDED_BY(mutex_);
   v1::SubscribeResponse unsent_ ABSL_GUARDED_BY(mutex_);  // everything but frames
   grpc::ByteBuffer sending_ ABSL_GUARDED_BY(mutex_);      // of the write under way
+  struct Made {
+    uint32_t binding;
+    RecordFrame::Encoded frame;
+  };
+  std::optional<Made> made_ ABSL_GUARDED_BY(mutex_);  // goes next
+  bool last_was_full_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t credit_ ABSL_GUARDED_BY(mutex_) = 0;
   bool pumping_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
