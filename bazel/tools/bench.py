@@ -51,6 +51,12 @@ BENCHES = {
         "e2e/benchmarks/streams.py --bench=end-to-end", STREAMS),
     "cold-read": ("10 GiB read that no page cache holds, while others produce (needs root)",
                   "e2e/benchmarks/streams.py --bench=cold-read", STREAMS),
+    "timers-insert": ("Publish of delayed messages, N millions pending: rate, memory, restart",
+                      "e2e/benchmarks/timers.py --bench=timers-insert", STREAMS),
+    "timers-burst": ("N millions of messages that are due at one moment, until all are in their "
+                     "queues", "e2e/benchmarks/timers.py --bench=timers-burst", STREAMS),
+    "timers-crash": ("kill -9 while delayed messages are sent and come due, N times",
+                     "e2e/benchmarks/timers.py --bench=timers-crash", STREAMS),
     "overload": ("twice the peak for a minute: goodput, memory, refusals, nothing lost",
                  "e2e/benchmarks/overload.py --bench=overload", STREAMS),
     "soak": ("memory under full load, N minutes",

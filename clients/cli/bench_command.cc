@@ -28,6 +28,8 @@ struct BenchOptions {
   uint64_t messages = 0;
   uint64_t run = 0;
   uint32_t queues = 0;
+  double delay_seconds = 0;
+  double delay_spread_seconds = 0;
   int consumers = 1;
   bool verify = true;
 };
@@ -108,6 +110,9 @@ load::ProduceOptions ProduceOptionsOf(const Connection& connection, const BenchO
   produce.stop = &interrupted;
   produce.target = TargetOf(connection, options.produce.target.topic);
   produce.run = options.run != 0 ? options.run : AnyRun();
+  produce.delay = std::chrono::milliseconds(static_cast<int64_t>(options.delay_seconds * 1000));
+  produce.delay_spread =
+      std::chrono::milliseconds(static_cast<int64_t>(options.delay_spread_seconds * 1000));
   produce.extent.messages = options.messages;
   produce.extent.duration = std::chrono::milliseconds(
       options.messages != 0 ? 0 : static_cast<int64_t>(options.seconds * 1000));
@@ -131,13 +136,16 @@ int Produce(Connection& connection, const BenchOptions& options) {
   if (!result.ok()) return Fail(result.status());
   Json json = ToJson(*result);
   json["run"] = produce.run;
+  if (result->first_due_ms != 0) json["first_due_ms"] = result->first_due_ms;
   if (options.verify && (result->errors == 0 || produce.shed)) {
     load::ConsumeOptions check;
     check.target = produce.target;
     check.run = produce.run;
     check.expected = result->messages;
     check.outcomes = produce.outcomes;
-    check.ordered = !options.v2;  // calls overtake each other
+    check.ordered = !options.v2 && produce.delay.count() == 0;  // calls overtake each other
+    check.delayed = produce.delay.count() > 0;
+    check.patience += produce.delay + produce.delay_spread;
     const auto checked = load::Consume(check, Shown("checked"));
     if (!checked.ok()) return Fail(checked.status());
     json["verified"] = checked->messages;
@@ -151,6 +159,9 @@ int Consume(Connection& connection, const BenchOptions& options) {
   consume.target = TargetOf(connection, options.produce.target.topic);
   consume.run = options.run;
   consume.expected = options.messages;
+  consume.delayed = options.delay_seconds > 0;
+  consume.ordered = !consume.delayed;
+  consume.patience += std::chrono::milliseconds(static_cast<int64_t>(options.delay_seconds * 1000));
   const auto result = load::Consume(consume, Shown("received"));
   if (!result.ok()) return Fail(result.status());
   Json json = ToJson(*result);
@@ -243,6 +254,12 @@ void AddSendOptions(CLI::App& app, BenchOptions& options) {
          "Dunlin's streams, or SendMessage of apache.rocketmq.v2, to any server of it")
       ->check(CLI::IsMember({"stream", "v2"}))
       ->default_str("stream");
+  app.add_option("--delay-seconds", options.delay_seconds,
+                 "Of streams: deliver so long after the start, to a topic of kind DELAY")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--delay-spread-seconds", options.delay_spread_seconds,
+                 "With --delay-seconds: spread the delivery times over so long behind it")
+      ->check(CLI::PositiveNumber);
   app.add_option("--streams", produce.streams, "Connections")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
@@ -283,6 +300,10 @@ void AddBenchCommands(CLI::App& app, Command& command) {
   AddTopicOption(consume, *options);
   consume.add_option("--run", options->run, "Number of the run: `run` of its JSON")->required();
   consume.add_option("--messages", options->messages, "How many it stored")->required();
+  consume
+      .add_option("--delay-seconds", options->delay_seconds,
+                  "They are delayed, and the last one is due so long from now")
+      ->check(CLI::PositiveNumber);
   CLI::App& end_to_end =
       add("end-to-end", "Send and receive; latency is from when a message was due to its delivery",
           &ProduceAndConsume);

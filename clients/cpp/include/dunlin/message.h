@@ -16,6 +16,8 @@
 
 namespace dunlin {
 
+using Timestamp = std::chrono::sys_time<std::chrono::milliseconds>;
+
 struct Message {
   std::string topic;
   std::string body;
@@ -26,9 +28,10 @@ struct Message {
   std::vector<std::pair<std::string, std::string>> properties;
   // Messages with the same key go to the same queue, in the order they are sent. Empty: any queue.
   std::string ordering_key;
+  // Not delivered before. Set on every message for a topic of kind DELAY, and only there; in the
+  // past: at once. Such a message has no offset in its Receipt.
+  std::optional<Timestamp> deliver_at;
 };
-
-using Timestamp = std::chrono::sys_time<std::chrono::milliseconds>;
 
 namespace internal {
 class MessageLease;
