@@ -34,7 +34,7 @@ class Server(bench_server.Server):
         """Messages that wait, and messages that stand in their queues."""
         queues = json.loads(self.control("topic", "describe", TOPIC, "-o", "json"))["queues"]
         return (sum(int(queue.get("delayed", 0)) for queue in queues),
-                sum(int(queue.get("max_offset", queue.get("maxOffset", 0))) for queue in queues))
+                sum(int(queue.get("max_offset", 0)) for queue in queues))
 
     def produce(self, messages, delay, spread=0):
         """Returns when all of it is stored and indexed."""
