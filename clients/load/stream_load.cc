@@ -104,7 +104,7 @@ class Delays {
         civil_(std::chrono::floor<milliseconds>(std::chrono::system_clock::now())) {}
 
   // Since 1970; 0 when none is delayed.
-  int64_t first_ms() const {
+  int64_t FirstMs() const {
     return delay_.count() == 0 ? 0 : (civil_ + delay_).time_since_epoch().count();
   }
   // `due` unless messages are delayed; else when this one is to be delivered.
@@ -140,7 +140,7 @@ absl::Status SendAll(const ProduceOptions& options, Producer& producer, OpenLoop
   Tally& tally = loop.tally;
   Pacer& pacer = loop.pacer;
   const Delays delays(options);
-  result.first_due_ms = delays.first_ms();
+  result.first_due_ms = delays.FirstMs();
   uint64_t number = 0;
   for (uint64_t next = 0; pacer.Next(number, [&] { return tally.Messages(); }); number = next) {
     next = number + 1;

@@ -31,10 +31,10 @@ class TimersTest : public ::testing::Test {
   }
 
   Timestamp In(int64_t millis) { return rig_.clock().Now() + milliseconds(millis); }
-  TimerIndex& timers() { return rig_.dispatcher().timers(); }
+  TimerIndex& Index() { return rig_.dispatcher().timers(); }
 
   std::vector<Timer> TakeDue(size_t limit = 1000) {
-    auto due = timers().TakeDue(rig_.clock().Now(), limit);
+    auto due = Index().TakeDue(rig_.clock().Now(), limit);
     EXPECT_TRUE(due.ok()) << due.status();
     return due.ok() ? due->timers : std::vector<Timer>();
   }
@@ -52,7 +52,7 @@ TEST_F(TimersTest, AParkedMessageStandsInNoQueueUntilItIsDelivered) {
   const Timer timer = rig_.Park(kQueue, In(10), "tag");
   rig_.Settle();
   EXPECT_EQ(rig_.dispatcher().queues().Bounds(kQueue).max, QueueOffset(0));
-  EXPECT_EQ(timers().Pending(kQueue), 1u);
+  EXPECT_EQ(Index().Pending(kQueue), 1u);
   EXPECT_THAT(TakeDue(), IsEmpty());
 
   rig_.clock().Advance(milliseconds(10));
@@ -60,7 +60,7 @@ TEST_F(TimersTest, AParkedMessageStandsInNoQueueUntilItIsDelivered) {
   EXPECT_THAT(TakeDue(), IsEmpty()) << "it is in somebody's hands";
   const Appended delivered = rig_.DeliverTimer(timer);
   rig_.Settle();
-  EXPECT_EQ(timers().Pending(kQueue), 0u);
+  EXPECT_EQ(Index().Pending(kQueue), 0u);
   ASSERT_EQ(Entries(kQueue).size(), 1u);
   EXPECT_EQ(Entries(kQueue)[0].log_offset, delivered.log_offset);
   EXPECT_EQ(Entries(kQueue)[0].tag_hash, timer.tag_hash);
@@ -83,13 +83,13 @@ TEST_F(TimersTest, TheNextDueTimeIsTold) {
   rig_.Park(kQueue, In(500));
   rig_.Park(kQueue, In(200));
   rig_.Settle();
-  const auto due = timers().TakeDue(rig_.clock().Now(), 10);
+  const auto due = Index().TakeDue(rig_.clock().Now(), 10);
   ASSERT_TRUE(due.ok());
   EXPECT_EQ(due->next, In(200));
   // An earlier one ends the wait for it.
   rig_.Park(kQueue, In(100));
   rig_.Settle();
-  timers().Wait(due->seen, hours(1));
+  Index().Wait(due->seen, hours(1));
 }
 
 TEST_F(TimersTest, WhatWasTakenAndNotDeliveredComesAgainAfterACrash) {
@@ -111,19 +111,19 @@ TEST_F(TimersTest, APointerInTheLogEndsTheTimerAlsoWhenTheIndexDidNotHearOfIt) {
   rig_.Open();
   EXPECT_THAT(TakeDue(), IsEmpty());
   EXPECT_EQ(Entries(kQueue).size(), 1u);
-  EXPECT_EQ(timers().Pending(), 0u);
+  EXPECT_EQ(Index().Pending(), 0u);
 }
 
 TEST_F(TimersTest, ARecalledTimerIsRememberedAndNeverComes) {
   const Timer timer = rig_.Park(kQueue, In(100));
   rig_.Settle();
-  ASSERT_OK(timers().Take(timer.key).status());
-  EXPECT_THAT(timers().Take(timer.key).status(), StatusIs(absl::StatusCode::kAborted));
+  ASSERT_OK(Index().Take(timer.key).status());
+  EXPECT_THAT(Index().Take(timer.key).status(), StatusIs(absl::StatusCode::kAborted));
   rig_.RecallTimer(timer.key);
   rig_.Settle();
   for (int start = 0; start < 2; ++start) {
-    EXPECT_THAT(timers().Take(timer.key).status(), StatusIs(absl::StatusCode::kAlreadyExists));
-    EXPECT_EQ(timers().Pending(), 0u);
+    EXPECT_THAT(Index().Take(timer.key).status(), StatusIs(absl::StatusCode::kAlreadyExists));
+    EXPECT_EQ(Index().Pending(), 0u);
     rig_.Crash();
     rig_.Open();
   }
@@ -137,7 +137,7 @@ TEST_F(TimersTest, WhatWasDeliveredCannotBeTaken) {
   EXPECT_EQ(TakeDue().size(), 1u);
   rig_.DeliverTimer(timer);
   rig_.Settle();
-  EXPECT_THAT(timers().Take(timer.key).status(), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(Index().Take(timer.key).status(), StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST_F(TimersTest, RetentionMovesWhatAPointerFurtherOnNeeds) {
@@ -166,12 +166,12 @@ TEST_F(TimersTest, RetentionMovesWhatIsPending) {
     rig_.Settle();
     ASSERT_OK(rig_.Expire(128u << 10));
     ASSERT_GT(rig_.log().start(), pending.place);
-    EXPECT_EQ(timers().Pending(kQueue), 1u);
-    const auto moved = timers().Take(pending.key);
+    EXPECT_EQ(Index().Pending(kQueue), 1u);
+    const auto moved = Index().Take(pending.key);
     ASSERT_TRUE(moved.ok()) << moved.status();
     EXPECT_GE(moved->place, rig_.log().start());
     EXPECT_EQ(moved->tag_hash, pending.tag_hash);
-    timers().GiveBack({&*moved, 1});
+    Index().GiveBack({&*moved, 1});
   }
   rig_.clock().Advance(milliseconds(1000));
   const std::vector<Timer> due = TakeDue();
@@ -179,7 +179,7 @@ TEST_F(TimersTest, RetentionMovesWhatIsPending) {
   EXPECT_EQ(due[0].key, pending.key);
   rig_.DeliverTimer(due[0]);
   rig_.Settle();
-  EXPECT_EQ(timers().Pending(), 0u);
+  EXPECT_EQ(Index().Pending(), 0u);
   rig_.Crash();
   rig_.Open();
   EXPECT_THAT(TakeDue(), IsEmpty());
@@ -194,12 +194,12 @@ TEST_F(TimersTest, CountsSurviveACheckpointAndADeletedTopic) {
   rig_.Park(kQueue, In(300));
   rig_.Crash();
   rig_.Open();
-  EXPECT_EQ(timers().Pending(kQueue), 2u);
-  EXPECT_EQ(timers().Pending(kOther), 2u);
-  EXPECT_EQ(timers().Pending(), 4u);
+  EXPECT_EQ(Index().Pending(kQueue), 2u);
+  EXPECT_EQ(Index().Pending(kOther), 2u);
+  EXPECT_EQ(Index().Pending(), 4u);
   rig_.DeleteTopic(TopicId(1));
   rig_.Settle();
-  EXPECT_EQ(timers().Pending(), 0u);
+  EXPECT_EQ(Index().Pending(), 0u);
 }
 
 }  // namespace
