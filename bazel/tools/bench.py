@@ -55,6 +55,12 @@ BENCHES = {
                   "e2e/benchmarks/streams.py --bench=cold-read", STREAMS),
     "queues-1m": ("20,000 messages a second over a million queues, against one; runs of N seconds",
                   "e2e/benchmarks/queues.py --bench=queues-1m", STREAMS),
+    "timers-insert": ("Publish of delayed messages, N millions pending: rate, memory, restart",
+                      "e2e/benchmarks/timers.py --bench=timers-insert", STREAMS),
+    "timers-burst": ("N millions of messages that are due at one moment, until all are in their "
+                     "queues", "e2e/benchmarks/timers.py --bench=timers-burst", STREAMS),
+    "timers-crash": ("kill -9 while delayed messages are sent and come due, N times",
+                     "e2e/benchmarks/timers.py --bench=timers-crash", STREAMS),
     "overload": ("twice the peak for a minute: goodput, memory, refusals, nothing lost",
                  "e2e/benchmarks/overload.py --bench=overload", STREAMS),
     "soak": ("memory under full load, N minutes",

@@ -32,6 +32,8 @@ struct BenchOptions {
   std::vector<std::string> spread;  // of each run
   uint32_t topics = 1;
   uint32_t queues = 1;
+  double delay_seconds = 0;
+  double delay_spread_seconds = 0;
   int consumers = 1;
   bool verify = true;
 };
@@ -118,6 +120,9 @@ load::ProduceOptions ProduceOptionsOf(const Connection& connection, const BenchO
   produce.target = TargetOf(connection, options.produce.target.topic);
   if (!options.spread.empty()) produce.spread = SpreadOf(options, options.spread.front());
   produce.run = options.run != 0 ? options.run : AnyRun();
+  produce.delay = std::chrono::milliseconds(static_cast<int64_t>(options.delay_seconds * 1000));
+  produce.delay_spread =
+      std::chrono::milliseconds(static_cast<int64_t>(options.delay_spread_seconds * 1000));
   produce.extent.messages = options.messages;
   produce.extent.duration = std::chrono::milliseconds(
       options.messages != 0 ? 0 : static_cast<int64_t>(options.seconds * 1000));
@@ -147,6 +152,7 @@ int Produce(Connection& connection, const BenchOptions& options) {
   if (!result.ok()) return Fail(result.status());
   Json json = ToJson(*result);
   json["run"] = produce.run;
+  if (result->first_due_ms != 0) json["first_due_ms"] = result->first_due_ms;
   if (options.verify && (result->errors == 0 || produce.shed)) {
     load::ConsumeOptions check;
     check.target = produce.target;
@@ -156,7 +162,9 @@ int Produce(Connection& connection, const BenchOptions& options) {
     if (produce.spread.kind != load::Spread::Kind::kNone) {
       check.spread_runs = {{produce.run, result->messages, produce.spread}};
     }
-    check.ordered = !options.v2;  // calls overtake each other
+    check.ordered = !options.v2 && produce.delay.count() == 0;  // calls overtake each other
+    check.delayed = produce.delay.count() > 0;
+    check.patience += produce.delay + produce.delay_spread;
     const auto checked = load::Consume(check, Shown("checked"));
     if (!checked.ok()) return Fail(checked.status());
     json["verified"] = checked->messages;
@@ -181,6 +189,9 @@ int Consume(Connection& connection, const BenchOptions& options) {
     consume.spread_runs.push_back(
         {options.stored_runs[i], options.stored_messages[i], SpreadOf(options, options.spread[i])});
   }
+  consume.delayed = options.delay_seconds > 0;
+  consume.ordered = !consume.delayed;
+  consume.patience += std::chrono::milliseconds(static_cast<int64_t>(options.delay_seconds * 1000));
   const auto result = load::Consume(consume, Shown("received"));
   if (!result.ok()) return Fail(result.status());
   Json json = ToJson(*result);
@@ -286,6 +297,12 @@ void AddSendOptions(CLI::App& app, BenchOptions& options) {
          "Dunlin's streams, or SendMessage of apache.rocketmq.v2, to any server of it")
       ->check(CLI::IsMember({"stream", "v2"}))
       ->default_str("stream");
+  app.add_option("--delay-seconds", options.delay_seconds,
+                 "Of streams: deliver so long after the start, to a topic of kind DELAY")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--delay-spread-seconds", options.delay_spread_seconds,
+                 "With --delay-seconds: spread the delivery times over so long behind it")
+      ->check(CLI::PositiveNumber);
   app.add_option("--streams", produce.streams, "Connections")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
@@ -332,6 +349,10 @@ void AddBenchCommands(CLI::App& app, Command& command) {
   consume.add_option("--messages", options->stored_messages, "How many it stored")
       ->required()
       ->allow_extra_args(false);
+  consume
+      .add_option("--delay-seconds", options->delay_seconds,
+                  "They are delayed, and the last one is due so long from now")
+      ->check(CLI::PositiveNumber);
   CLI::App& end_to_end =
       add("end-to-end", "Send and receive; latency is from when a message was due to its delivery",
           &ProduceAndConsume);

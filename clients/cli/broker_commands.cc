@@ -44,6 +44,7 @@ int DescribeBroker(Connection& connection) {
                 {"topics", std::to_string(broker.topics())},
                 {"consumer groups", std::to_string(broker.groups())},
                 {"clients", std::to_string(broker.clients())},
+                {"delayed messages", std::to_string(broker.delayed_messages())},
                 {"waiting polls", std::to_string(broker.waiting_polls())},
                 {"pending sends",
                  fmt::format("{} calls, {}; {} refused since the start", broker.pending_calls(),

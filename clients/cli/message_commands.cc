@@ -19,6 +19,7 @@ struct MessageOptions {
   std::string key;
   uint32_t queue = 0;
   int64_t offset = -1;
+  std::string recall_handle;
 };
 
 int Get(Connection& connection, const MessageOptions& options) {
@@ -59,11 +60,31 @@ int Get(Connection& connection, const MessageOptions& options) {
   return kOk;
 }
 
+int Recall(Connection& connection, const MessageOptions& options) {
+  v2::RecallMessageRequest request;
+  request.mutable_topic()->set_resource_namespace(connection.options().name_space);
+  request.mutable_topic()->set_name(options.topic);
+  request.set_recall_handle(options.recall_handle);
+  v2::RecallMessageResponse response;
+  const auto context = connection.Context();
+  const grpc::Status status =
+      connection.messaging().RecallMessage(context.get(), request, &response);
+  if (!status.ok()) return connection.Report(status);
+  if (response.status().code() != v2::OK) return connection.Report(response.status());
+  if (connection.options().format == Format::kJson) {
+    std::fputs(Json(response).c_str(), stdout);
+  } else {
+    fmt::print("{} will not be delivered\n", response.message_id());
+  }
+  return kOk;
+}
+
 }  // namespace
 
 void AddMessageCommands(CLI::App& app, Command& command) {
   auto options = std::make_shared<MessageOptions>();
-  CLI::App& message = *app.add_subcommand("message", "Look at stored messages");
+  CLI::App& message =
+      *app.add_subcommand("message", "Look at stored messages; recall delayed ones");
   message.require_subcommand(1);
   CLI::App& get = *message.add_subcommand("get", "Messages by id, by key, or by queue and offset");
   get.add_option("TOPIC", options->topic, "Which topic")->required();
@@ -81,6 +102,14 @@ void AddMessageCommands(CLI::App& app, Command& command) {
       "  dunlinctl message get orders --queue 3 --offset 0 -o json");
   get.callback([options, &command] {
     command = [options](Connection& connection) { return Get(connection, *options); };
+  });
+  CLI::App& recall =
+      *message.add_subcommand("recall", "Take a delayed message back before it is delivered");
+  recall.add_option("TOPIC", options->topic, "Which topic")->required();
+  recall.add_option("HANDLE", options->recall_handle, "What `produce --delay-seconds` printed")
+      ->required();
+  recall.callback([options, &command] {
+    command = [options](Connection& connection) { return Recall(connection, *options); };
   });
 }
 

@@ -26,6 +26,7 @@ struct ProduceOptions {
   std::string message_group;
   std::vector<std::string> keys;
   std::vector<std::string> properties;
+  double delay_seconds = -1;  // below 0: none
   int count = 1;
 };
 
@@ -43,6 +44,14 @@ int Send(Connection& connection, const ProduceOptions& options, const std::strin
   system.mutable_born_timestamp()->set_seconds(
       std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()));
   if (!options.tag.empty()) system.set_tag(options.tag);
+  if (options.delay_seconds >= 0) {
+    system.set_message_type(v2::DELAY);
+    const auto due = std::chrono::floor<std::chrono::milliseconds>(
+        std::chrono::system_clock::now() + std::chrono::duration<double>(options.delay_seconds));
+    const int64_t millis = due.time_since_epoch().count();
+    system.mutable_delivery_timestamp()->set_seconds(millis / 1000);
+    system.mutable_delivery_timestamp()->set_nanos(static_cast<int32_t>(millis % 1000) * 1'000'000);
+  }
   for (const std::string& key : options.keys) system.add_keys(key);
   for (const std::string& property : options.properties) {
     const size_t equals = property.find('=');
@@ -55,6 +64,9 @@ int Send(Connection& connection, const ProduceOptions& options, const std::strin
   if (response.status().code() != v2::OK) return connection.Report(response.status());
   if (connection.options().format == Format::kJson) {
     std::fputs(Json(response.entries(0)).c_str(), stdout);
+  } else if (!response.entries(0).recall_handle().empty()) {
+    fmt::print("{} recall handle {}\n", response.entries(0).message_id(),
+               response.entries(0).recall_handle());
   } else {
     fmt::print("{} queue offset {}\n", response.entries(0).message_id(),
                response.entries(0).offset());
@@ -127,6 +139,12 @@ void AddProduceCommand(CLI::App& app, Command& command) {
         const size_t equals = property.find('=');
         return equals == 0 || equals == std::string::npos ? "must be KEY=VALUE" : "";
       });
+  produce
+      .add_option(
+          "--delay-seconds", options->delay_seconds,
+          "Deliver so long from now, to a topic of kind DELAY; prints what `message recall` "
+          "needs")
+      ->check(CLI::NonNegativeNumber);
   produce.add_option("--count", options->count, "Send the argument or the file this often")
       ->check(CLI::PositiveNumber);
   produce.footer(

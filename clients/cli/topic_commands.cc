@@ -104,11 +104,12 @@ int Describe(Connection& connection, const std::string& name) {
     return kOk;
   }
   std::vector<std::vector<std::string>> rows = {
-      {"QUEUE", "FIRST OFFSET", "NEXT OFFSET", "MESSAGES", "LAST MESSAGE (UTC)"}};
+      {"QUEUE", "FIRST OFFSET", "NEXT OFFSET", "MESSAGES", "DELAYED", "LAST MESSAGE (UTC)"}};
   for (const admin::v1::QueueStatus& queue : response.queues()) {
     rows.push_back({std::to_string(queue.queue()), std::to_string(queue.min_offset()),
                     std::to_string(queue.max_offset()),
                     std::to_string(queue.max_offset() - queue.min_offset()),
+                    std::to_string(queue.delayed()),
                     TimeText(queue.last_store_time().seconds(), queue.last_store_time().nanos())});
   }
   fmt::print("{}\n{}", Table({Header(), Row(response.topic())}), Table(rows));

@@ -55,6 +55,10 @@ struct ProduceOptions {
   size_t pending_bytes = 16u << 20;
   int outstanding = 64;
   int batch = 1;  // of v2: messages per call
+  // Of streams: delivery times, spread evenly over so long, beginning so long after the start of
+  // the load. The topic has to take delayed messages.
+  std::chrono::milliseconds delay{0};
+  std::chrono::milliseconds delay_spread{0};
   // Of an open loop: what cannot be sent when it is due, because too much is not answered or the
   // broker asked to wait, is left out instead of sent late.
   bool shed = false;
@@ -77,6 +81,7 @@ struct LoadResult {
   uint64_t due = 0;
   uint64_t shed = 0;              // not sent
   uint64_t refused = 0;           // with TOO_MANY_REQUESTS; not among `errors`. Streams try again
+  int64_t first_due_ms = 0;       // of delayed messages, since 1970
   uint64_t refused_unhinted = 0;  // of these, without the time after which to try again
   double rate() const { return seconds > 0 ? static_cast<double>(messages) / seconds : 0; }
 };
@@ -104,6 +109,7 @@ struct ConsumeOptions {
   const Outcomes* outcomes = nullptr;  // instead of `expected`: which of them must be there
   bool from_end = false;               // only what comes from now on
   bool ordered = true;                 // each queue is checked to be ascending
+  bool delayed = false;                // none may come before it is due
   // Gives up when nothing came for so long.
   std::chrono::milliseconds patience{10'000};
   size_t buffered_bytes = 8u << 20;

@@ -23,6 +23,8 @@ using std::chrono::milliseconds;
 
 // Messages between two looks at whether any of them was stored.
 constexpr uint64_t kLook = 1024;
+// Delivery times are whole milliseconds of civil time, latencies are measured by another clock.
+constexpr milliseconds kClockSlack{2};
 
 }  // namespace
 
@@ -107,6 +109,35 @@ struct OpenLoop {
   Outcomes* const outcomes;
 };
 
+// When each message of a delayed load is to be delivered.
+class Delays {
+ public:
+  explicit Delays(const ProduceOptions& options)
+      : delay_(options.delay),
+        spread_(static_cast<uint64_t>(options.delay_spread.count())),
+        begin_(Clock::now()),
+        civil_(std::chrono::floor<milliseconds>(std::chrono::system_clock::now())) {}
+
+  // Since 1970; 0 when none is delayed.
+  int64_t FirstMs() const {
+    return delay_.count() == 0 ? 0 : (civil_ + delay_).time_since_epoch().count();
+  }
+  // `due` unless messages are delayed; else when this one is to be delivered.
+  Clock::time_point Set(uint64_t number, Clock::time_point due, Message& message) const {
+    if (delay_.count() == 0) return due;
+    // Far apart for neighbours: the order of sending is not that of delivery.
+    const milliseconds further(spread_ == 0 ? 0 : number * 7919 % spread_);
+    message.deliver_at = civil_ + delay_ + further;
+    return begin_ + delay_ + further;
+  }
+
+ private:
+  const milliseconds delay_;
+  const uint64_t spread_;
+  const Clock::time_point begin_;
+  const Timestamp civil_;
+};
+
 absl::Status SendOne(const ProduceOptions& options, Producer& producer, const Message& message,
                      uint64_t number, OpenLoop& loop) {
   if (options.rate <= 0) return producer.SendAsync(message);
@@ -125,12 +156,15 @@ absl::Status SendAll(const ProduceOptions& options, Producer& producer, OpenLoop
   if (options.spread.kind != Spread::Kind::kNone) topics = TopicsOf(options);
   Tally& tally = loop.tally;
   Pacer& pacer = loop.pacer;
+  const Delays delays(options);
+  result.first_due_ms = delays.FirstMs();
   uint64_t number = 0;
   for (uint64_t next = 0; pacer.Next(number, [&] { return tally.Messages(); }); number = next) {
     next = number + 1;
     absl::Status sent = absl::ResourceExhaustedError("");
     if (!options.shed || producer.pending_bytes() < options.pending_bytes) {
-      WriteBody(options.run, number, pacer.due(), message.body.data(), message.body.size());
+      const Clock::time_point due = delays.Set(number, pacer.due(), message);
+      WriteBody(options.run, number, due, message.body.data(), message.body.size());
       if (!topics.empty()) {
         const uint64_t place = options.spread.PlaceOf(options.run, number);
         message.topic = topics[place / options.spread.queues];
@@ -224,6 +258,11 @@ absl::StatusOr<LoadResult> Consume(const ConsumeOptions& options, const OnProgre
       const absl::Status entered = ledger.Enter(message.queue(), message.body(), body);
       if (!entered.ok()) return entered;
       if (body.run != options.run) continue;
+      if (options.delayed && now < body.due - kClockSlack) {
+        return absl::DataLossError(fmt::format(
+            "message {} came {} us before it was due", body.number,
+            std::chrono::duration_cast<std::chrono::microseconds>(body.due - now).count()));
+      }
       result.latency.Add(now - body.due);
       last = now;
     }

@@ -31,7 +31,8 @@ BIN = ROOT / "bin"
 BUILT = ROOT / ".cache/compat"  # Go programs
 
 CASES = ["hello", "round-trip", "tags", "sql", "redelivery", "invisible", "push", "push-retry",
-         "dead-letter", "errors", "fifo"]
+         "dead-letter", "errors", "fifo", "delay"]
+KINDS = {"fifo": "FIFO", "delay": "DELAY"}  # of topics; the others take NORMAL messages
 ATTEMPTS_BEFORE_DEAD_LETTER = 2
 SUITE_LIMIT_SECONDS = 200
 LINE = re.compile(r"^(ok|FAIL) ([\w-]+)(?:: (.*))?$")
@@ -276,8 +277,7 @@ class Run:
     def make_topics(self, sdk, what, cases):
         prefix = f"{what}-{sdk.name}-{self.mark}"
         for case in cases:
-            kind = "FIFO" if case == "fifo" else "NORMAL"
-            self.admin("topic", "create", f"{prefix}-{case}", "--kinds", kind)
+            self.admin("topic", "create", f"{prefix}-{case}", "--kinds", KINDS.get(case, "NORMAL"))
         return prefix
 
     def admin(self, *arguments):

@@ -141,6 +141,36 @@ TEST_F(DunlinTest, WhatIsSentIsPulledOnceAndInOrder) {
   }
 }
 
+TEST_F(DunlinTest, ADelayedMessageComesWhenItIsDue) {
+  grpc::ClientContext context;
+  admin::v1::CreateTopicRequest request;
+  request.mutable_topic()->set_name("delayed");
+  request.mutable_topic()->add_kinds(admin::v1::DELAY);
+  admin::v1::Topic topic;
+  ASSERT_TRUE(Admin()->CreateTopic(&context, request, &topic).ok());
+  auto consumer = client_->MakePullConsumer(PullConsumerOptions());
+  ASSERT_TRUE(consumer.ok() && consumer->AssignAll("delayed", StartAt::First()).ok());
+  auto producer = client_->MakeProducer(ProducerOptions());
+  const auto now = std::chrono::floor<milliseconds>(std::chrono::system_clock::now());
+  Message message;
+  message.topic = "delayed";
+  message.tag = "tag";
+  for (int64_t delay : {700, 301}) {
+    message.body = std::to_string(delay);
+    message.deliver_at = now + milliseconds(delay);
+    const auto receipt = producer->Send(message);
+    ASSERT_TRUE(receipt.ok()) << receipt.status();
+    EXPECT_EQ(receipt->offset, -1);
+  }
+  for (int64_t delay : {301, 700}) {
+    const auto batch = consumer->Poll(kPatience);
+    ASSERT_TRUE(batch.ok() && batch->size() == 1) << batch.status();
+    EXPECT_EQ(batch->begin()->body(), std::to_string(delay));
+    EXPECT_EQ(batch->begin()->tag(), "tag");
+    EXPECT_GE(std::chrono::system_clock::now(), now + milliseconds(delay));
+  }
+}
+
 TEST_F(DunlinTest, AReceiptNamesTheMessageAsConsumersSeeIt) {
   auto producer = client_->MakeProducer(ProducerOptions());
   Message message;

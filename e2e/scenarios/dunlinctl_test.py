@@ -161,6 +161,24 @@ class DunlinctlTest(unittest.TestCase):
         self.ctl("message", "get", name, "--offset", 0, expect=USAGE)
         self.ctl("message", "get", name, "--id", "x", "--key", "y", expect=USAGE)
 
+    def test_a_delayed_message_waits_and_can_be_recalled(self):
+        self.ctl("topic", "create", "later", "--kinds", "DELAY", "--queues", "1")
+        self.ctl("produce", "later", "x", expect=REFUSED)
+        sent = self.ctl("produce", "later", "x", "--key", "k", "--delay-seconds", "3600").out
+        handle = sent.split()[-1]
+        self.assertEqual(self.ctl("topic", "describe", "later", "-o", "json").json()["queues"][0]
+                         ["delayed"], "1")
+        waiting = self.ctl("message", "get", "later", "--key", "k", "-o", "json").json()
+        self.assertEqual(waiting["system_properties"]["queue_offset"], "-1")
+        self.assertIn(sent.split()[0], self.ctl("message", "recall", "later", handle).out)
+        self.ctl("message", "recall", "later", handle)
+        self.ctl("message", "recall", "later", handle[4:], expect=REFUSED)
+        self.ctl("produce", "later", "y", "--key", "soon", "--delay-seconds", "0.3")
+        got = self.ctl("consume", "later", "--group", "g", "--count", "1").out
+        self.assertIn("y", got)
+        there = self.ctl("message", "get", "later", "--key", "soon", "-o", "json").json()
+        self.assertEqual(there["system_properties"].get("queue_offset", "0"), "0")
+
     def test_bodies_from_lines_files_and_nothing(self):
         name = self.topic("--queues", 1)
         lines = self.ctl("produce", name, stdin="first\n\nsecond\n").out.strip().split("\n")

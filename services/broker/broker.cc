@@ -16,6 +16,7 @@
 #include "services/broker/rpc/route_service.h"
 #include "services/broker/rpc/service_context.h"
 #include "services/broker/rpc/stream_service.h"
+#include "services/broker/timers/due_messages.h"
 
 namespace dunlin::broker {
 namespace {
@@ -72,6 +73,7 @@ class Broker::Rooms {
   std::unique_ptr<Taker> taker;
   std::unique_ptr<WaitingRoom> waiting_room;
   std::unique_ptr<Housekeeper> housekeeper;
+  std::unique_ptr<DueMessages> due_messages;
   std::optional<ServiceContext> context;
   std::unique_ptr<MessagingServiceImpl> messaging;
   std::unique_ptr<StreamServiceImpl> streams;
@@ -136,6 +138,9 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
     return true;
   });
 
+  due_messages = std::make_unique<DueMessages>(*log, dispatcher->timers(), *topics, clock);
+  due_messages->Start();
+
   context.emplace(ServiceContext{config.broker(), clock, *log, *state, *dispatcher, *retention,
                                  *topics, *progress, *dead_letters, *taker, *waiting_room, *clients,
                                  *producers, filters, *intake, *executor, "localhost", 0});
@@ -155,6 +160,7 @@ absl::Status Broker::Rooms::Stop() {
   if (waiting_room != nullptr) waiting_room->Stop();
   if (executor != nullptr) executor->Stop();
   if (housekeeper != nullptr) housekeeper->Stop();
+  if (due_messages != nullptr) due_messages->Stop();
   if (retention != nullptr) retention->Stop();
   absl::Status status;
   if (dispatcher != nullptr) {

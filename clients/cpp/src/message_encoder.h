@@ -5,6 +5,8 @@
 
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <string_view>
 
 #include "dunlin/message.h"
@@ -22,6 +24,13 @@ class MessageEncoder {
     for (const std::string& key : message.keys) system_ += BytesFieldSize(key.size());
     if (compressed) system_ += 2;
     if (!message.message_group.empty()) system_ += 1 + BytesFieldSize(message.message_group.size());
+    if (message.deliver_at.has_value()) {
+      due_seconds_ = std::chrono::floor<std::chrono::seconds>(*message.deliver_at);
+      due_nanos_ = static_cast<uint64_t>(
+          std::chrono::nanoseconds(*message.deliver_at - due_seconds_).count());
+      due_ = 2 + VarintSize(DueSeconds()) + VarintSize(due_nanos_);
+      system_ += BytesFieldSize(due_);
+    }
     length_ = BytesFieldSize(body.size());
     if (system_ > 0) length_ += BytesFieldSize(system_);
     for (const auto& [name, value] : message.properties) {
@@ -56,6 +65,14 @@ class MessageEncoder {
       *to++ = static_cast<char>(0x8a);  // message_group, the first byte of two
       to = PutBytesField(to, 0x01, message_.message_group);
     }
+    if (due_ > 0) {
+      *to++ = 0x5a;  // delivery_timestamp
+      to = PutVarint(to, due_);
+      *to++ = 0x08;  // seconds
+      to = PutVarint(to, DueSeconds());
+      *to++ = 0x10;  // nanos
+      to = PutVarint(to, due_nanos_);
+    }
     return to;
   }
 
@@ -66,9 +83,16 @@ class MessageEncoder {
     return BytesFieldSize(name.size()) + BytesFieldSize(value.size());
   }
 
+  uint64_t DueSeconds() const {
+    return static_cast<uint64_t>(due_seconds_.time_since_epoch().count());
+  }
+
   const Message& message_;
   const std::string_view body_;
   const bool compressed_;
+  std::chrono::sys_seconds due_seconds_;
+  uint64_t due_nanos_ = 0;
+  size_t due_ = 0;  // of the delivery time, without tag and length
   size_t system_ = 0;
   size_t length_ = 0;
 };

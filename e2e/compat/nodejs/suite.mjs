@@ -225,6 +225,26 @@ const cases = {
     await send(producer, name, 'the producer still works');
   },
 
+  // A delayed message comes when it is due; one that is recalled before never comes.
+  async 'delay'(name, using) {
+    const producer = await using(newProducer(name));
+    const consumer = await using(simpleConsumer(name, name));
+    const delayed = (body, ms) => producer.send(
+      { topic: name, body: Buffer.from(body), deliveryTimestamp: new Date(Date.now() + ms) });
+    const wrong = await delayed('wrong', 4_000);
+    const start = Date.now();
+    const sent = await delayed('right', 5_000);
+    await producer.recallMessage(name, wrong.recallHandle);
+    const view = await receiveOne(consumer, LONG_MS, 20);
+    expectSeconds('delivery', 4.9, 8, start);
+    assert.equal(view.messageId, sent.messageId);
+    assert.equal(view.body.toString(), 'right');
+    await assert.rejects(producer.recallMessage(name, sent.recallHandle), 'a recall that is late');
+    await assert.rejects(delayed('far', 25 * 3_600_000), 'a delay of 25 hours');
+    await consumer.ack(view);
+    assert.deepEqual(await drain(consumer, 0), []);
+  },
+
   // The server is killed and started again under running clients. Asks for it on standard output
   // with the line "restart" and waits for a line on standard input. Every acknowledged message must
   // arrive at a push and at a simple consumer.

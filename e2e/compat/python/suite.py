@@ -293,6 +293,35 @@ class Cases:
                           lambda: send(producer, name, "x" * ((4 << 20) + 1)))
             send(producer, name, "the producer still works")
 
+    def delay(self, name):
+        """A delayed message comes when it is due; one that is recalled before never comes."""
+        with self.clients.producer(name) as producer, \
+                self.clients.simple_consumer(name, name) as consumer:
+            def delayed(body, seconds):
+                message = Message()
+                message.topic = name
+                message.body = body.encode()
+                message.delivery_timestamp = int(time.time() + seconds)  # of this SDK: seconds
+                return producer.send(message)
+
+            wrong = delayed("wrong", 6)
+            start = time.time()
+            sent = delayed("right", 7)
+            producer.recall_message(name, wrong.recall_handle)
+            message = receive_one(consumer, LONG_SECONDS, 20)
+            expect_between("seconds until delivery", 5.9, 9, time.time() - start)
+            expect_equal("message id", sent.message_id, message.message_id)
+            expect_equal("body", b"right", message.body)
+            # This SDK raises nothing for MESSAGE_NOT_FOUND.
+            late = producer.recall_message(name, sent.recall_handle)
+            expect(not late, f"a recall that is late: was accepted, {late}")
+            expect_raises(ClientException, "a recall handle that is none",
+                          lambda: producer.recall_message(name, "none"))
+            expect_raises(BadRequestException, "a delay of 25 hours",
+                          lambda: delayed("far", 25 * 3600))
+            consumer.ack(message)
+            expect_equal("messages after the last", [], consumer.receive(32, LONG_SECONDS))
+
     def restart(self, name):
         """The server is killed and started again under running clients.
 

@@ -250,6 +250,7 @@ absl::StatusOr<admin::v1::GetTopicResponse> Admin::GetTopic(
     status.set_queue(queue);
     status.set_min_offset(static_cast<int64_t>(bounds.min.value()));
     status.set_max_offset(static_cast<int64_t>(bounds.max.value()));
+    status.set_delayed(rooms_.dispatcher.timers().Pending(key));
     if (bounds.min == bounds.max) continue;
     entry.clear();
     RETURN_IF_ERROR(rooms_.dispatcher.queues().Read(key, bounds.max - 1, 1, entry));
@@ -442,6 +443,16 @@ absl::StatusOr<admin::v1::GetMessagesResponse> Admin::GetByPosition(
   return response;
 }
 
+absl::StatusOr<QueueOffset> Admin::OffsetOf(const store::RecordHeader& header) const {
+  if ((header.flags & store::kFlagParked) == 0) return header.queue_offset;
+  // A delayed message got one when its time came.
+  ASSIGN_OR_RETURN(const std::optional<LogOffset> delivery,
+                   rooms_.dispatcher.FindDelivery(header.log_offset));
+  if (!delivery.has_value()) return QueueOffset(UINT64_MAX);
+  ASSIGN_OR_RETURN(const store::RecordView record, rooms_.log.Read(*delivery));
+  return record.header().queue_offset;
+}
+
 absl::StatusOr<admin::v1::GetMessagesResponse> Admin::GetMessages(
     const admin::v1::GetMessagesRequest& request) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
@@ -491,8 +502,9 @@ absl::StatusOr<admin::v1::GetMessagesResponse> Admin::GetMessages(
             ? stored.message_id == request.message_id()
             : std::find(stored.keys.begin(), stored.keys.end(), request.key()) != stored.keys.end();
     if (!matches) continue;
+    ASSIGN_OR_RETURN(const QueueOffset offset, OffsetOf(header));
     ASSIGN_OR_RETURN(*response.add_messages(),
-                     Shown(found, {header.queue, header.queue_offset}, header.log_offset));
+                     Shown(found, {header.queue, offset}, header.log_offset));
   }
   if (response.messages().empty()) {
     return absl::NotFoundError(fmt::format("topic {} has no message with this {}", topic->name,
@@ -545,6 +557,7 @@ admin::v1::Broker Admin::GetBroker() const {
   broker.set_pending_calls(static_cast<int64_t>(intake.calls));
   broker.set_pending_bytes(static_cast<int64_t>(intake.bytes));
   broker.set_refused_sends(static_cast<int64_t>(intake.refused));
+  broker.set_delayed_messages(static_cast<int64_t>(rooms_.dispatcher.timers().Pending()));
   broker.set_disk_full(rooms_.retention.DiskIsFull());
   broker.set_topics(static_cast<uint32_t>(rooms_.topics.Topics().size()));
   broker.set_groups(static_cast<uint32_t>(rooms_.topics.Groups().size()));

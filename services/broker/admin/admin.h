@@ -79,6 +79,8 @@ class Admin {
   // The record at `offset` of a queue, or an error that says why there is none.
   absl::StatusOr<admin::v1::StoredMessage> ReadPosition(const Topic& topic,
                                                         const admin::v1::Position& position) const;
+  // Where the message of a record stands; UINT64_MAX: in no queue yet.
+  absl::StatusOr<QueueOffset> OffsetOf(const store::RecordHeader& header) const;
   absl::StatusOr<admin::v1::GetMessagesResponse> GetByPosition(const Topic& topic,
                                                                const Position& position) const;
 

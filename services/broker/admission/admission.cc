@@ -223,6 +223,12 @@ Limits LimitsOf(const config::v1::BrokerConfig& config) {
   return limits;
 }
 
+Limits StreamLimitsOf(const config::v1::BrokerConfig& config) {
+  Limits limits = LimitsOf(config);
+  limits.max_delay = std::chrono::hours(config.max_stream_delay_hours());
+  return limits;
+}
+
 absl::Status AdmitSend(const RawSend& send, const Limits& limits, Timestamp now) {
   RETURN_IF_ERROR(CheckRequest(send));
   for (size_t i = 0; i < send.messages.size(); ++i) {

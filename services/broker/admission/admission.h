@@ -36,6 +36,8 @@ struct Limits {
 };
 
 Limits LimitsOf(const config::v1::BrokerConfig& config);
+// Of streams, whose producers may look further ahead.
+Limits StreamLimitsOf(const config::v1::BrokerConfig& config);
 
 // Every rule for the request as a whole and for each of its messages; the first broken one counts.
 absl::Status AdmitSend(const RawSend& send, const Limits& limits, Timestamp now);

@@ -324,9 +324,14 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
   if (entry.length == 0) return absl::DataLossError("the record of this offset is damaged");
   Delivered delivered;
   ASSIGN_OR_RETURN(delivered.message, log_.Read(entry.log_offset));
-  // A dead letter points to its message, or to a record that the message was moved into.
+  // A dead letter, or a delayed message that is due, points to its message, or to a record that the
+  // message was moved into.
+  QueueOffset offset;  // what the message itself does not know if it was parked
   while (delivered.message.header().kind == store::RecordKind::kDelivery) {
-    delivered.dead_letter = true;
+    delivered.pointed_to = true;
+    const uint8_t flags = delivered.message.header().flags;
+    const bool delayed = (flags & (store::kFlagDue | store::kFlagParked)) != 0;
+    delivered.dead_letter |= !delayed;
     storage::v1::Delivery delivery;
     const std::string_view payload = delivered.message.payload();
     if (!delivery.ParseFromArray(payload.data(), static_cast<int>(payload.size())) ||
@@ -334,11 +339,14 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
       return absl::DataLossError(
           fmt::format("the DELIVERY record at {} is not one", entry.log_offset.value()));
     }
+    if (!delayed) offset = QueueOffset(delivery.origin_queue_offset());
+    if ((flags & store::kFlagDue) != 0) offset = delivered.message.header().queue_offset;
     if (!delivery.message().empty()) {
       // Moved here before its own segment went.
       store::RecordHeader header = delivered.message.header();
-      header.queue = {TopicId(delivery.origin_topic_id()), delivery.origin_queue()};
-      header.queue_offset = QueueOffset(delivery.origin_queue_offset());
+      if (!delayed) header.queue = {TopicId(delivery.origin_topic_id()), delivery.origin_queue()};
+      header.queue_offset = offset;
+      header.flags &= ~store::kFlagParked;
       header.properties_offset = delivery.properties_offset();
       header.store_time = FromUnixMillis(delivery.stored_ms());
       auto bytes = std::make_shared<const std::string>(std::move(*delivery.mutable_message()));
@@ -346,6 +354,13 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
       return delivered;
     }
     ASSIGN_OR_RETURN(delivered.message, log_.Read(LogOffset(delivery.origin_log_offset())));
+  }
+  if ((delivered.message.header().flags & store::kFlagParked) != 0) {
+    store::RecordHeader header = delivered.message.header();
+    header.queue_offset = offset;
+    header.flags &= ~store::kFlagParked;
+    delivered.message =
+        store::RecordView(header, delivered.message.payload(), delivered.message.pin());
   }
   return delivered;
 }

@@ -49,6 +49,7 @@ struct Delivered {
   ReceiptHandle handle;       // queue, offset, attempt; a lease unless it was pulled
   store::RecordView message;  // the MESSAGE record
   bool dead_letter = false;   // it stands in a dead-letter topic: show where it came from
+  bool pointed_to = false;    // a DELIVERY record led to it: the log has it at another place
 };
 
 class Taker {

@@ -4,6 +4,7 @@
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/check.h"
+#include "services/broker/timers/parking.h"
 
 namespace dunlin::broker {
 
@@ -20,14 +21,16 @@ void FrameBuilder::Begin(const Topic& topic, uint32_t queue, uint64_t producer_i
   owned_.clear();
 }
 
-void FrameBuilder::Add(uint64_t sequence, const RawMessage& message) {
-  if (runs_.empty() || runs_.back().first_sequence + runs_.back().count != sequence) {
-    runs_.push_back({sequence, 0, 0});
+void FrameBuilder::Add(uint64_t sequence, const RawMessage& message, std::optional<Timestamp> due) {
+  const bool parked = due.has_value();
+  if (runs_.empty() || runs_.back().first_sequence + runs_.back().count != sequence ||
+      runs_.back().parked != parked) {
+    runs_.push_back({sequence, 0, 0, parked});
   }
   ++runs_.back().count;
   items_.push_back({static_cast<uint32_t>(pieces_.size()),
                     static_cast<uint32_t>(message.payload.size()), message.properties_offset,
-                    message.gzip});
+                    message.gzip, due});
   pieces_.insert(pieces_.end(), message.payload.begin(), message.payload.end());
 }
 
@@ -60,6 +63,7 @@ void FrameBuilder::End() {
       record.tail = tail_;
       record.properties_offset = items_[item].properties_offset;
       record.payload = {&pieces_[items_[item].first_piece], items_[item].pieces};
+      if (run.parked) Park(*items_[item].due, record);
     }
   }
 }

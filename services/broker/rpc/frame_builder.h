@@ -5,10 +5,12 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
 
+#include "services/base/clock.h"
 #include "services/base/strong_int.h"
 #include "services/broker/topics/topic_table.h"
 #include "services/broker/wire/send_scanner.h"
@@ -23,12 +25,14 @@ class FrameBuilder {
     uint64_t first_sequence = 0;
     uint64_t count = 0;
     size_t first_record = 0;  // of its messages in records()
+    bool parked = false;      // they wait for their due time, and have no offsets yet
   };
 
   // `producer_id` 0: no PRODUCER records.
   void Begin(const Topic& topic, uint32_t queue, uint64_t producer_id);
-  // Ascending by sequence. The bytes of `message` must live until the append.
-  void Add(uint64_t sequence, const RawMessage& message);
+  // Ascending by sequence. The bytes of `message` must live until the append. `due`: when it is
+  // delivered if it has to wait.
+  void Add(uint64_t sequence, const RawMessage& message, std::optional<Timestamp> due);
   // Nothing is added any more: makes the records.
   void End();
 
@@ -43,6 +47,7 @@ class FrameBuilder {
     uint32_t pieces = 0;
     uint32_t properties_offset = 0;
     bool gzip = false;
+    std::optional<Timestamp> due;
   };
   static constexpr size_t kRunBytes = 32;
 

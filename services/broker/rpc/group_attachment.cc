@@ -132,7 +132,7 @@ Attachment::Produced GroupAttachment::NextFrame() {
   while (!taken_.empty()) {
     const Delivered& message = taken_.front();
     if (!frame.empty() && frame.bytes() + message.message.header().length > kFrameBytes) break;
-    if (message.dead_letter) {
+    if (message.pointed_to) {
       frame.AddAs(message.message, message.handle.queue, message.handle.offset);
     } else {
       frame.Add(message.message);

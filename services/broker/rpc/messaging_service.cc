@@ -1,6 +1,7 @@
 #include "services/broker/rpc/messaging_service.h"
 
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "services/broker/codes/public_code.h"
@@ -9,6 +10,7 @@
 #include "services/broker/rpc/lease_calls.h"
 #include "services/broker/rpc/offset_calls.h"
 #include "services/broker/rpc/pull_call.h"
+#include "services/broker/rpc/recall_call.h"
 #include "services/broker/rpc/receive_call.h"
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/route_calls.h"
@@ -165,11 +167,17 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::ChangeInvisibleDuration(Context*
       });
 }
 
-grpc::ServerUnaryReactor* MessagingServiceImpl::RecallMessage(Context* /*context*/,
+grpc::ServerUnaryReactor* MessagingServiceImpl::RecallMessage(Context* context,
                                                               const Bytes* request,
                                                               Bytes* response) {
-  return NotServed<v2::RecallMessageRequest, v2::RecallMessageResponse>(
-      *request, *response, "this server has no delayed messages: there is nothing to recall");
+  return AnswerUnary<v2::RecallMessageRequest, v2::RecallMessageResponse>(
+      *request, *response, [&](auto& call) {
+        broker::RecallMessage(services_, ReadCallContext(*context), call.request(),
+                              [&call](const absl::StatusOr<std::string>& message_id) {
+                                if (message_id.ok()) call.response().set_message_id(*message_id);
+                                call.Done(message_id.status());
+                              });
+      });
 }
 
 grpc::ServerUnaryReactor* MessagingServiceImpl::SyncLiteSubscription(Context* /*context*/,

@@ -11,6 +11,7 @@
 #include "services/broker/rpc/buffers.h"
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/status_map.h"
+#include "services/broker/timers/parking.h"
 #include "services/broker/wire/message_group.h"
 
 namespace dunlin::broker {
@@ -49,6 +50,7 @@ class PublishCall::Pending final : public store::CommitWaiter {
     uint64_t count = 0;
     int64_t first_offset = -1;  // when `record` says none
     std::optional<size_t> record;
+    bool parked = false;
   };
 
   Pending(std::shared_ptr<PublishCall> owner, uint32_t number, size_t size, Intake::Place taken)
@@ -60,7 +62,7 @@ class PublishCall::Pending final : public store::CommitWaiter {
   }
 
   int64_t FirstOffset(const Run& run) const {
-    if (!run.record.has_value()) return run.first_offset;
+    if (!run.record.has_value() || run.parked) return run.first_offset;
     return static_cast<int64_t>(appended[*run.record].queue_offset.value());
   }
 
@@ -81,7 +83,7 @@ PublishCall::PublishCall(ServiceContext& services, OpenStreams& open_streams,
     : services_(services),
       open_streams_(open_streams),
       call_(ReadCallContext(context)),
-      limits_(LimitsOf(services.config)) {}
+      limits_(StreamLimitsOf(services.config)) {}
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublishCall::Start(
     ServiceContext& services, OpenStreams& open_streams,
@@ -209,7 +211,9 @@ absl::Status PublishCall::CheckBind(const v1::BindQueue& bind, const Topic& topi
                        fmt::format("topic {} has no queue {}: they run from 0 to {}", topic.name,
                                    bind.queue(), topic.queues() - 1));
   }
-  if (topic.Accepts(static_cast<int32_t>(MessageKind::kFifo))) return absl::OkStatus();
+  for (const MessageKind kind : {MessageKind::kFifo, MessageKind::kDelay}) {
+    if (topic.Accepts(static_cast<int32_t>(kind))) return absl::OkStatus();
+  }
   return CheckKind(MessageKind::kNormal, topic.kinds, topic.name);
 }
 
@@ -353,18 +357,22 @@ void PublishCall::BuildFrame(const Binding& binding, uint64_t skip, std::vector<
     if (!status.ok())
       status = PublicError(PublicCode::kMessageCorrupted, FromAbsl(status.message()));
     if (status.ok()) status = AdmitMessage(message, limits_, now, /*id_required=*/false);
+    bool is_delayed = false;
     if (status.ok()) {
       const MessageKind kind = KindOf(message);
       status = CheckKind(kind, topic.kinds, topic.name);
+      is_delayed = kind == MessageKind::kDelay;
       if (status.ok() && kind == MessageKind::kFifo) status = CheckQueue(message, binding);
-      if (status.ok() && kind != MessageKind::kNormal && kind != MessageKind::kFifo) {
+      if (status.ok() && kind != MessageKind::kNormal && kind != MessageKind::kFifo &&
+          !is_delayed) {
         status =
             PublicError(PublicCode::kNotImplemented,
                         fmt::format("messages of kind {} are not taken by streams", NameOf(kind)));
       }
     }
     if (status.ok()) {
-      builder_.Add(sequence, message);
+      const bool waits = is_delayed && MustWait(message.delivery_time, now);
+      builder_.Add(sequence, message, waits ? message.delivery_time : std::nullopt);
       continue;
     }
     // Neighbours with the same fault are told of it once.
@@ -391,7 +399,7 @@ uint64_t PublishCall::SkipStored(const ProducerQueue& queue, Pending& pending) c
       first >= known.first_sequence && first + skip <= known.first_sequence + known.count;
   const QueueOffset offset = known.first_offset + (first - known.first_sequence);
   pending.runs.push_back(
-      {first, skip, is_known ? static_cast<int64_t>(offset.value()) : -1, std::nullopt});
+      {first, skip, is_known ? static_cast<int64_t>(offset.value()) : -1, std::nullopt, false});
   return skip;
 }
 
@@ -415,7 +423,11 @@ absl::Status PublishCall::Append(Binding& binding, size_t request_size, Intake::
   queue.last_sequence = std::max(queue.last_sequence, last);
   if (builder_.runs().empty()) return absl::OkStatus();
   const Pending::Run& run = pending->runs.back();
-  queue.last_run = {run.first_sequence, run.count, pending->appended[*run.record].queue_offset};
+  // Those that wait have no offset to answer a repetition with.
+  queue.last_run = {};
+  if (!run.parked) {
+    queue.last_run = {run.first_sequence, run.count, pending->appended[*run.record].queue_offset};
+  }
   queue.end = pending->appended.back().log_offset + 1;
   return absl::OkStatus();
 }
@@ -423,7 +435,7 @@ absl::Status PublishCall::Append(Binding& binding, size_t request_size, Intake::
 absl::Status PublishCall::AppendBuilt(const std::shared_ptr<Pending>& pending) {
   builder_.End();
   for (const FrameBuilder::Run& run : builder_.runs()) {
-    pending->runs.push_back({run.first_sequence, run.count, -1, run.first_record});
+    pending->runs.push_back({run.first_sequence, run.count, -1, run.first_record, run.parked});
   }
   if (pending->runs.empty()) {
     Tell(pending->errors);  // all of it was refused for good

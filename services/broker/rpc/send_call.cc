@@ -13,6 +13,8 @@
 #include "services/broker/rpc/call_context.h"
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/status_map.h"
+#include "services/broker/timers/parking.h"
+#include "services/broker/timers/recall_handle.h"
 #include "services/broker/wire/message_group.h"
 
 namespace dunlin::broker {
@@ -90,12 +92,14 @@ absl::Status SendCall::Append(const Topic& topic) {
   if (services_.retention.DiskIsFull()) {
     return DiskFull();
   }
+  const Timestamp now = services_.clock.Now();
   absl::InlinedVector<store::NewRecord, 1> records(send_.messages.size());
+  parked_.resize(records.size());
   for (size_t i = 0; i < records.size(); ++i) {
     const RawMessage& message = send_.messages[i];
     const MessageKind kind = KindOf(message);
     RETURN_IF_ERROR(CheckKind(kind, topic.kinds, topic.name));
-    if (kind != MessageKind::kNormal && kind != MessageKind::kFifo) {
+    if (kind != MessageKind::kNormal && kind != MessageKind::kFifo && kind != MessageKind::kDelay) {
       return PublicError(
           PublicCode::kNotImplemented,
           fmt::format("messages of kind {} are not served yet; nothing was stored", NameOf(kind)));
@@ -111,7 +115,10 @@ absl::Status SendCall::Append(const Topic& topic) {
     record.properties_offset = message.properties_offset;
     record.payload = message.payload;
     if (message.gzip) record.flags = store::kFlagGzip;
+    parked_[i] = kind == MessageKind::kDelay && MustWait(message.delivery_time, now);
+    if (parked_[i]) Park(*message.delivery_time, record);
   }
+  topic_ = topic.id;
   appended_.resize(records.size());
   return services_.log.Append({records.data(), records.size()},
                               {appended_.data(), appended_.size()}, this, store::CommitBy::kCaller);
@@ -127,6 +134,12 @@ void SendCall::OnCommitted(const absl::Status& status) {
     v2::SendResultEntry& entry = *response.add_entries();
     *entry.mutable_status() = response.status();
     entry.set_message_id(std::string(send_.messages[i].message_id));
+    if (parked_[i]) {
+      const store::TimerKey timer{*send_.messages[i].delivery_time, appended_[i].log_offset};
+      entry.set_offset(-1);  // it gets one when it is due
+      entry.set_recall_handle(Encode(RecallHandle{topic_, timer, entry.message_id()}));
+      continue;
+    }
     entry.set_offset(static_cast<int64_t>(appended_[i].queue_offset.value()));
   }
   response_ = Serialize(response);

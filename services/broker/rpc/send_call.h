@@ -12,6 +12,7 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 
+#include "services/base/strong_int.h"
 #include "services/broker/admission/intake.h"
 #include "services/broker/rpc/buffers.h"
 #include "services/broker/rpc/service_context.h"
@@ -53,7 +54,9 @@ class SendCall final : public store::CommitWaiter {
   std::optional<FlatBuffer> request_;
   Intake::Place place_;
   RawSend send_;
+  TopicId topic_;
   absl::InlinedVector<store::Appended, 1> appended_;
+  absl::InlinedVector<bool, 1> parked_;  // which of them wait for their time
 };
 
 }  // namespace dunlin::broker

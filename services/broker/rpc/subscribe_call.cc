@@ -365,7 +365,7 @@ std::shared_ptr<Attachment> SubscribeCall::TakeTurn() {
     return nullptr;
   }
   if (!writing_ && made_.has_value()) {
-    Write(std::move(made_->frame.buffer));
+    Write(made_->frame.buffer);
     made_.reset();
   }
   // Ahead of its turn only where the next is sure to be as full: else it grows meanwhile.
@@ -381,8 +381,8 @@ std::shared_ptr<Attachment> SubscribeCall::TakeTurn() {
   return nullptr;
 }
 
-void SubscribeCall::Write(grpc::ByteBuffer bytes) {
-  sending_ = std::move(bytes);
+void SubscribeCall::Write(const grpc::ByteBuffer& bytes) {
+  sending_ = bytes;  // shares its slices
   writing_ = true;
   StartWrite(&sending_);
 }
@@ -406,7 +406,7 @@ void SubscribeCall::TakeResult(const std::shared_ptr<Attachment>& attachment,
       credit_ -= static_cast<int64_t>(produced.frame.size);
       ready_.push_back(attachment);
       last_was_full_ = produced.frame.size >= kFrameBytes / 2;
-      made_ = Made{attachment->binding(), std::move(produced.frame)};
+      made_ = Made{attachment->binding(), produced.frame};
       return;  // to TakeTurn, which sends it as soon as it may
     }
     case Attachment::Next::kAgain: {

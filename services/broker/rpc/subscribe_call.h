@@ -68,7 +68,7 @@ class SubscribeCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void TakeResult(const std::shared_ptr<Attachment>& attachment, Attachment::Produced produced)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // REQUIRES: !writing_.
-  void Write(grpc::ByteBuffer bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Write(const grpc::ByteBuffer& bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasUnsent() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 

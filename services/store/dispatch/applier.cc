@@ -30,21 +30,41 @@ absl::Status ParsePayload(const RecordView& record, Proto& proto) {
                                          record.header().log_offset.value(), proto.GetTypeName()));
 }
 
+// The timer that a DELIVERY of a parked message is about.
+TimerKey TimerOf(const storage::v1::Delivery& delivery) {
+  const uint64_t id = delivery.timer_id();
+  return {FromUnixMillis(delivery.due_ms()),
+          LogOffset(id != 0 ? id : delivery.origin_log_offset())};
+}
+
 }  // namespace
 
-Applier::Applier(CommitLog& log, Database& database, QueueChunks& queues, KeyRows& keys,
-                 const storage::v1::Checkpoint& checkpoint)
-    : log_(log), database_(database), queues_(queues), keys_(keys), checkpoint_(checkpoint) {
+Applier::Applier(CommitLog& log, const View& view, const storage::v1::Checkpoint& checkpoint)
+    : log_(log),
+      database_(view.database),
+      queues_(view.queues),
+      keys_(view.keys),
+      pointers_(view.pointers),
+      timers_(view.timers),
+      checkpoint_(checkpoint) {
   checkpoint_.set_next_topic_id(std::max(checkpoint_.next_topic_id(), 1u));
   checkpoint_.set_next_group_id(std::max(checkpoint_.next_group_id(), 1u));
 }
 
 absl::Status Applier::Apply(const RecordView& record) {
-  if (record.header().kind == RecordKind::kMessage) return ApplyMessage(record);
+  const RecordHeader& header = record.header();
+  if (header.kind == RecordKind::kMessage) {
+    return (header.flags & kFlagParked) != 0 ? ApplyParked(record) : ApplyMessage(record);
+  }
+  const uint8_t how = header.flags & (kFlagDue | kFlagParked | kFlagRelocated);
+  if (header.kind == RecordKind::kDelivery && how == kFlagDue) return ApplyDue(record);
   RETURN_IF_ERROR(PutRun());
-  switch (record.header().kind) {
+  switch (header.kind) {
     case RecordKind::kDelivery:
-      return ApplyDelivery(record, /*state_only=*/false);
+      return (how & kFlagParked) != 0 ? ApplyMoved(record)
+                                      : ApplyDelivery(record, /*state_only=*/false);
+    case RecordKind::kRecall:
+      return ApplyRecall(record);
     case RecordKind::kProgress:
       return ApplyProgress(record);
     case RecordKind::kConfig:
@@ -62,29 +82,88 @@ absl::Status Applier::Apply(const RecordView& record) {
   return absl::UnimplementedError(
       fmt::format("the record at {} is of kind {}, which this version does not know: the store was "
                   "written by a newer one",
-                  record.header().log_offset.value(), static_cast<int>(record.header().kind)));
+                  header.log_offset.value(), static_cast<int>(header.kind)));
 }
 
-absl::Status Applier::ApplyMessage(const RecordView& record) {
+// Inlined: calls of their own cost every message 3 % of what it takes to apply it.
+[[gnu::always_inline]] inline uint32_t Applier::PutKeys(const RecordView& record) {
   const RecordHeader& header = record.header();
-  IndexEntry entry{header.log_offset, header.length, 0};
   const absl::StatusOr<MessageKeys> keys =
       ReadMessageKeys(record.payload(), header.properties_offset);
-  if (keys.ok()) {
-    entry.tag_hash = TagHash(keys->tag);
-    keys_.Put(header.queue.topic, header.log_offset, *keys, batch_);
-  } else {
+  if (!keys.ok()) {
     // It was checked when it came in; served all the same, found by offset only.
     log::Error("message at {}: {}", header.log_offset.value(), FromAbsl(keys.status().message()));
+    return 0;
   }
+  keys_.Put(header.queue.topic, header.log_offset, *keys, batch_);
+  return TagHash(keys->tag);
+}
+
+[[gnu::always_inline]] inline absl::Status Applier::AddToRun(const RecordHeader& header,
+                                                             uint32_t tag_hash) {
   if (run_.empty() || run_queue_ != header.queue ||
       run_first_ + run_.size() != header.queue_offset) {
     RETURN_IF_ERROR(PutRun());
     run_queue_ = header.queue;
     run_first_ = header.queue_offset;
   }
-  run_.push_back(entry);
+  run_.push_back({header.log_offset, header.length, tag_hash});
   return absl::OkStatus();
+}
+
+absl::Status Applier::ApplyMessage(const RecordView& record) {
+  return AddToRun(record.header(), PutKeys(record));
+}
+
+absl::Status Applier::ApplyParked(const RecordView& record) {
+  const RecordHeader& header = record.header();
+  Timer timer;
+  timer.key = {FromUnixMillis(static_cast<int64_t>(header.queue_offset.value())),
+               header.log_offset};
+  timer.place = header.log_offset;
+  timer.queue = header.queue;
+  timer.tag_hash = PutKeys(record);
+  timers_.Put(timer, batch_);
+  return absl::OkStatus();
+}
+
+absl::Status Applier::ApplyDue(const RecordView& record) {
+  storage::v1::Delivery delivery;
+  RETURN_IF_ERROR(ParsePayload(record, delivery));
+  const LogOffset origin(delivery.origin_log_offset());
+  Timer timer;
+  timer.key = TimerOf(delivery);
+  timer.place = origin;
+  timer.queue = record.header().queue;
+  timers_.Delivered(timer);
+  pointers_.Collect({origin, record.header().log_offset});
+  return AddToRun(record.header(), delivery.tag_hash());
+}
+
+void Applier::PutDelivered() {
+  timers_.PutDelivered(batch_);
+  pointers_.PutCollected(batch_);
+}
+
+absl::Status Applier::ApplyMoved(const RecordView& record) {
+  storage::v1::Delivery delivery;
+  RETURN_IF_ERROR(ParsePayload(record, delivery));
+  PutDelivered();
+  RETURN_IF_ERROR(WriteBatch());  // the row may be in the batch under way
+  const RecordHeader& header = record.header();
+  const absl::StatusOr<MessageKeys> keys =
+      ReadMessageKeys(delivery.message(), delivery.properties_offset());
+  if (keys.ok()) keys_.Put(header.queue.topic, header.log_offset, *keys, batch_);
+  return timers_.Move({TimerOf(delivery), header.log_offset, header.queue, delivery.tag_hash()},
+                      batch_);
+}
+
+absl::Status Applier::ApplyRecall(const RecordView& record) {
+  storage::v1::Recall recall;
+  RETURN_IF_ERROR(ParsePayload(record, recall));
+  PutDelivered();
+  RETURN_IF_ERROR(WriteBatch());
+  return timers_.Recalled({FromUnixMillis(recall.due_ms()), LogOffset(recall.timer_id())}, batch_);
 }
 
 absl::Status Applier::PutRun() {
@@ -113,9 +192,7 @@ absl::Status Applier::IndexDelivery(const RecordView& record,
     keys = ReadMessageKeys(delivery.message(), delivery.properties_offset());
   } else {
     const LogOffset origin_at(delivery.origin_log_offset());
-    batch_.Put(database_.handle(Family::kPointers),
-               BigEndian(origin_at.value()) + BigEndian(header.log_offset.value()),
-               rocksdb::Slice());
+    pointers_.Put({origin_at, header.log_offset}, batch_);
     absl::StatusOr<RecordView> found = log_.Read(origin_at);
     if (found.ok() && found->header().kind == RecordKind::kMessage) {
       origin = *std::move(found);
@@ -236,6 +313,7 @@ absl::Status Applier::DropTopic(TopicId topic, bool state_only) {
       }));
   if (state_only) return absl::OkStatus();
   queues_.DropRows(topic, batch_);
+  timers_.ForgetTopic(topic, batch_);
   RETURN_IF_ERROR(WriteBatch());
   queues_.ForgetTopic(topic);
   return absl::OkStatus();
@@ -330,16 +408,19 @@ absl::Status Applier::ApplyStateAgain(LogOffset from, LogOffset to) {
 }
 
 absl::Status Applier::WriteBatch() {
-  if (batch_.Count() == 0) return absl::OkStatus();
-  pending_bytes_ += batch_.GetDataSize();
-  RETURN_IF_ERROR(database_.Write(batch_));
-  batch_.Clear();
-  queues_.BatchWritten();
+  if (batch_.Count() > 0) {
+    pending_bytes_ += batch_.GetDataSize();
+    RETURN_IF_ERROR(database_.Write(batch_));
+    batch_.Clear();
+    queues_.BatchWritten();
+  }
+  timers_.BatchWritten();
   return absl::OkStatus();
 }
 
 absl::Status Applier::Commit(LogOffset end) {
   RETURN_IF_ERROR(PutRun());
+  PutDelivered();
   checkpoint_.set_format_version(kFormatVersion);
   checkpoint_.set_dispatched(end.value());
   return WriteBatch();
@@ -348,6 +429,7 @@ absl::Status Applier::Commit(LogOffset end) {
 absl::Status Applier::Checkpoint(LogOffset flushed, bool wait) {
   checkpoint_.set_flushed(flushed.value());
   queues_.PutOpenChunks(batch_);
+  timers_.PutCounts(batch_);
   batch_.Put(database_.handle(Family::kMeta), std::string(kCheckpointKey),
              checkpoint_.SerializeAsString());
   RETURN_IF_ERROR(WriteBatch());

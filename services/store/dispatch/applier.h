@@ -15,7 +15,9 @@
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/strong_int.h"
 #include "services/store/index/key_rows.h"
+#include "services/store/index/pointer_rows.h"
 #include "services/store/index/queue_chunks.h"
+#include "services/store/index/timer_rows.h"
 #include "services/store/log/commit_log.h"
 #include "services/store/state/database.h"
 
@@ -24,8 +26,14 @@ namespace dunlin::store {
 class Applier {
  public:
   // All must outlive the applier. `checkpoint`: where it goes on.
-  Applier(CommitLog& log, Database& database, QueueChunks& queues, KeyRows& keys,
-          const storage::v1::Checkpoint& checkpoint);
+  struct View {
+    Database& database;
+    QueueChunks& queues;
+    KeyRows& keys;
+    PointerRows& pointers;
+    TimerRows& timers;
+  };
+  Applier(CommitLog& log, const View& view, const storage::v1::Checkpoint& checkpoint);
 
   // While the log is replayed from its start, snapshots count.
   void SetRebuilding(bool rebuilding) { checkpoint_.set_rebuilding(rebuilding); }
@@ -50,7 +58,16 @@ class Applier {
 
  private:
   absl::Status ApplyMessage(const RecordView& record);
+  // Into the key index; the hash of the tag.
+  uint32_t PutKeys(const RecordView& record);
+  absl::Status AddToRun(const RecordHeader& header, uint32_t tag_hash);
   absl::Status PutRun();
+  // A message was parked; what was parked moved; its time has come; it is recalled.
+  absl::Status ApplyParked(const RecordView& record);
+  absl::Status ApplyMoved(const RecordView& record);
+  absl::Status ApplyDue(const RecordView& record);
+  absl::Status ApplyRecall(const RecordView& record);
+  void PutDelivered();
   absl::Status ApplyDelivery(const RecordView& record, bool state_only);
   absl::Status ApplyProgress(const RecordView& record);
   absl::Status ApplyProducer(const RecordView& record);
@@ -69,11 +86,13 @@ class Applier {
   Database& database_;
   QueueChunks& queues_;
   KeyRows& keys_;
+  PointerRows& pointers_;
+  TimerRows& timers_;
   storage::v1::Checkpoint checkpoint_;
   rocksdb::WriteBatch batch_;
   uint64_t pending_bytes_ = 0;
   absl::flat_hash_set<TopicId> topics_;
-  // Messages of one queue in a row, not yet in the index.
+  // Records of one queue in a row, not yet in the index.
   QueueKey run_queue_;
   QueueOffset run_first_;
   std::vector<IndexEntry> run_;

@@ -14,7 +14,9 @@
 #include "services/store/dispatch/applier.h"
 #include "services/store/dispatch/testing/store_rig.h"
 #include "services/store/index/key_rows.h"
+#include "services/store/index/pointer_rows.h"
 #include "services/store/index/queue_chunks.h"
+#include "services/store/index/timer_rows.h"
 #include "services/store/state/database.h"
 
 namespace dunlin::store {
@@ -52,7 +54,9 @@ struct View {
       : database(Open(directory)),
         queues(*database, log),
         keys(*database, log),
-        applier(log, *database, queues, keys, storage::v1::Checkpoint()) {}
+        pointers(*database),
+        timers(*database, log),
+        applier(log, {*database, queues, keys, pointers, timers}, storage::v1::Checkpoint()) {}
 
   static std::unique_ptr<Database> Open(const std::string& directory) {
     auto database = Database::Open(directory);
@@ -63,6 +67,8 @@ struct View {
   const std::unique_ptr<Database> database;
   QueueChunks queues;
   KeyRows keys;
+  PointerRows pointers;
+  TimerRows timers;
   Applier applier;
 };
 

@@ -20,6 +20,9 @@
 #include "services/base/status_macros.h"
 #include "services/base/strings.h"
 #include "services/store/dispatch/applier.h"
+#include "services/store/dispatch/relocation.h"
+#include "services/store/index/pointer_rows.h"
+#include "services/store/index/timer_rows.h"
 #include "services/store/state/state_keys.h"
 
 namespace dunlin::store {
@@ -45,7 +48,10 @@ class RealDispatcher final : public Dispatcher {
         log_(log),
         queues_(state.database(), log),
         keys_(state.database(), log),
-        applier_(log, state.database(), queues_, keys_, checkpoint),
+        pointers_(state.database()),
+        timers_(state.database(), log),
+        applier_(log, {state.database(), queues_, keys_, pointers_, timers_}, checkpoint),
+        relocation_(log, state.database(), queues_, pointers_, timers_),
         database_(state.database()),
         checkpointed_(LogOffset(checkpoint.dispatched())) {}
   ~RealDispatcher() override {
@@ -60,6 +66,8 @@ class RealDispatcher final : public Dispatcher {
   const Watermark& dispatched() const override { return dispatched_; }
   const QueueIndex& queues() const override { return queues_; }
   const KeyIndex& keys() const override { return keys_; }
+  TimerIndex& timers() override { return timers_; }
+  absl::StatusOr<std::optional<LogOffset>> FindDelivery(LogOffset parked) const override;
   std::vector<TopicId> TakeChangedTopics() override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<QueueOffset> NextOffset(QueueKey queue) const override {
     return queues_.NextOffset(queue);
@@ -92,9 +100,6 @@ class RealDispatcher final : public Dispatcher {
   void Publish() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status DoCheckpoint(bool wait);
   bool CheckpointIsDue();
-  // Appends the message behind a DELIVERY record again, in that record's place.
-  absl::Status MoveOne(LogOffset delivery_at);
-  absl::Status Embed(LogOffset origin_at, storage::v1::Delivery& delivery);
   // Returns when all that has been appended so far is on disk and dispatched.
   absl::Status WaitForAppended();
   absl::Status RunOnThread(Job job) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -106,7 +111,10 @@ class RealDispatcher final : public Dispatcher {
   CommitLog& log_;
   QueueChunks queues_;
   KeyRows keys_;
+  PointerRows pointers_;
+  TimerRows timers_;
   Applier applier_;
+  Relocation relocation_;
   Database& database_;
   Watermark dispatched_;
   LogOffset checkpointed_;
@@ -173,6 +181,7 @@ GroupId RealDispatcher::next_group_id() const {
 absl::Status RealDispatcher::Recover(LogOffset from, bool rebuilding) {
   const LogOffset end = log_.confirmed().Get();
   applier_.SetRebuilding(rebuilding);
+  RETURN_IF_ERROR(timers_.LoadCounts());
   auto last_line = std::chrono::steady_clock::now();
   LogOffset at = from;
   while (at < end) {
@@ -349,79 +358,21 @@ absl::Status RealDispatcher::Snapshot() {
   return WaitForAppended();
 }
 
-absl::Status RealDispatcher::MoveOne(LogOffset delivery_at) {
-  ASSIGN_OR_RETURN(const RecordView record, log_.Read(delivery_at));
-  storage::v1::Delivery delivery;
-  const std::string_view payload = record.payload();
-  if (!delivery.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
-    return absl::DataLossError(
-        fmt::format("the DELIVERY record at {} cannot be decoded", delivery_at.value()));
-  }
-  const RecordHeader& header = record.header();
-  std::vector<IndexEntry> entry;
-  const absl::Status read = queues_.Read(header.queue, header.queue_offset, 1, entry);
-  if (absl::IsDataLoss(read)) return read;
-  // Moved before, or its topic is gone.
-  if (entry.empty() || entry.front().log_offset != delivery_at) return absl::OkStatus();
-  RETURN_IF_ERROR(Embed(LogOffset(delivery.origin_log_offset()), delivery));
-  const std::string bytes = delivery.SerializeAsString();
-  const std::array<std::string_view, 1> moved = {bytes};
-  NewRecord append;
-  append.kind = RecordKind::kDelivery;
-  append.flags = kFlagRelocated;
-  append.queue = header.queue;
-  append.queue_offset = header.queue_offset;
-  append.payload = moved;
-  std::array<Appended, 1> appended;
-  return log_.Append({&append, 1}, appended, nullptr);
-}
-
-absl::Status RealDispatcher::Embed(LogOffset origin_at, storage::v1::Delivery& delivery) {
-  ASSIGN_OR_RETURN(const RecordView origin, log_.Read(origin_at));
-  const std::string_view payload = origin.payload();
-  if (origin.header().kind == RecordKind::kMessage) {
-    delivery.set_message(payload.data(), payload.size());
-    delivery.set_properties_offset(origin.header().properties_offset);
-    delivery.set_stored_ms(ToUnixMillis(origin.header().store_time));
-    return absl::OkStatus();
-  }
-  // A dead letter of a dead letter that was itself moved.
-  storage::v1::Delivery inner;
-  if (!inner.ParseFromArray(payload.data(), static_cast<int>(payload.size())) ||
-      inner.message().empty()) {
-    return absl::DataLossError(fmt::format("no message stands at {}", origin_at.value()));
-  }
-  delivery.set_message(inner.message());
-  delivery.set_properties_offset(inner.properties_offset());
-  delivery.set_stored_ms(inner.stored_ms());
-  return absl::OkStatus();
-}
-
 absl::Status RealDispatcher::MoveBefore(LogOffset begin) {
-  RETURN_IF_ERROR(RunOnThread([this, begin]() -> absl::Status {
-    std::vector<LogOffset> pointing;
-    // Rows that point below the log's start are left over until compaction takes them.
-    RETURN_IF_ERROR(database_.Scan(Family::kPointers, BigEndian(log_.start().value()),
-                                   [&](std::string_view key, std::string_view) {
-                                     const LogOffset origin(FromBigEndian64(key));
-                                     if (origin >= begin) return false;
-                                     const LogOffset delivery(FromBigEndian64(key.substr(8)));
-                                     if (delivery >= begin) pointing.push_back(delivery);
-                                     return true;
-                                   }));
-    for (LogOffset delivery : pointing) {
-      const absl::Status moved = MoveOne(delivery);
-      RETURN_IF_ERROR(database_.health());
-      // What is damaged cannot be moved.
-      if (absl::IsDataLoss(moved) || absl::IsNotFound(moved)) {
-        log::Error("a dead letter is lost with the log it stands in: {}", moved.ToString());
-        continue;
-      }
-      RETURN_IF_ERROR(moved);
-    }
-    return absl::OkStatus();
-  }));
+  // What is in other hands ends by a record that stands further on; it is applied soon.
+  for (bool again = true; again;) {
+    ASSIGN_OR_RETURN(again, relocation_.MoveParked(begin));
+    RETURN_IF_ERROR(WaitForAppended());
+  }
+  RETURN_IF_ERROR(RunOnThread([this, begin] { return relocation_.MovePointed(begin); }));
   return WaitForAppended();
+}
+
+absl::StatusOr<std::optional<LogOffset>> RealDispatcher::FindDelivery(LogOffset parked) const {
+  return pointers_.Find(parked, [this](LogOffset delivery) {
+    const absl::StatusOr<RecordView> record = log_.Read(delivery);
+    return record.ok() && (record->header().flags & kFlagDue) != 0;
+  });
 }
 
 absl::Status RealDispatcher::WaitForAppended() {

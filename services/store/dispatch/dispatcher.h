@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -18,6 +19,7 @@
 #include "services/base/strong_int.h"
 #include "services/store/index/key_index.h"
 #include "services/store/index/queue_index.h"
+#include "services/store/index/timer_index.h"
 #include "services/store/log/commit_log.h"
 #include "services/store/log/watermark.h"
 #include "services/store/state/state_store.h"
@@ -42,6 +44,11 @@ class Dispatcher {
   virtual const Watermark& dispatched() const = 0;
   virtual const QueueIndex& queues() const = 0;
   virtual const KeyIndex& keys() const = 0;
+  virtual TimerIndex& timers() = 0;
+
+  // The DELIVERY record by which the message parked at `parked` came into its queue; nullopt when
+  // it has not. For rare questions: reads many rows.
+  virtual absl::StatusOr<std::optional<LogOffset>> FindDelivery(LogOffset parked) const = 0;
 
   // Topics that got messages since the last call (each once). For delivery, after `dispatched`
   // moved. Bounded by the number of topics.
@@ -75,7 +82,8 @@ class Dispatcher {
   virtual SnapshotInfo snapshot() const = 0;
 
   // Before retention drops what is below `begin`: messages down there to which a DELIVERY record
-  // further on still points are appended again, in that record's place. Waits for them.
+  // further on still points are appended again, in that record's place; and those that wait for
+  // their due time. Waits for them.
   virtual absl::Status MoveBefore(LogOffset begin) = 0;
   // What is below `begin` is gone: rows that point there may go too.
   virtual void ForgetBefore(LogOffset begin) = 0;

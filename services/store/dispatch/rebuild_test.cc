@@ -16,6 +16,7 @@
 #include "services/base/testing/status_matchers.h"
 #include "services/store/dispatch/testing/store_rig.h"
 #include "services/store/index/tag_hash.h"
+#include "services/store/index/timer.h"
 #include "services/store/state/database.h"
 #include "services/store/state/state_keys.h"
 
@@ -92,10 +93,12 @@ class Workload {
       in_flight.erase(std::unique(in_flight.begin(), in_flight.end()), in_flight.end());
       rig_.PutProgress(GroupId(static_cast<uint32_t>(1 + Below(3))), queue,
                        static_cast<uint64_t>(Below(500)), in_flight);
-    } else if (dice < 92 && !sent_.empty()) {
+    } else if (dice < 91 && !sent_.empty()) {
       const auto& [queue, message] =
           sent_[static_cast<size_t>(Below(static_cast<int>(sent_.size())))];
       rig_.BuryLetter(GroupId(static_cast<uint32_t>(Below(3))), queue, message, {kLetters, 0});
+    } else if (dice < 94) {
+      ChangeTimers();
     } else if (dice < 95) {
       rig_.PutTopic(TopicId(static_cast<uint32_t>(1 + Below(6))));
     } else if (dice < 97) {
@@ -106,6 +109,26 @@ class Workload {
       rig_.DeleteTopic(TopicId(static_cast<uint32_t>(4 + Below(3))));
     } else {
       rig_.DeleteTopic(kDoomed);
+    }
+  }
+
+  // Parks some messages, ends some.
+  void ChangeTimers() {
+    for (int i = Below(8); i > 0; --i) {
+      const Timestamp due = rig_.clock().Now() + std::chrono::milliseconds(Below(100));
+      parked_.push_back(rig_.Park(AnyQueue(kTopic), due, i % 2 == 0 ? "even" : "odd",
+                                  {Keys()[static_cast<size_t>(Below(3))]}));
+    }
+    for (int i = Below(7); i > 0 && !parked_.empty(); --i) {
+      std::swap(parked_[static_cast<size_t>(Below(static_cast<int>(parked_.size())))],
+                parked_.back());
+      const Timer timer = parked_.back();
+      parked_.pop_back();
+      if (Below(3) == 0) {
+        rig_.RecallTimer(timer.key);
+      } else {
+        rig_.DeliverTimer(timer);
+      }
     }
   }
 
@@ -129,6 +152,7 @@ class Workload {
         " bytes, tag " + std::to_string(TagHash(tag));
   }
 
+  std::vector<Timer> parked_;
   StoreRig& rig_;
   std::mt19937 random_;
   uint64_t sequence_ = 0;

@@ -21,12 +21,17 @@ enum class RecordKind : uint8_t {
   kSnapshot = 6,    // storage.v1.SnapshotPart
   kPadding = 7,     // the rest of the segment is unused
   kProducer = 8,    // storage.v1.ProducerRun: whose the next messages are
+  kRecall = 9,      // storage.v1.Recall: a parked message is not to be delivered
 };
 
 // Bits of RecordHeader::flags.
 inline constexpr uint8_t kFlagGzip = 1 << 0;       // the body is compressed (Encoding GZIP)
 inline constexpr uint8_t kFlagRelocated = 1 << 1;  // a message moved ahead of retention: takes the
                                                    // place its queue offset already has
+// A message that stands in no queue before its time; in place of the queue offset the header has
+// the due time, ms since 1970. A DELIVERY with it is such a message moved ahead of retention.
+inline constexpr uint8_t kFlagParked = 1 << 2;
+inline constexpr uint8_t kFlagDue = 1 << 3;  // a DELIVERY: the time of a parked message has come
 
 // In memory as decoded; on disk little-endian at these offsets:
 //   0 length u32, 4 crc u32, 8 kind u8, 9 flags u8, 10 reserved u16 (0), 12 epoch u32,

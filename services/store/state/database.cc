@@ -23,8 +23,9 @@
 namespace dunlin::store {
 namespace {
 
-constexpr std::array<const char*, kFamilies> kNames = {
-    "default", "config", "progress", "tails", "chunks", "keys", "pointers", "producers"};
+constexpr std::array<const char*, kFamilies> kNames = {"default", "config", "progress", "tails",
+                                                       "chunks",  "keys",   "pointers", "producers",
+                                                       "timers",  "parked"};
 // Blocks, indexes and filters of all families.
 constexpr size_t kCacheBytes = 32u << 20;
 // Made when a read found damage: the next Open starts from nothing.
@@ -49,7 +50,8 @@ class ExpiredKeys final : public rocksdb::CompactionFilter {
   const size_t offset_at_;
 };
 
-// Rows that begin with the largest log offset they lead to: chunks of the queue index, producers.
+// Rows that begin with the largest log offset they lead to: chunks of the queue index, producers,
+// timers.
 class ExpiredRows final : public rocksdb::CompactionFilter {
  public:
   explicit ExpiredRows(const std::atomic<uint64_t>& expiry) : expiry_(expiry) {}
@@ -175,7 +177,9 @@ struct Database::Filters {
   ExpiredKeys pointers{expiry, /*offset_at=*/0};  // origin, DELIVERY record
 
   const rocksdb::CompactionFilter* Of(Family family) const {
-    if (family == Family::kChunks || family == Family::kProducers) return &rows;
+    if (family == Family::kChunks || family == Family::kProducers || family == Family::kTimers) {
+      return &rows;
+    }
     if (family == Family::kKeys) return &keys;
     return family == Family::kPointers ? &pointers : nullptr;
   }

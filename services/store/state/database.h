@@ -32,8 +32,10 @@ enum class Family : size_t {
   kKeys,       // the key index
   kPointers,   // DELIVERY records by the message they point to
   kProducers,  // the last PRODUCER record of each producer in each queue
+  kTimers,     // parked messages by due time
+  kParked,     // how many of them each queue has
 };
-inline constexpr size_t kFamilies = 8;
+inline constexpr size_t kFamilies = 10;
 
 // Big-endian, so that the order of bytes is the order of numbers.
 std::string BigEndian(uint32_t value);

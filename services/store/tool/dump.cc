@@ -59,6 +59,8 @@ const char* NameOf(RecordKind kind) {
       return "PADDING";
     case RecordKind::kProducer:
       return "PRODUCER";
+    case RecordKind::kRecall:
+      return "RECALL";
   }
   return "?";
 }
@@ -80,6 +82,8 @@ std::string Contents(const RecordView& record) {
     }
     case RecordKind::kProducer:
       return Text<storage::v1::ProducerRun>(record.payload());
+    case RecordKind::kRecall:
+      return Text<storage::v1::Recall>(record.payload());
     case RecordKind::kDelivery:
       return Text<storage::v1::Delivery>(record.payload());
     case RecordKind::kProgress:
@@ -100,10 +104,11 @@ std::string Contents(const RecordView& record) {
 
 void Print(const RecordView& record) {
   const RecordHeader& header = record.header();
+  const char* const at = (header.flags & kFlagParked) != 0 ? " due " : "@";
   const std::string place = header.queue.topic.value() == 0
                                 ? std::string("-")
-                                : fmt::format("{}/{}@{}", header.queue.topic.value(),
-                                              header.queue.queue, header.queue_offset.value());
+                                : fmt::format("{}/{}{}{}", header.queue.topic.value(),
+                                              header.queue.queue, at, header.queue_offset.value());
   fmt::print("{:>14} {:<10} epoch={} time={} {} {}\n", header.log_offset.value(),
              NameOf(header.kind), header.epoch.value(), ToUnixMillis(header.store_time), place,
              Contents(record));

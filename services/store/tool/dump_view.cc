@@ -7,8 +7,12 @@
 #include <string_view>
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/bytes.h"
+#include "services/base/clock.h"
 #include "services/base/strings.h"
+#include "services/store/index/pointer_rows.h"
 #include "services/store/index/queue_chunks.h"
+#include "services/store/index/timer_rows.h"
 #include "services/store/state/database.h"
 #include "services/store/state/producer_row.h"
 #include "services/store/state/state_keys.h"
@@ -60,6 +64,26 @@ std::string ProducerText(std::string_view key, std::string_view value) {
                      row->log_offset.value());
 }
 
+std::string PointersText(std::string_view key, std::string_view value) {
+  const auto pointers = DecodePointers(key, value);
+  if (!pointers.ok()) return std::string(kUndecodable);
+  std::string text;
+  for (const Pointer& pointer : *pointers) {
+    text += fmt::format("{}pointer to {} from {}", text.empty() ? "" : ", ", pointer.origin.value(),
+                        pointer.delivery.value());
+  }
+  return text;
+}
+
+std::string TimerText(std::string_view key, std::string_view value) {
+  const auto row = DecodeTimerRow(key, value);
+  if (!row.ok()) return std::string(kUndecodable);
+  const Timer& timer = row->timer;
+  return fmt::format("timer due {} id {} at {} for {}/{}{}", ToUnixMillis(timer.key.due),
+                     timer.key.id.value(), timer.place.value(), timer.queue.topic.value(),
+                     timer.queue.queue, row->recalled ? " recalled" : "");
+}
+
 std::string RowText(Family family, std::string_view key, std::string_view value) {
   switch (family) {
     case Family::kMeta:
@@ -77,9 +101,12 @@ std::string RowText(Family family, std::string_view key, std::string_view value)
       if (key.size() != 16) break;
       return fmt::format("key {:016x} at {}", FromBigEndian64(key), FromBigEndian64(key.substr(8)));
     case Family::kPointers:
-      if (key.size() != 16) break;
-      return fmt::format("pointer to {} from {}", FromBigEndian64(key),
-                         FromBigEndian64(key.substr(8)));
+      return PointersText(key, value);
+    case Family::kTimers:
+      return TimerText(key, value);
+    case Family::kParked:
+      if (key.size() != 8 || value.size() != 8) break;
+      return fmt::format("parked in {}: {}", QueueText(key), LoadLittle<uint64_t>(value.data()));
     case Family::kProducers:
       return ProducerText(key, value);
   }

@@ -16,6 +16,8 @@
 
 namespace dunlin {
 
+using Timestamp = std::chrono::sys_time<std::chrono::milliseconds>;
+
 struct Message {
   std::string topic;
   std::string body;
@@ -34,9 +36,10 @@ struct Message {
   // one after the other. It chooses the queue, whatever ordering_key says. At most 63 bytes; the
   // topic must take FIFO messages, and no other message.
   std::string message_group;
+  // Not delivered before. Set on every message for a topic of kind DELAY, and only there; in the
+  // past: at once. Such a message has no offset in its Receipt.
+  std::optional<Timestamp> deliver_at;
 };
-
-using Timestamp = std::chrono::sys_time<std::chrono::milliseconds>;
 
 namespace internal {
 class MessageLease;

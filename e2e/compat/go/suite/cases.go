@@ -35,6 +35,7 @@ var cases = map[string]func(*suite, string) error{
 	"dead-letter": (*suite).deadLetter,
 	"errors":      (*suite).errors,
 	"fifo":        (*suite).fifo,
+	"delay":       (*suite).delay,
 	"restart":     (*suite).restart,
 }
 
@@ -513,6 +514,59 @@ func (s *suite) errors(name string) error {
 	}
 	_, err = send(producer, name, "", "the producer still works")
 	return err
+}
+
+// A delayed message comes when it is due; one that is recalled before never comes.
+func (s *suite) delay(name string) error {
+	producer, consumer, stop, err := s.producerAndConsumer(name)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	delayed := func(body string, delay time.Duration) (*rmq.SendReceipt, error) {
+		message := &rmq.Message{Topic: name, Body: []byte(body)}
+		message.SetDelayTimestamp(time.Now().Add(delay))
+		receipts, err := producer.Send(context.Background(), message)
+		if err != nil {
+			return nil, err
+		}
+		return receipts[0], nil
+	}
+	wrong, err := delayed("wrong", 4*time.Second)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	sent, err := delayed("right", 5*time.Second)
+	if err != nil {
+		return err
+	}
+	id, err := producer.Recall(context.Background(), name, wrong.RecallHandle)
+	if err != nil {
+		return fmt.Errorf("recall: %w", err)
+	}
+	view, err := receiveOne(consumer, longLease, 20*time.Second)
+	if err != nil {
+		return err
+	}
+	took := time.Since(start)
+	if took < 4900*time.Millisecond || took > 8*time.Second {
+		return fmt.Errorf("a message that is due in 5 s came after %v", took)
+	}
+	if view.GetDeliveryTimestamp() == nil {
+		return errors.New("no delivery timestamp")
+	}
+	_, tooLate := producer.Recall(context.Background(), name, sent.RecallHandle)
+	_, tooFar := delayed("far", 25*time.Hour)
+	left, err := receive(consumer, 32, longLease)
+	return errors.Join(err,
+		equal("recalled id", wrong.MessageID, id),
+		equal("message id", sent.MessageID, view.GetMessageId()),
+		equal("body", "right", string(view.GetBody())),
+		equal("code of a late recall", v2.Code_MESSAGE_NOT_FOUND, codeOf(tooLate)),
+		equal("code of 25 hours", v2.Code_ILLEGAL_DELIVERY_TIME, codeOf(tooFar)),
+		equal("messages after the last", 0, len(left)),
+		consumer.Ack(context.Background(), view))
 }
 
 // The server is killed and started again under running clients. Asks for it on standard output with

@@ -9,7 +9,11 @@
 #include "services/base/check.h"
 #include "services/base/file.h"
 #include "services/base/status_macros.h"
+#include "services/store/index/pointer_rows.h"
+#include "services/store/index/tag_hash.h"
+#include "services/store/index/timer_rows.h"
 #include "services/store/log/record.h"
+#include "services/store/state/database.h"
 
 namespace dunlin::store {
 namespace {
@@ -233,6 +237,41 @@ Appended StoreRig::BuryLetter(GroupId group, QueueKey origin, const Appended& me
   return Append(record, delivery.SerializeAsString());
 }
 
+Timer StoreRig::Park(QueueKey queue, Timestamp due, std::string_view tag,
+                     const std::vector<std::string>& keys, std::string_view body) {
+  const TestMessage message = MakeMessage(body, tag, keys, "");
+  NewRecord record;
+  record.flags = kFlagParked;
+  record.queue = queue;
+  record.queue_offset = QueueOffset(static_cast<uint64_t>(ToUnixMillis(due)));
+  record.properties_offset = message.properties_offset;
+  const LogOffset place = Append(record, message.payload).log_offset;
+  return {{due, place}, place, queue, TagHash(tag)};
+}
+
+Appended StoreRig::DeliverTimer(const Timer& timer) {
+  storage::v1::Delivery delivery;
+  delivery.set_origin_log_offset(timer.place.value());
+  delivery.set_due_ms(ToUnixMillis(timer.key.due));
+  if (timer.key.id != timer.place) delivery.set_timer_id(timer.key.id.value());
+  delivery.set_tag_hash(timer.tag_hash);
+  std::unique_ptr<QueueTailSlot>& tail = tails_[timer.queue];
+  if (tail == nullptr) tail = std::make_unique<QueueTailSlot>();
+  NewRecord record;
+  record.kind = RecordKind::kDelivery;
+  record.flags = kFlagDue;
+  record.queue = timer.queue;
+  record.tail = tail.get();
+  return Append(record, delivery.SerializeAsString());
+}
+
+void StoreRig::RecallTimer(TimerKey key) {
+  storage::v1::Recall recall;
+  recall.set_due_ms(ToUnixMillis(key.due));
+  recall.set_timer_id(key.id.value());
+  AppendRecord(RecordKind::kRecall, recall.SerializeAsString());
+}
+
 void StoreRig::Fill(QueueKey queue, uint64_t bytes) {
   const LogOffset until = log_->end() + bytes;
   const std::string body(1000, 'x');
@@ -259,6 +298,34 @@ absl::Status StoreRig::Expire(uint64_t bytes) {
       Retention::Start(options, *log_, *dispatcher_, RealFiles(), directory_.path(), clock_);
   retention->Stop();  // its thread may have had its first round, or not
   return retention->Step();
+}
+
+absl::Status StoreRig::DescribeTimers(const std::vector<QueueKey>& queues,
+                                      std::map<std::string, std::string>& words) {
+  bool whole = true;
+  RETURN_IF_ERROR(state_->database().Scan(
+      Family::kTimers, "", [&](std::string_view key, std::string_view value) {
+        const absl::StatusOr<TimerRow> row = DecodeTimerRow(key, value);
+        whole = row.ok();
+        if (!whole) return false;
+        const Timer& timer = row->timer;
+        if (timer.place < log_->start()) return true;  // expired: compaction may have taken it
+        words[fmt::format("timer {} {}", ToUnixMillis(timer.key.due), timer.key.id.value())] =
+            fmt::format("at {} for {}/{}, tag {}{}", timer.place.value(), timer.queue.topic.value(),
+                        timer.queue.queue, timer.tag_hash, row->recalled ? ", recalled" : "");
+        return true;
+      }));
+  if (!whole) return absl::DataLossError("a timer cannot be decoded");
+  ASSIGN_OR_RETURN(const std::vector<Pointer> pointers,
+                   PointerRows(state_->database()).Across(log_->start(), log_->end()));
+  for (const Pointer& pointer : pointers) {
+    words[fmt::format("pointer {} {}", pointer.origin.value(), pointer.delivery.value())] = "there";
+  }
+  for (QueueKey queue : queues) {
+    words[fmt::format("parked in {}/{}", queue.topic.value(), queue.queue)] =
+        fmt::format("{}", dispatcher_->timers().Pending(queue));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::map<std::string, std::string>> StoreRig::Describe(
@@ -307,6 +374,7 @@ absl::StatusOr<std::map<std::string, std::string>> StoreRig::Describe(
       for (LogOffset offset : found) places += fmt::format("{} ", offset.value());
     }
   }
+  RETURN_IF_ERROR(DescribeTimers(queues, words));
   words["next ids"] = fmt::format("{} {}", dispatcher_->next_topic_id().value(),
                                   dispatcher_->next_group_id().value());
   RETURN_IF_ERROR(dispatcher_->health());

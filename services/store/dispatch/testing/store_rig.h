@@ -19,6 +19,7 @@
 #include "services/base/testing/manual_clock.h"
 #include "services/base/testing/temp_dir.h"
 #include "services/store/dispatch/dispatcher.h"
+#include "services/store/index/timer.h"
 #include "services/store/log/commit_log.h"
 #include "services/store/log/record.h"
 #include "services/store/retention/retention.h"
@@ -67,6 +68,11 @@ class StoreRig {
   void PutProgress(GroupId group, QueueKey queue, uint64_t cursor,
                    const std::vector<uint64_t>& in_flight);
   Appended BuryLetter(GroupId group, QueueKey origin, const Appended& message, QueueKey into);
+  // A message that waits for `due`; and the three ways in which a timer goes on.
+  Timer Park(QueueKey queue, Timestamp due, std::string_view tag = "",
+             const std::vector<std::string>& keys = {}, std::string_view body = "body");
+  Appended DeliverTimer(const Timer& timer);
+  void RecallTimer(TimerKey key);
   // Fills the log until it has come `bytes` further.
   void Fill(QueueKey queue, uint64_t bytes);
 
@@ -92,6 +98,8 @@ class StoreRig {
 
  private:
   Appended Append(NewRecord record, std::string_view payload);
+  absl::Status DescribeTimers(const std::vector<QueueKey>& queues,
+                              std::map<std::string, std::string>& words);
   void AppendChange(const storage::v1::ConfigChange& change);
 
   const uint64_t segment_size_bytes_;

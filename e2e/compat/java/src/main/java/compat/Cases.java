@@ -29,6 +29,8 @@ import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
 import org.apache.rocketmq.client.apis.message.MessageBuilder;
 import org.apache.rocketmq.client.apis.message.MessageView;
 import org.apache.rocketmq.client.apis.producer.Producer;
+import org.apache.rocketmq.client.apis.producer.RecallReceipt;
+import org.apache.rocketmq.client.apis.producer.SendReceipt;
 import org.apache.rocketmq.client.java.exception.BadRequestException;
 import org.apache.rocketmq.client.java.exception.NotFoundException;
 import org.apache.rocketmq.client.java.message.MessageBuilderImpl;
@@ -67,6 +69,7 @@ final class Cases {
     all.put("dead-letter", this::deadLetter);
     all.put("errors", this::errors);
     all.put("fifo", this::fifo);
+    all.put("delay", this::delay);
     all.put("restart", this::restart);
     return all;
   }
@@ -350,6 +353,30 @@ final class Cases {
     }
   }
 
+  /** A delayed message comes when it is due; one that is recalled before never comes. */
+  void delay() throws Exception {
+    String name = prefix + "-delay";
+    try (Producer producer = clients.producer();
+        SimpleConsumer consumer = clients.simpleConsumer(name, name, "*")) {
+      SendReceipt wrong = sendDelayed(producer, name, "wrong", Duration.ofSeconds(4));
+      long start = System.nanoTime();
+      SendReceipt sent = sendDelayed(producer, name, "right", Duration.ofSeconds(5));
+      RecallReceipt recalled = producer.recallMessage(name, wrong.getRecallHandle());
+      MessageView view = receiveOne(consumer, LONG, 20);
+      Check.between("seconds until delivery", 4.9, 8, secondsSince(start));
+      Check.equal("recalled id", wrong.getMessageId(), recalled.getMessageId());
+      Check.equal("message id", sent.getMessageId(), view.getMessageId());
+      Check.equal("body", "right", text(view));
+      Check.that(view.getDeliveryTimestamp().isPresent(), "no delivery timestamp");
+      Check.throwing(ClientException.class, "a recall that is late",
+          () -> producer.recallMessage(name, sent.getRecallHandle()));
+      Check.throwing(BadRequestException.class, "a delay of 25 hours",
+          () -> sendDelayed(producer, name, "far", Duration.ofHours(25)));
+      consumer.ack(view);
+      Check.equal("messages after the last", 0, consumer.receive(32, LONG).size());
+    }
+  }
+
   /** Bad sends are refused with the exception an application would catch. */
   void errors() throws Exception {
     String name = prefix + "-errors";
@@ -450,6 +477,15 @@ final class Cases {
     MessageBuilder builder = new MessageBuilderImpl().setTopic(topic).setBody(body.getBytes(UTF_8));
     if (!tag.isEmpty()) builder.setTag(tag);
     return producer.send(builder.build()).getMessageId().toString();
+  }
+
+  private static SendReceipt sendDelayed(
+      Producer producer, String topic, String body, Duration delay) throws ClientException {
+    return producer.send(new MessageBuilderImpl()
+        .setTopic(topic)
+        .setBody(body.getBytes(UTF_8))
+        .setDeliveryTimestamp(System.currentTimeMillis() + delay.toMillis())
+        .build());
   }
 
   private static MessageView receiveOne(SimpleConsumer consumer, Duration lease, int seconds)

@@ -1,0 +1,61 @@
+#include "services/broker/timers/recall_handle.h"
+
+#include "absl/strings/escaping.h"
+
+#include "services/base/bytes.h"
+#include "services/base/crc32c.h"
+#include "services/base/strings.h"
+#include "services/broker/codes/public_code.h"
+
+namespace dunlin::broker {
+namespace {
+
+// version u8, reserved u24, topic u32, due i64, id u64, the message id, CRC-32C u32 of everything
+// before it; base64url without padding.
+constexpr uint8_t kVersion = 1;
+constexpr size_t kFixed = 24;
+constexpr size_t kCrc = 4;
+constexpr size_t kLongest = 64u << 10;
+
+absl::Status Invalid(std::string_view why) {
+  return PublicError(PublicCode::kBadRequest,
+                     std::string("the recall handle is not one of this server: ").append(why));
+}
+
+}  // namespace
+
+std::string Encode(const RecallHandle& handle) {
+  std::string bytes(kFixed, '\0');
+  char* const to = bytes.data();
+  StoreLittle(to, kVersion);
+  StoreLittle(to + 4, handle.topic.value());
+  StoreLittle(to + 8, ToUnixMillis(handle.timer.due));
+  StoreLittle(to + 16, handle.timer.id.value());
+  bytes += handle.message_id;
+  const uint32_t crc = Crc32c(bytes);
+  bytes.resize(bytes.size() + kCrc);
+  StoreLittle(bytes.data() + bytes.size() - kCrc, crc);
+  return absl::WebSafeBase64Escape(ToAbsl(bytes));
+}
+
+absl::StatusOr<RecallHandle> DecodeRecallHandle(std::string_view text) {
+  std::string bytes;
+  if (text.size() > kLongest || !absl::WebSafeBase64Unescape(ToAbsl(text), &bytes)) {
+    return Invalid("it is no base64url text");
+  }
+  if (bytes.size() < kFixed + kCrc) return Invalid("it is too short");
+  const char* const from = bytes.data();
+  const size_t end = bytes.size() - kCrc;
+  if (Crc32c({from, end}) != LoadLittle<uint32_t>(from + end)) {
+    return Invalid("its check sum is wrong");
+  }
+  if (LoadLittle<uint8_t>(from) != kVersion) return Invalid("it is of another version");
+  RecallHandle handle;
+  handle.topic = TopicId(LoadLittle<uint32_t>(from + 4));
+  handle.timer.due = FromUnixMillis(LoadLittle<int64_t>(from + 8));
+  handle.timer.id = LogOffset(LoadLittle<uint64_t>(from + 16));
+  handle.message_id = bytes.substr(kFixed, end - kFixed);
+  return handle;
+}
+
+}  // namespace dunlin::broker

@@ -1,0 +1,141 @@
+#include "services/store/dispatch/relocation.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <string>
+
+#include "services/base/clock.h"
+#include "services/base/log.h"
+#include "services/base/status_macros.h"
+
+namespace dunlin::store {
+namespace {
+
+// Timers in hand take memory until what was appended for them is applied.
+constexpr size_t kMostAtOnce = size_t{1} << 20;
+
+// What is damaged, or gone, cannot be moved.
+bool IsLost(const absl::Status& status) {
+  return absl::IsDataLoss(status) || absl::IsNotFound(status);
+}
+
+}  // namespace
+
+absl::Status Relocation::Append(NewRecord record, std::string_view payload) {
+  record.payload = {&payload, 1};
+  std::array<Appended, 1> appended;
+  const absl::Status status = log_.Append({&record, 1}, appended, nullptr);
+  if (!absl::IsResourceExhausted(status)) return status;
+  RETURN_IF_ERROR(log_.FlushUpTo(log_.end()));
+  return log_.Append({&record, 1}, appended, nullptr);
+}
+
+absl::Status Relocation::MoveOne(LogOffset delivery_at) {
+  ASSIGN_OR_RETURN(const RecordView record, log_.Read(delivery_at));
+  storage::v1::Delivery delivery;
+  const std::string_view payload = record.payload();
+  if (!delivery.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
+    return absl::DataLossError(
+        fmt::format("the DELIVERY record at {} cannot be decoded", delivery_at.value()));
+  }
+  const RecordHeader& header = record.header();
+  std::vector<IndexEntry> entry;
+  const absl::Status read = queues_.Read(header.queue, header.queue_offset, 1, entry);
+  if (absl::IsDataLoss(read)) return read;
+  // Moved before, or its topic is gone.
+  if (entry.empty() || entry.front().log_offset != delivery_at) return absl::OkStatus();
+  RETURN_IF_ERROR(Embed(LogOffset(delivery.origin_log_offset()), delivery));
+  NewRecord append;
+  append.kind = RecordKind::kDelivery;
+  append.flags = kFlagRelocated | (header.flags & kFlagDue);
+  append.queue = header.queue;
+  append.queue_offset = header.queue_offset;
+  return Append(append, delivery.SerializeAsString());
+}
+
+absl::Status Relocation::Embed(LogOffset origin_at, storage::v1::Delivery& delivery) {
+  ASSIGN_OR_RETURN(const RecordView origin, log_.Read(origin_at));
+  const std::string_view payload = origin.payload();
+  if (origin.header().kind == RecordKind::kMessage) {
+    delivery.set_message(payload.data(), payload.size());
+    delivery.set_properties_offset(origin.header().properties_offset);
+    delivery.set_stored_ms(ToUnixMillis(origin.header().store_time));
+    return absl::OkStatus();
+  }
+  // One that was itself moved, or a dead letter of such a one.
+  storage::v1::Delivery inner;
+  if (!inner.ParseFromArray(payload.data(), static_cast<int>(payload.size())) ||
+      inner.message().empty()) {
+    return absl::DataLossError(fmt::format("no message stands at {}", origin_at.value()));
+  }
+  delivery.set_message(inner.message());
+  delivery.set_properties_offset(inner.properties_offset());
+  delivery.set_stored_ms(inner.stored_ms());
+  return absl::OkStatus();
+}
+
+absl::Status Relocation::MovePointed(LogOffset begin) {
+  ASSIGN_OR_RETURN(const std::vector<Pointer> pointing, pointers_.Across(log_.start(), begin));
+  for (const Pointer& pointer : pointing) {
+    const absl::Status moved = MoveOne(pointer.delivery);
+    RETURN_IF_ERROR(database_.health());
+    if (IsLost(moved)) {
+      log::Error("a message is lost with the log it stands in: {}", moved.ToString());
+      continue;
+    }
+    RETURN_IF_ERROR(moved);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Relocation::MoveParked(LogOffset begin) {
+  ASSIGN_OR_RETURN(const std::vector<TimerKey> keys, timers_.PlacedBefore(begin, kMostAtOnce));
+  bool again = keys.size() == kMostAtOnce;
+  for (const TimerKey key : keys) {
+    const absl::StatusOr<Timer> timer = timers_.Take(key);
+    again |= absl::IsAborted(timer.status());
+    if (!timer.ok()) {
+      if (absl::IsDataLoss(timer.status())) return timer.status();
+      continue;  // it ended meanwhile, or is about to
+    }
+    absl::Status moved = MoveTimer(*timer);
+    if (IsLost(moved)) {
+      log::Error("a delayed message is lost with the log it stands in: {}", moved.ToString());
+      moved = EndLost(*timer);
+    }
+    if (!moved.ok()) {
+      timers_.GiveBack({&*timer, 1});
+      return moved;
+    }
+  }
+  return again;
+}
+
+absl::Status Relocation::MoveTimer(const Timer& timer) {
+  storage::v1::Delivery delivery;
+  RETURN_IF_ERROR(Embed(timer.place, delivery));
+  delivery.set_origin_log_offset(timer.place.value());
+  delivery.set_origin_topic_id(timer.queue.topic.value());
+  delivery.set_origin_queue(timer.queue.queue);
+  delivery.set_due_ms(ToUnixMillis(timer.key.due));
+  delivery.set_timer_id(timer.key.id.value());
+  delivery.set_tag_hash(timer.tag_hash);
+  NewRecord record;
+  record.kind = RecordKind::kDelivery;
+  record.flags = kFlagRelocated | kFlagParked;
+  record.queue = timer.queue;
+  record.queue_offset = QueueOffset(static_cast<uint64_t>(ToUnixMillis(timer.key.due)));
+  return Append(record, delivery.SerializeAsString());
+}
+
+absl::Status Relocation::EndLost(const Timer& timer) {
+  storage::v1::Recall recall;
+  recall.set_due_ms(ToUnixMillis(timer.key.due));
+  recall.set_timer_id(timer.key.id.value());
+  NewRecord record;
+  record.kind = RecordKind::kRecall;
+  return Append(record, recall.SerializeAsString());
+}
+
+}  // namespace dunlin::store
