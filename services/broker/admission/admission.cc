@@ -249,10 +249,15 @@ absl::Status AdmitMessage(const RawMessage& message, const Limits& limits, Times
 
 absl::Status CheckKind(MessageKind kind, uint32_t accepted, std::string_view topic) {
   if ((accepted & (uint32_t{1} << static_cast<int32_t>(kind))) != 0) return absl::OkStatus();
-  return PublicError(PublicCode::kMessagePropertyConflictWithType,
-                     fmt::format("the message is {}, and topic {} takes {}; send it to another "
-                                 "topic, or leave out the property that makes it {}",
-                                 NameOf(kind), Quoted(topic), NamesOf(accepted), NameOf(kind)));
+  // A NORMAL message has too little for the topic, any other something too much.
+  const std::string mend =
+      kind == MessageKind::kNormal
+          ? "give it what makes it one of those (a message group, a delivery time, ...)"
+          : fmt::format("leave out the property that makes it {}", NameOf(kind));
+  return PublicError(
+      PublicCode::kMessagePropertyConflictWithType,
+      fmt::format("the message is {}, and topic {} takes {}; send it to another topic, or {}",
+                  NameOf(kind), Quoted(topic), NamesOf(accepted), mend));
 }
 
 }  // namespace dunlin::broker

@@ -109,6 +109,7 @@ size_t GroupQueue::Renew(Timestamp now, Timestamp until, std::chrono::millisecon
     if (end->first > now) ending.push_back(end->second);
   }
   size_t renewed = 0;
+  std::set<uint32_t> lanes;  // each is looked at once, when all of it has changed
   for (QueueOffset offset : ending) {
     Entry& entry = *in_flight_.find(offset);
     const Timestamp extended = std::min(now + step, entry.second.leased_at + total);
@@ -117,22 +118,25 @@ size_t GroupQueue::Renew(Timestamp now, Timestamp until, std::chrono::millisecon
       continue;
     }
     Move(entry, extended);
-    Touched(entry.second.lane, now);
+    lanes.insert(entry.second.lane);
     ++renewed;
   }
+  for (uint32_t lane : lanes) Touched(lane, now);
   return renewed;
 }
 
 size_t GroupQueue::Release(const std::string& client, Timestamp now, Timestamp at) {
   size_t released = 0;
+  std::set<uint32_t> lanes;
   for (Entry& entry : in_flight_) {
     if (entry.second.renewed_for == nullptr || *entry.second.renewed_for != client) continue;
     entry.second.renewed_for = nullptr;
     ++released;
     if (entry.second.visible_at <= at) continue;
     Move(entry, at);
-    Touched(entry.second.lane, now);
+    lanes.insert(entry.second.lane);
   }
+  for (uint32_t lane : lanes) Touched(lane, now);
   return released;
 }
 

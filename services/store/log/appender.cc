@@ -423,8 +423,11 @@ void Appender::FlushLoop() {
         background_.WaitUntil(mutex_, next_flush);
       }
       if (stopping_background_) return;
-      flush = !std::exchange(writeback_due_, false);
-      if (flush) next_flush = std::chrono::steady_clock::now() + options_.flush_interval;
+      // A flush that is due goes first: under load, writeback is due again as soon as it is done.
+      const auto now = std::chrono::steady_clock::now();
+      flush = now >= next_flush;
+      if (flush) next_flush = now + options_.flush_interval;
+      writeback_due_ = false;
       if (!health_.ok()) continue;
     }
     const LogOffset written = written_.Get();
