@@ -1,0 +1,76 @@
+// What a stream refuses without ending.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proto/dunlin/broker/v1/streams.grpc.pb.h"
+#include "services/broker/rpc/testing/messaging_service_fixture.h"
+#include "services/broker/rpc/testing/stream_clients.h"
+
+namespace dunlin::broker {
+namespace {
+
+constexpr uint64_t kMaxSequence = uint64_t{1} << 62;
+
+class StreamRefusalsTest : public MessagingServiceTest {
+ protected:
+  StreamRefusalsTest() { Connect(); }
+  void Connect() { streams_ = v1::StreamService::NewStub(server_->InProcessChannel({})); }
+  Publisher Publish(uint64_t producer_id = 0) { return {*streams_, producer_id, Context()}; }
+  static v1::PublishRequest BindRequest(uint32_t binding, const std::string& topic,
+                                        uint32_t queue) {
+    v1::PublishRequest request;
+    request.mutable_bind()->set_binding(binding);
+    request.mutable_bind()->mutable_topic()->set_name(topic);
+    request.mutable_bind()->set_queue(queue);
+    return request;
+  }
+
+  std::unique_ptr<v1::StreamService::Stub> streams_;
+};
+
+TEST_F(StreamRefusalsTest, FramesOfARefusedBindingAreAnsweredAndTheOthersStored) {
+  Publisher publisher = Publish(5);
+  EXPECT_EQ(publisher.Bind(1, "t", 0).status().code(), v2::OK);
+  config_.mutable_broker()->set_auto_create_topics(false);
+  // Without waiting for its Bound: the first frame is held, the second comes later.
+  publisher.Write(BindRequest(2, "unknown", 0));
+  publisher.Send(2, 1, {"a", "b"});
+  v1::PublishError error;
+  for (bool bound = false; !bound || error.count() == 0;) {
+    const v1::PublishResponse response = publisher.Read();
+    ASSERT_FALSE(HasFailure());
+    if (response.bound_size() > 0) {
+      bound = true;
+      EXPECT_EQ(response.bound(0).status().code(), v2::TOPIC_NOT_FOUND);
+    }
+    if (response.errors_size() > 0) error = response.errors(0);
+  }
+  EXPECT_EQ(error.binding(), 2u);
+  EXPECT_EQ(error.first_sequence(), 1u);
+  EXPECT_EQ(error.count(), 2u);
+  EXPECT_EQ(error.status().code(), v2::TOPIC_NOT_FOUND);
+  publisher.Send(2, 3, {"c"});
+  EXPECT_EQ(publisher.Error().status().code(), v2::TOPIC_NOT_FOUND);
+  publisher.Send(1, 1, {"stored"});
+  EXPECT_EQ(publisher.Ack().first_offset(), 0);
+  // Until the number is bound.
+  EXPECT_EQ(publisher.Bind(2, "t", 1).status().code(), v2::OK);
+  publisher.Send(2, 1, {"stored"});
+  EXPECT_EQ(publisher.Ack().binding(), 2u);
+}
+
+TEST_F(StreamRefusalsTest, ASequenceBeyondAllIsRefusedAndNotKept) {
+  Publisher publisher = Publish(5);
+  EXPECT_EQ(publisher.Bind(1, "t", 0, kMaxSequence + 1).status().code(), v2::BAD_REQUEST);
+  EXPECT_EQ(publisher.Bind(1, "t", 0, UINT64_MAX).status().code(), v2::BAD_REQUEST);
+  EXPECT_EQ(publisher.Bind(1, "t", 0).last_sequence(), 0u);
+  publisher.Send(1, 1, {"first"});
+  EXPECT_EQ(publisher.Ack().first_offset(), 0);
+  EXPECT_EQ(publisher.Bind(2, "t", 1, kMaxSequence).last_sequence(), kMaxSequence - 1);
+}
+
+}  // namespace
+}  // namespace dunlin::broker
