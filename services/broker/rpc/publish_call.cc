@@ -24,7 +24,7 @@ constexpr size_t kMaxBindings = 65'536;
 // Of them, so many are looked after at a time; what comes behind waits.
 constexpr int kMaxBindsUnderWay = 64;
 // Answers that a client does not read pile up to here, then nothing more of it is read.
-constexpr int kMaxUnsentAnswers = 1024;
+constexpr size_t kMaxUnsentAnswers = 1024;
 // Far from where adding to one overflows.
 constexpr uint64_t kMaxSequence = uint64_t{1} << 62;
 // Requests this far beyond the largest message.
@@ -176,13 +176,20 @@ absl::Status PublishCall::Bind(std::string_view bytes) {
   }
   {
     MutexLock lock(mutex_);
-    if (bindings_.size() >= kMaxBindings) {
-      return absl::InvalidArgumentError(
-          fmt::format("a stream has at most {} bindings", kMaxBindings));
-    }
-    if (!bindings_.try_emplace(bind.binding()).second) {
+    if (bindings_.contains(bind.binding())) {
       return absl::InvalidArgumentError(fmt::format("binding {} is in use", bind.binding()));
     }
+    if (bindings_.size() >= kMaxBindings) {
+      refused_.Add(bind.binding(), PublicCode::kTooManyRequests);
+      unsent_.AddBound(
+          bind.binding(),
+          PublicError(PublicCode::kTooManyRequests,
+                      fmt::format("a stream has at most {} bindings; open another one for more",
+                                  kMaxBindings)));
+      WriteOrFinish();
+      return absl::OkStatus();
+    }
+    bindings_.try_emplace(bind.binding());
     refused_.Remove(bind.binding());
     ++binds_under_way_;
   }
@@ -355,13 +362,13 @@ absl::Status PublishCall::StoreIn(Binding& binding, size_t request_size) {
 
 absl::Status PublishCall::CheckQueue(const RawMessage& message, const Binding& binding) {
   const uint32_t queues = binding.topic->queues();
-  const uint32_t queue = QueueOfMessageGroup(message.message_group, queues);
-  if (queue == binding.queue) return absl::OkStatus();
+  if (QueueOfMessageGroup(message.message_group, queues) == binding.queue) return absl::OkStatus();
+  // Without the group and its queue: neighbours have the same fault, and are told of it once.
   return PublicError(
       PublicCode::kBadRequest,
-      fmt::format("message group {} belongs into queue {} of the {} that topic {} has now (CRC-32C "
-                  "modulo queues), and this binding is for queue {}",
-                  message.message_group, queue, queues, binding.topic->name, binding.queue));
+      fmt::format("the message group does not belong into queue {}, which this binding is for: its "
+                  "queue is the CRC-32C of its bytes modulo the {} queues that topic {} has now",
+                  binding.queue, queues, binding.topic->name));
 }
 
 void PublishCall::BuildFrame(const Binding& binding, uint64_t skip, std::vector<Error>& errors) {
@@ -394,6 +401,7 @@ void PublishCall::BuildFrame(const Binding& binding, uint64_t skip, std::vector<
     }
     // Neighbours with the same fault are told of it once.
     if (!errors.empty() && errors.back().status().message() == status.message() &&
+        errors.back().status().code() == static_cast<int>(CodeOf(status)) &&
         errors.back().first_sequence() + errors.back().count() == sequence) {
       errors.back().set_count(errors.back().count() + 1);
       continue;

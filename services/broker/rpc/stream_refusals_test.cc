@@ -13,6 +13,8 @@ namespace dunlin::broker {
 namespace {
 
 constexpr uint64_t kMaxSequence = uint64_t{1} << 62;
+// Messages of a frame, far more than have room in one response with an error each.
+constexpr uint32_t kMany = 20'000;
 
 class StreamRefusalsTest : public MessagingServiceTest {
  protected:
@@ -70,6 +72,56 @@ TEST_F(StreamRefusalsTest, ASequenceBeyondAllIsRefusedAndNotKept) {
   publisher.Send(1, 1, {"first"});
   EXPECT_EQ(publisher.Ack().first_offset(), 0);
   EXPECT_EQ(publisher.Bind(2, "t", 1, kMaxSequence).last_sequence(), kMaxSequence - 1);
+}
+
+TEST_F(StreamRefusalsTest, ManyFaultsComeInSeveralResponses) {
+  Publisher publisher = Publish(5);
+  publisher.Bind(1, "t", 0);
+  v1::PublishRequest request = Publisher::Frame(1, 1, {});
+  v2::Message message;
+  message.set_body("x");
+  for (uint32_t i = 1; i < kMany; ++i) {
+    message.mutable_system_properties()->set_tag(std::to_string(i) + "|");
+    request.mutable_frame()->add_messages(message.SerializeAsString());
+  }
+  message.clear_system_properties();
+  request.mutable_frame()->add_messages(message.SerializeAsString());
+  publisher.Write(request);
+  uint64_t next = 1;
+  int responses = 0;
+  for (v1::PublishResponse response; response.acks_size() == 0; ++responses) {
+    response = publisher.Read();
+    ASSERT_FALSE(HasFailure());
+    EXPECT_LE(response.ByteSizeLong(), (1u << 20) + 1024);
+    for (const v1::PublishError& error : response.errors()) {
+      EXPECT_EQ(error.status().code(), v2::ILLEGAL_MESSAGE_TAG);
+      ASSERT_EQ(error.first_sequence(), next);
+      next += error.count();
+    }
+    if (response.acks_size() > 0) EXPECT_EQ(response.acks(0).first_sequence(), kMany);
+  }
+  EXPECT_EQ(next, kMany);
+  EXPECT_GT(responses, 1);
+}
+
+TEST_F(StreamRefusalsTest, ABindingTooManyIsRefusedAlone) {
+  Publisher publisher = Publish();
+  constexpr uint32_t kMost = 65'536;
+  constexpr uint32_t kAtATime = 32;
+  for (uint32_t made = 0; made < kMost; made += kAtATime) {
+    for (uint32_t i = 1; i <= kAtATime; ++i) publisher.Write(BindRequest(made + i, "t", 0));
+    for (uint32_t bound = 0; bound < kAtATime;) {
+      const v1::PublishResponse response = publisher.Read();
+      for (const v1::Bound& one : response.bound()) ASSERT_EQ(one.status().code(), v2::OK);
+      bound += static_cast<uint32_t>(response.bound_size());
+      ASSERT_FALSE(HasFailure());
+    }
+  }
+  EXPECT_EQ(publisher.Bind(kMost + 1, "t", 0).status().code(), v2::TOO_MANY_REQUESTS);
+  publisher.Send(kMost + 1, 1, {"a"});
+  EXPECT_EQ(publisher.Error().status().code(), v2::TOO_MANY_REQUESTS);
+  publisher.Send(kMost, 1, {"b"});
+  EXPECT_EQ(publisher.Ack().first_offset(), 0);
 }
 
 }  // namespace
