@@ -8,6 +8,7 @@
 #include "proto/dunlin/broker/v1/streams.grpc.pb.h"
 #include "services/broker/rpc/testing/messaging_service_fixture.h"
 #include "services/broker/rpc/testing/stream_clients.h"
+#include "services/broker/rpc/testing/topic_admin.h"
 
 namespace dunlin::broker {
 namespace {
@@ -21,6 +22,13 @@ class StreamRefusalsTest : public MessagingServiceTest {
   StreamRefusalsTest() { Connect(); }
   void Connect() { streams_ = v1::StreamService::NewStub(server_->InProcessChannel({})); }
   Publisher Publish(uint64_t producer_id = 0) { return {*streams_, producer_id, Context()}; }
+  Subscriber Subscribe(const std::string& group = "") { return {*streams_, group, Context()}; }
+  static v1::SubscribeRequest AttachRequest(uint32_t binding, v1::OffsetMode::Start start) {
+    v1::SubscribeRequest request;
+    request.mutable_attach()->set_binding(binding);
+    request.mutable_attach()->mutable_offset()->set_start(start);
+    return request;
+  }
   static v1::PublishRequest BindRequest(uint32_t binding, const std::string& topic,
                                         uint32_t queue) {
     v1::PublishRequest request;
@@ -122,6 +130,43 @@ TEST_F(StreamRefusalsTest, ABindingTooManyIsRefusedAlone) {
   EXPECT_EQ(publisher.Error().status().code(), v2::TOO_MANY_REQUESTS);
   publisher.Send(kMost, 1, {"b"});
   EXPECT_EQ(publisher.Ack().first_offset(), 0);
+}
+
+TEST_F(StreamRefusalsTest, ACommitBeyondTheEndOfTheQueueIsOneOfItsEnd) {
+  Publisher publisher = Publish();
+  publisher.Bind(1, "t", 0);
+  publisher.Send(1, 1, {"0", "1"});
+  publisher.Ack();
+  Subscriber subscriber = Subscribe("g");
+  subscriber.Attach(AttachRequest(1, v1::OffsetMode::FIRST), "t");
+  ASSERT_EQ(subscriber.Bodies(2).size(), 2u);
+  v1::SubscribeRequest commit;
+  commit.mutable_commit()->set_binding(1);
+  for (const uint64_t offset : {uint64_t{3}, UINT64_MAX}) {
+    commit.mutable_commit()->set_queue_offset(offset);
+    subscriber.Write(commit);
+  }
+  const v1::Attached attached = subscriber.Attach(AttachRequest(2, v1::OffsetMode::COMMITTED), "t");
+  EXPECT_EQ(attached.status().code(), v2::OK);
+  EXPECT_EQ(attached.start_offset(), 2u);
+}
+
+TEST_F(StreamRefusalsTest, ACommitToADeletedTopicEndsNothing) {
+  Publisher(*streams_, 0, Context()).Bind(1, "t", 0);
+  Publisher(*streams_, 0, Context()).Bind(1, "kept", 0);
+  Subscriber subscriber = Subscribe("g");
+  subscriber.Attach(AttachRequest(1, v1::OffsetMode::FIRST), "t");
+  TopicAdmin(server_->InProcessChannel({})).Delete("t");
+  v1::SubscribeRequest commit;
+  commit.mutable_commit()->set_binding(1);
+  commit.mutable_commit()->set_queue_offset(7);
+  subscriber.Write(commit);
+  const v1::SubscribeResponse detached = subscriber.Read();
+  ASSERT_EQ(detached.detached_size(), 1);
+  EXPECT_EQ(detached.detached(0).status().code(), v2::TOPIC_NOT_FOUND);
+  subscriber.Write(commit);
+  EXPECT_EQ(subscriber.Attach(AttachRequest(2, v1::OffsetMode::FIRST), "kept").status().code(),
+            v2::OK);
 }
 
 }  // namespace
