@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "proto/dunlin/broker/v1/streams.grpc.pb.h"
@@ -167,6 +168,47 @@ TEST_F(StreamRefusalsTest, ACommitToADeletedTopicEndsNothing) {
   subscriber.Write(commit);
   EXPECT_EQ(subscriber.Attach(AttachRequest(2, v1::OffsetMode::FIRST), "kept").status().code(),
             v2::OK);
+}
+
+TEST_F(StreamRefusalsTest, ABindingForWhichThereIsNoRoomToWaitIsDetachedAlone) {
+  StopAll();
+  config_.mutable_broker()->set_max_waiting_polls(4);
+  Start();
+  Connect();
+  TopicAdmin admin(server_->InProcessChannel({}));
+  const auto attach = [&admin](Subscriber& subscriber, uint32_t binding, uint64_t waiting) {
+    const v1::SubscribeRequest request = AttachRequest(binding, v1::OffsetMode::FIRST);
+    EXPECT_EQ(subscriber.Attach(request, "t").status().code(), v2::OK);
+    while (admin.Waiting() != waiting) std::this_thread::yield();
+  };
+  admin.Create(TopicAdmin::Topic("t", 1));
+  Subscriber first = Subscribe();
+  attach(first, 1, 1);
+  attach(first, 2, 2);
+  attach(first, 3, 2);  // half of the room is taken
+  const v1::SubscribeResponse refused = first.Read();
+  ASSERT_EQ(refused.detached_size(), 1);
+  EXPECT_EQ(refused.detached(0).binding(), 3u);
+  EXPECT_EQ(refused.detached(0).status().code(), v2::TOO_MANY_REQUESTS);
+  Subscriber second = Subscribe();
+  attach(second, 1, 3);
+  attach(second, 2, 4);
+  Subscriber third = Subscribe();
+  attach(third, 1, 4);  // all of it is
+  EXPECT_EQ(third.Read().detached(0).status().code(), v2::TOO_MANY_REQUESTS);
+  Publisher publisher = Publish();
+  publisher.Bind(1, "t", 0);
+  publisher.Send(1, 1, {"a"});
+  publisher.Ack();
+  EXPECT_EQ(first.Bodies(2).size(), 2u);
+  EXPECT_EQ(second.Bodies(2).size(), 2u);
+  v1::SubscribeRequest detach;
+  detach.mutable_detach()->set_binding(1);
+  second.Write(detach);
+  EXPECT_EQ(second.Read().detached(0).status().code(), v2::OK);
+  while (admin.Waiting() != 3) std::this_thread::yield();
+  third.Attach(AttachRequest(2, v1::OffsetMode::FIRST), "t");
+  EXPECT_EQ(third.Bodies(1).size(), 1u);
 }
 
 }  // namespace

@@ -434,10 +434,8 @@ void SubscribeCall::TakeResult(const std::shared_ptr<Attachment>& attachment,
     case Attachment::Next::kNothing: {
       const absl::Status entered =
           services_.waiting_room.Enter(attachment, attachment->topic(), attachment->competes(),
-                                       services_.clock.Now() + attachment->Patience());
-      if (!entered.ok()) {
-        End({grpc::StatusCode::UNAVAILABLE, std::string(entered.message())});
-      }
+                                       services_.clock.Now() + attachment->Patience(), this);
+      if (!entered.ok()) Detach(attachment->binding(), entered);
       return;
     }
     case Attachment::Next::kGone:
