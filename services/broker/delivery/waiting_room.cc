@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
 
 namespace dunlin::broker {
@@ -31,7 +32,7 @@ WaitingRoom::WaitingRoom(const Options& options, store::Dispatcher& dispatcher, 
 WaitingRoom::~WaitingRoom() { Stop(); }
 
 absl::Status WaitingRoom::Enter(std::shared_ptr<Waiter> waiter, TopicId topic, GroupId group,
-                                Timestamp deadline) {
+                                Timestamp deadline, const void* owner) {
   const LogOffset seen = dispatcher_.dispatched().Get();
   if (waiter->TryServe() == Waiter::Outcome::kServed) return absl::OkStatus();
   if (deadline <= clock_.Now()) {
@@ -42,13 +43,15 @@ absl::Status WaitingRoom::Enter(std::shared_ptr<Waiter> waiter, TopicId topic, G
   auto entry = std::make_shared<Entry>();
   entry->waiter = std::move(waiter);
   entry->place = place;
+  entry->owner = owner;
   bool interrupt = false;
   {
     MutexLock lock(mutex_);
-    if (stopping_ || size_ >= options_.max_waiters) {
-      return PublicError(PublicCode::kTooManyRequests,
-                         fmt::format("{} polls are waiting already; try again later", size_));
-    }
+    // Served just now, on this thread, it may be back before its former place is free.
+    const auto former = std::static_pointer_cast<Entry>(entry->waiter->entry_.lock());
+    if (former != nullptr) Forget(*former);
+    RETURN_IF_ERROR(CheckRoom(owner));
+    if (owner != nullptr) ++owned_[owner];
     if (size_ == 0) anybody_.Signal();
     interrupt = size_ != 0 && deadline < deadlines_.begin()->first;
     ++size_;
@@ -61,6 +64,21 @@ absl::Status WaitingRoom::Enter(std::shared_ptr<Waiter> waiter, TopicId topic, G
   }
   if (interrupt || dispatcher_.dispatched().Get() != seen) dispatcher_.dispatched().Interrupt();
   return absl::OkStatus();
+}
+
+absl::Status WaitingRoom::CheckRoom(const void* owner) const {
+  if (stopping_ || size_ >= options_.max_waiters) {
+    return PublicError(PublicCode::kTooManyRequests,
+                       fmt::format("{} polls are waiting already; try again later", size_));
+  }
+  const auto owned = owned_.find(owner);
+  if (owned == owned_.end() || owned->second < std::max<size_t>(options_.max_waiters / 2, 1)) {
+    return absl::OkStatus();
+  }
+  return PublicError(PublicCode::kTooManyRequests,
+                     fmt::format("{} bindings of this stream are waiting for messages, half of all "
+                                 "that may; read from fewer queues at a time",
+                                 owned->second));
 }
 
 void WaitingRoom::Leave(Waiter& waiter) {
@@ -227,6 +245,9 @@ void WaitingRoom::Forget(Entry& entry) {
   if (entry.gone) return;
   entry.gone = true;
   --size_;
+  if (auto owned = owned_.find(entry.owner); owned != owned_.end() && --owned->second == 0) {
+    owned_.erase(owned);
+  }
   auto lane = lanes_.find(entry.place);
   lane->second.erase(entry.in_lane);
   if (lane->second.empty()) lanes_.erase(lane);

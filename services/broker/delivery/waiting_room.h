@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 
 #include "services/base/clock.h"
@@ -57,10 +58,11 @@ class WaitingRoom {
   ~WaitingRoom();
 
   // Serves `waiter` at once if it can be served, otherwise keeps it until `deadline`. `group` is 0
-  // for a pull, which competes with nobody. TOO_MANY_REQUESTS when the room is full; the waiter is
-  // then not kept.
+  // for a pull, which competes with nobody. `owner`, if any, is who has many waiters: it gets half
+  // of the room at most. TOO_MANY_REQUESTS when the room or that half is full; the waiter is then
+  // not kept. One that waits already moves.
   absl::Status Enter(std::shared_ptr<Waiter> waiter, TopicId topic, GroupId group,
-                     Timestamp deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+                     Timestamp deadline, const void* owner = nullptr) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The caller has gone: frees the place. Nothing happens to one that does not wait.
   void Leave(Waiter& waiter) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -84,6 +86,7 @@ class WaitingRoom {
   struct Entry {
     std::shared_ptr<Waiter> waiter;
     Place place;
+    const void* owner = nullptr;
     Lane::iterator in_lane;
     Deadlines::iterator deadline;
     bool gone = false;
@@ -102,6 +105,7 @@ class WaitingRoom {
   Waiter::Outcome Ask(const std::shared_ptr<Entry>& entry) ABSL_LOCKS_EXCLUDED(mutex_);
   void TimeOut() ABSL_LOCKS_EXCLUDED(mutex_);
   std::chrono::milliseconds UntilNext() const ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status CheckRoom(const void* owner) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Forget(Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Options options_;
@@ -113,6 +117,7 @@ class WaitingRoom {
   CondVar anybody_;
   // Lanes, ordered so that those of one topic are neighbours.
   std::map<Place, Lane> lanes_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<const void*, size_t> owned_ ABSL_GUARDED_BY(mutex_);  // those who wait
   Deadlines deadlines_ ABSL_GUARDED_BY(mutex_);
   std::vector<Place> nudged_ ABSL_GUARDED_BY(mutex_);
   // To be asked by themselves.

@@ -133,6 +133,25 @@ class WaitingRoomTest : public ::testing::Test {
       std::make_unique<WaitingRoom>(WaitingRoom::Options{100}, dispatcher_, progress_, clock_);
 };
 
+TEST_F(WaitingRoomTest, AnOwnerOfManyGetsHalfOfTheRoom) {
+  const int one = 1;
+  const int other = 2;
+  std::vector<std::shared_ptr<FakeWaiter>> waiters;
+  const auto enter = [&](const void* owner) {
+    waiters.push_back(std::make_shared<FakeWaiter>());
+    return room_->Enter(waiters.back(), kTopic, kPull, clock_.Now() + seconds(20), owner);
+  };
+  for (int i = 0; i < 50; ++i) EXPECT_OK(enter(&one));
+  EXPECT_EQ(CodeOf(enter(&one)), PublicCode::kTooManyRequests);
+  EXPECT_OK(enter(&other));
+  EXPECT_OK(enter(nullptr));
+  // One that waits keeps its place.
+  EXPECT_OK(room_->Enter(waiters[0], kTopic, kPull, clock_.Now() + seconds(20), &one));
+  EXPECT_EQ(room_->size(), 52u);
+  room_->Leave(*waiters[0]);
+  EXPECT_OK(enter(&one));
+}
+
 TEST_F(WaitingRoomTest, WhoCanBeServedDoesNotWait) {
   auto waiter = std::make_shared<FakeWaiter>();
   waiter->answer = Outcome::kServed;

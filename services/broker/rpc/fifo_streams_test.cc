@@ -4,6 +4,7 @@
 #include "proto/dunlin/broker/v1/streams.grpc.pb.h"
 #include "services/broker/rpc/testing/messaging_service_fixture.h"
 #include "services/broker/rpc/testing/stream_clients.h"
+#include "services/broker/wire/message_group.h"
 
 namespace dunlin::broker {
 namespace {
@@ -65,7 +66,27 @@ TEST_F(FifoStreamsTest, AMessageGroupIsTakenInItsQueueOnly) {
   other.Write(Frame(1, kOfQueue1, {"c"}));
   const v1::PublishError error = other.Error();
   EXPECT_EQ(error.status().code(), v2::BAD_REQUEST);
-  EXPECT_THAT(error.status().message(), HasSubstr("belongs into queue 1 of the 2"));
+  EXPECT_THAT(error.status().message(), HasSubstr("does not belong into queue 0"));
+}
+
+TEST_F(FifoStreamsTest, ManyGroupsInTheWrongQueueAreToldOfOnce) {
+  Publisher publisher(*streams_, 0, Context());
+  EXPECT_EQ(publisher.Bind(1, "fifo", 0).status().code(), v2::OK);
+  v1::PublishRequest request = Publisher::Frame(1, 1, {});
+  constexpr int kMany = 20'000;
+  for (int i = 0; request.frame().messages_size() < kMany; ++i) {
+    const std::string group = std::to_string(i);
+    if (QueueOfMessageGroup(group, 2) == 0) continue;
+    v2::Message message;
+    message.set_body("x");
+    message.mutable_system_properties()->set_message_group(group);
+    request.mutable_frame()->add_messages(message.SerializeAsString());
+  }
+  publisher.Write(request);
+  const v1::PublishError error = publisher.Error();
+  EXPECT_EQ(error.status().code(), v2::BAD_REQUEST);
+  EXPECT_EQ(error.first_sequence(), 1u);
+  EXPECT_EQ(error.count(), uint32_t{kMany});
 }
 
 TEST_F(FifoStreamsTest, GroupModeKeepsTheOrderOfAMessageGroup) {

@@ -24,7 +24,7 @@ constexpr size_t kMaxBindings = 65'536;
 // Of them, so many are looked after at a time; what comes behind waits.
 constexpr int kMaxBindsUnderWay = 64;
 // Answers that a client does not read pile up to here, then nothing more of it is read.
-constexpr int kMaxUnsentAnswers = 1024;
+constexpr size_t kMaxUnsentAnswers = 1024;
 // Far from where adding to one overflows.
 constexpr uint64_t kMaxSequence = uint64_t{1} << 62;
 // Requests this far beyond the largest message.
@@ -127,7 +127,7 @@ void PublishCall::Receive() {
 void PublishCall::ReadOn() {
   if (finished_ || end_.has_value()) return;
   if (unanswered_bytes_ >= kCreditBytes || binds_under_way_ >= kMaxBindsUnderWay ||
-      UnsentAnswers() > kMaxUnsentAnswers) {
+      unsent_.size() > kMaxUnsentAnswers) {
     read_waits_ = true;
     return;
   }
@@ -162,7 +162,7 @@ absl::Status PublishCall::Open(std::string_view bytes) {
   opened_ = true;
   producer_id_ = open.producer_id();
   MutexLock lock(mutex_);
-  v1::PublishOpened& opened = *unsent_.mutable_opened();
+  v1::PublishOpened& opened = unsent_.Open();
   opened.set_credit_bytes(kCreditBytes);
   opened.set_max_request_bytes(limits_.max_body_bytes + kRequestRoom);
   WriteOrFinish();
@@ -176,13 +176,21 @@ absl::Status PublishCall::Bind(std::string_view bytes) {
   }
   {
     MutexLock lock(mutex_);
-    if (bindings_.size() >= kMaxBindings) {
-      return absl::InvalidArgumentError(
-          fmt::format("a stream has at most {} bindings", kMaxBindings));
-    }
-    if (!bindings_.try_emplace(bind.binding()).second) {
+    if (bindings_.contains(bind.binding())) {
       return absl::InvalidArgumentError(fmt::format("binding {} is in use", bind.binding()));
     }
+    if (bindings_.size() >= kMaxBindings) {
+      refused_.Add(bind.binding(), PublicCode::kTooManyRequests);
+      unsent_.AddBound(
+          bind.binding(),
+          PublicError(PublicCode::kTooManyRequests,
+                      fmt::format("a stream has at most {} bindings; open another one for more",
+                                  kMaxBindings)));
+      WriteOrFinish();
+      return absl::OkStatus();
+    }
+    bindings_.try_emplace(bind.binding());
+    refused_.Remove(bind.binding());
     ++binds_under_way_;
   }
   const apache::rocketmq::v2::Resource topic = bind.topic();
@@ -206,6 +214,11 @@ absl::Status PublishCall::CheckBind(const v1::BindQueue& bind, const Topic& topi
     return PublicError(PublicCode::kForbidden,
                        fmt::format("topic {} may not be written to", topic.name));
   }
+  if (bind.next_sequence() > kMaxSequence) {
+    return PublicError(PublicCode::kBadRequest,
+                       fmt::format("next_sequence {}: sequences run from 1 to {}",
+                                   bind.next_sequence(), kMaxSequence));
+  }
   if (bind.queue() >= topic.queues()) {
     return PublicError(PublicCode::kBadRequest,
                        fmt::format("topic {} has no queue {}: they run from 0 to {}", topic.name,
@@ -226,27 +239,7 @@ void PublishCall::FinishBind(const v1::BindQueue& bind,
   if (status.ok()) {
     binding.topic = *topic;
     binding.queue = bind.queue();
-    if (producer_id_ != 0) {
-      absl::StatusOr<std::shared_ptr<ProducerQueue>> producer =
-          services_.producers.Bind(producer_id_, {binding.topic->id, binding.queue});
-      status = producer.status();
-      if (status.ok()) {
-        binding.producer = *std::move(producer);
-        LogOffset end;
-        {
-          MutexLock lock(binding.producer->mutex);
-          uint64_t& stored = binding.producer->last_sequence;
-          if (bind.next_sequence() > stored) stored = bind.next_sequence() - 1;
-          last = stored;
-          end = binding.producer->end;
-        }
-        status = AwaitCommitted(end);
-        if (!status.ok()) {
-          Unbind(binding);
-          binding.producer = nullptr;
-        }
-      }
-    }
+    if (producer_id_ != 0) status = BindProducer(bind.next_sequence(), binding, last);
   }
   mutex_.Lock();
   if (done_) {
@@ -258,11 +251,10 @@ void PublishCall::FinishBind(const v1::BindQueue& bind,
     bindings_[bind.binding()] = std::move(binding);
   } else {
     bindings_.erase(bind.binding());
+    refused_.Add(bind.binding(), CodeOf(status));
   }
   --binds_under_way_;
-  v1::Bound& bound = *unsent_.add_bound();
-  bound.set_binding(bind.binding());
-  *bound.mutable_status() = ToWire(status);
+  v1::Bound& bound = unsent_.AddBound(bind.binding(), status);
   bound.set_last_sequence(last);
   if (topic.ok()) {
     bound.set_queues((*topic)->queues());
@@ -273,6 +265,32 @@ void PublishCall::FinishBind(const v1::BindQueue& bind,
   const bool go_on = std::exchange(held_, false) && !finished_ && !end_.has_value();
   mutex_.Unlock();
   if (go_on) Receive();
+}
+
+absl::Status PublishCall::BindProducer(uint64_t next_sequence, Binding& binding, uint64_t& last) {
+  const QueueKey queue{binding.topic->id, binding.queue};
+  ASSIGN_OR_RETURN(std::shared_ptr<ProducerQueue> producer,
+                   services_.producers.Bind(producer_id_, queue));
+  uint64_t stored = 0;
+  LogOffset end;
+  {
+    MutexLock lock(producer->mutex);
+    stored = producer->last_sequence;
+    end = producer->end;
+  }
+  if (const absl::Status committed = AwaitCommitted(end); !committed.ok()) {
+    services_.producers.Unbind(producer_id_, queue);
+    return committed;
+  }
+  // Only now: a client whose binding is refused has told nothing about what was answered to it.
+  if (next_sequence > 0) {
+    MutexLock lock(producer->mutex);
+    producer->last_sequence = std::max(producer->last_sequence, next_sequence - 1);
+    stored = std::max(stored, next_sequence - 1);
+  }
+  last = stored;
+  binding.producer = std::move(producer);
+  return absl::OkStatus();
 }
 
 absl::Status PublishCall::AwaitCommitted(LogOffset end) const {
@@ -300,51 +318,57 @@ absl::Status PublishCall::CheckTopic(Binding& binding) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<PublishCall::Binding*> PublishCall::FindBinding(uint32_t number) {
+absl::StatusOr<PublishCall::Found> PublishCall::FindBinding(uint32_t number) {
   MutexLock lock(mutex_);
   auto found = bindings_.find(number);
-  if (found == bindings_.end()) {
+  if (found != bindings_.end()) {
+    if (found->second.ready) return Found{&found->second, absl::OkStatus()};
+    held_ = true;
+    return Found{};
+  }
+  const std::optional<PublicCode> refused = refused_.Find(number);
+  if (!refused.has_value()) {
     return absl::InvalidArgumentError(fmt::format("binding {} was never bound", number));
   }
-  if (found->second.ready) return &found->second;
-  held_ = true;
-  return nullptr;
+  return Found{nullptr, PublicError(*refused, fmt::format("binding {} was refused", number))};
 }
 
 absl::StatusOr<bool> PublishCall::StoreFrame(std::string_view bytes, size_t request_size) {
   RETURN_IF_ERROR(ScanFrame(bytes, frame_));
-  ASSIGN_OR_RETURN(Binding* const found, FindBinding(frame_.binding));
-  if (found == nullptr) return false;
-  Binding& binding = *found;
-  if (frame_.first_sequence > kMaxSequence ||
-      (binding.producer != nullptr && frame_.first_sequence == 0)) {
+  ASSIGN_OR_RETURN(Found found, FindBinding(frame_.binding));
+  absl::Status status = std::move(found.refused);
+  if (found.binding == nullptr && status.ok()) return false;
+  if (frame_.first_sequence > kMaxSequence || (producer_id_ != 0 && frame_.first_sequence == 0)) {
     return absl::InvalidArgumentError(
         fmt::format("sequence {}: they run from 1 to {}", frame_.first_sequence, kMaxSequence));
   }
-  absl::StatusOr<Intake::Place> place =
-      services_.intake.Enter(Intake::Source::kStream, request_size);
-  absl::Status status = place.status();
-  if (status.ok()) status = CheckTopic(binding);
-  if (status.ok()) status = Append(binding, request_size, *std::move(place));
+  if (status.ok()) status = StoreIn(*found.binding, request_size);
   if (status.ok()) {
     services_.log.CommitHere();
     return true;
   }
   MutexLock lock(mutex_);
-  AddError(status, frame_.binding, frame_.first_sequence, frame_.messages.size());
+  unsent_.AddError(status, frame_.binding, frame_.first_sequence, frame_.messages.size());
   WriteOrFinish();
   return true;
 }
 
+absl::Status PublishCall::StoreIn(Binding& binding, size_t request_size) {
+  ASSIGN_OR_RETURN(Intake::Place place,
+                   services_.intake.Enter(Intake::Source::kStream, request_size));
+  RETURN_IF_ERROR(CheckTopic(binding));
+  return Append(binding, request_size, std::move(place));
+}
+
 absl::Status PublishCall::CheckQueue(const RawMessage& message, const Binding& binding) {
   const uint32_t queues = binding.topic->queues();
-  const uint32_t queue = QueueOfMessageGroup(message.message_group, queues);
-  if (queue == binding.queue) return absl::OkStatus();
+  if (QueueOfMessageGroup(message.message_group, queues) == binding.queue) return absl::OkStatus();
+  // Without the group and its queue: neighbours have the same fault, and are told of it once.
   return PublicError(
       PublicCode::kBadRequest,
-      fmt::format("message group {} belongs into queue {} of the {} that topic {} has now (CRC-32C "
-                  "modulo queues), and this binding is for queue {}",
-                  message.message_group, queue, queues, binding.topic->name, binding.queue));
+      fmt::format("the message group does not belong into queue {}, which this binding is for: its "
+                  "queue is the CRC-32C of its bytes modulo the {} queues that topic {} has now",
+                  binding.queue, queues, binding.topic->name));
 }
 
 void PublishCall::BuildFrame(const Binding& binding, uint64_t skip, std::vector<Error>& errors) {
@@ -377,6 +401,7 @@ void PublishCall::BuildFrame(const Binding& binding, uint64_t skip, std::vector<
     }
     // Neighbours with the same fault are told of it once.
     if (!errors.empty() && errors.back().status().message() == status.message() &&
+        errors.back().status().code() == static_cast<int>(CodeOf(status)) &&
         errors.back().first_sequence() + errors.back().count() == sequence) {
       errors.back().set_count(errors.back().count() + 1);
       continue;
@@ -462,64 +487,28 @@ void PublishCall::Settle(const Pending& pending, const absl::Status& status) {
   MutexLock lock(mutex_);
   --pending_;
   unanswered_bytes_ -= static_cast<int64_t>(pending.bytes);
-  for (const Error& error : pending.errors) *unsent_.add_errors() = error;
+  for (const Error& error : pending.errors) unsent_.AddError(error);
   for (const Pending::Run& run : pending.runs) {
     if (status.ok()) {
-      AddAck(pending.binding, run.first_sequence, run.count, pending.FirstOffset(run));
+      unsent_.AddAck(pending.binding, run.first_sequence, run.count, pending.FirstOffset(run));
     } else {
-      AddError(OnWireOf(status), pending.binding, run.first_sequence, run.count);
+      unsent_.AddError(OnWireOf(status), pending.binding, run.first_sequence, run.count);
     }
   }
   if (read_waits_) ReadOn();
   WriteOrFinish();
 }
 
-void PublishCall::AddAck(uint32_t binding, uint64_t first_sequence, uint64_t count,
-                         int64_t first_offset) {
-  // Frames that follow each other are answered as one.
-  if (unsent_.acks_size() > 0) {
-    Ack& last = *unsent_.mutable_acks(unsent_.acks_size() - 1);
-    if (last.binding() == binding && last.first_sequence() + last.count() == first_sequence &&
-        last.first_offset() >= 0 && last.first_offset() + last.count() == first_offset &&
-        last.count() + count <= UINT32_MAX) {
-      last.set_count(static_cast<uint32_t>(last.count() + count));
-      return;
-    }
-  }
-  Ack& ack = *unsent_.add_acks();
-  ack.set_binding(binding);
-  ack.set_first_sequence(first_sequence);
-  ack.set_count(static_cast<uint32_t>(count));
-  ack.set_first_offset(first_offset);
-}
-
-void PublishCall::AddError(const absl::Status& status, uint32_t binding, uint64_t first_sequence,
-                           uint64_t count) {
-  Error& error = *unsent_.add_errors();
-  error.set_binding(binding);
-  error.set_first_sequence(first_sequence);
-  error.set_count(static_cast<uint32_t>(count));
-  *error.mutable_status() = ToWire(status);
-  if (error.status().code() == apache::rocketmq::v2::TOO_MANY_REQUESTS) {
-    error.set_retry_after_ms(static_cast<uint32_t>(RetryAfterOf(status).count()));
-  }
-}
-
 void PublishCall::Tell(const std::vector<Error>& errors) {
   MutexLock lock(mutex_);
-  for (const Error& error : errors) *unsent_.add_errors() = error;
+  for (const Error& error : errors) unsent_.AddError(error);
   WriteOrFinish();
-}
-
-int PublishCall::UnsentAnswers() const {
-  return unsent_.bound_size() + unsent_.acks_size() + unsent_.errors_size();
 }
 
 void PublishCall::WriteOrFinish() {
   if (writing_ || finished_) return;
-  if (unsent_.has_opened() || UnsentAnswers() > 0) {
-    sending_ = Serialize(unsent_);
-    unsent_.Clear();
+  if (!unsent_.empty()) {
+    sending_ = Serialize(unsent_.Take());
     writing_ = true;
     StartWrite(&sending_);
     return;

@@ -24,6 +24,8 @@
 #include "services/broker/rpc/call_context.h"
 #include "services/broker/rpc/frame_builder.h"
 #include "services/broker/rpc/open_streams.h"
+#include "services/broker/rpc/publish_answers.h"
+#include "services/broker/rpc/refused_bindings.h"
 #include "services/broker/rpc/service_context.h"
 #include "services/broker/wire/frame_scanner.h"
 #include "services/store/log/commit_log.h"
@@ -45,7 +47,6 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   void OnDone() override;
 
  private:
-  using Ack = v1::PublishAck;
   using Error = v1::PublishError;
 
   // What a binding stands for.
@@ -54,6 +55,11 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
     uint32_t queue = 0;
     std::shared_ptr<ProducerQueue> producer;  // null without idempotence
     bool ready = false;                       // else it is being bound
+  };
+  // What a frame's number stands for; neither: it is not known yet, and the frame is held.
+  struct Found {
+    Binding* binding = nullptr;
+    absl::Status refused;
   };
   // A frame on its way to the disk.
   class Pending;
@@ -69,12 +75,15 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   // Answers on another thread.
   absl::Status Bind(std::string_view bytes);
   void FinishBind(const v1::BindQueue& bind, absl::StatusOr<std::shared_ptr<const Topic>> topic);
+  // `last`: what the producer stored last in the queue of `binding`. Waits for the disk.
+  absl::Status BindProducer(uint64_t next_sequence, Binding& binding, uint64_t& last)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status CheckBind(const v1::BindQueue& bind, const Topic& topic) const;
   // False: its binding is not ready yet.
   absl::StatusOr<bool> StoreFrame(std::string_view bytes, size_t request_size)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // Null: not ready yet; the frame is held until then.
-  absl::StatusOr<Binding*> FindBinding(uint32_t number) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status StoreIn(Binding& binding, size_t request_size);
+  absl::StatusOr<Found> FindBinding(uint32_t number) ABSL_LOCKS_EXCLUDED(mutex_);
   // What the topic says to a frame as a whole.
   absl::Status CheckTopic(Binding& binding);
   // Whether a message with a message group is in the queue of that group.
@@ -92,14 +101,9 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   // The log is done with a frame.
   void Settle(const Pending& pending, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   void Count(int64_t frames, int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
-  void AddAck(uint32_t binding, uint64_t first_sequence, uint64_t count, int64_t first_offset)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AddError(const absl::Status& status, uint32_t binding, uint64_t first_sequence,
-                uint64_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Tell(const std::vector<Error>& errors) ABSL_LOCKS_EXCLUDED(mutex_);
   void Unbind(const Binding& binding);
   void ReadOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  int UnsentAnswers() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WriteOrFinish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -119,9 +123,10 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   Mutex mutex_;
   // Those that are ready belong to the thread that handles a request; they do not move.
   absl::node_hash_map<uint32_t, Binding> bindings_ ABSL_GUARDED_BY(mutex_);
+  RefusedBindings refused_ ABSL_GUARDED_BY(mutex_);
   int binds_under_way_ ABSL_GUARDED_BY(mutex_) = 0;
   bool held_ ABSL_GUARDED_BY(mutex_) = false;  // received_ waits for a binding
-  v1::PublishResponse unsent_ ABSL_GUARDED_BY(mutex_);
+  PublishAnswers unsent_ ABSL_GUARDED_BY(mutex_);
   grpc::ByteBuffer sending_ ABSL_GUARDED_BY(mutex_);  // of the write under way
   int64_t unanswered_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t pending_ ABSL_GUARDED_BY(mutex_) = 0;

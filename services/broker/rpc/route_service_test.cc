@@ -221,6 +221,28 @@ TEST_F(RouteServiceTest, ANameThatNoTopicCanHaveIsRefusedAndTheOthersAreTold) {
   EXPECT_EQ(refused.version(), 0u);
 }
 
+TEST_F(RouteServiceTest, ManyRefusalsComeInSeveralResponses) {
+  constexpr size_t kMost = 10'000;
+  const std::vector<std::string> names(kMost, "no topic!");
+  RouteWatch watch = Open();
+  watch.Watch(names);
+  size_t told = 0;
+  for (ns::WatchRoutesResponse response; response.answered_requests() == 0;) {
+    ASSERT_LT(told, kMost);
+    response = watch.Read();
+    EXPECT_LE(response.routes_size(), 1000);
+    told += static_cast<size_t>(response.routes_size());
+  }
+  EXPECT_EQ(told, kMost);
+  ns::WatchRoutesRequest request;
+  for (size_t i = 0; i < kMost; ++i) request.add_watch();
+  request.add_unwatch();
+  watch.Write(request);
+  const grpc::Status status = watch.Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("10001 topics"));
+}
+
 TEST_F(RouteServiceTest, NamespacesAreThoseOfTheTopicOrOfTheClient) {
   admin::v1::Topic topic = TopicAdmin::Topic("t", 3);
   topic.set_namespace_("space");

@@ -220,10 +220,10 @@ TEST_F(StreamServiceTest, RefusesToBindWhatIsNot) {
   EXPECT_EQ(publisher.Bind(1, "no name!", 0).status().code(), v2::ILLEGAL_TOPIC);
   config_.mutable_broker()->set_auto_create_topics(true);
   EXPECT_EQ(publisher.Bind(1, "t", 2).status().code(), v2::BAD_REQUEST);
-  publisher.Send(1, 1, {"a"});
+  publisher.Send(9, 1, {"a"});
   const grpc::Status status = publisher.Finish();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_EQ(status.error_message(), "binding 1 was never bound");
+  EXPECT_EQ(status.error_message(), "binding 9 was never bound");
 }
 
 TEST_F(StreamServiceTest, AConversationThatMakesNoSenseEnds) {

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
+#include "services/base/log.h"
 #include "services/base/status_macros.h"
+#include "services/base/strings.h"
 #include "services/broker/admission/receive_rules.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/buffers.h"
@@ -301,14 +304,27 @@ absl::Status SubscribeCall::Commit(const v1::CommitOffset& commit) {
       services_.topics.FindGroup(group_->id) == nullptr) {
     return absl::OkStatus();  // deleted meanwhile: the binding will hear of it
   }
-  const store::QueueBounds bounds = services_.dispatcher.queues().Bounds(attachment->queue());
-  const QueueOffset offset(commit.queue_offset());
-  if (offset > bounds.max) {
-    return absl::InvalidArgumentError(fmt::format("offset {} is behind the end of the queue, {}",
-                                                  offset.value(), bounds.max.value()));
+  const absl::Status set = SetOffset(attachment->queue(), QueueOffset(commit.queue_offset()));
+  if (set.ok()) return set;
+  // The server's fault, and of this queue only: nothing about the conversation is wrong.
+  log::Error("an offset of group {} is not committed: {}", group_->name, set.ToString());
+  Detach(commit.binding(), PublicError(PublicCode::kInternalServerError, FromAbsl(set.message())));
+  return absl::OkStatus();
+}
+
+absl::Status SubscribeCall::SetOffset(QueueKey queue, QueueOffset offset) {
+  const store::QueueIndex& queues = services_.dispatcher.queues();
+  std::vector<store::IndexEntry> none;
+  // Bounds() alone would not tell a damaged index from an empty queue.
+  const absl::Status read = queues.Read(queue, offset, /*limit=*/0, none);
+  if (absl::IsOutOfRange(read)) {
+    // Expired; or a crash has shortened the queue since the client read it.
+    const store::QueueBounds bounds = queues.Bounds(queue);
+    offset = std::clamp(offset, bounds.min, bounds.max);
+  } else {
+    RETURN_IF_ERROR(read);
   }
-  return services_.progress.SetOffset(group_->id, attachment->queue(),
-                                      std::max(offset, bounds.min));
+  return services_.progress.SetOffset(group_->id, queue, offset);
 }
 
 void SubscribeCall::Detach(uint32_t binding, const absl::Status& status) {
@@ -418,10 +434,8 @@ void SubscribeCall::TakeResult(const std::shared_ptr<Attachment>& attachment,
     case Attachment::Next::kNothing: {
       const absl::Status entered =
           services_.waiting_room.Enter(attachment, attachment->topic(), attachment->competes(),
-                                       services_.clock.Now() + attachment->Patience());
-      if (!entered.ok()) {
-        End({grpc::StatusCode::UNAVAILABLE, std::string(entered.message())});
-      }
+                                       services_.clock.Now() + attachment->Patience(), this);
+      if (!entered.ok()) Detach(attachment->binding(), entered);
       return;
     }
     case Attachment::Next::kGone:

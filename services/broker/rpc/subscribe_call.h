@@ -55,6 +55,8 @@ class SubscribeCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   absl::Status AddCredit(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Settle(const v1::Settle& settle) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Commit(const v1::CommitOffset& commit) ABSL_LOCKS_EXCLUDED(mutex_);
+  // For group_; what is outside the queue counts as its next end.
+  absl::Status SetOffset(QueueKey queue, QueueOffset offset);
   void Detach(uint32_t binding, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::shared_ptr<Attachment>> Find(uint32_t binding) const
       ABSL_LOCKS_EXCLUDED(mutex_);

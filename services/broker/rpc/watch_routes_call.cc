@@ -19,6 +19,8 @@ namespace {
 
 // Topics of one stream; each takes memory.
 constexpr size_t kMaxWatched = 131'072;
+// Topics of one request; each may be answered with a text.
+constexpr int kMaxPerRequest = 10'000;
 // Routes of one response: 100 KiB or so.
 constexpr size_t kBatch = 512;
 
@@ -62,6 +64,11 @@ absl::Status WatchRoutesCall::Handle(const grpc::ByteBuffer& bytes) {
   RETURN_IF_ERROR(CheckRequestSize(bytes));
   Request request;
   RETURN_IF_ERROR(Parse(bytes, request));
+  if (request.watch_size() + request.unwatch_size() > kMaxPerRequest) {
+    return absl::InvalidArgumentError(
+        fmt::format("a request with {} topics; send several with at most {} each",
+                    request.watch_size() + request.unwatch_size(), kMaxPerRequest));
+  }
   if (!std::exchange(opened_, true)) {
     RETURN_IF_ERROR(Open(request));
   } else if (request.has_endpoints()) {
@@ -185,9 +192,11 @@ void WatchRoutesCall::Tell(std::vector<Route> routes) {
     found->second.version = route.version();
     *response.add_routes() = std::move(route);
   }
-  for (Route& refused : refused_) *response.add_routes() = std::move(refused);
-  refused_.clear();
-  const bool answers = answering_ && marked_.empty();
+  while (!refused_.empty() && response.routes_size() < static_cast<int>(kBatch)) {
+    *response.add_routes() = std::move(refused_.front());
+    refused_.pop_front();
+  }
+  const bool answers = answering_ && marked_.empty() && refused_.empty();
   if (answers) {
     answering_ = false;
     ++answered_;

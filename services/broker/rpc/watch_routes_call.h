@@ -86,8 +86,8 @@ class WatchRoutesCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, g
   Mutex mutex_;
   StringMap<Watched> watched_ ABSL_GUARDED_BY(mutex_);  // by qualified name
   std::deque<std::string> marked_ ABSL_GUARDED_BY(mutex_);
-  std::vector<Route> refused_ ABSL_GUARDED_BY(mutex_);  // of the request that is being answered
-  bool answering_ ABSL_GUARDED_BY(mutex_) = false;      // a request is not answered yet
+  std::deque<Route> refused_ ABSL_GUARDED_BY(mutex_);  // of the request that is being answered
+  bool answering_ ABSL_GUARDED_BY(mutex_) = false;     // a request is not answered yet
   std::optional<nameservice::v1::BrokerGroup> broker_ ABSL_GUARDED_BY(mutex_);  // until it is told
   uint64_t answered_ ABSL_GUARDED_BY(mutex_) = 0;
   grpc::ByteBuffer sending_ ABSL_GUARDED_BY(mutex_);  // of the write under way
