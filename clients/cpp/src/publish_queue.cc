@@ -8,6 +8,7 @@ namespace dunlin::internal {
 namespace {
 
 constexpr size_t kSmallestBuffer = 1024;
+constexpr uint32_t kMostMessages = 65536;  // of a frame, by the contract
 
 // Writes the header of a PublishRequest{frame} so that it ends at `end`; where it begins.
 char* PutHeader(char* end, uint32_t binding, uint64_t first, size_t messages) {
@@ -35,7 +36,8 @@ PublishQueue::PublishQueue(std::string_view topic, uint32_t queue, uint32_t bind
 PublishQueue::Batch& PublishQueue::OpenBatch(size_t bytes, bool& filled) {
   if (!batches_.empty() && !batches_.back()->sealed) {
     Batch& last = *batches_.back();
-    if (last.buffer->size() + bytes <= limits_.max_batch_bytes) return last;
+    const bool fits = last.buffer->size() + bytes <= limits_.max_batch_bytes;
+    if (fits && last.count < kMostMessages) return last;
     last.sealed = true;
     last.full = true;
     last_batch_bytes_ = last.buffer->size();

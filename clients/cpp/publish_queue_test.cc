@@ -1,0 +1,75 @@
+#include "clients/cpp/src/publish_queue.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "dunlin/message.h"
+
+#include "clients/cpp/src/message_encoder.h"
+#include "clients/cpp/src/ticker.h"
+
+namespace dunlin::internal {
+namespace {
+
+class PublishQueueTest : public ::testing::Test {
+ protected:
+  explicit PublishQueueTest(size_t max_batch_bytes = 4 << 20)
+      : queue_("t", 0, 1, {max_batch_bytes, 1000},
+               std::make_shared<BufferPool>(max_batch_bytes, 4)) {
+    message_.topic = "t";
+    message_.body = "b";
+  }
+
+  // Whether a batch became full.
+  bool Append(int count = 1) {
+    bool filled = false;
+    for (int i = 0; i < count; ++i) {
+      filled |= queue_.Append(MessageEncoder(message_, message_.body, false), nullptr);
+    }
+    return filled;
+  }
+
+  void Bind(uint64_t last_sequence = 0) { queue_.OnBound(last_sequence, 1, outcomes_); }
+
+  int SendAll() {
+    int frames = 0;
+    for (; queue_.CanSend(); ++frames) queue_.TakeFrame(steady_clock::now());
+    return frames;
+  }
+
+  void Refuse(uint64_t sequence) {
+    queue_.OnRefused(sequence, 1, absl::InvalidArgumentError("no"), outcomes_);
+  }
+
+  // Of all outcomes, in order: "4 ok, 1 refused, ..."
+  std::string Told() const {
+    std::string told;
+    for (const Outcome& outcome : outcomes_) {
+      if (!told.empty()) told += ", ";
+      told += std::to_string(outcome.report.count);
+      told += outcome.report.status.ok() ? " ok" : " refused";
+    }
+    return told;
+  }
+
+  Message message_;
+  Outcomes outcomes_;
+  PublishQueue queue_;
+};
+
+TEST_F(PublishQueueTest, AFrameHoldsNoMoreMessagesThanTheContractAllows) {
+  Bind();
+  EXPECT_FALSE(Append(65536));
+  EXPECT_TRUE(Append());
+  EXPECT_EQ(SendAll(), 2);
+  queue_.OnAck(1, 65536, 0, outcomes_);
+  EXPECT_EQ(queue_.next_sequence(), 65537u);
+  EXPECT_EQ(Told(), "65536 ok");
+}
+
+}  // namespace
+}  // namespace dunlin::internal
