@@ -71,5 +71,29 @@ TEST_F(PublishQueueTest, AFrameHoldsNoMoreMessagesThanTheContractAllows) {
   EXPECT_EQ(Told(), "65536 ok");
 }
 
+TEST_F(PublishQueueTest, RefusalsInAnyOrderAreToldInTurn) {
+  Bind();
+  Append(10);
+  SendAll();
+  for (const uint64_t sequence : {7, 3, 9, 3, 8}) Refuse(sequence);
+  EXPECT_EQ(Told(), "");
+  queue_.OnAck(10, 1, 5, outcomes_);
+  EXPECT_EQ(Told(), "2 ok, 1 refused, 3 ok, 1 refused, 1 refused, 1 refused, 1 ok");
+  EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(PublishQueueTest, AWholePipelineOfRefusalsTakesNoLongerThanOneOfAcks) {
+  Bind();
+  constexpr uint64_t kCount = 300'000;
+  Append(kCount);
+  SendAll();
+  // Behind one that is missing, so that all of them are kept.
+  for (uint64_t sequence = 2; sequence <= kCount; ++sequence) Refuse(sequence);
+  EXPECT_EQ(outcomes_.size(), 0u);
+  Refuse(1);
+  EXPECT_EQ(outcomes_.size(), kCount);
+  EXPECT_TRUE(queue_.empty());
+}
+
 }  // namespace
 }  // namespace dunlin::internal

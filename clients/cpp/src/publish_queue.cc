@@ -140,22 +140,18 @@ void PublishQueue::OnRefused(uint64_t first, uint32_t count, const absl::Status&
                              Outcomes& outcomes) {
   const uint64_t end = first + count;
   if (end <= answered_) return;
-  for (const Refusal& known : refusals_) {
-    if (known.first == first) return;  // it was sent twice
-  }
-  const auto behind = std::find_if(refusals_.begin(), refusals_.end(),
-                                   [first](const Refusal& r) { return r.first > first; });
-  refusals_.insert(behind, {first, end, status});
+  // Most come in order. One that is known was sent twice.
+  refusals_.try_emplace(refusals_.end(), first, Refusal{end, status});
   ResolveRefusals(outcomes);
 }
 
 void PublishQueue::ResolveRefusals(Outcomes& outcomes) {
-  while (!refusals_.empty() && refusals_.front().first <= answered_) {
-    const uint64_t end = std::min(refusals_.front().end, sequence_);
-    const absl::Status status = refusals_.front().status;
+  while (!refusals_.empty() && refusals_.begin()->first <= answered_) {
+    const Refusal refusal = std::move(refusals_.begin()->second);
     refusals_.erase(refusals_.begin());
+    const uint64_t end = std::min(refusal.end, sequence_);
     while (answered_ < end && !batches_.empty()) {
-      Emit(*batches_.front(), std::min(end, batches_.front()->end()), -1, status, outcomes);
+      Emit(*batches_.front(), std::min(end, batches_.front()->end()), -1, refusal.status, outcomes);
     }
   }
 }
@@ -165,7 +161,7 @@ void PublishQueue::Resolve(uint64_t end, int64_t offset, const absl::Status& sta
   end = std::min(end, sequence_);
   while (answered_ < end) {
     uint64_t stop = std::min(end, batches_.front()->end());
-    if (!refusals_.empty()) stop = std::min(stop, refusals_.front().first);
+    if (!refusals_.empty()) stop = std::min(stop, refusals_.begin()->first);
     const uint64_t begin = answered_;
     Emit(*batches_.front(), stop, offset, status, outcomes);
     if (offset >= 0) offset += static_cast<int64_t>(stop - begin);
