@@ -395,6 +395,25 @@ TEST_F(ProducerTest, AFullProducerWaitsForRoom) {
   ExpectEachOnce(kCount);
 }
 
+TEST_F(ProducerTest, NobodyWaitsForAMessageThatWasNotTaken) {
+  Start();
+  Producer producer = MakeProducer();
+  ASSERT_TRUE(producer.Send(MakeMessage("x")).ok());
+  std::atomic<bool> flushing{false};
+  std::atomic<bool> done{false};
+  std::thread flusher([&] {
+    flushing = true;
+    while (!done.load()) EXPECT_TRUE(producer.Flush(std::chrono::hours(1)).ok());
+  });
+  while (!flushing.load()) std::this_thread::yield();
+  const Message too_large = MakeMessage(std::string(8 << 20, 'x'));
+  for (int i = 0; i < 50'000; ++i) {
+    ASSERT_TRUE(absl::IsInvalidArgument(producer.SendAsync(too_large)));
+  }
+  done = true;
+  flusher.join();
+}
+
 TEST_F(ProducerTest, AnUnknownTopicFailsItsMessages) {
   Start();
   Producer producer = MakeProducer();

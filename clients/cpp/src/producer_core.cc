@@ -145,7 +145,7 @@ absl::Status ProducerCore::Reserve(size_t bytes) {
 }
 
 absl::Status ProducerCore::AwaitRoom(size_t bytes) {
-  pending_bytes_.fetch_sub(bytes);
+  GiveBack(bytes);
   if (!options_.block_when_full || in_callback) {
     return absl::ResourceExhaustedError("max_pending_bytes of messages are not answered yet");
   }
@@ -158,19 +158,32 @@ absl::Status ProducerCore::AwaitRoom(size_t bytes) {
     }
     const size_t before = pending_bytes_.fetch_add(bytes);
     if (before == 0 || before + bytes <= options_.max_pending_bytes) return absl::OkStatus();
-    pending_bytes_.fetch_sub(bytes);
+    GiveBack(bytes);
   }
+}
+
+void ProducerCore::GiveBack(size_t bytes) {
+  pending_bytes_.fetch_sub(bytes);
+  SignalPending();
+}
+
+void ProducerCore::SignalPending() {
+  if (waiting_.load() == 0) return;
+  MutexLock lock(mutex_);
+  changed_.SignalAll();
 }
 
 bool ProducerCore::AwaitPending(size_t at_most, SteadyTime deadline) {
   MutexLock lock(mutex_);
   waiting_.fetch_add(1);
-  bool in_time = true;
-  while (pending_bytes_.load() > at_most && in_time) {
+  // Who comes behind may fill it again: what counts is that it was so once.
+  bool reached = pending_bytes_.load() <= at_most;
+  for (bool in_time = true; !reached && in_time;) {
     in_time = changed_.WaitUntil(mutex_, deadline);
+    reached = pending_bytes_.load() <= at_most;
   }
   waiting_.fetch_sub(1);
-  return pending_bytes_.load() <= at_most;
+  return reached;
 }
 
 absl::Status ProducerCore::Submit(const Message& message, Producer::Callback* callback) {
@@ -191,7 +204,7 @@ absl::Status ProducerCore::Submit(const Message& message, Producer::Callback* ca
   absl::Status status = Reserve(encoder.size());
   if (!status.ok()) return status;
   status = (*lane)->stream.Append(**lane, encoder, callback);
-  if (!status.ok()) pending_bytes_.fetch_sub(encoder.size());
+  if (!status.ok()) GiveBack(encoder.size());
   return status;
 }
 
@@ -213,9 +226,7 @@ void ProducerCore::OnOutcomes(Outcomes outcomes) {
     pending_bytes_.fetch_sub(outcome.bytes);
   }
   in_callback = outer;
-  if (outcomes.empty() || waiting_.load() == 0) return;
-  MutexLock lock(mutex_);
-  changed_.SignalAll();
+  if (!outcomes.empty()) SignalPending();
 }
 
 void ProducerCore::OnTopic(Topic& topic, uint32_t queues, const absl::Status& status) {

@@ -64,6 +64,9 @@ class ProducerCore final : public PublishHost, public RouteListener {
   absl::Status Reserve(size_t bytes);
   absl::Status AwaitRoom(size_t bytes);
   bool AwaitPending(size_t at_most, SteadyTime deadline);
+  // What was reserved is not used; somebody may have seen it meanwhile, and wait for its end.
+  void GiveBack(size_t bytes);
+  void SignalPending();
 
   const ProducerOptions options_;
   const std::shared_ptr<Connection> connection_;
