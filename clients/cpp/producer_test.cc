@@ -426,6 +426,20 @@ TEST_F(ProducerTest, AnUnknownTopicFailsItsMessages) {
   EXPECT_TRUE(producer.Send(message).ok());
 }
 
+TEST_F(ProducerTest, ABindingThatIsRefusedForNowIsTriedAgain) {
+  Start();
+  ProducerOptions options;
+  options.send_timeout = std::chrono::hours(1);
+  Producer producer = MakeProducer(options);
+  broker_->RefuseBindings(2, v2::TOO_MANY_REQUESTS);
+  Message message = MakeMessage("x");
+  // A topic that has no route: only the answer to a binding tells.
+  message.topic = "nowhere";
+  message.ordering_key = "k";
+  EXPECT_TRUE(absl::IsNotFound(producer.Send(message).status()));
+  EXPECT_EQ(broker_->seen().bindings, 3);
+}
+
 TEST_F(ProducerTest, UnansweredMessagesTimeOutAndTheNextOnesArriveAllTheSame) {
   Start();
   ProducerOptions options;

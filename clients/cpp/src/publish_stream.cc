@@ -216,7 +216,6 @@ void PublishStream::OnRead(grpc::ByteBuffer& bytes) {
 
 void PublishStream::OnOpened(const v1::PublishOpened& opened) {
   state_ = State::kOpen;
-  failures_ = 0;
   credit_bytes_ = opened.credit_bytes();
   if (opened.max_request_bytes() > 0) max_request_bytes_ = opened.max_request_bytes();
   for (const auto& lane : lanes_) {
@@ -230,15 +229,17 @@ void PublishStream::OnBound(const v1::Bound& bound, Outcomes& outcomes,
                             std::vector<TopicNews>& news) {
   Lane* lane = Find(bound.binding());
   if (lane == nullptr || !lane->binding) return;
-  lane->binding = false;
   const absl::Status status = FromPublic(bound.status());
+  if (IsTransient(bound.status().code())) {
+    Avoid(*lane, steady_clock::now(), kLongestAvoidance);
+    stream_->Cancel();  // begins again, after a while, with this binding among others
+    return;
+  }
+  lane->binding = false;
+  failures_ = 0;  // not before: a broker that takes calls and no bindings is left alone, too
   if (status.ok()) {
     lane->queue.OnBound(bound.last_sequence(), bound.topic_id(), outcomes);
     MarkReady(*lane);
-  } else if (IsTransient(bound.status().code())) {
-    Avoid(*lane, steady_clock::now(), kLongestAvoidance);
-    stream_->Cancel();  // begins again, after a while
-    return;
   } else {
     lane->queue.FailAll(status, outcomes);
   }

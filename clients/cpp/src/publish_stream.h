@@ -135,7 +135,7 @@ class PublishStream final : public StreamOwner, public Ticking {
   size_t in_flight_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t credit_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t max_request_bytes_ ABSL_GUARDED_BY(mutex_);
-  int failures_ ABSL_GUARDED_BY(mutex_) = 0;  // to connect, in a row
+  int failures_ ABSL_GUARDED_BY(mutex_) = 0;  // to connect and bind, in a row
   SteadyTime reconnect_at_ ABSL_GUARDED_BY(mutex_){};
   // The broker has too much to do, and asked for silence until then.
   SteadyTime held_until_ ABSL_GUARDED_BY(mutex_){};

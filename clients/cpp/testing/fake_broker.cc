@@ -181,6 +181,12 @@ void FakeBroker::Refuse(std::function<std::optional<Refusal>(const v2::Message&)
   refuse_ = std::move(rule);
 }
 
+void FakeBroker::RefuseBindings(int bindings, v2::Code code) {
+  MutexLock lock(mutex_);
+  refuse_bindings_ = bindings;
+  binding_code_ = code;
+}
+
 void FakeBroker::HoldAcks(bool hold) {
   MutexLock lock(mutex_);
   hold_acks_ = hold;

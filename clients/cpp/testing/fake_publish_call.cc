@@ -65,6 +65,12 @@ grpc::Status PublishCall::Handle(const v1::PublishRequest& request) {
 void PublishCall::Bind(const v1::BindQueue& bind) {
   v1::Bound& bound = *control_.emplace_back().add_bound();
   bound.set_binding(bind.binding());
+  ++broker_.seen_.bindings;
+  if (broker_.refuse_bindings_ > 0) {
+    --broker_.refuse_bindings_;
+    bound.mutable_status()->set_code(broker_.binding_code_);
+    return;
+  }
   const auto topic = broker_.topics_.find(bind.topic().name());
   if (topic == broker_.topics_.end()) {
     bound.mutable_status()->set_code(v2::TOPIC_NOT_FOUND);
