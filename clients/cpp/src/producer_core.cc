@@ -76,8 +76,14 @@ void ProducerCore::SetQueues(Topic& topic, uint32_t queues) {
   topic.tables.push_back(std::move(table));
 }
 
-void ProducerCore::Grow(Topic& topic, uint32_t queues) {
-  if (topic.lanes.load(std::memory_order_relaxed)->size() < queues) SetQueues(topic, queues);
+void ProducerCore::Learn(Topic& topic, uint32_t id, uint32_t queues) {
+  const bool is_another = id != 0 && topic.id != 0 && id != topic.id;
+  // Routes and answers to bindings overtake each other.
+  if (is_another || topic.lanes.load(std::memory_order_relaxed)->size() < queues) {
+    SetQueues(topic, queues);
+  }
+  if (id != 0) topic.id = id;
+  topic.known.store(true, std::memory_order_release);
 }
 
 Lane& ProducerCore::MakeLane(Topic& topic, uint32_t queue) {
@@ -229,14 +235,13 @@ void ProducerCore::OnOutcomes(Outcomes outcomes) {
   if (!outcomes.empty()) SignalPending();
 }
 
-void ProducerCore::OnTopic(Topic& topic, uint32_t queues, const absl::Status& status) {
+void ProducerCore::OnTopic(Topic& topic, const absl::StatusOr<BoundTopic>& answer) {
   MutexLock lock(mutex_);
-  if (status.ok()) {
-    Grow(topic, queues);
-    topic.known.store(true, std::memory_order_release);
+  if (answer.ok()) {
+    Learn(topic, answer->id, answer->queues);
   } else {
     ++topic.refusals;
-    topic.refusal = status;
+    topic.refusal = answer.status();
   }
   changed_.SignalAll();
 }
@@ -246,13 +251,7 @@ void ProducerCore::OnRoute(const std::string& name, const Route& route) {
   {
     MutexLock lock(mutex_);
     topic = topics_.at(name).get();
-    if (route.exists && topic->id == route.topic_id) {
-      Grow(*topic, route.queues);  // an answer to a binding may have been faster
-    } else if (route.exists) {
-      SetQueues(*topic, route.queues);
-      topic->id = route.topic_id;
-    }
-    if (route.exists) topic->known.store(true, std::memory_order_release);
+    if (route.exists) Learn(*topic, route.topic_id, route.queues);
     changed_.SignalAll();
   }
   if (route.exists && route.topic_id == 0) return;

@@ -28,7 +28,7 @@ struct Topic {
   // Under the core's lock.
   std::vector<std::unique_ptr<Lanes>> tables;
   std::vector<Lane*> made;  // of every queue that there ever was; null: not used yet
-  uint32_t id = 0;          // as the route says; 0: it has not
+  uint32_t id = 0;          // as a binding or the route said; 0: neither has
   int refusals = 0;         // of a binding
   absl::Status refusal;
 };
@@ -45,14 +45,15 @@ class ProducerCore final : public PublishHost, public RouteListener {
   const ProducerOptions& options() const { return options_; }
 
   void OnOutcomes(Outcomes outcomes) override;
-  void OnTopic(Topic& topic, uint32_t queues, const absl::Status& status) override;
+  void OnTopic(Topic& topic, const absl::StatusOr<BoundTopic>& answer) override;
   void MoveOn(const Lane& lane, SteadyTime now) override;
   void OnRoute(const std::string& name, const Route& route) override;
 
  private:
   Topic& FindTopic(const std::string& name);
   void SetQueues(Topic& topic, uint32_t queues) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Grow(Topic& topic, uint32_t queues) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A topic only grows; another one of its name (by `id`; 0: not known) may have fewer queues.
+  void Learn(Topic& topic, uint32_t id, uint32_t queues) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Lane*> ChooseLane(Topic& topic, const Message& message);
   // A queue of the topic, made at its first use: there may be very many.
   Lane& LaneOf(Topic& topic, const Lanes& lanes, uint32_t queue) {

@@ -210,7 +210,7 @@ void PublishStream::OnRead(grpc::ByteBuffer& bytes) {
     for (const v1::PublishError& error : response.errors()) OnError(error, true, outcomes);
   }
   Pump();
-  for (const TopicNews& item : news) host_.OnTopic(*item.topic, item.queues, item.status);
+  for (const TopicNews& item : news) host_.OnTopic(*item.topic, item.answer);
   host_.OnOutcomes(std::move(outcomes));
 }
 
@@ -240,10 +240,11 @@ void PublishStream::OnBound(const v1::Bound& bound, Outcomes& outcomes,
   if (status.ok()) {
     lane->queue.OnBound(bound.last_sequence(), bound.topic_id(), outcomes);
     MarkReady(*lane);
+    news.push_back({&lane->topic, BoundTopic{bound.topic_id(), bound.queues()}});
   } else {
     lane->queue.FailAll(status, outcomes);
+    news.push_back({&lane->topic, status});
   }
-  news.push_back({&lane->topic, bound.queues(), status});
 }
 
 void PublishStream::OnAck(const v1::PublishAck& ack, Outcomes& outcomes) {
@@ -316,7 +317,7 @@ void PublishStream::OnEnd(const grpc::Status& status) {
     } else if (IsFatal(status)) {
       for (const auto& lane : lanes_) {
         if (lane->binding || !lane->queue.empty()) {
-          news.push_back({&lane->topic, 0, FromGrpc(status)});
+          news.push_back({&lane->topic, FromGrpc(status)});
         }
         lane->binding = false;
       }
@@ -328,7 +329,7 @@ void PublishStream::OnEnd(const grpc::Status& status) {
       connection_->ticker()->WakeAt(reconnect_at_, this);
     }
   }
-  for (const TopicNews& item : news) host_.OnTopic(*item.topic, item.queues, item.status);
+  for (const TopicNews& item : news) host_.OnTopic(*item.topic, item.answer);
   host_.OnOutcomes(std::move(outcomes));
   MutexLock lock(mutex_);
   ending_ = false;

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
+
 #include "clients/cpp/src/byte_stream.h"
 #include "clients/cpp/src/connection.h"
 #include "clients/cpp/src/publish_queue.h"
@@ -38,13 +40,18 @@ struct Lane {
   std::atomic<int64_t> avoid_until{0};
 };
 
+struct BoundTopic {
+  uint32_t id;
+  uint32_t queues;
+};
+
 // What the streams of a producer tell it, never under a lock.
 class PublishHost {
  public:
   virtual ~PublishHost() = default;
   virtual void OnOutcomes(Outcomes outcomes) = 0;
-  // The answer to a binding: the topic has so many queues, or an error.
-  virtual void OnTopic(Topic& topic, uint32_t queues, const absl::Status& status) = 0;
+  // The answer to a binding: what the topic is, or an error.
+  virtual void OnTopic(Topic& topic, const absl::StatusOr<BoundTopic>& answer) = 0;
   // The lane is full, under way, in trouble or new: the next messages should go elsewhere. Under
   // the stream's lock; takes none.
   virtual void MoveOn(const Lane& lane, SteadyTime now) = 0;
@@ -87,8 +94,7 @@ class PublishStream final : public StreamOwner, public Ticking {
   enum class State { kIdle, kConnecting, kOpen, kBackoff };
   struct TopicNews {
     Topic* topic;
-    uint32_t queues;
-    absl::Status status;
+    absl::StatusOr<BoundTopic> answer;
   };
 
   void Connect() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
