@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -47,6 +48,21 @@ TEST_F(ProducerCoreTest, AnOldRouteTakesNoQueuesFromATopic) {
   ASSERT_TRUE(SendTo(3).ok());
   core_->OnRoute("t", {true, 2, 1});
   EXPECT_TRUE(SendTo(3).ok());
+}
+
+TEST_F(ProducerCoreTest, MoreQueuesThanACallHasBindingsTakeAnotherCall) {
+  FakeBroker::Options options;
+  options.queues = 33'000;
+  Start(options);
+  broker_->AddTopic("u");
+  for (const char* topic : {"t", "u"}) {
+    for (uint32_t queue = 0; queue < options.queues; ++queue) {
+      ASSERT_TRUE(SendTo(queue, topic).ok());
+    }
+  }
+  ASSERT_TRUE(core_->Flush(std::chrono::minutes(1)).ok());
+  EXPECT_EQ(broker_->MessageCount("t") + broker_->MessageCount("u"), 66'000u);
+  EXPECT_EQ(broker_->seen().publish_calls, 2);
 }
 
 }  // namespace

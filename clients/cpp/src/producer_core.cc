@@ -27,21 +27,37 @@ uint64_t RandomId() {
 
 int64_t Count(SteadyTime time) { return time.time_since_epoch().count(); }
 
-}  // namespace
-
-ProducerCore::ProducerCore(const std::shared_ptr<Connection>& connection,
-                           const ProducerOptions& options)
-    : options_(options), connection_(connection) {
+PublishStream::Settings SettingsOf(const ProducerOptions& options) {
   PublishStream::Settings settings;
   settings.producer_id = RandomId();
   settings.limits.max_batch_bytes = options.max_batch_bytes;
   settings.limits.frames_in_flight = options.frames_in_flight;
   settings.send_timeout = options.send_timeout;
   settings.pool = std::make_shared<BufferPool>(options.max_batch_bytes, kPooledBuffers);
+  return settings;
+}
+
+}  // namespace
+
+ProducerCore::ProducerCore(const std::shared_ptr<Connection>& connection,
+                           const ProducerOptions& options)
+    : options_(options), connection_(connection), settings_(SettingsOf(options)) {
+  MutexLock lock(mutex_);
   for (int i = 0; i < options.streams; ++i) {
-    streams_.push_back(std::make_unique<PublishStream>(i == 0 ? connection : connection->Another(),
-                                                       settings, *this));
+    AddStream(i == 0 ? connection : connection->Another());
   }
+}
+
+PublishStream& ProducerCore::AddStream(std::shared_ptr<Connection> connection) {
+  return *streams_.emplace_back(
+      std::make_unique<PublishStream>(std::move(connection), settings_, *this));
+}
+
+std::vector<PublishStream*> ProducerCore::Streams() {
+  MutexLock lock(mutex_);
+  std::vector<PublishStream*> streams;
+  for (const auto& stream : streams_) streams.push_back(stream.get());
+  return streams;
 }
 
 ProducerCore::~ProducerCore() { Close(options_.close_timeout).IgnoreError(); }
@@ -87,14 +103,29 @@ void ProducerCore::Learn(Topic& topic, uint32_t id, uint32_t queues) {
 }
 
 Lane& ProducerCore::MakeLane(Topic& topic, uint32_t queue) {
-  MutexLock lock(mutex_);
-  Lane*& lane = topic.made[queue];
-  if (lane == nullptr) {
-    lane = &streams_[queue % streams_.size()]->AddLane(topic, topic.name, queue);
-    Lanes& lanes = *topic.lanes.load(std::memory_order_relaxed);
-    if (queue < lanes.size()) lanes[queue].store(lane, std::memory_order_release);
+  PublishStream* late = nullptr;
+  Lane* made = nullptr;
+  {
+    MutexLock lock(mutex_);
+    Lane*& lane = topic.made[queue];
+    if (lane == nullptr) {
+      const auto streams = static_cast<size_t>(options_.streams);
+      lane = streams_[queue % streams]->AddLane(topic, topic.name, queue);
+      // A call has so many bindings and no more.
+      if (lane == nullptr) lane = streams_.back()->AddLane(topic, topic.name, queue);
+      if (lane == nullptr) {
+        PublishStream& more = AddStream(connection_->Another());
+        lane = more.AddLane(topic, topic.name, queue);
+        if (shut_down_) late = &more;
+      }
+      Lanes& lanes = *topic.lanes.load(std::memory_order_relaxed);
+      if (queue < lanes.size()) lanes[queue].store(lane, std::memory_order_release);
+    }
+    made = lane;
   }
-  return *lane;
+  // Close may have been through with the others.
+  if (late != nullptr) late->Shutdown();
+  return *made;
 }
 
 absl::StatusOr<Lane*> ProducerCore::ChooseLane(Topic& topic, const Message& message) {
@@ -256,7 +287,7 @@ void ProducerCore::OnRoute(const std::string& name, const Route& route) {
   }
   if (route.exists && route.topic_id == 0) return;
   // To a topic that is gone, too: the next binding makes it anew, or says why not.
-  for (const auto& stream : streams_) stream->Rebind(*topic, route.topic_id);
+  for (PublishStream* stream : Streams()) stream->Rebind(*topic, route.topic_id);
 }
 
 void ProducerCore::MoveOn(const Lane& lane, SteadyTime now) {
@@ -293,7 +324,7 @@ absl::Status ProducerCore::Close(std::chrono::milliseconds timeout) {
   }
   connection_->routes().Forget(this);
   absl::Status status = Flush(timeout);
-  for (const auto& stream : streams_) stream->Shutdown();
+  for (PublishStream* stream : Streams()) stream->Shutdown();
   return status;
 }
 

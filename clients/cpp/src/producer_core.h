@@ -61,6 +61,10 @@ class ProducerCore final : public PublishHost, public RouteListener {
     return lane != nullptr ? *lane : MakeLane(topic, queue);
   }
   Lane& MakeLane(Topic& topic, uint32_t queue) ABSL_LOCKS_EXCLUDED(mutex_);
+  PublishStream& AddStream(std::shared_ptr<Connection> connection)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // They come and never go.
+  std::vector<PublishStream*> Streams() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status AwaitKnown(Topic& topic);
   absl::Status Reserve(size_t bytes);
   absl::Status AwaitRoom(size_t bytes);
@@ -71,7 +75,7 @@ class ProducerCore final : public PublishHost, public RouteListener {
 
   const ProducerOptions options_;
   const std::shared_ptr<Connection> connection_;
-  std::vector<std::unique_ptr<PublishStream>> streams_;
+  const PublishStream::Settings settings_;
   std::atomic<size_t> pending_bytes_{0};
   std::atomic<bool> closed_{false};
   std::atomic<Topic*> last_topic_{nullptr};
@@ -79,6 +83,8 @@ class ProducerCore final : public PublishHost, public RouteListener {
 
   Mutex mutex_;
   CondVar changed_;  // pending_bytes_ fell, a topic became known or was refused
+  // As many as the options say, then those that take what these have no room for.
+  std::vector<std::unique_ptr<PublishStream>> streams_ ABSL_GUARDED_BY(mutex_);
   StringMap<std::unique_ptr<Topic>> topics_ ABSL_GUARDED_BY(mutex_);
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
 };

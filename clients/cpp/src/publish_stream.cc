@@ -19,6 +19,7 @@ namespace v2 = apache::rocketmq::v2;
 constexpr char kMethod[] = "/dunlin.broker.v1.StreamService/Publish";
 // Until the broker says what it takes.
 constexpr size_t kRequestBytes = (4 << 20) + (64 << 10);
+constexpr size_t kMostBindings = 65536;  // of a call, by the contract
 constexpr milliseconds kSlow{500};
 constexpr milliseconds kLongestAvoidance{10000};
 // After so many refusals of one queue in a row its binding is made anew.
@@ -47,12 +48,13 @@ PublishStream::PublishStream(std::shared_ptr<Connection> connection, const Setti
       host_(host),
       max_request_bytes_(kRequestBytes) {}
 
-Lane& PublishStream::AddLane(Topic& topic, std::string_view name, uint32_t queue) {
+Lane* PublishStream::AddLane(Topic& topic, std::string_view name, uint32_t queue) {
   MutexLock lock(mutex_);
+  if (lanes_.size() == kMostBindings) return nullptr;
   const auto binding = static_cast<uint32_t>(lanes_.size() + 1);
   lanes_.push_back(std::make_unique<Lane>(
       topic, *this, PublishQueue(name, queue, binding, settings_.limits, settings_.pool)));
-  return *lanes_.back();
+  return lanes_.back().get();
 }
 
 Lane* PublishStream::Find(uint32_t binding) {

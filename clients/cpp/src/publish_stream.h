@@ -70,8 +70,9 @@ class PublishStream final : public StreamOwner, public Ticking {
   PublishStream(std::shared_ptr<Connection> connection, const Settings& settings,
                 PublishHost& host);
 
-  // A lane for a queue of `topic`; it lives as long as the stream.
-  Lane& AddLane(Topic& topic, std::string_view name, uint32_t queue);
+  // A lane for a queue of `topic`; it lives as long as the stream. Null: a call has no more
+  // bindings.
+  Lane* AddLane(Topic& topic, std::string_view name, uint32_t queue);
 
   // INVALID_ARGUMENT: larger than any request may be.
   absl::Status Append(Lane& lane, const MessageEncoder& message, Producer::Callback* callback);

@@ -1,6 +1,11 @@
 #include "clients/cpp/testing/fake_calls.h"
 
 namespace dunlin::testing {
+namespace {
+
+constexpr size_t kMostBindings = 65536;
+
+}  // namespace
 
 grpc::Status PublishCall::Run() {
   std::thread writer([this] { Answer(); });
@@ -78,6 +83,10 @@ void PublishCall::Bind(const v1::BindQueue& bind) {
   }
   if (bind.queue() >= topic->second.queues.size()) {
     bound.mutable_status()->set_code(v2::BAD_REQUEST);
+    return;
+  }
+  if (bindings_.size() == kMostBindings) {
+    bound.mutable_status()->set_code(v2::TOO_MANY_REQUESTS);
     return;
   }
   FakeBroker::Queue& queue = topic->second.queues[bind.queue()];
