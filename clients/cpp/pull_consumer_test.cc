@@ -294,6 +294,38 @@ TEST_F(PullConsumerTest, ErrorsOfAssignSayWhatIsWrong) {
   EXPECT_TRUE(absl::IsFailedPrecondition(consumer.Commit("t", 0, 1)));
 }
 
+TEST_F(PullConsumerTest, ARejectedCallIsToldOnceAndReadingGoesOn) {
+  Store(0, 10);
+  PullConsumer consumer = MakeConsumer();
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  ExpectMessages(consumer, 0, 10);
+  broker_.RejectAttaches(1);
+  EXPECT_TRUE(absl::IsInvalidArgument(consumer.Assign("t", 1, StartAt::First()).status()));
+  Store(10, 10);
+  ExpectMessages(consumer, 10, 20);
+  EXPECT_TRUE(consumer.Assign("t", 1, StartAt::First()).ok());
+  broker_.RejectAttaches(2);
+  broker_.BreakStreams();
+  EXPECT_TRUE(absl::IsInvalidArgument(consumer.Poll(kPatience).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(consumer.Poll(kPatience).status()));
+  Store(20, 10);
+  ExpectMessages(consumer, 20, 30);
+}
+
+TEST_F(PullConsumerTest, ACommitBehindTheEndIsRefusedAtOnce) {
+  Store(0, 10);
+  PullConsumerOptions options;
+  options.group = "g";
+  PullConsumer consumer = MakeConsumer(options);
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  EXPECT_TRUE(consumer.Commit("t", 0, 10).ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(consumer.Commit("t", 0, 11)));
+  ExpectMessages(consumer, 0, 10);
+  Store(10, 1);
+  ExpectMessages(consumer, 10, 11);
+  EXPECT_TRUE(consumer.Commit("t", 0, 11).ok());
+}
+
 TEST_F(PullConsumerTest, ADeletedTopicIsReportedOnce) {
   PullConsumer consumer = MakeConsumer();
   ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());

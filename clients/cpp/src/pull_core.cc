@@ -107,15 +107,16 @@ void PullCore::Rebind(Assignment& assignment) {
   }
   assignment.binding = ++last_binding_;
   bindings_[assignment.binding] = key;
+  stream_->Start();
   stream_->Attach(MakeAttach(assignment));
 }
 
 absl::StatusOr<QueueBounds> PullCore::Await(const Key& key, uint32_t binding) {
   const SteadyTime deadline = steady_clock::now() + options_.request_timeout;
+  const uint64_t rejections = rejections_;
   for (;;) {
     const auto found = assignments_.find(key);
     if (closed_) return absl::FailedPreconditionError("the consumer is closed");
-    if (!rejected_.ok()) return rejected_;
     if (found == assignments_.end() || found->second.binding != binding) {
       return absl::AbortedError("the queue was assigned anew meanwhile");
     }
@@ -125,6 +126,11 @@ absl::StatusOr<QueueBounds> PullCore::Await(const Key& key, uint32_t binding) {
       const absl::Status status = assignment.status;
       Remove(binding);
       return status;
+    }
+    if (rejections_ != rejections) {
+      Remove(binding);
+      rejected_ = absl::OkStatus();  // it is told
+      return last_rejection_;
     }
     if (!changed_.WaitUntil(mutex_, deadline)) {
       stream_->Detach(binding);
@@ -136,7 +142,6 @@ absl::StatusOr<QueueBounds> PullCore::Await(const Key& key, uint32_t binding) {
 
 absl::StatusOr<QueueBounds> PullCore::Assign(std::string_view topic, uint32_t queue, StartAt start,
                                              const Filter& filter) {
-  stream_->Start();
   MutexLock lock(mutex_);
   const Key key{topic, queue};
   if (assignments_.contains(key)) {
@@ -224,6 +229,12 @@ absl::Status PullCore::Commit(std::string_view topic, uint32_t queue, uint64_t o
   MutexLock lock(mutex_);
   const auto found = assignments_.find(Key{topic, queue});
   if (found == assignments_.end()) return NotAssigned(topic, queue);
+  // The broker would end the call for it, and all queues with it.
+  const uint64_t end = std::max(found->second.end, found->second.received);
+  if (offset > end) {
+    return absl::InvalidArgumentError(fmt::format(
+        "offset {} is behind the end of queue {} of {}: {}", offset, queue, topic, end));
+  }
   stream_->Commit(found->second.binding, offset);
   return absl::OkStatus();
 }
@@ -250,6 +261,7 @@ void PullCore::OnAttached(const v1::Attached& attached) {
     assignment->source->topic_id = attached.topic_id();
     if (!assignment->known) assignment->received = assignment->polled = attached.start_offset();
     assignment->known = true;
+    assignment->end = attached.max_offset();
     assignment->bounds = {attached.start_offset(), attached.min_offset(), attached.max_offset(),
                           attached.queues()};
   } else if (assignment->answered || !assignment->awaited) {
@@ -285,6 +297,7 @@ void PullCore::OnFrame(std::shared_ptr<ReceivedFrame> frame) {
     return;
   }
   assignment->received = std::max(assignment->received, frame->next_offset());
+  assignment->end = std::max(assignment->end, frame->max_offset());
   frame->set_source(assignment->source);
   frames_.push_back(std::move(frame));
   changed_.SignalAll();  // who waits for an answer waits here too
@@ -299,7 +312,8 @@ std::vector<v1::Attach> PullCore::Attachments() {
 
 void PullCore::OnRejected(const absl::Status& status) {
   MutexLock lock(mutex_);
-  rejected_ = status;
+  rejected_ = last_rejection_ = status;
+  ++rejections_;
   changed_.SignalAll();
 }
 
@@ -321,9 +335,10 @@ std::shared_ptr<ReceivedFrame> PullCore::Take(SteadyTime deadline, absl::Status&
       return nullptr;
     }
     if (!rejected_.ok()) {
-      error = rejected_;
+      error = std::exchange(rejected_, absl::OkStatus());
       return nullptr;
     }
+    if (!assignments_.empty()) stream_->Start();  // it may have been rejected
     in_time = changed_.WaitUntil(mutex_, deadline);
   }
   return nullptr;

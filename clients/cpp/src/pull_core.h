@@ -52,6 +52,7 @@ class PullCore final : public SubscribeHost, public RouteListener {
     uint32_t binding = 0;
     uint64_t received = 0;  // everything below was received, if `known`
     uint64_t polled = 0;    // everything below was polled, if `known`
+    uint64_t end = 0;       // of the queue, as far as it was told
     bool known = false;
     bool answered = false;  // `bounds` or `status` is the answer to the first attach
     bool awaited = true;    // somebody waits for that answer
@@ -98,7 +99,10 @@ class PullCore final : public SubscribeHost, public RouteListener {
   std::map<std::string, Followed> followed_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::shared_ptr<ReceivedFrame>> frames_ ABSL_GUARDED_BY(mutex_);
   std::deque<absl::Status> errors_ ABSL_GUARDED_BY(mutex_);
+  // Calls that the broker wanted nothing to do with: what is still to be told, how many there were.
   absl::Status rejected_ ABSL_GUARDED_BY(mutex_);
+  absl::Status last_rejection_ ABSL_GUARDED_BY(mutex_);
+  uint64_t rejections_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace dunlin::internal

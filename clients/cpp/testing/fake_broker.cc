@@ -226,6 +226,11 @@ void FakeBroker::DetachAll(v2::Code code) {
   changed_.SignalAll();
 }
 
+void FakeBroker::RejectAttaches(int attaches) {
+  MutexLock lock(mutex_);
+  reject_attaches_ = attaches;
+}
+
 void FakeBroker::HoldSettled(bool hold) {
   MutexLock lock(mutex_);
   hold_settled_ = hold;

@@ -74,6 +74,8 @@ class FakeBroker {
   void DetachAll(v2::Code code);
   // Filters let nothing before `offset` through.
   void PassOver(const std::string& topic, uint32_t queue, uint64_t offset);
+  // So many of the next Attaches end their call as a mistake.
+  void RejectAttaches(int attaches);
   // Answers to verdicts are kept back.
   void HoldSettled(bool hold);
   // Ends watches as soon as they begin.
@@ -150,6 +152,7 @@ class FakeBroker {
   bool hold_settled_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool refuse_watches_ ABSL_GUARDED_BY(mutex_) = false;
+  int reject_attaches_ ABSL_GUARDED_BY(mutex_) = 0;
   int corrupt_ ABSL_GUARDED_BY(mutex_) = 0;
   int detach_round_ ABSL_GUARDED_BY(mutex_) = 0;
   v2::Code detach_code_ ABSL_GUARDED_BY(mutex_) = v2::OK;
