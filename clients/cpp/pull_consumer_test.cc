@@ -285,6 +285,21 @@ TEST_F(PullConsumerTest, ATopicOfTheSameNameIsNotReadOn) {
   EXPECT_EQ(broker_.seen().attaches.size(), 2u);
 }
 
+TEST_F(PullConsumerTest, ATopicMadeAnewWhileTheConnectionIsBrokenIsNotReadOn) {
+  Store(0, 5);
+  PullConsumer consumer = MakeConsumer();
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  ExpectMessages(consumer, 0, 5);
+  broker_.DeleteTopic("t");
+  broker_.AddTopic("t");
+  Store(0, 5);
+  broker_.BreakStreams();
+  EXPECT_TRUE(absl::IsNotFound(consumer.Poll(kPatience).status()));
+  EXPECT_TRUE(absl::IsNotFound(consumer.Unassign("t", 0)));
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  ExpectMessages(consumer, 0, 5);
+}
+
 TEST_F(PullConsumerTest, ErrorsOfAssignSayWhatIsWrong) {
   PullConsumer consumer = MakeConsumer();
   EXPECT_TRUE(absl::IsNotFound(consumer.Assign("nowhere", 0, StartAt::First()).status()));

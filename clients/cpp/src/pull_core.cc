@@ -256,6 +256,17 @@ void PullCore::OnAttached(const v1::Attached& attached) {
   MutexLock lock(mutex_);
   Assignment* assignment = Find(attached.binding());
   if (assignment == nullptr) return;
+  const uint32_t topic_id = assignment->source->topic_id;
+  const bool is_another =
+      topic_id != 0 && attached.topic_id() != 0 && attached.topic_id() != topic_id;
+  if (assignment->answered && is_another) {
+    // What was read is gone: an offset of it means nothing in another topic of its name.
+    stream_->Detach(attached.binding());
+    Report(absl::NotFoundError(
+        fmt::format("topic {} was deleted, and made anew", assignment->source->topic)));
+    Remove(attached.binding());
+    return;
+  }
   const absl::Status status = ToStatus(attached.status());
   if (status.ok()) {
     assignment->source->topic_id = attached.topic_id();
