@@ -271,6 +271,22 @@ TEST_F(PullConsumerTest, WhoReadsAllQueuesReadsNewOnesToo) {
   EXPECT_TRUE(broker_.Await([](const FakeBroker::Seen& seen) { return seen.watched.empty(); }));
 }
 
+TEST_F(PullConsumerTest, AllQueuesAreAssignedOrNone) {
+  broker_.AddQueues("t", 998);
+  broker_.SetOffsetMinimum("t", 700, 5);
+  PullConsumer consumer = MakeConsumer();
+  EXPECT_TRUE(absl::IsOutOfRange(consumer.AssignAll("t", StartAt::Offset(0)).status()));
+  EXPECT_TRUE(absl::IsNotFound(consumer.Unassign("t", 0)));
+  EXPECT_TRUE(absl::IsNotFound(consumer.Unassign("t", 999)));
+  // What was assigned before stays.
+  ASSERT_TRUE(consumer.Assign("t", 900, StartAt::First()).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(consumer.AssignAll("t", StartAt::Offset(0)).status()));
+  EXPECT_TRUE(consumer.Unassign("t", 900).ok());
+  broker_.SetOffsetMinimum("t", 700, 0);
+  EXPECT_EQ(*consumer.AssignAll("t", StartAt::Offset(0)), 1000u);
+  EXPECT_TRUE(consumer.Unassign("t", 999).ok());
+}
+
 TEST_F(PullConsumerTest, ATopicOfTheSameNameIsNotReadOn) {
   PullConsumer consumer = MakeConsumer();
   ASSERT_EQ(*consumer.AssignAll("t", StartAt::First()), 2u);

@@ -18,6 +18,10 @@ absl::Status NotAssigned(std::string_view topic, uint32_t queue) {
   return absl::NotFoundError(fmt::format("queue {} of {} is not assigned", queue, topic));
 }
 
+absl::Status AlreadyAssigned(std::string_view topic, uint32_t queue) {
+  return absl::AlreadyExistsError(fmt::format("queue {} of {} is assigned", queue, topic));
+}
+
 // Where to begin in a queue that came when its topic was being read from `start` on: all that is in
 // it is newer, but for a moment that is still to come.
 StartAt StartOfNewQueue(StartAt start) {
@@ -144,9 +148,7 @@ absl::StatusOr<QueueBounds> PullCore::Assign(std::string_view topic, uint32_t qu
                                              const Filter& filter) {
   MutexLock lock(mutex_);
   const Key key{topic, queue};
-  if (assignments_.contains(key)) {
-    return absl::AlreadyExistsError(fmt::format("queue {} of {} is assigned", queue, topic));
-  }
+  if (assignments_.contains(key)) return AlreadyAssigned(topic, queue);
   return Await(key, Begin(key, filter, start).binding);
 }
 
@@ -159,21 +161,53 @@ PullCore::Assignment& PullCore::Begin(const Key& key, const Filter& filter, Star
   return assignment;
 }
 
+absl::Status PullCore::AssignOthers(const Key& first, uint32_t queues, StartAt start,
+                                    const Filter& filter) {
+  // What began here is known by its source: a queue may be assigned anew meanwhile.
+  std::vector<std::shared_ptr<FrameSource>> begun{assignments_.at(first).source};
+  Key key = first;
+  absl::Status status;
+  for (key.second = 1; key.second < queues && status.ok(); ++key.second) {
+    if (assignments_.contains(key)) {
+      status = AlreadyAssigned(key.first, key.second);
+    } else {
+      begun.push_back(Begin(key, filter, start).source);
+    }
+  }
+  for (size_t i = 1; i < begun.size() && status.ok(); ++i) {
+    key.second = begun[i]->queue;
+    const auto found = assignments_.find(key);
+    const bool is_gone = found == assignments_.end() || found->second.source != begun[i];
+    status = is_gone ? absl::AbortedError("the queue was assigned anew meanwhile")
+                     : Await(key, found->second.binding).status();
+  }
+  if (status.ok()) return status;
+  for (const std::shared_ptr<FrameSource>& source : begun) {
+    const auto found = assignments_.find(Key{source->topic, source->queue});
+    if (found == assignments_.end() || found->second.source != source) continue;
+    const uint32_t binding = found->second.binding;
+    stream_->Detach(binding);
+    Remove(binding);
+  }
+  return status;
+}
+
 absl::StatusOr<uint32_t> PullCore::AssignAll(std::string_view topic, StartAt start,
                                              const Filter& filter) {
-  const absl::StatusOr<QueueBounds> first = Assign(topic, 0, start, filter);
-  if (!first.ok()) return first.status();
-  for (uint32_t queue = 1; queue < first->queues; ++queue) {
-    const absl::Status status = Assign(topic, queue, start, filter).status();
-    if (!status.ok()) return status;
-  }
   const std::string name(topic);
+  const Key key{name, 0};
+  absl::StatusOr<QueueBounds> first = Assign(topic, 0, start, filter);
+  if (!first.ok()) return first.status();
   {
     MutexLock lock(mutex_);
-    const auto assigned = assignments_.find(Key{name, 0});
+    const auto assigned = assignments_.find(key);
     if (assigned == assignments_.end()) return first->queues;  // unassigned, or deleted meanwhile
-    followed_.insert_or_assign(name, Followed{filter, StartOfNewQueue(start), first->queues,
-                                              assigned->second.source->topic_id});
+    const uint32_t topic_id = assigned->second.source->topic_id;
+    const absl::Status status = AssignOthers(key, first->queues, start, filter);
+    if (!status.ok()) return status;
+    if (!assignments_.contains(key)) return first->queues;
+    followed_.insert_or_assign(name,
+                               Followed{filter, StartOfNewQueue(start), first->queues, topic_id});
   }
   stream_->connection().routes().Follow(name, this);
   return first->queues;

@@ -78,6 +78,10 @@ class PullCore final : public SubscribeHost, public RouteListener {
   void Drop(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<QueueBounds> Await(const Key& key, uint32_t binding)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Assigns queues 1 .. queues - 1 like queue 0, which is assigned; all at a time. On an error what
+  // it began is undone.
+  absl::Status AssignOthers(const Key& first, uint32_t queues, StartAt start, const Filter& filter)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Assignment* Find(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remove(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Reading cannot go on where it was; tries the oldest message. False: it is not to.

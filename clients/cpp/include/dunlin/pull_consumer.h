@@ -86,7 +86,7 @@ class PullConsumer {
                                      const Filter& filter = Filter());
   // All queues of a topic; how many there are. Queues that it gets later are assigned when the
   // broker tells of them, from their first message on, until the last queue is unassigned or the
-  // topic is deleted.
+  // topic is deleted. Errors as of Assign, after which none is assigned by it.
   absl::StatusOr<uint32_t> AssignAll(std::string_view topic, StartAt start,
                                      const Filter& filter = Filter());
   // Nothing of the queue is polled afterwards. NOT_FOUND: it was not assigned.
