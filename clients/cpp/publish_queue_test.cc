@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -93,6 +94,34 @@ TEST_F(PublishQueueTest, AWholePipelineOfRefusalsTakesNoLongerThanOneOfAcks) {
   Refuse(1);
   EXPECT_EQ(outcomes_.size(), kCount);
   EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(PublishQueueTest, WhatIsAcceptedTheSecondTimeIsNotRefused) {
+  Bind();
+  Append(6);
+  SendAll();
+  Refuse(2);
+  Refuse(4);
+  queue_.OnUnbound();
+  Bind(2);  // the broker has the second one behind it; the fourth comes again
+  EXPECT_EQ(Told(), "1 ok, 1 refused");
+  SendAll();
+  Refuse(5);
+  queue_.SendAgain(4, SteadyTime::min());
+  queue_.Resume(steady_clock::now());
+  SendAll();
+  queue_.OnAck(3, 4, 0, outcomes_);
+  EXPECT_EQ(Told(), "1 ok, 1 refused, 4 ok");
+}
+
+TEST_F(PublishQueueTest, AnOldBatchThatCannotLeaveTakesNoMore) {
+  Append();
+  queue_.SealOlderThan(steady_clock::now() - std::chrono::hours(1));
+  Append();
+  queue_.SealOlderThan(SteadyTime::max());
+  Append();
+  Bind();
+  EXPECT_EQ(SendAll(), 2);
 }
 
 }  // namespace

@@ -117,6 +117,8 @@ void PublishQueue::OnBound(uint64_t last_sequence, uint32_t topic_id, Outcomes& 
   paused_ = false;
   // What the broker has and never answered is stored; where, it does not say.
   if (last_sequence >= answered_) Resolve(last_sequence + 1, -1, absl::OkStatus(), outcomes);
+  // What is behind it is sent again, and answered again.
+  refusals_.clear();
 }
 
 void PublishQueue::OnUnbound() {
@@ -215,8 +217,14 @@ void PublishQueue::SendAgain(uint64_t first, SteadyTime when) {
                                   [first](const auto& batch) { return batch->end() > first; });
   Rewind(static_cast<size_t>(holds - batches_.begin()));
   send_from_ = first;
+  refusals_.erase(refusals_.lower_bound(first), refusals_.end());  // they are answered again
   paused_ = true;
   paused_until_ = when;
+}
+
+void PublishQueue::SealOlderThan(SteadyTime before) {
+  if (batches_.empty() || batches_.back()->begun >= before) return;
+  batches_.back()->sealed = true;
 }
 
 bool PublishQueue::FailOlderThan(SteadyTime before, const absl::Status& status,

@@ -78,6 +78,8 @@ class PublishQueue {
   void Resume(SteadyTime now) { paused_ = paused_ && paused_until_ > now; }
   bool paused() const { return paused_; }
 
+  // What is appended from now on does not share the age of something begun before that.
+  void SealOlderThan(SteadyTime before);
   // Fails everything that is older than `before`, or just everything. Whether it failed anything;
   // the sequences then have a gap, which only a new binding mends.
   bool FailOlderThan(SteadyTime before, const absl::Status& status, Outcomes& outcomes);

@@ -77,7 +77,7 @@ absl::Status PublishStream::Append(Lane& lane, const MessageEncoder& message,
     // Not all of the first messages into one queue, just because that is not bound yet.
     const bool is_new = lane.queue.topic_id() == 0;
     if (filled || is_new) host_.MoveOn(lane, steady_clock::now());
-    if (!expiry_scheduled_) ScheduleExpiry(steady_clock::now() + settings_.send_timeout);
+    if (!expiry_scheduled_) ScheduleExpiry(steady_clock::now() + SealAge());
     if (state_ != State::kOpen) {
       if (state_ == State::kIdle) Connect();
       return absl::OkStatus();
@@ -360,13 +360,15 @@ void PublishStream::Expire(SteadyTime now, Outcomes& outcomes) {
   bool failed = false;
   for (const auto& lane : lanes_) {
     failed |= lane->queue.FailOlderThan(now - settings_.send_timeout, status, outcomes);
+    lane->queue.SealOlderThan(now - SealAge());
     oldest = std::min(oldest, lane->queue.oldest());
   }
   // What was given up may leave a gap in the sequences: bind anew.
   if (failed && stream_ != nullptr) stream_->Cancel();
   expiry_scheduled_ = false;
   if (oldest != SteadyTime::max()) {
-    ScheduleExpiry(oldest + settings_.send_timeout + milliseconds(1));
+    const SteadyTime expires = oldest + settings_.send_timeout + milliseconds(1);
+    ScheduleExpiry(std::min(expires, now + SealAge()));
   }
 }
 

@@ -6,7 +6,9 @@
 
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <string>
@@ -115,6 +117,11 @@ class PublishStream final : public StreamOwner, public Ticking {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnError(const dunlin::broker::v1::PublishError& error, bool transient, Outcomes& outcomes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A batch expires with its first message. One that cannot leave is closed at this age, so that
+  // the last message in it expires by a quarter of the time-out too early at most.
+  std::chrono::milliseconds SealAge() const {
+    return std::max(settings_.send_timeout / 8, std::chrono::milliseconds(1));
+  }
   void ScheduleExpiry(SteadyTime when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Expire(SteadyTime now, Outcomes& outcomes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailAll(const absl::Status& status, Outcomes& outcomes)
