@@ -110,6 +110,21 @@ int Fail(const absl::Status& status) {
   return absl::IsNotFound(status) ? kNotFound : kRefused;
 }
 
+int Misused(const char* how) {
+  fmt::print(stderr, "dunlinctl: {}\n", how);
+  return kUsage;
+}
+
+// What is wrong with the options of a load, which the parser cannot tell; null: nothing.
+const char* MisuseOf(const BenchOptions& options) {
+  if (options.spread.size() > 1) return "a run has one --spread";
+  if (options.v2 && !options.spread.empty()) {
+    return "--spread is for streams: v2 names no queue";
+  }
+  const bool paced = options.produce.rate > 0;
+  return options.produce.shed && !paced ? "--shed needs a --rate: what is due when" : nullptr;
+}
+
 // Set by an interrupt: a load ends as if its time were up, and says what it measured.
 std::atomic<bool> interrupted = false;
 
@@ -136,16 +151,8 @@ absl::StatusOr<load::LoadResult> Send(const BenchOptions& options,
 }
 
 int Produce(Connection& connection, const BenchOptions& options) {
+  if (const char* how = MisuseOf(options)) return Misused(how);
   load::ProduceOptions produce = ProduceOptionsOf(connection, options);
-  if (options.spread.size() > 1) {
-    return Fail(absl::InvalidArgumentError("a run has one --spread"));
-  }
-  if (options.v2 && produce.spread.kind != load::Spread::Kind::kNone) {
-    return Fail(absl::InvalidArgumentError("--spread is for streams: v2 names no queue"));
-  }
-  if (produce.shed && produce.rate <= 0) {
-    return Fail(absl::InvalidArgumentError("--shed needs a --rate: what is due when"));
-  }
   load::Outcomes outcomes;
   if (produce.shed) produce.outcomes = &outcomes;
   const auto result = Send(options, produce, Shown("stored"));
@@ -165,7 +172,7 @@ int Produce(Connection& connection, const BenchOptions& options) {
     check.ordered = !options.v2 && produce.delay.count() == 0;  // calls overtake each other
     check.delayed = produce.delay.count() > 0;
     check.patience += produce.delay + produce.delay_spread;
-    const auto checked = load::Consume(check, Shown("checked"));
+    const auto checked = load::Consume(check, Shown("read"));
     if (!checked.ok()) return Fail(checked.status());
     json["verified"] = checked->messages;
   }
@@ -180,8 +187,7 @@ int Consume(Connection& connection, const BenchOptions& options) {
   const bool spread = !options.spread.empty();
   if (options.stored_messages.size() != runs || (spread && options.spread.size() != runs) ||
       (!spread && runs != 1)) {
-    return Fail(absl::InvalidArgumentError(
-        "name as many --messages as --run; more than one only with a --spread for each"));
+    return Misused("name as many --messages as --run; more than one only with a --spread for each");
   }
   consume.run = options.stored_runs.front();
   consume.expected = options.stored_messages.front();
@@ -192,7 +198,7 @@ int Consume(Connection& connection, const BenchOptions& options) {
   consume.delayed = options.delay_seconds > 0;
   consume.ordered = !consume.delayed;
   consume.patience += std::chrono::milliseconds(static_cast<int64_t>(options.delay_seconds * 1000));
-  const auto result = load::Consume(consume, Shown("received"));
+  const auto result = load::Consume(consume, Shown("read"));
   if (!result.ok()) return Fail(result.status());
   Json json = ToJson(*result);
   json["verified"] = result->messages;
@@ -202,6 +208,7 @@ int Consume(Connection& connection, const BenchOptions& options) {
 
 // Sends, and reads from the end of the topic meanwhile.
 int ProduceAndConsume(Connection& connection, const BenchOptions& options) {
+  if (const char* how = MisuseOf(options)) return Misused(how);
   load::ProduceOptions produce = ProduceOptionsOf(connection, options);
   const double most = produce.rate > 0 ? produce.rate * options.seconds * 1.1 + 1000 : 4e9;
   std::atomic<uint64_t> final_count{UINT64_MAX};

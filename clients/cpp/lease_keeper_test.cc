@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -157,6 +158,15 @@ TEST_F(LeaseKeeperTest, WhatWaitsTooLongInTheBufferIsGivenBack) {
   EXPECT_EQ(again->front().body(), "waits");
   EXPECT_EQ(again->front().attempt(), 1u);
   Acknowledge(taken);
+}
+
+TEST_F(LeaseKeeperTest, LeasesThatNobodySettlesAreForgottenAfterTheirEnd) {
+  size_t most = 0;
+  for (const ReceivedMessage& message : Receive(1500)) {
+    ASSERT_TRUE(group_->Extend(message, seconds(0)).ok());
+    most = std::max(most, group_->extended_leases());
+  }
+  EXPECT_LE(most, 1024u);
 }
 
 }  // namespace

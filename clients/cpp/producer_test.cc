@@ -395,6 +395,25 @@ TEST_F(ProducerTest, AFullProducerWaitsForRoom) {
   ExpectEachOnce(kCount);
 }
 
+TEST_F(ProducerTest, NobodyWaitsForAMessageThatWasNotTaken) {
+  Start();
+  Producer producer = MakeProducer();
+  ASSERT_TRUE(producer.Send(MakeMessage("x")).ok());
+  std::atomic<bool> flushing{false};
+  std::atomic<bool> done{false};
+  std::thread flusher([&] {
+    flushing = true;
+    while (!done.load()) EXPECT_TRUE(producer.Flush(std::chrono::hours(1)).ok());
+  });
+  while (!flushing.load()) std::this_thread::yield();
+  const Message too_large = MakeMessage(std::string(8 << 20, 'x'));
+  for (int i = 0; i < 50'000; ++i) {
+    ASSERT_TRUE(absl::IsInvalidArgument(producer.SendAsync(too_large)));
+  }
+  done = true;
+  flusher.join();
+}
+
 TEST_F(ProducerTest, AnUnknownTopicFailsItsMessages) {
   Start();
   Producer producer = MakeProducer();
@@ -405,6 +424,20 @@ TEST_F(ProducerTest, AnUnknownTopicFailsItsMessages) {
   EXPECT_TRUE(absl::IsNotFound(producer.Send(message).status()));
   broker_->AddTopic("nowhere");
   EXPECT_TRUE(producer.Send(message).ok());
+}
+
+TEST_F(ProducerTest, ABindingThatIsRefusedForNowIsTriedAgain) {
+  Start();
+  ProducerOptions options;
+  options.send_timeout = std::chrono::hours(1);
+  Producer producer = MakeProducer(options);
+  broker_->RefuseBindings(2, v2::TOO_MANY_REQUESTS);
+  Message message = MakeMessage("x");
+  // A topic that has no route: only the answer to a binding tells.
+  message.topic = "nowhere";
+  message.ordering_key = "k";
+  EXPECT_TRUE(absl::IsNotFound(producer.Send(message).status()));
+  EXPECT_EQ(broker_->seen().bindings, 3);
 }
 
 TEST_F(ProducerTest, UnansweredMessagesTimeOutAndTheNextOnesArriveAllTheSame) {

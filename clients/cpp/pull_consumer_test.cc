@@ -271,6 +271,22 @@ TEST_F(PullConsumerTest, WhoReadsAllQueuesReadsNewOnesToo) {
   EXPECT_TRUE(broker_.Await([](const FakeBroker::Seen& seen) { return seen.watched.empty(); }));
 }
 
+TEST_F(PullConsumerTest, AllQueuesAreAssignedOrNone) {
+  broker_.AddQueues("t", 98);
+  broker_.SetOffsetMinimum("t", 70, 5);
+  PullConsumer consumer = MakeConsumer();
+  EXPECT_TRUE(absl::IsOutOfRange(consumer.AssignAll("t", StartAt::Offset(0)).status()));
+  EXPECT_TRUE(absl::IsNotFound(consumer.Unassign("t", 0)));
+  EXPECT_TRUE(absl::IsNotFound(consumer.Unassign("t", 99)));
+  // What was assigned before stays.
+  ASSERT_TRUE(consumer.Assign("t", 90, StartAt::First()).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(consumer.AssignAll("t", StartAt::Offset(0)).status()));
+  EXPECT_TRUE(consumer.Unassign("t", 90).ok());
+  broker_.SetOffsetMinimum("t", 70, 0);
+  EXPECT_EQ(*consumer.AssignAll("t", StartAt::Offset(0)), 100u);
+  EXPECT_TRUE(consumer.Unassign("t", 99).ok());
+}
+
 TEST_F(PullConsumerTest, ATopicOfTheSameNameIsNotReadOn) {
   PullConsumer consumer = MakeConsumer();
   ASSERT_EQ(*consumer.AssignAll("t", StartAt::First()), 2u);
@@ -285,6 +301,21 @@ TEST_F(PullConsumerTest, ATopicOfTheSameNameIsNotReadOn) {
   EXPECT_EQ(broker_.seen().attaches.size(), 2u);
 }
 
+TEST_F(PullConsumerTest, ATopicMadeAnewWhileTheConnectionIsBrokenIsNotReadOn) {
+  Store(0, 5);
+  PullConsumer consumer = MakeConsumer();
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  ExpectMessages(consumer, 0, 5);
+  broker_.DeleteTopic("t");
+  broker_.AddTopic("t");
+  Store(0, 5);
+  broker_.BreakStreams();
+  EXPECT_TRUE(absl::IsNotFound(consumer.Poll(kPatience).status()));
+  EXPECT_TRUE(absl::IsNotFound(consumer.Unassign("t", 0)));
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  ExpectMessages(consumer, 0, 5);
+}
+
 TEST_F(PullConsumerTest, ErrorsOfAssignSayWhatIsWrong) {
   PullConsumer consumer = MakeConsumer();
   EXPECT_TRUE(absl::IsNotFound(consumer.Assign("nowhere", 0, StartAt::First()).status()));
@@ -292,6 +323,38 @@ TEST_F(PullConsumerTest, ErrorsOfAssignSayWhatIsWrong) {
   ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
   EXPECT_TRUE(absl::IsAlreadyExists(consumer.Assign("t", 0, StartAt::First()).status()));
   EXPECT_TRUE(absl::IsFailedPrecondition(consumer.Commit("t", 0, 1)));
+}
+
+TEST_F(PullConsumerTest, ARejectedCallIsToldOnceAndReadingGoesOn) {
+  Store(0, 10);
+  PullConsumer consumer = MakeConsumer();
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  ExpectMessages(consumer, 0, 10);
+  broker_.RejectAttaches(1);
+  EXPECT_TRUE(absl::IsInvalidArgument(consumer.Assign("t", 1, StartAt::First()).status()));
+  Store(10, 10);
+  ExpectMessages(consumer, 10, 20);
+  EXPECT_TRUE(consumer.Assign("t", 1, StartAt::First()).ok());
+  broker_.RejectAttaches(2);
+  broker_.BreakStreams();
+  EXPECT_TRUE(absl::IsInvalidArgument(consumer.Poll(kPatience).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(consumer.Poll(kPatience).status()));
+  Store(20, 10);
+  ExpectMessages(consumer, 20, 30);
+}
+
+TEST_F(PullConsumerTest, ACommitBehindTheEndIsRefusedAtOnce) {
+  Store(0, 10);
+  PullConsumerOptions options;
+  options.group = "g";
+  PullConsumer consumer = MakeConsumer(options);
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  EXPECT_TRUE(consumer.Commit("t", 0, 10).ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(consumer.Commit("t", 0, 11)));
+  ExpectMessages(consumer, 0, 10);
+  Store(10, 1);
+  ExpectMessages(consumer, 10, 11);
+  EXPECT_TRUE(consumer.Commit("t", 0, 11).ok());
 }
 
 TEST_F(PullConsumerTest, ADeletedTopicIsReportedOnce) {

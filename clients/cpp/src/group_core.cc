@@ -153,7 +153,7 @@ void GroupCore::Say(const Delivery& delivery, const Settlement& settlement) {
   const auto& [binding, queue, offset] = delivery.first;
   std::optional<uint64_t> lease = delivery.second;
   if (const auto found = extended_.find(delivery); found != extended_.end()) {
-    lease = found->second;
+    lease = found->second.lease;
     if (settlement.outcome != v1::Verdict::EXTEND) extended_.erase(found);
   }
   if (!lease.has_value()) {
@@ -186,13 +186,14 @@ absl::Status GroupCore::Settle(const ReceivedMessage& message, Outcome outcome,
 
 bool GroupCore::HasEnded(const Delivery& delivery) const {
   const auto found = extended_.find(delivery);
-  return found != extended_.end() && !found->second.has_value();
+  return found != extended_.end() && !found->second.lease.has_value();
 }
 
 bool GroupCore::BeginExtension(const Delivery& delivery, std::chrono::milliseconds duration,
                                bool awaited) {
   Extension extension;
   extension.delivery = delivery;
+  extension.duration = duration;
   extension.awaited = awaited;
   if (!extensions_.try_emplace(delivery.first, std::move(extension)).second) return false;
   Say(delivery, {v1::Verdict::EXTEND, duration});
@@ -239,11 +240,20 @@ void GroupCore::EndExtension(Extension& extension, std::optional<uint64_t> lease
     extended_.erase(extension.delivery);
     ++late_;
   } else {
-    extended_[extension.delivery] = lease;
+    // The broker counts from before the answer.
+    extended_[extension.delivery] = {lease, steady_clock::now() + extension.duration};
     if (extension.then.has_value()) Say(extension.delivery, *extension.then);
   }
   extension.then.reset();
+  ForgetEnded();
   changed_.SignalAll();
+}
+
+void GroupCore::ForgetEnded() {
+  if (extended_.size() < forget_at_) return;
+  const SteadyTime now = steady_clock::now();
+  std::erase_if(extended_, [now](const auto& entry) { return entry.second.until <= now; });
+  forget_at_ = std::max(kFewExtended, 2 * extended_.size());
 }
 
 void GroupCore::OnSettled(const v1::Settled& settled) {
@@ -266,6 +276,11 @@ bool GroupCore::rejected() {
 uint64_t GroupCore::late_settlements() {
   MutexLock lock(mutex_);
   return late_;
+}
+
+size_t GroupCore::extended_leases() {
+  MutexLock lock(mutex_);
+  return extended_.size();
 }
 
 void GroupCore::OnAttached(const v1::Attached& attached) {

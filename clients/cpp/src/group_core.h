@@ -39,6 +39,8 @@ class GroupCore final : public SubscribeHost, public Ticking {
   // Does not. False: the last extension of one is not answered yet, ask again.
   bool ExtendAll(std::span<const ReceivedMessage> messages, std::chrono::milliseconds duration);
   uint64_t late_settlements();
+  // Leases that it keeps, since they are not those that the messages came with.
+  size_t extended_leases();
   // The broker wants nothing to do with this consumer: Take will say nothing else any more.
   bool rejected();
   // Take returns FAILED_PRECONDITION from now on; what was taken may still be settled.
@@ -61,6 +63,7 @@ class GroupCore final : public SubscribeHost, public Ticking {
     bool answered = false;
     absl::Status status;
   };
+  static constexpr size_t kFewExtended = 1024;
   // A frame of which some messages are not taken yet.
   struct Buffered {
     std::shared_ptr<ReceivedFrame> frame;
@@ -74,9 +77,15 @@ class GroupCore final : public SubscribeHost, public Ticking {
     Outcome outcome;
     std::chrono::milliseconds delay;
   };
+  // What a delivery that was extended has now.
+  struct Lease {
+    std::optional<uint64_t> lease;  // nullopt: it ended
+    SteadyTime until;               // of no use to know afterwards
+  };
   // That is under way, or was just answered.
   struct Extension {
     Delivery delivery;
+    std::chrono::milliseconds duration{};
     bool awaited = false;  // by a thread, which takes it out
     bool answered = false;
     absl::Status status;
@@ -105,6 +114,8 @@ class GroupCore final : public SubscribeHost, public Ticking {
   // `lease`: the new one; nullopt: it had ended.
   void EndExtension(Extension& extension, std::optional<uint64_t> lease)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Leases that nobody settled have ended: the broker says so, too.
+  void ForgetEnded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsSettling() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const GroupOptions options_;
@@ -119,8 +130,9 @@ class GroupCore final : public SubscribeHost, public Ticking {
   std::deque<Buffered> frames_ ABSL_GUARDED_BY(mutex_);
   SteadyTime wake_at_ ABSL_GUARDED_BY(mutex_) = SteadyTime::max();
   std::map<Place, Extension> extensions_ ABSL_GUARDED_BY(mutex_);
-  // Leases of deliveries that were extended and not settled; nullopt: it ended.
-  std::map<Delivery, std::optional<uint64_t>> extended_ ABSL_GUARDED_BY(mutex_);
+  // Deliveries that were extended and not settled.
+  std::map<Delivery, Lease> extended_ ABSL_GUARDED_BY(mutex_);
+  size_t forget_at_ ABSL_GUARDED_BY(mutex_) = kFewExtended;  // so many of them
   uint64_t late_ ABSL_GUARDED_BY(mutex_) = 0;
   std::deque<absl::Status> errors_ ABSL_GUARDED_BY(mutex_);
   absl::Status rejected_ ABSL_GUARDED_BY(mutex_);

@@ -27,21 +27,37 @@ uint64_t RandomId() {
 
 int64_t Count(SteadyTime time) { return time.time_since_epoch().count(); }
 
-}  // namespace
-
-ProducerCore::ProducerCore(const std::shared_ptr<Connection>& connection,
-                           const ProducerOptions& options)
-    : options_(options), connection_(connection) {
+PublishStream::Settings SettingsOf(const ProducerOptions& options) {
   PublishStream::Settings settings;
   settings.producer_id = RandomId();
   settings.limits.max_batch_bytes = options.max_batch_bytes;
   settings.limits.frames_in_flight = options.frames_in_flight;
   settings.send_timeout = options.send_timeout;
   settings.pool = std::make_shared<BufferPool>(options.max_batch_bytes, kPooledBuffers);
+  return settings;
+}
+
+}  // namespace
+
+ProducerCore::ProducerCore(const std::shared_ptr<Connection>& connection,
+                           const ProducerOptions& options)
+    : options_(options), connection_(connection), settings_(SettingsOf(options)) {
+  MutexLock lock(mutex_);
   for (int i = 0; i < options.streams; ++i) {
-    streams_.push_back(std::make_unique<PublishStream>(i == 0 ? connection : connection->Another(),
-                                                       settings, *this));
+    AddStream(i == 0 ? connection : connection->Another());
   }
+}
+
+PublishStream& ProducerCore::AddStream(std::shared_ptr<Connection> connection) {
+  return *streams_.emplace_back(
+      std::make_unique<PublishStream>(std::move(connection), settings_, *this));
+}
+
+std::vector<PublishStream*> ProducerCore::Streams() {
+  MutexLock lock(mutex_);
+  std::vector<PublishStream*> streams;
+  for (const auto& stream : streams_) streams.push_back(stream.get());
+  return streams;
 }
 
 ProducerCore::~ProducerCore() { Close(options_.close_timeout).IgnoreError(); }
@@ -76,19 +92,40 @@ void ProducerCore::SetQueues(Topic& topic, uint32_t queues) {
   topic.tables.push_back(std::move(table));
 }
 
-void ProducerCore::Grow(Topic& topic, uint32_t queues) {
-  if (topic.lanes.load(std::memory_order_relaxed)->size() < queues) SetQueues(topic, queues);
+void ProducerCore::Learn(Topic& topic, uint32_t id, uint32_t queues) {
+  const bool is_another = id != 0 && topic.id != 0 && id != topic.id;
+  // Routes and answers to bindings overtake each other.
+  if (is_another || topic.lanes.load(std::memory_order_relaxed)->size() < queues) {
+    SetQueues(topic, queues);
+  }
+  if (id != 0) topic.id = id;
+  topic.known.store(true, std::memory_order_release);
 }
 
 Lane& ProducerCore::MakeLane(Topic& topic, uint32_t queue) {
-  MutexLock lock(mutex_);
-  Lane*& lane = topic.made[queue];
-  if (lane == nullptr) {
-    lane = &streams_[queue % streams_.size()]->AddLane(topic, topic.name, queue);
-    Lanes& lanes = *topic.lanes.load(std::memory_order_relaxed);
-    if (queue < lanes.size()) lanes[queue].store(lane, std::memory_order_release);
+  PublishStream* late = nullptr;
+  Lane* made = nullptr;
+  {
+    MutexLock lock(mutex_);
+    Lane*& lane = topic.made[queue];
+    if (lane == nullptr) {
+      const auto streams = static_cast<size_t>(options_.streams);
+      lane = streams_[queue % streams]->AddLane(topic, topic.name, queue);
+      // A call has so many bindings and no more.
+      if (lane == nullptr) lane = streams_.back()->AddLane(topic, topic.name, queue);
+      if (lane == nullptr) {
+        PublishStream& more = AddStream(connection_->Another());
+        lane = more.AddLane(topic, topic.name, queue);
+        if (shut_down_) late = &more;
+      }
+      Lanes& lanes = *topic.lanes.load(std::memory_order_relaxed);
+      if (queue < lanes.size()) lanes[queue].store(lane, std::memory_order_release);
+    }
+    made = lane;
   }
-  return *lane;
+  // Close may have been through with the others.
+  if (late != nullptr) late->Shutdown();
+  return *made;
 }
 
 absl::StatusOr<Lane*> ProducerCore::ChooseLane(Topic& topic, const Message& message) {
@@ -145,7 +182,7 @@ absl::Status ProducerCore::Reserve(size_t bytes) {
 }
 
 absl::Status ProducerCore::AwaitRoom(size_t bytes) {
-  pending_bytes_.fetch_sub(bytes);
+  GiveBack(bytes);
   if (!options_.block_when_full || in_callback) {
     return absl::ResourceExhaustedError("max_pending_bytes of messages are not answered yet");
   }
@@ -158,19 +195,32 @@ absl::Status ProducerCore::AwaitRoom(size_t bytes) {
     }
     const size_t before = pending_bytes_.fetch_add(bytes);
     if (before == 0 || before + bytes <= options_.max_pending_bytes) return absl::OkStatus();
-    pending_bytes_.fetch_sub(bytes);
+    GiveBack(bytes);
   }
+}
+
+void ProducerCore::GiveBack(size_t bytes) {
+  pending_bytes_.fetch_sub(bytes);
+  SignalPending();
+}
+
+void ProducerCore::SignalPending() {
+  if (waiting_.load() == 0) return;
+  MutexLock lock(mutex_);
+  changed_.SignalAll();
 }
 
 bool ProducerCore::AwaitPending(size_t at_most, SteadyTime deadline) {
   MutexLock lock(mutex_);
   waiting_.fetch_add(1);
-  bool in_time = true;
-  while (pending_bytes_.load() > at_most && in_time) {
+  // Who comes behind may fill it again: what counts is that it was so once.
+  bool reached = pending_bytes_.load() <= at_most;
+  for (bool in_time = true; !reached && in_time;) {
     in_time = changed_.WaitUntil(mutex_, deadline);
+    reached = pending_bytes_.load() <= at_most;
   }
   waiting_.fetch_sub(1);
-  return pending_bytes_.load() <= at_most;
+  return reached;
 }
 
 absl::Status ProducerCore::Submit(const Message& message, Producer::Callback* callback) {
@@ -191,7 +241,7 @@ absl::Status ProducerCore::Submit(const Message& message, Producer::Callback* ca
   absl::Status status = Reserve(encoder.size());
   if (!status.ok()) return status;
   status = (*lane)->stream.Append(**lane, encoder, callback);
-  if (!status.ok()) pending_bytes_.fetch_sub(encoder.size());
+  if (!status.ok()) GiveBack(encoder.size());
   return status;
 }
 
@@ -213,19 +263,16 @@ void ProducerCore::OnOutcomes(Outcomes outcomes) {
     pending_bytes_.fetch_sub(outcome.bytes);
   }
   in_callback = outer;
-  if (outcomes.empty() || waiting_.load() == 0) return;
-  MutexLock lock(mutex_);
-  changed_.SignalAll();
+  if (!outcomes.empty()) SignalPending();
 }
 
-void ProducerCore::OnTopic(Topic& topic, uint32_t queues, const absl::Status& status) {
+void ProducerCore::OnTopic(Topic& topic, const absl::StatusOr<BoundTopic>& answer) {
   MutexLock lock(mutex_);
-  if (status.ok()) {
-    Grow(topic, queues);
-    topic.known.store(true, std::memory_order_release);
+  if (answer.ok()) {
+    Learn(topic, answer->id, answer->queues);
   } else {
     ++topic.refusals;
-    topic.refusal = status;
+    topic.refusal = answer.status();
   }
   changed_.SignalAll();
 }
@@ -235,18 +282,12 @@ void ProducerCore::OnRoute(const std::string& name, const Route& route) {
   {
     MutexLock lock(mutex_);
     topic = topics_.at(name).get();
-    if (route.exists && topic->id == route.topic_id) {
-      Grow(*topic, route.queues);  // an answer to a binding may have been faster
-    } else if (route.exists) {
-      SetQueues(*topic, route.queues);
-      topic->id = route.topic_id;
-    }
-    if (route.exists) topic->known.store(true, std::memory_order_release);
+    if (route.exists) Learn(*topic, route.topic_id, route.queues);
     changed_.SignalAll();
   }
   if (route.exists && route.topic_id == 0) return;
   // To a topic that is gone, too: the next binding makes it anew, or says why not.
-  for (const auto& stream : streams_) stream->Rebind(*topic, route.topic_id);
+  for (PublishStream* stream : Streams()) stream->Rebind(*topic, route.topic_id);
 }
 
 void ProducerCore::MoveOn(const Lane& lane, SteadyTime now) {
@@ -283,7 +324,7 @@ absl::Status ProducerCore::Close(std::chrono::milliseconds timeout) {
   }
   connection_->routes().Forget(this);
   absl::Status status = Flush(timeout);
-  for (const auto& stream : streams_) stream->Shutdown();
+  for (PublishStream* stream : Streams()) stream->Shutdown();
   return status;
 }
 

@@ -28,7 +28,7 @@ struct Topic {
   // Under the core's lock.
   std::vector<std::unique_ptr<Lanes>> tables;
   std::vector<Lane*> made;  // of every queue that there ever was; null: not used yet
-  uint32_t id = 0;          // as the route says; 0: it has not
+  uint32_t id = 0;          // as a binding or the route said; 0: neither has
   int refusals = 0;         // of a binding
   absl::Status refusal;
 };
@@ -45,14 +45,15 @@ class ProducerCore final : public PublishHost, public RouteListener {
   const ProducerOptions& options() const { return options_; }
 
   void OnOutcomes(Outcomes outcomes) override;
-  void OnTopic(Topic& topic, uint32_t queues, const absl::Status& status) override;
+  void OnTopic(Topic& topic, const absl::StatusOr<BoundTopic>& answer) override;
   void MoveOn(const Lane& lane, SteadyTime now) override;
   void OnRoute(const std::string& name, const Route& route) override;
 
  private:
   Topic& FindTopic(const std::string& name);
   void SetQueues(Topic& topic, uint32_t queues) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Grow(Topic& topic, uint32_t queues) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A topic only grows; another one of its name (by `id`; 0: not known) may have fewer queues.
+  void Learn(Topic& topic, uint32_t id, uint32_t queues) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Lane*> ChooseLane(Topic& topic, const Message& message);
   // A queue of the topic, made at its first use: there may be very many.
   Lane& LaneOf(Topic& topic, const Lanes& lanes, uint32_t queue) {
@@ -60,14 +61,21 @@ class ProducerCore final : public PublishHost, public RouteListener {
     return lane != nullptr ? *lane : MakeLane(topic, queue);
   }
   Lane& MakeLane(Topic& topic, uint32_t queue) ABSL_LOCKS_EXCLUDED(mutex_);
+  PublishStream& AddStream(std::shared_ptr<Connection> connection)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // They come and never go.
+  std::vector<PublishStream*> Streams() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status AwaitKnown(Topic& topic);
   absl::Status Reserve(size_t bytes);
   absl::Status AwaitRoom(size_t bytes);
   bool AwaitPending(size_t at_most, SteadyTime deadline);
+  // What was reserved is not used; somebody may have seen it meanwhile, and wait for its end.
+  void GiveBack(size_t bytes);
+  void SignalPending();
 
   const ProducerOptions options_;
   const std::shared_ptr<Connection> connection_;
-  std::vector<std::unique_ptr<PublishStream>> streams_;
+  const PublishStream::Settings settings_;
   std::atomic<size_t> pending_bytes_{0};
   std::atomic<bool> closed_{false};
   std::atomic<Topic*> last_topic_{nullptr};
@@ -75,6 +83,8 @@ class ProducerCore final : public PublishHost, public RouteListener {
 
   Mutex mutex_;
   CondVar changed_;  // pending_bytes_ fell, a topic became known or was refused
+  // As many as the options say, then those that take what these have no room for.
+  std::vector<std::unique_ptr<PublishStream>> streams_ ABSL_GUARDED_BY(mutex_);
   StringMap<std::unique_ptr<Topic>> topics_ ABSL_GUARDED_BY(mutex_);
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
 };

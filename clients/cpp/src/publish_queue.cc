@@ -8,6 +8,7 @@ namespace dunlin::internal {
 namespace {
 
 constexpr size_t kSmallestBuffer = 1024;
+constexpr uint32_t kMostMessages = 65536;  // of a frame, by the contract
 
 // Writes the header of a PublishRequest{frame} so that it ends at `end`; where it begins.
 char* PutHeader(char* end, uint32_t binding, uint64_t first, size_t messages) {
@@ -35,7 +36,8 @@ PublishQueue::PublishQueue(std::string_view topic, uint32_t queue, uint32_t bind
 PublishQueue::Batch& PublishQueue::OpenBatch(size_t bytes, bool& filled) {
   if (!batches_.empty() && !batches_.back()->sealed) {
     Batch& last = *batches_.back();
-    if (last.buffer->size() + bytes <= limits_.max_batch_bytes) return last;
+    const bool fits = last.buffer->size() + bytes <= limits_.max_batch_bytes;
+    if (fits && last.count < kMostMessages) return last;
     last.sealed = true;
     last.full = true;
     last_batch_bytes_ = last.buffer->size();
@@ -115,6 +117,8 @@ void PublishQueue::OnBound(uint64_t last_sequence, uint32_t topic_id, Outcomes& 
   paused_ = false;
   // What the broker has and never answered is stored; where, it does not say.
   if (last_sequence >= answered_) Resolve(last_sequence + 1, -1, absl::OkStatus(), outcomes);
+  // What is behind it is sent again, and answered again.
+  refusals_.clear();
 }
 
 void PublishQueue::OnUnbound() {
@@ -138,22 +142,18 @@ void PublishQueue::OnRefused(uint64_t first, uint32_t count, const absl::Status&
                              Outcomes& outcomes) {
   const uint64_t end = first + count;
   if (end <= answered_) return;
-  for (const Refusal& known : refusals_) {
-    if (known.first == first) return;  // it was sent twice
-  }
-  const auto behind = std::find_if(refusals_.begin(), refusals_.end(),
-                                   [first](const Refusal& r) { return r.first > first; });
-  refusals_.insert(behind, {first, end, status});
+  // Most come in order. One that is known was sent twice.
+  refusals_.try_emplace(refusals_.end(), first, Refusal{end, status});
   ResolveRefusals(outcomes);
 }
 
 void PublishQueue::ResolveRefusals(Outcomes& outcomes) {
-  while (!refusals_.empty() && refusals_.front().first <= answered_) {
-    const uint64_t end = std::min(refusals_.front().end, sequence_);
-    const absl::Status status = refusals_.front().status;
+  while (!refusals_.empty() && refusals_.begin()->first <= answered_) {
+    const Refusal refusal = std::move(refusals_.begin()->second);
     refusals_.erase(refusals_.begin());
+    const uint64_t end = std::min(refusal.end, sequence_);
     while (answered_ < end && !batches_.empty()) {
-      Emit(*batches_.front(), std::min(end, batches_.front()->end()), -1, status, outcomes);
+      Emit(*batches_.front(), std::min(end, batches_.front()->end()), -1, refusal.status, outcomes);
     }
   }
 }
@@ -163,7 +163,7 @@ void PublishQueue::Resolve(uint64_t end, int64_t offset, const absl::Status& sta
   end = std::min(end, sequence_);
   while (answered_ < end) {
     uint64_t stop = std::min(end, batches_.front()->end());
-    if (!refusals_.empty()) stop = std::min(stop, refusals_.front().first);
+    if (!refusals_.empty()) stop = std::min(stop, refusals_.begin()->first);
     const uint64_t begin = answered_;
     Emit(*batches_.front(), stop, offset, status, outcomes);
     if (offset >= 0) offset += static_cast<int64_t>(stop - begin);
@@ -217,8 +217,14 @@ void PublishQueue::SendAgain(uint64_t first, SteadyTime when) {
                                   [first](const auto& batch) { return batch->end() > first; });
   Rewind(static_cast<size_t>(holds - batches_.begin()));
   send_from_ = first;
+  refusals_.erase(refusals_.lower_bound(first), refusals_.end());  // they are answered again
   paused_ = true;
   paused_until_ = when;
+}
+
+void PublishQueue::SealOlderThan(SteadyTime before) {
+  if (batches_.empty() || batches_.back()->begun >= before) return;
+  batches_.back()->sealed = true;
 }
 
 bool PublishQueue::FailOlderThan(SteadyTime before, const absl::Status& status,

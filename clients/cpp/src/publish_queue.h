@@ -10,6 +10,7 @@
 
 #include <grpcpp/support/slice.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -77,6 +78,8 @@ class PublishQueue {
   void Resume(SteadyTime now) { paused_ = paused_ && paused_until_ > now; }
   bool paused() const { return paused_; }
 
+  // What is appended from now on does not share the age of something begun before that.
+  void SealOlderThan(SteadyTime before);
   // Fails everything that is older than `before`, or just everything. Whether it failed anything;
   // the sequences then have a gap, which only a new binding mends.
   bool FailOlderThan(SteadyTime before, const absl::Status& status, Outcomes& outcomes);
@@ -112,7 +115,6 @@ class PublishQueue {
     uint64_t end() const { return first + count; }
   };
   struct Refusal {
-    uint64_t first;
     uint64_t end;
     absl::Status status;
   };
@@ -141,10 +143,11 @@ class PublishQueue {
   std::vector<std::unique_ptr<Batch>> batches_;  // ascending without a gap
   size_t in_flight_ = 0;                         // so many of them are sent
   size_t in_flight_bytes_ = 0;
-  uint64_t sequence_ = 1;          // of the next message appended
-  uint64_t answered_ = 1;          // of the first message that is not answered
-  uint64_t send_from_ = 1;         // of the first message to be sent
-  std::vector<Refusal> refusals_;  // not answered in turn yet; ascending
+  uint64_t sequence_ = 1;   // of the next message appended
+  uint64_t answered_ = 1;   // of the first message that is not answered
+  uint64_t send_from_ = 1;  // of the first message to be sent
+  // By their first message; not answered in turn yet. A whole pipeline may be refused at a time.
+  std::map<uint64_t, Refusal> refusals_;
   bool paused_ = false;
   SteadyTime paused_until_{};
   std::chrono::nanoseconds latency_{0};

@@ -19,6 +19,7 @@ namespace v2 = apache::rocketmq::v2;
 constexpr char kMethod[] = "/dunlin.broker.v1.StreamService/Publish";
 // Until the broker says what it takes.
 constexpr size_t kRequestBytes = (4 << 20) + (64 << 10);
+constexpr size_t kMostBindings = 65536;  // of a call, by the contract
 constexpr milliseconds kSlow{500};
 constexpr milliseconds kLongestAvoidance{10000};
 // After so many refusals of one queue in a row its binding is made anew.
@@ -47,12 +48,13 @@ PublishStream::PublishStream(std::shared_ptr<Connection> connection, const Setti
       host_(host),
       max_request_bytes_(kRequestBytes) {}
 
-Lane& PublishStream::AddLane(Topic& topic, std::string_view name, uint32_t queue) {
+Lane* PublishStream::AddLane(Topic& topic, std::string_view name, uint32_t queue) {
   MutexLock lock(mutex_);
+  if (lanes_.size() == kMostBindings) return nullptr;
   const auto binding = static_cast<uint32_t>(lanes_.size() + 1);
   lanes_.push_back(std::make_unique<Lane>(
       topic, *this, PublishQueue(name, queue, binding, settings_.limits, settings_.pool)));
-  return *lanes_.back();
+  return lanes_.back().get();
 }
 
 Lane* PublishStream::Find(uint32_t binding) {
@@ -75,7 +77,7 @@ absl::Status PublishStream::Append(Lane& lane, const MessageEncoder& message,
     // Not all of the first messages into one queue, just because that is not bound yet.
     const bool is_new = lane.queue.topic_id() == 0;
     if (filled || is_new) host_.MoveOn(lane, steady_clock::now());
-    if (!expiry_scheduled_) ScheduleExpiry(steady_clock::now() + settings_.send_timeout);
+    if (!expiry_scheduled_) ScheduleExpiry(steady_clock::now() + SealAge());
     if (state_ != State::kOpen) {
       if (state_ == State::kIdle) Connect();
       return absl::OkStatus();
@@ -210,13 +212,12 @@ void PublishStream::OnRead(grpc::ByteBuffer& bytes) {
     for (const v1::PublishError& error : response.errors()) OnError(error, true, outcomes);
   }
   Pump();
-  for (const TopicNews& item : news) host_.OnTopic(*item.topic, item.queues, item.status);
+  for (const TopicNews& item : news) host_.OnTopic(*item.topic, item.answer);
   host_.OnOutcomes(std::move(outcomes));
 }
 
 void PublishStream::OnOpened(const v1::PublishOpened& opened) {
   state_ = State::kOpen;
-  failures_ = 0;
   credit_bytes_ = opened.credit_bytes();
   if (opened.max_request_bytes() > 0) max_request_bytes_ = opened.max_request_bytes();
   for (const auto& lane : lanes_) {
@@ -230,19 +231,22 @@ void PublishStream::OnBound(const v1::Bound& bound, Outcomes& outcomes,
                             std::vector<TopicNews>& news) {
   Lane* lane = Find(bound.binding());
   if (lane == nullptr || !lane->binding) return;
-  lane->binding = false;
   const absl::Status status = FromPublic(bound.status());
+  if (IsTransient(bound.status().code())) {
+    Avoid(*lane, steady_clock::now(), kLongestAvoidance);
+    stream_->Cancel();  // begins again, after a while, with this binding among others
+    return;
+  }
+  lane->binding = false;
+  failures_ = 0;  // not before: a broker that takes calls and no bindings is left alone, too
   if (status.ok()) {
     lane->queue.OnBound(bound.last_sequence(), bound.topic_id(), outcomes);
     MarkReady(*lane);
-  } else if (IsTransient(bound.status().code())) {
-    Avoid(*lane, steady_clock::now(), kLongestAvoidance);
-    stream_->Cancel();  // begins again, after a while
-    return;
+    news.push_back({&lane->topic, BoundTopic{bound.topic_id(), bound.queues()}});
   } else {
     lane->queue.FailAll(status, outcomes);
+    news.push_back({&lane->topic, status});
   }
-  news.push_back({&lane->topic, bound.queues(), status});
 }
 
 void PublishStream::OnAck(const v1::PublishAck& ack, Outcomes& outcomes) {
@@ -315,7 +319,7 @@ void PublishStream::OnEnd(const grpc::Status& status) {
     } else if (IsFatal(status)) {
       for (const auto& lane : lanes_) {
         if (lane->binding || !lane->queue.empty()) {
-          news.push_back({&lane->topic, 0, FromGrpc(status)});
+          news.push_back({&lane->topic, FromGrpc(status)});
         }
         lane->binding = false;
       }
@@ -327,7 +331,7 @@ void PublishStream::OnEnd(const grpc::Status& status) {
       connection_->ticker()->WakeAt(reconnect_at_, this);
     }
   }
-  for (const TopicNews& item : news) host_.OnTopic(*item.topic, item.queues, item.status);
+  for (const TopicNews& item : news) host_.OnTopic(*item.topic, item.answer);
   host_.OnOutcomes(std::move(outcomes));
   MutexLock lock(mutex_);
   ending_ = false;
@@ -356,13 +360,15 @@ void PublishStream::Expire(SteadyTime now, Outcomes& outcomes) {
   bool failed = false;
   for (const auto& lane : lanes_) {
     failed |= lane->queue.FailOlderThan(now - settings_.send_timeout, status, outcomes);
+    lane->queue.SealOlderThan(now - SealAge());
     oldest = std::min(oldest, lane->queue.oldest());
   }
   // What was given up may leave a gap in the sequences: bind anew.
   if (failed && stream_ != nullptr) stream_->Cancel();
   expiry_scheduled_ = false;
   if (oldest != SteadyTime::max()) {
-    ScheduleExpiry(oldest + settings_.send_timeout + milliseconds(1));
+    const SteadyTime expires = oldest + settings_.send_timeout + milliseconds(1);
+    ScheduleExpiry(std::min(expires, now + SealAge()));
   }
 }
 

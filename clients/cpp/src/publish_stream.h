@@ -6,11 +6,15 @@
 
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "absl/status/statusor.h"
 
 #include "clients/cpp/src/byte_stream.h"
 #include "clients/cpp/src/connection.h"
@@ -38,13 +42,18 @@ struct Lane {
   std::atomic<int64_t> avoid_until{0};
 };
 
+struct BoundTopic {
+  uint32_t id;
+  uint32_t queues;
+};
+
 // What the streams of a producer tell it, never under a lock.
 class PublishHost {
  public:
   virtual ~PublishHost() = default;
   virtual void OnOutcomes(Outcomes outcomes) = 0;
-  // The answer to a binding: the topic has so many queues, or an error.
-  virtual void OnTopic(Topic& topic, uint32_t queues, const absl::Status& status) = 0;
+  // The answer to a binding: what the topic is, or an error.
+  virtual void OnTopic(Topic& topic, const absl::StatusOr<BoundTopic>& answer) = 0;
   // The lane is full, under way, in trouble or new: the next messages should go elsewhere. Under
   // the stream's lock; takes none.
   virtual void MoveOn(const Lane& lane, SteadyTime now) = 0;
@@ -63,8 +72,9 @@ class PublishStream final : public StreamOwner, public Ticking {
   PublishStream(std::shared_ptr<Connection> connection, const Settings& settings,
                 PublishHost& host);
 
-  // A lane for a queue of `topic`; it lives as long as the stream.
-  Lane& AddLane(Topic& topic, std::string_view name, uint32_t queue);
+  // A lane for a queue of `topic`; it lives as long as the stream. Null: a call has no more
+  // bindings.
+  Lane* AddLane(Topic& topic, std::string_view name, uint32_t queue);
 
   // INVALID_ARGUMENT: larger than any request may be.
   absl::Status Append(Lane& lane, const MessageEncoder& message, Producer::Callback* callback);
@@ -87,8 +97,7 @@ class PublishStream final : public StreamOwner, public Ticking {
   enum class State { kIdle, kConnecting, kOpen, kBackoff };
   struct TopicNews {
     Topic* topic;
-    uint32_t queues;
-    absl::Status status;
+    absl::StatusOr<BoundTopic> answer;
   };
 
   void Connect() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -108,6 +117,11 @@ class PublishStream final : public StreamOwner, public Ticking {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnError(const dunlin::broker::v1::PublishError& error, bool transient, Outcomes& outcomes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A batch expires with its first message. One that cannot leave is closed at this age, so that
+  // the last message in it expires by a quarter of the time-out too early at most.
+  std::chrono::milliseconds SealAge() const {
+    return std::max(settings_.send_timeout / 8, std::chrono::milliseconds(1));
+  }
   void ScheduleExpiry(SteadyTime when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Expire(SteadyTime now, Outcomes& outcomes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailAll(const absl::Status& status, Outcomes& outcomes)
@@ -135,7 +149,7 @@ class PublishStream final : public StreamOwner, public Ticking {
   size_t in_flight_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t credit_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t max_request_bytes_ ABSL_GUARDED_BY(mutex_);
-  int failures_ ABSL_GUARDED_BY(mutex_) = 0;  // to connect, in a row
+  int failures_ ABSL_GUARDED_BY(mutex_) = 0;  // to connect and bind, in a row
   SteadyTime reconnect_at_ ABSL_GUARDED_BY(mutex_){};
   // The broker has too much to do, and asked for silence until then.
   SteadyTime held_until_ ABSL_GUARDED_BY(mutex_){};

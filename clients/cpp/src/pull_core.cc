@@ -18,6 +18,10 @@ absl::Status NotAssigned(std::string_view topic, uint32_t queue) {
   return absl::NotFoundError(fmt::format("queue {} of {} is not assigned", queue, topic));
 }
 
+absl::Status AlreadyAssigned(std::string_view topic, uint32_t queue) {
+  return absl::AlreadyExistsError(fmt::format("queue {} of {} is assigned", queue, topic));
+}
+
 // Where to begin in a queue that came when its topic was being read from `start` on: all that is in
 // it is newer, but for a moment that is still to come.
 StartAt StartOfNewQueue(StartAt start) {
@@ -107,15 +111,16 @@ void PullCore::Rebind(Assignment& assignment) {
   }
   assignment.binding = ++last_binding_;
   bindings_[assignment.binding] = key;
+  stream_->Start();
   stream_->Attach(MakeAttach(assignment));
 }
 
 absl::StatusOr<QueueBounds> PullCore::Await(const Key& key, uint32_t binding) {
   const SteadyTime deadline = steady_clock::now() + options_.request_timeout;
+  const uint64_t rejections = rejections_;
   for (;;) {
     const auto found = assignments_.find(key);
     if (closed_) return absl::FailedPreconditionError("the consumer is closed");
-    if (!rejected_.ok()) return rejected_;
     if (found == assignments_.end() || found->second.binding != binding) {
       return absl::AbortedError("the queue was assigned anew meanwhile");
     }
@@ -125,6 +130,11 @@ absl::StatusOr<QueueBounds> PullCore::Await(const Key& key, uint32_t binding) {
       const absl::Status status = assignment.status;
       Remove(binding);
       return status;
+    }
+    if (rejections_ != rejections) {
+      Remove(binding);
+      rejected_ = absl::OkStatus();  // it is told
+      return last_rejection_;
     }
     if (!changed_.WaitUntil(mutex_, deadline)) {
       stream_->Detach(binding);
@@ -136,12 +146,9 @@ absl::StatusOr<QueueBounds> PullCore::Await(const Key& key, uint32_t binding) {
 
 absl::StatusOr<QueueBounds> PullCore::Assign(std::string_view topic, uint32_t queue, StartAt start,
                                              const Filter& filter) {
-  stream_->Start();
   MutexLock lock(mutex_);
   const Key key{topic, queue};
-  if (assignments_.contains(key)) {
-    return absl::AlreadyExistsError(fmt::format("queue {} of {} is assigned", queue, topic));
-  }
+  if (assignments_.contains(key)) return AlreadyAssigned(topic, queue);
   return Await(key, Begin(key, filter, start).binding);
 }
 
@@ -154,21 +161,53 @@ PullCore::Assignment& PullCore::Begin(const Key& key, const Filter& filter, Star
   return assignment;
 }
 
+absl::Status PullCore::AssignOthers(const Key& first, uint32_t queues, StartAt start,
+                                    const Filter& filter) {
+  // What began here is known by its source: a queue may be assigned anew meanwhile.
+  std::vector<std::shared_ptr<FrameSource>> begun{assignments_.at(first).source};
+  Key key = first;
+  absl::Status status;
+  for (key.second = 1; key.second < queues && status.ok(); ++key.second) {
+    if (assignments_.contains(key)) {
+      status = AlreadyAssigned(key.first, key.second);
+    } else {
+      begun.push_back(Begin(key, filter, start).source);
+    }
+  }
+  for (size_t i = 1; i < begun.size() && status.ok(); ++i) {
+    key.second = begun[i]->queue;
+    const auto found = assignments_.find(key);
+    const bool is_gone = found == assignments_.end() || found->second.source != begun[i];
+    status = is_gone ? absl::AbortedError("the queue was assigned anew meanwhile")
+                     : Await(key, found->second.binding).status();
+  }
+  if (status.ok()) return status;
+  for (const std::shared_ptr<FrameSource>& source : begun) {
+    const auto found = assignments_.find(Key{source->topic, source->queue});
+    if (found == assignments_.end() || found->second.source != source) continue;
+    const uint32_t binding = found->second.binding;
+    stream_->Detach(binding);
+    Remove(binding);
+  }
+  return status;
+}
+
 absl::StatusOr<uint32_t> PullCore::AssignAll(std::string_view topic, StartAt start,
                                              const Filter& filter) {
-  const absl::StatusOr<QueueBounds> first = Assign(topic, 0, start, filter);
-  if (!first.ok()) return first.status();
-  for (uint32_t queue = 1; queue < first->queues; ++queue) {
-    const absl::Status status = Assign(topic, queue, start, filter).status();
-    if (!status.ok()) return status;
-  }
   const std::string name(topic);
+  const Key key{name, 0};
+  absl::StatusOr<QueueBounds> first = Assign(topic, 0, start, filter);
+  if (!first.ok()) return first.status();
   {
     MutexLock lock(mutex_);
-    const auto assigned = assignments_.find(Key{name, 0});
+    const auto assigned = assignments_.find(key);
     if (assigned == assignments_.end()) return first->queues;  // unassigned, or deleted meanwhile
-    followed_.insert_or_assign(name, Followed{filter, StartOfNewQueue(start), first->queues,
-                                              assigned->second.source->topic_id});
+    const uint32_t topic_id = assigned->second.source->topic_id;
+    const absl::Status status = AssignOthers(key, first->queues, start, filter);
+    if (!status.ok()) return status;
+    if (!assignments_.contains(key)) return first->queues;
+    followed_.insert_or_assign(name,
+                               Followed{filter, StartOfNewQueue(start), first->queues, topic_id});
   }
   stream_->connection().routes().Follow(name, this);
   return first->queues;
@@ -224,6 +263,12 @@ absl::Status PullCore::Commit(std::string_view topic, uint32_t queue, uint64_t o
   MutexLock lock(mutex_);
   const auto found = assignments_.find(Key{topic, queue});
   if (found == assignments_.end()) return NotAssigned(topic, queue);
+  // The broker would end the call for it, and all queues with it.
+  const uint64_t end = std::max(found->second.end, found->second.received);
+  if (offset > end) {
+    return absl::InvalidArgumentError(fmt::format(
+        "offset {} is behind the end of queue {} of {}: {}", offset, queue, topic, end));
+  }
   stream_->Commit(found->second.binding, offset);
   return absl::OkStatus();
 }
@@ -245,11 +290,23 @@ void PullCore::OnAttached(const v1::Attached& attached) {
   MutexLock lock(mutex_);
   Assignment* assignment = Find(attached.binding());
   if (assignment == nullptr) return;
+  const uint32_t topic_id = assignment->source->topic_id;
+  const bool is_another =
+      topic_id != 0 && attached.topic_id() != 0 && attached.topic_id() != topic_id;
+  if (assignment->answered && is_another) {
+    // What was read is gone: an offset of it means nothing in another topic of its name.
+    stream_->Detach(attached.binding());
+    Report(absl::NotFoundError(
+        fmt::format("topic {} was deleted, and made anew", assignment->source->topic)));
+    Remove(attached.binding());
+    return;
+  }
   const absl::Status status = ToStatus(attached.status());
   if (status.ok()) {
     assignment->source->topic_id = attached.topic_id();
     if (!assignment->known) assignment->received = assignment->polled = attached.start_offset();
     assignment->known = true;
+    assignment->end = attached.max_offset();
     assignment->bounds = {attached.start_offset(), attached.min_offset(), attached.max_offset(),
                           attached.queues()};
   } else if (assignment->answered || !assignment->awaited) {
@@ -285,6 +342,7 @@ void PullCore::OnFrame(std::shared_ptr<ReceivedFrame> frame) {
     return;
   }
   assignment->received = std::max(assignment->received, frame->next_offset());
+  assignment->end = std::max(assignment->end, frame->max_offset());
   frame->set_source(assignment->source);
   frames_.push_back(std::move(frame));
   changed_.SignalAll();  // who waits for an answer waits here too
@@ -299,7 +357,8 @@ std::vector<v1::Attach> PullCore::Attachments() {
 
 void PullCore::OnRejected(const absl::Status& status) {
   MutexLock lock(mutex_);
-  rejected_ = status;
+  rejected_ = last_rejection_ = status;
+  ++rejections_;
   changed_.SignalAll();
 }
 
@@ -321,9 +380,10 @@ std::shared_ptr<ReceivedFrame> PullCore::Take(SteadyTime deadline, absl::Status&
       return nullptr;
     }
     if (!rejected_.ok()) {
-      error = rejected_;
+      error = std::exchange(rejected_, absl::OkStatus());
       return nullptr;
     }
+    if (!assignments_.empty()) stream_->Start();  // it may have been rejected
     in_time = changed_.WaitUntil(mutex_, deadline);
   }
   return nullptr;

@@ -52,6 +52,7 @@ class PullCore final : public SubscribeHost, public RouteListener {
     uint32_t binding = 0;
     uint64_t received = 0;  // everything below was received, if `known`
     uint64_t polled = 0;    // everything below was polled, if `known`
+    uint64_t end = 0;       // of the queue, as far as it was told
     bool known = false;
     bool answered = false;  // `bounds` or `status` is the answer to the first attach
     bool awaited = true;    // somebody waits for that answer
@@ -77,6 +78,10 @@ class PullCore final : public SubscribeHost, public RouteListener {
   void Drop(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<QueueBounds> Await(const Key& key, uint32_t binding)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Assigns queues 1 .. queues - 1 like queue 0, which is assigned; all at a time. On an error what
+  // it began is undone.
+  absl::Status AssignOthers(const Key& first, uint32_t queues, StartAt start, const Filter& filter)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Assignment* Find(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remove(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Reading cannot go on where it was; tries the oldest message. False: it is not to.
@@ -98,7 +103,10 @@ class PullCore final : public SubscribeHost, public RouteListener {
   std::map<std::string, Followed> followed_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::shared_ptr<ReceivedFrame>> frames_ ABSL_GUARDED_BY(mutex_);
   std::deque<absl::Status> errors_ ABSL_GUARDED_BY(mutex_);
+  // Calls that the broker wanted nothing to do with: what is still to be told, how many there were.
   absl::Status rejected_ ABSL_GUARDED_BY(mutex_);
+  absl::Status last_rejection_ ABSL_GUARDED_BY(mutex_);
+  uint64_t rejections_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace dunlin::internal

@@ -15,6 +15,8 @@ namespace v2 = apache::rocketmq::v2;
 constexpr char kMethod[] = "/dunlin.broker.v1.StreamService/Subscribe";
 constexpr size_t kSmallestCredit = 64 << 10;  // that the contract allows
 constexpr int kVerdictsPerRequest = 4096;
+constexpr std::chrono::milliseconds kFirstBackoff{50};
+constexpr std::chrono::seconds kLasting{10};  // a call that was no mistake
 
 // Fields of SubscribeResponse.
 enum Field : uint32_t { kOpened = 1, kAttached = 2, kFrame = 3, kSettled = 4, kDetached = 5 };
@@ -40,11 +42,15 @@ SubscribeStream::SubscribeStream(std::shared_ptr<Connection> connection, std::st
 
 void SubscribeStream::Start() {
   MutexLock lock(mutex_);
-  if (state_ == State::kIdle && !closing_) Connect();
+  if (state_ != State::kIdle || closing_) return;
+  if (steady_clock::now() >= reconnect_at_) return Connect();
+  state_ = State::kBackoff;
+  connection_->ticker()->WakeAt(reconnect_at_, this);
 }
 
 void SubscribeStream::Connect() {
   state_ = State::kConnecting;
+  connected_at_ = steady_clock::now();
   v1::SubscribeRequest request;
   v1::OpenSubscribe& open = *request.mutable_open();
   if (!group_.empty()) connection_->Fill(group_, *open.mutable_group());
@@ -249,11 +255,15 @@ void SubscribeStream::OnEnd(const grpc::Status& status) {
     control_.clear();
     attached_.clear();
     rejected = !closing_ && IsFatal(status);
+    const SteadyTime now = steady_clock::now();
+    if (rejected && now - connected_at_ > kLasting) rejections_ = 0;
     if (closing_ || rejected) {
       state_ = State::kIdle;
+      // A fault that stays is not to keep the broker busy.
+      if (rejected) reconnect_at_ = now + Backoff(rejections_++, kFirstBackoff);
     } else {
       state_ = State::kBackoff;
-      reconnect_at_ = steady_clock::now() + Backoff(failures_++, std::chrono::milliseconds(50));
+      reconnect_at_ = now + Backoff(failures_++, kFirstBackoff);
       connection_->ticker()->WakeAt(reconnect_at_, this);
     }
   }

@@ -30,7 +30,7 @@ class SubscribeHost {
   virtual void OnFrame(std::shared_ptr<ReceivedFrame> frame) = 0;
   // The call begins anew: what is to be attached now, and from where.
   virtual std::vector<dunlin::broker::v1::Attach> Attachments() = 0;
-  // The broker wants nothing to do with us; there will be no other attempt.
+  // The broker wants nothing to do with us; there will be no other attempt before Start.
   virtual void OnRejected(const absl::Status& status) = 0;
 };
 
@@ -42,7 +42,7 @@ class SubscribeStream final : public StreamOwner, public Ticking {
 
   Connection& connection() const { return *connection_; }
 
-  // Connects, now and whenever the connection breaks.
+  // Connects, now and whenever the connection breaks. After a rejection: anew, after a while.
   void Start();
   // Written at once if the call is open; else Attachments tells when it is.
   void Attach(const dunlin::broker::v1::Attach& attach);
@@ -96,6 +96,8 @@ class SubscribeStream final : public StreamOwner, public Ticking {
   size_t owed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of credit
   size_t buffered_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int failures_ ABSL_GUARDED_BY(mutex_) = 0;
+  int rejections_ ABSL_GUARDED_BY(mutex_) = 0;  // without a call in between that lasted
+  SteadyTime connected_at_ ABSL_GUARDED_BY(mutex_){};
   SteadyTime reconnect_at_ ABSL_GUARDED_BY(mutex_){};
 };
 

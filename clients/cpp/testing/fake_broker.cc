@@ -181,6 +181,12 @@ void FakeBroker::Refuse(std::function<std::optional<Refusal>(const v2::Message&)
   refuse_ = std::move(rule);
 }
 
+void FakeBroker::RefuseBindings(int bindings, v2::Code code) {
+  MutexLock lock(mutex_);
+  refuse_bindings_ = bindings;
+  binding_code_ = code;
+}
+
 void FakeBroker::HoldAcks(bool hold) {
   MutexLock lock(mutex_);
   hold_acks_ = hold;
@@ -218,6 +224,11 @@ void FakeBroker::DetachAll(v2::Code code) {
   detach_code_ = code;
   ++detach_round_;
   changed_.SignalAll();
+}
+
+void FakeBroker::RejectAttaches(int attaches) {
+  MutexLock lock(mutex_);
+  reject_attaches_ = attaches;
 }
 
 void FakeBroker::HoldSettled(bool hold) {

@@ -59,6 +59,8 @@ class FakeBroker {
 
   // Asked before a message is stored; what it returns is answered. Called under the lock.
   void Refuse(std::function<std::optional<Refusal>(const v2::Message&)> rule);
+  // So many of the next bindings for publishing are answered with `code`.
+  void RefuseBindings(int bindings, v2::Code code);
   // Answers to frames are kept back, and given all at once.
   void HoldAcks(bool hold);
   // Answers to the frames that come are lost, although their messages are stored.
@@ -72,6 +74,8 @@ class FakeBroker {
   void DetachAll(v2::Code code);
   // Filters let nothing before `offset` through.
   void PassOver(const std::string& topic, uint32_t queue, uint64_t offset);
+  // So many of the next Attaches end their call as a mistake.
+  void RejectAttaches(int attaches);
   // Answers to verdicts are kept back.
   void HoldSettled(bool hold);
   // Ends watches as soon as they begin.
@@ -80,6 +84,7 @@ class FakeBroker {
   // What was seen.
   struct Seen {
     int publish_calls = 0;
+    int bindings = 0;  // of them
     int subscribe_calls = 0;
     int frames = 0;
     int repeated_messages = 0;     // that were stored before
@@ -140,11 +145,14 @@ class FakeBroker {
   uint32_t last_topic_id_ ABSL_GUARDED_BY(mutex_) = 0;
   std::set<grpc::ServerContextBase*> calls_ ABSL_GUARDED_BY(mutex_);
   std::function<std::optional<Refusal>(const v2::Message&)> refuse_ ABSL_GUARDED_BY(mutex_);
+  int refuse_bindings_ ABSL_GUARDED_BY(mutex_) = 0;
+  v2::Code binding_code_ ABSL_GUARDED_BY(mutex_) = v2::OK;
   bool hold_acks_ ABSL_GUARDED_BY(mutex_) = false;
   bool lose_acks_ ABSL_GUARDED_BY(mutex_) = false;
   bool hold_settled_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool refuse_watches_ ABSL_GUARDED_BY(mutex_) = false;
+  int reject_attaches_ ABSL_GUARDED_BY(mutex_) = 0;
   int corrupt_ ABSL_GUARDED_BY(mutex_) = 0;
   int detach_round_ ABSL_GUARDED_BY(mutex_) = 0;
   v2::Code detach_code_ ABSL_GUARDED_BY(mutex_) = v2::OK;

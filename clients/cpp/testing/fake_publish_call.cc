@@ -1,6 +1,11 @@
 #include "clients/cpp/testing/fake_calls.h"
 
 namespace dunlin::testing {
+namespace {
+
+constexpr size_t kMostBindings = 65536;
+
+}  // namespace
 
 grpc::Status PublishCall::Run() {
   std::thread writer([this] { Answer(); });
@@ -65,6 +70,12 @@ grpc::Status PublishCall::Handle(const v1::PublishRequest& request) {
 void PublishCall::Bind(const v1::BindQueue& bind) {
   v1::Bound& bound = *control_.emplace_back().add_bound();
   bound.set_binding(bind.binding());
+  ++broker_.seen_.bindings;
+  if (broker_.refuse_bindings_ > 0) {
+    --broker_.refuse_bindings_;
+    bound.mutable_status()->set_code(broker_.binding_code_);
+    return;
+  }
   const auto topic = broker_.topics_.find(bind.topic().name());
   if (topic == broker_.topics_.end()) {
     bound.mutable_status()->set_code(v2::TOPIC_NOT_FOUND);
@@ -72,6 +83,10 @@ void PublishCall::Bind(const v1::BindQueue& bind) {
   }
   if (bind.queue() >= topic->second.queues.size()) {
     bound.mutable_status()->set_code(v2::BAD_REQUEST);
+    return;
+  }
+  if (bindings_.size() == kMostBindings) {
+    bound.mutable_status()->set_code(v2::TOO_MANY_REQUESTS);
     return;
   }
   FakeBroker::Queue& queue = topic->second.queues[bind.queue()];

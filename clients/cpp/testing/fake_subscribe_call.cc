@@ -70,6 +70,10 @@ grpc::Status SubscribeCall::Handle(const v1::SubscribeRequest& request) {
     if (bindings_.contains(request.attach().binding())) {
       return {grpc::StatusCode::INVALID_ARGUMENT, "the binding exists"};
     }
+    if (broker_.reject_attaches_ > 0) {
+      --broker_.reject_attaches_;
+      return {grpc::StatusCode::INVALID_ARGUMENT, "rejected"};
+    }
     seen.attaches.push_back(request.attach());
     Attach(request.attach());
   } else if (request.has_detach()) {

@@ -86,7 +86,7 @@ class PullConsumer {
                                      const Filter& filter = Filter());
   // All queues of a topic; how many there are. Queues that it gets later are assigned when the
   // broker tells of them, from their first message on, until the last queue is unassigned or the
-  // topic is deleted.
+  // topic is deleted. Errors as of Assign, after which none is assigned by it.
   absl::StatusOr<uint32_t> AssignAll(std::string_view topic, StartAt start,
                                      const Filter& filter = Filter());
   // Nothing of the queue is polled afterwards. NOT_FOUND: it was not assigned.
@@ -97,7 +97,8 @@ class PullConsumer {
 
   // The next messages of some queue; an empty batch when none came within `timeout`. Errors are
   // told once each, and polling goes on behind them: DATA_LOSS (a damaged message, passed over),
-  // OUT_OF_RANGE, NOT_FOUND (the topic is gone), FAILED_PRECONDITION (closed).
+  // OUT_OF_RANGE, NOT_FOUND (the topic is gone), FAILED_PRECONDITION (closed). INVALID_ARGUMENT,
+  // UNAUTHENTICATED, PERMISSION_DENIED and UNIMPLEMENTED are of the connection; it is made anew.
   absl::StatusOr<MessageBatch> Poll(std::chrono::milliseconds timeout);
 
   // Everything below it was polled, or passed over by the filter: what may be committed when what
@@ -107,7 +108,7 @@ class PullConsumer {
 
   // The group consumed everything below `offset`; takes effect soon, at the latest when the
   // consumer is closed. NOT_FOUND: the queue is not assigned; FAILED_PRECONDITION: there is no
-  // group.
+  // group; INVALID_ARGUMENT: the queue is not known to reach so far.
   absl::Status Commit(std::string_view topic, uint32_t queue, uint64_t offset);
 
   // Sends what was committed, ends the call. Poll returns FAILED_PRECONDITION. Idempotent.
