@@ -191,6 +191,15 @@ TEST_F(GroupConsumersTest, ErrorsOfSubscribeSayWhatIsWrong) {
   EXPECT_TRUE(absl::IsInvalidArgument(client_->MakeSimpleConsumer({}).status()));
 }
 
+TEST_F(GroupConsumersTest, ASubscriptionWithoutRoomAtTheBrokerComesBack) {
+  SimpleConsumer consumer = MakeSimple();
+  broker_.DetachAll(v2::TOO_MANY_REQUESTS);
+  ASSERT_TRUE(
+      broker_.Await([](const FakeBroker::Seen& seen) { return seen.attaches.size() == 2; }));
+  Store(1);
+  EXPECT_EQ(Receive(consumer, 1).size(), 1u);  // and no error
+}
+
 TEST_F(GroupConsumersTest, AListenerSeesEveryMessageAndItsRetries) {
   Store(500);
   Mutex mutex;

@@ -287,6 +287,18 @@ TEST_F(PullConsumerTest, AllQueuesAreAssignedOrNone) {
   EXPECT_TRUE(consumer.Unassign("t", 99).ok());
 }
 
+TEST_F(PullConsumerTest, AQueueWithoutRoomAtTheBrokerIsReadOn) {
+  Store(0, 5);
+  PullConsumer consumer = MakeConsumer();
+  ASSERT_TRUE(consumer.Assign("t", 0, StartAt::First()).ok());
+  ExpectMessages(consumer, 0, 5);
+  broker_.DetachAll(v2::TOO_MANY_REQUESTS);
+  ASSERT_TRUE(
+      broker_.Await([](const FakeBroker::Seen& seen) { return seen.attaches.size() == 2; }));
+  Store(5, 5);
+  ExpectMessages(consumer, 5, 10);
+}
+
 TEST_F(PullConsumerTest, ATopicOfTheSameNameIsNotReadOn) {
   PullConsumer consumer = MakeConsumer();
   ASSERT_EQ(*consumer.AssignAll("t", StartAt::First()), 2u);

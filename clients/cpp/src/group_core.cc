@@ -290,6 +290,9 @@ void GroupCore::OnAttached(const v1::Attached& attached) {
   const absl::Status status = FromPublic(attached.status());
   if (status.ok()) {
     subscription->source->topic_id = attached.topic_id();
+  } else if (subscription->answered && attached.status().code() == v2::TOO_MANY_REQUESTS) {
+    stream_->RestartLater();
+    return;
   } else if (subscription->answered) {
     // It had been attached before the connection broke.
     if (errors_.size() < kMostErrors) errors_.push_back(status);
@@ -304,6 +307,8 @@ void GroupCore::OnAttached(const v1::Attached& attached) {
 void GroupCore::OnDetached(const v1::Detached& detached) {
   MutexLock lock(mutex_);
   if (detached.status().code() == v2::OK || Find(detached.binding()) == nullptr) return;
+  // This passes; the subscription stays, and is attached again.
+  if (detached.status().code() == v2::TOO_MANY_REQUESTS) return stream_->RestartLater();
   if (errors_.size() < kMostErrors) errors_.push_back(FromPublic(detached.status()));
   Remove(detached.binding());
 }

@@ -263,7 +263,7 @@ absl::Status PullCore::Commit(std::string_view topic, uint32_t queue, uint64_t o
   MutexLock lock(mutex_);
   const auto found = assignments_.find(Key{topic, queue});
   if (found == assignments_.end()) return NotAssigned(topic, queue);
-  // The broker would end the call for it, and all queues with it.
+  // The broker would take the end of the queue for it, and nobody would notice the mistake.
   const uint64_t end = std::max(found->second.end, found->second.received);
   if (offset > end) {
     return absl::InvalidArgumentError(fmt::format(
@@ -314,6 +314,7 @@ void PullCore::OnAttached(const v1::Attached& attached) {
     const bool expired = attached.status().code() == v2::ILLEGAL_OFFSET &&
                          assignment->received < attached.min_offset();
     if (expired && SkipExpired(*assignment)) return;
+    if (attached.status().code() == v2::TOO_MANY_REQUESTS) return stream_->RestartLater();
     Report(status);
     Remove(attached.binding());
     return;
@@ -327,6 +328,8 @@ void PullCore::OnDetached(const v1::Detached& detached) {
   MutexLock lock(mutex_);
   Assignment* assignment = Find(detached.binding());
   if (assignment == nullptr || detached.status().code() == v2::OK) return;
+  // This passes; the queue stays assigned, and is attached again where it was.
+  if (detached.status().code() == v2::TOO_MANY_REQUESTS) return stream_->RestartLater();
   // The frames that came before are still good, but they are few; the new start is behind them.
   if (detached.status().code() == v2::ILLEGAL_OFFSET && SkipExpired(*assignment)) return;
   Report(ToStatus(detached.status()));

@@ -120,6 +120,13 @@ void SubscribeStream::Restart() {
   if (stream_ != nullptr) stream_->Cancel();
 }
 
+void SubscribeStream::RestartLater() {
+  MutexLock lock(mutex_);
+  if (stream_ == nullptr) return;
+  refused_ = true;
+  stream_->Cancel();
+}
+
 bool SubscribeStream::NextRequest(v1::SubscribeRequest& request) {
   if (!control_.empty()) {
     request = std::move(control_.front());
@@ -256,14 +263,16 @@ void SubscribeStream::OnEnd(const grpc::Status& status) {
     attached_.clear();
     rejected = !closing_ && IsFatal(status);
     const SteadyTime now = steady_clock::now();
-    if (rejected && now - connected_at_ > kLasting) rejections_ = 0;
+    const bool refused = std::exchange(refused_, false);
+    if ((rejected || refused) && now - connected_at_ > kLasting) rejections_ = 0;
     if (closing_ || rejected) {
       state_ = State::kIdle;
       // A fault that stays is not to keep the broker busy.
       if (rejected) reconnect_at_ = now + Backoff(rejections_++, kFirstBackoff);
     } else {
       state_ = State::kBackoff;
-      reconnect_at_ = now + Backoff(failures_++, kFirstBackoff);
+      // A call that was opened is no failure any more, but the broker may refuse the next as well.
+      reconnect_at_ = now + Backoff(refused ? rejections_++ : failures_++, kFirstBackoff);
       connection_->ticker()->WakeAt(reconnect_at_, this);
     }
   }

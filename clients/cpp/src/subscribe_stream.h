@@ -53,6 +53,8 @@ class SubscribeStream final : public StreamOwner, public Ticking {
   void ReturnCredit(size_t bytes);
   // Begins the call anew.
   void Restart();
+  // The same for what the broker has no room for now: after a while, longer each time.
+  void RestartLater();
 
   // Writes what is left to be written, then ends the call; waits for that up to `patience`.
   void Shutdown(std::chrono::milliseconds patience);
@@ -96,7 +98,9 @@ class SubscribeStream final : public StreamOwner, public Ticking {
   size_t owed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of credit
   size_t buffered_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int failures_ ABSL_GUARDED_BY(mutex_) = 0;
-  int rejections_ ABSL_GUARDED_BY(mutex_) = 0;  // without a call in between that lasted
+  bool refused_ ABSL_GUARDED_BY(mutex_) = false;  // the call ends by RestartLater
+  // Calls that were rejected or refused, without one in between that lasted.
+  int rejections_ ABSL_GUARDED_BY(mutex_) = 0;
   SteadyTime connected_at_ ABSL_GUARDED_BY(mutex_){};
   SteadyTime reconnect_at_ ABSL_GUARDED_BY(mutex_){};
 };
