@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,7 @@ struct GroupOptions {
   std::vector<int64_t> retry_delays_ms;
   std::string description;
   std::string order;
+  std::optional<uint32_t> priority_factor;
   std::string topic;
   std::vector<std::string> exponential;  // initial ms, max ms, multiplier
   bool first = false;
@@ -88,6 +90,7 @@ Group ToProto(const GroupOptions& options, const Connection& connection) {
   admin::v1::DeliveryOrder order = admin::v1::DELIVERY_ORDER_UNSPECIFIED;
   admin::v1::DeliveryOrder_Parse(options.order, &order);
   group.set_delivery_order(order);
+  if (options.priority_factor.has_value()) group.set_priority_factor(*options.priority_factor);
   return group;
 }
 
@@ -206,6 +209,11 @@ void AddSpec(CLI::App& command, GroupOptions& options) {
                   "CONCURRENT when left out. A change delivers again what was done behind the "
                   "first message that is not")
       ->check(CLI::IsMember({"CONCURRENT", "IN_ORDER"}));
+  command
+      .add_option("--priority-factor", options.priority_factor,
+                  "Percent of the receives on a topic with priorities that begin with the highest; "
+                  "the others begin with each priority in turn. 100 when left out")
+      ->check(CLI::Range(0, 100));
   command.add_option("--description", options.description, "What it is for");
 }
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -24,6 +25,7 @@ struct ProduceOptions {
   std::string file;
   std::string tag;
   std::string message_group;
+  std::optional<int32_t> priority;
   std::vector<std::string> keys;
   std::vector<std::string> properties;
   double delay_seconds = -1;  // below 0: none
@@ -51,6 +53,10 @@ int Send(Connection& connection, const ProduceOptions& options, const std::strin
     const int64_t millis = due.time_since_epoch().count();
     system.mutable_delivery_timestamp()->set_seconds(millis / 1000);
     system.mutable_delivery_timestamp()->set_nanos(static_cast<int32_t>(millis % 1000) * 1'000'000);
+  }
+  if (options.priority.has_value()) {
+    system.set_message_type(v2::PRIORITY);
+    system.set_priority(*options.priority);
   }
   for (const std::string& key : options.keys) system.add_keys(key);
   for (const std::string& property : options.properties) {
@@ -144,6 +150,10 @@ void AddProduceCommand(CLI::App& app, Command& command) {
           "--delay-seconds", options->delay_seconds,
           "Deliver so long from now, to a topic of kind DELAY; prints what `message recall` "
           "needs")
+      ->check(CLI::NonNegativeNumber);
+  produce
+      .add_option("--priority", options->priority,
+                  "The higher, the earlier it is delivered; the topic must take PRIORITY messages")
       ->check(CLI::NonNegativeNumber);
   produce.add_option("--count", options->count, "Send the argument or the file this often")
       ->check(CLI::PositiveNumber);

@@ -13,6 +13,8 @@ namespace {
 
 using admin::v1::Topic;
 
+constexpr char kMixed[] = "MIXED";
+
 struct TopicOptions {
   std::string name;
   uint32_t queues = 0;
@@ -58,6 +60,13 @@ Topic ToProto(const TopicOptions& options, const Connection& connection) {
   topic.set_name(options.name);
   topic.set_queues(options.queues);
   for (const std::string& name : options.kinds) {
+    if (name == kMixed) {
+      for (const auto kind :
+           {admin::v1::NORMAL, admin::v1::FIFO, admin::v1::DELAY, admin::v1::TRANSACTION}) {
+        topic.add_kinds(kind);
+      }
+      continue;
+    }
     admin::v1::MessageKind kind = admin::v1::MESSAGE_KIND_UNSPECIFIED;
     admin::v1::MessageKind_Parse(name, &kind);
     topic.add_kinds(kind);
@@ -136,9 +145,9 @@ void AddSpec(CLI::App& command, TopicOptions& options) {
   command.add_option("NAME", options.name, "Name of the topic")->required();
   command.add_option("--queues", options.queues, "Number of queues, 1 to 65535")
       ->check(CLI::Range(1, 65535));
-  command.add_option("--kinds", options.kinds, "Kinds of message, separated by commas")
+  command.add_option("--kinds", options.kinds, "Kinds of message, separated by commas; MIXED: NORMAL,FIFO,DELAY,TRANSACTION")
       ->delimiter(',')
-      ->check(CLI::IsMember({"NORMAL", "FIFO", "DELAY", "TRANSACTION", "LITE", "PRIORITY"}));
+      ->check(CLI::IsMember({"NORMAL", "FIFO", "DELAY", "TRANSACTION", "LITE", "PRIORITY", kMixed}));
   command.add_option("--permission", options.permission, "Who may do what")
       ->check(CLI::IsMember({"NONE", "READ", "WRITE", "READ_WRITE"}));
   command.add_option("--description", options.description, "What it is for");

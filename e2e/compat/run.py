@@ -31,8 +31,8 @@ BIN = ROOT / "bin"
 BUILT = ROOT / ".cache/compat"  # Go programs
 
 CASES = ["hello", "round-trip", "tags", "sql", "redelivery", "invisible", "push", "push-retry",
-         "dead-letter", "errors", "fifo", "delay"]
-KINDS = {"fifo": "FIFO", "delay": "DELAY"}  # of topics; the others take NORMAL messages
+         "dead-letter", "errors", "fifo", "delay", "priority"]
+KINDS = {"fifo": "FIFO", "delay": "DELAY", "priority": "PRIORITY"}  # of topics; else NORMAL
 ATTEMPTS_BEFORE_DEAD_LETTER = 2
 SUITE_LIMIT_SECONDS = 200
 LINE = re.compile(r"^(ok|FAIL) ([\w-]+)(?:: (.*))?$")

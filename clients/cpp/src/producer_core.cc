@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -135,7 +136,14 @@ absl::StatusOr<Lane*> ProducerCore::ChooseLane(Topic& topic, const Message& mess
   if (message.queue.has_value() && !message.message_group.empty()) {
     return absl::InvalidArgumentError("a message group chooses its queue; name none");
   }
-  const bool chosen = message.queue.has_value() || !key.empty();
+  if (message.priority.has_value()) {
+    if (*message.priority < 0) return absl::InvalidArgumentError("a priority below 0");
+    if (message.queue.has_value() || !message.message_group.empty()) {
+      return absl::InvalidArgumentError(
+          "a priority chooses the queue; name neither a queue nor a message group");
+    }
+  }
+  const bool chosen = message.queue.has_value() || message.priority.has_value() || !key.empty();
   // In a callback, which must not wait, the first queue is as good as any.
   if (!topic.known.load(std::memory_order_acquire) && (chosen || !in_callback)) {
     absl::Status status = AwaitKnown(topic);
@@ -147,7 +155,12 @@ absl::StatusOr<Lane*> ProducerCore::ChooseLane(Topic& topic, const Message& mess
                                                   topic.name, *message.queue, lanes.size() - 1));
   }
   uint32_t number = topic.current.load(std::memory_order_relaxed);
-  if (chosen) number = message.queue.has_value() ? *message.queue : Crc32c(key);
+  if (message.priority.has_value()) {
+    number = std::min(static_cast<uint32_t>(*message.priority),
+                      static_cast<uint32_t>(lanes.size() - 1));
+  } else if (chosen) {
+    number = message.queue.has_value() ? *message.queue : Crc32c(key);
+  }
   return &LaneOf(topic, lanes, static_cast<uint32_t>(number % lanes.size()));
 }
 

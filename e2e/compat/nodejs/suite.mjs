@@ -245,6 +245,23 @@ const cases = {
     assert.deepEqual(await drain(consumer, 0), []);
   },
 
+  // What is most urgent comes first, and says how urgent it is.
+  async 'priority'(name, using) {
+    const producer = await using(newProducer(name));
+    const consumer = await using(simpleConsumer(name, name));
+    const probe = await using(simpleConsumer(name, `${name}-probe`));
+    for (const priority of [1, 3, 2]) {
+      await producer.send({ topic: name, body: Buffer.from(`${priority}`), priority });
+    }
+    for (let i = 0; i < 3; i++) await receiveOne(probe, LONG_MS, 20); // until all are there
+    const seen = [];
+    for (const view of await consumer.receive(32, LONG_MS)) {
+      seen.push([view.body.toString(), view.priority]);
+      await consumer.ack(view);
+    }
+    assert.deepEqual(seen, [['3', 3], ['2', 2], ['1', 1]]);
+  },
+
   // The server is killed and started again under running clients. Asks for it on standard output
   // with the line "restart" and waits for a line on standard input. Every acknowledged message must
   // arrive at a push and at a simple consumer.

@@ -322,6 +322,25 @@ class Cases:
             consumer.ack(message)
             expect_equal("messages after the last", [], consumer.receive(32, LONG_SECONDS))
 
+    def priority(self, name):
+        """What is most urgent comes first, and says how urgent it is."""
+        with self.clients.producer(name) as producer, \
+                self.clients.simple_consumer(name, name) as consumer, \
+                self.clients.simple_consumer(name, name + "-probe") as probe:
+            for priority in (1, 3, 2):
+                message = Message()
+                message.topic = name
+                message.body = str(priority).encode()
+                message.priority = priority
+                producer.send(message)
+            for _ in range(3):  # until all are there
+                receive_one(probe, LONG_SECONDS, 20)
+            messages = consumer.receive(32, LONG_SECONDS)
+            for message in messages:
+                consumer.ack(message)
+            expect_equal("bodies and priorities", [(b"3", 3), (b"2", 2), (b"1", 1)],
+                         [(message.body, message.priority) for message in messages])
+
     def restart(self, name):
         """The server is killed and started again under running clients.
 

@@ -127,6 +127,7 @@ void Merge(const admin::v1::Group& proto, Group& group) {
   if (proto.delivery_order() != admin::v1::DELIVERY_ORDER_UNSPECIFIED) {
     group.fifo = proto.delivery_order() == admin::v1::IN_ORDER;
   }
+  if (proto.has_priority_factor()) group.priority_factor = proto.priority_factor();
 }
 
 admin::v1::Group ToProto(const Group& group) {
@@ -144,6 +145,7 @@ admin::v1::Group ToProto(const Group& group) {
   }
   proto.set_description(group.description);
   proto.set_delivery_order(group.fifo ? admin::v1::IN_ORDER : admin::v1::CONCURRENT);
+  proto.set_priority_factor(group.priority_factor);
   proto.set_id(group.id.value());
   SetTime(group.created, proto.mutable_create_time());
   return proto;

@@ -12,6 +12,7 @@
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/wire/message_group.h"
+#include "services/broker/wire/message_properties.h"
 #include "services/broker/wire/stored_message.h"
 
 namespace dunlin::broker {
@@ -94,9 +95,9 @@ Taker::Taken Taker::Take(const Subscription& subscription) {
     if (!taken.messages.empty()) return taken;
   }
   const uint32_t queues = subscription.topic->queues();
-  const uint32_t first = subscription.topic->turn->fetch_add(1, std::memory_order_relaxed) % queues;
+  const Path path = PathOf(subscription);
   for (uint32_t i = 0; i < queues && !budget.IsSpent(); ++i) {
-    const uint32_t queue = (first + i) % queues;
+    const uint32_t queue = (path.first + (path.down ? queues - i : i)) % queues;
     if (ordered) {
       TakeInOrder(subscription, queue, budget, taken.messages);
     } else {
@@ -105,6 +106,20 @@ Taker::Taken Taker::Take(const Subscription& subscription) {
   }
   taken.exhausted = budget.exhausted && !budget.IsSpent();
   return taken;
+}
+
+Taker::Path Taker::PathOf(const Subscription& subscription) {
+  const Topic& topic = *subscription.topic;
+  const Group& group = *subscription.group;
+  const uint32_t turn = topic.turn->fetch_add(1, std::memory_order_relaxed);
+  const uint32_t queues = topic.queues();
+  // The order of a message group comes before that of priorities.
+  if (group.fifo || !topic.Accepts(static_cast<int32_t>(MessageKind::kPriority))) {
+    return {turn % queues, false};
+  }
+  // 61 and 100 have no common divisor: in 100 turns each share comes once, well mixed.
+  if (turn % 100 * 61 % 100 < group.priority_factor) return {queues - 1, true};
+  return {(turn + turn / 100) % queues, true};
 }
 
 ReserveRequest Taker::RequestOf(const Subscription& subscription, uint32_t queue) {

@@ -83,6 +83,12 @@ class Taker {
  private:
   struct Budget;
   class Ahead;
+  // Where to look first, and whether to go on downwards.
+  struct Path {
+    uint32_t first = 0;
+    bool down = false;
+  };
+  static Path PathOf(const Subscription& subscription);
   static ReserveRequest RequestOf(const Subscription& subscription, uint32_t queue);
   void TakeFromQueue(const Subscription& subscription, uint32_t queue, Budget& budget,
                      std::vector<Delivered>& messages);

@@ -13,6 +13,7 @@
 #include "services/broker/rpc/status_map.h"
 #include "services/broker/timers/parking.h"
 #include "services/broker/wire/message_group.h"
+#include "services/broker/wire/message_priority.h"
 
 namespace dunlin::broker {
 namespace {
@@ -224,7 +225,7 @@ absl::Status PublishCall::CheckBind(const v1::BindQueue& bind, const Topic& topi
                        fmt::format("topic {} has no queue {}: they run from 0 to {}", topic.name,
                                    bind.queue(), topic.queues() - 1));
   }
-  for (const MessageKind kind : {MessageKind::kFifo, MessageKind::kDelay}) {
+  for (const MessageKind kind : {MessageKind::kFifo, MessageKind::kDelay, MessageKind::kPriority}) {
     if (topic.Accepts(static_cast<int32_t>(kind))) return absl::OkStatus();
   }
   return CheckKind(MessageKind::kNormal, topic.kinds, topic.name);
@@ -360,8 +361,18 @@ absl::Status PublishCall::StoreIn(Binding& binding, size_t request_size) {
   return Append(binding, request_size, std::move(place));
 }
 
-absl::Status PublishCall::CheckQueue(const RawMessage& message, const Binding& binding) {
+absl::Status PublishCall::CheckQueue(MessageKind kind, const RawMessage& message,
+                                     const Binding& binding) {
   const uint32_t queues = binding.topic->queues();
+  if (kind == MessageKind::kPriority) {
+    if (QueueOfPriority(*message.priority, queues) == binding.queue) return absl::OkStatus();
+    return PublicError(
+        PublicCode::kBadRequest,
+        fmt::format("the priority does not belong into queue {}, which this binding is for: its "
+                    "queue has its number, or is the last of the {} that topic {} has now",
+                    binding.queue, queues, binding.topic->name));
+  }
+  if (kind != MessageKind::kFifo) return absl::OkStatus();
   if (QueueOfMessageGroup(message.message_group, queues) == binding.queue) return absl::OkStatus();
   // Without the group and its queue: neighbours have the same fault, and are told of it once.
   return PublicError(
@@ -386,9 +397,8 @@ void PublishCall::BuildFrame(const Binding& binding, uint64_t skip, std::vector<
       const MessageKind kind = KindOf(message);
       status = CheckKind(kind, topic.kinds, topic.name);
       is_delayed = kind == MessageKind::kDelay;
-      if (status.ok() && kind == MessageKind::kFifo) status = CheckQueue(message, binding);
-      if (status.ok() && kind != MessageKind::kNormal && kind != MessageKind::kFifo &&
-          !is_delayed) {
+      if (status.ok()) status = CheckQueue(kind, message, binding);
+      if (status.ok() && (kind == MessageKind::kTransaction || kind == MessageKind::kLite)) {
         status =
             PublicError(PublicCode::kNotImplemented,
                         fmt::format("messages of kind {} are not taken by streams", NameOf(kind)));

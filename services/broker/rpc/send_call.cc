@@ -16,11 +16,21 @@
 #include "services/broker/timers/parking.h"
 #include "services/broker/timers/recall_handle.h"
 #include "services/broker/wire/message_group.h"
+#include "services/broker/wire/message_priority.h"
 
 namespace dunlin::broker {
 namespace {
 
 namespace v2 = apache::rocketmq::v2;
+
+uint32_t QueueFor(MessageKind kind, const RawMessage& message, const Topic& topic) {
+  // Messages of a group stand in one queue, in the order in which they came.
+  if (kind == MessageKind::kFifo) {
+    return QueueOfMessageGroup(message.message_group, topic.queues());
+  }
+  if (kind == MessageKind::kPriority) return QueueOfPriority(*message.priority, topic.queues());
+  return topic.turn->fetch_add(1, std::memory_order_relaxed) % topic.queues();
+}
 
 }  // namespace
 
@@ -99,17 +109,13 @@ absl::Status SendCall::Append(const Topic& topic) {
     const RawMessage& message = send_.messages[i];
     const MessageKind kind = KindOf(message);
     RETURN_IF_ERROR(CheckKind(kind, topic.kinds, topic.name));
-    if (kind != MessageKind::kNormal && kind != MessageKind::kFifo && kind != MessageKind::kDelay) {
+    if (kind == MessageKind::kTransaction || kind == MessageKind::kLite) {
       return PublicError(
           PublicCode::kNotImplemented,
           fmt::format("messages of kind {} are not served yet; nothing was stored", NameOf(kind)));
     }
     store::NewRecord& record = records[i];
-    // Messages of a group stand in one queue, in the order in which they came.
-    const uint32_t queue =
-        kind == MessageKind::kFifo
-            ? QueueOfMessageGroup(message.message_group, topic.queues())
-            : topic.turn->fetch_add(1, std::memory_order_relaxed) % topic.queues();
+    const uint32_t queue = QueueFor(kind, message, topic);
     record.queue = {topic.id, queue};
     record.tail = topic.tails[queue].get();
     record.properties_offset = message.properties_offset;

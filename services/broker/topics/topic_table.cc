@@ -82,6 +82,7 @@ storage::v1::Group ToProto(const Group& group) {
     proto.mutable_exponential()->set_multiplier(group.exponential.multiplier);
   }
   proto.set_fifo(group.fifo);
+  proto.set_priority_factor(group.priority_factor);
   proto.set_created_ms(ToUnixMillis(group.created));
   proto.set_description(group.description);
   return proto;
@@ -98,12 +99,17 @@ std::shared_ptr<Group> FromProto(const storage::v1::Group& proto) {
   group->exponential.max = std::chrono::milliseconds(proto.exponential().max_ms());
   group->exponential.multiplier = proto.exponential().multiplier();
   group->fifo = proto.fifo();
+  if (proto.has_priority_factor()) group->priority_factor = proto.priority_factor();
   group->created = FromUnixMillis(proto.created_ms());
   group->description = proto.description();
   return group;
 }
 
 absl::Status CheckGroup(const Group& group) {
+  if (group.priority_factor > kPriorityAlone) {
+    return Invalid(fmt::format("group {}: a priority factor of {}; choose 0 to {}", group.name,
+                               group.priority_factor, kPriorityAlone));
+  }
   if (group.max_attempts < 1) {
     return Invalid(fmt::format("group {}: max attempts is 0; a message needs at least one delivery",
                                group.name));

@@ -58,6 +58,9 @@ struct Topic {
   bool Accepts(int32_t message_type) const { return (kinds & KindBit(message_type)) != 0; }
 };
 
+// The priority alone says what comes first.
+inline constexpr uint32_t kPriorityAlone = 100;
+
 struct Group {
   GroupId id;
   std::string name_space;
@@ -71,6 +74,9 @@ struct Group {
     double multiplier = 1;
   } exponential;
   bool fifo = false;
+  // Of 100 receives on a topic with priorities, so many begin with the highest; the others with each
+  // priority in turn. 0 to 100.
+  uint32_t priority_factor = kPriorityAlone;
   Timestamp created;
   std::string description;
 

@@ -36,6 +36,7 @@ var cases = map[string]func(*suite, string) error{
 	"errors":      (*suite).errors,
 	"fifo":        (*suite).fifo,
 	"delay":       (*suite).delay,
+	"priority":    (*suite).priority,
 	"restart":     (*suite).restart,
 }
 
@@ -567,6 +568,44 @@ func (s *suite) delay(name string) error {
 		equal("code of 25 hours", v2.Code_ILLEGAL_DELIVERY_TIME, codeOf(tooFar)),
 		equal("messages after the last", 0, len(left)),
 		consumer.Ack(context.Background(), view))
+}
+
+// What is most urgent comes first.
+func (s *suite) priority(name string) error {
+	producer, consumer, stop, err := s.producerAndConsumer(name)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for _, priority := range []int32{1, 3, 2} {
+		message := &rmq.Message{Topic: name, Body: []byte(fmt.Sprint(priority))}
+		if err := message.SetPriority(priority); err != nil {
+			return err
+		}
+		if _, err := producer.Send(context.Background(), message); err != nil {
+			return err
+		}
+	}
+	probe, err := s.simpleConsumer(name, name+"-probe", "*")
+	if err != nil {
+		return err
+	}
+	defer probe.GracefulStop()
+	for range 3 { // until all are there
+		if _, err := receiveOne(probe, longLease, 20*time.Second); err != nil {
+			return err
+		}
+	}
+	views, err := receive(consumer, 32, longLease)
+	if err != nil {
+		return err
+	}
+	var bodies string
+	for _, view := range views {
+		bodies += string(view.GetBody())
+		err = errors.Join(err, consumer.Ack(context.Background(), view))
+	}
+	return errors.Join(err, equal("bodies", "321", bodies))
 }
 
 // The server is killed and started again under running clients. Asks for it on standard output with

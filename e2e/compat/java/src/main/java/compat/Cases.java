@@ -70,6 +70,7 @@ final class Cases {
     all.put("errors", this::errors);
     all.put("fifo", this::fifo);
     all.put("delay", this::delay);
+    all.put("priority", this::priority);
     all.put("restart", this::restart);
     return all;
   }
@@ -374,6 +375,29 @@ final class Cases {
           () -> sendDelayed(producer, name, "far", Duration.ofHours(25)));
       consumer.ack(view);
       Check.equal("messages after the last", 0, consumer.receive(32, LONG).size());
+    }
+  }
+
+  /** What is most urgent comes first, and says how urgent it is. */
+  void priority() throws Exception {
+    String name = prefix + "-priority";
+    try (Producer producer = clients.producer();
+        SimpleConsumer consumer = clients.simpleConsumer(name, name, "*");
+        SimpleConsumer probe = clients.simpleConsumer(name, name + "-probe", "*")) {
+      for (int priority : new int[] {1, 3, 2}) {
+        producer.send(new MessageBuilderImpl()
+            .setTopic(name)
+            .setBody(Integer.toString(priority).getBytes(UTF_8))
+            .setPriority(priority)
+            .build());
+      }
+      for (int i = 0; i < 3; i++) receiveOne(probe, LONG, 20);  // until all are there
+      List<String> seen = new ArrayList<>();
+      for (MessageView view : consumer.receive(32, LONG)) {
+        seen.add(text(view) + view.getPriority().orElse(-1));
+        consumer.ack(view);
+      }
+      Check.equal("bodies and priorities", List.of("33", "22", "11"), seen);
     }
   }
 
