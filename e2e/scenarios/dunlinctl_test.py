@@ -160,6 +160,11 @@ class DunlinctlTest(unittest.TestCase):
         self.ctl("message", "get", name, expect=USAGE)
         self.ctl("message", "get", name, "--offset", 0, expect=USAGE)
         self.ctl("message", "get", name, "--id", "x", "--key", "y", expect=USAGE)
+        trace = self.ctl("message", "trace", name, "--key", "k1").out
+        self.assertIn("STORED client ", trace)
+        self.assertIn("in queue 0 at offset 0", trace)
+        self.ctl("message", "trace", name, "--key", "k3", expect=NOT_FOUND)
+        self.ctl("message", "trace", name, expect=USAGE)
 
     def test_a_delayed_message_waits_and_can_be_recalled(self):
         self.ctl("topic", "create", "later", "--kinds", "DELAY", "--queues", "1")

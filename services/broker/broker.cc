@@ -17,6 +17,7 @@
 #include "services/broker/rpc/service_context.h"
 #include "services/broker/rpc/stream_service.h"
 #include "services/broker/timers/due_messages.h"
+#include "services/broker/trace/message_trace.h"
 
 namespace dunlin::broker {
 namespace {
@@ -68,6 +69,7 @@ class Broker::Rooms {
   std::unique_ptr<ProducerTable> producers;
   FilterCache filters;
   std::unique_ptr<Intake> intake;
+  std::unique_ptr<MessageTrace> trace;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<DeadLetters> dead_letters;
   std::unique_ptr<Taker> taker;
@@ -126,8 +128,9 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   const Intake::Limits intake_limits{.calls = config.broker().max_pending_calls(),
                                      .bytes = config.broker().max_pending_bytes()};
   intake = std::make_unique<Intake>(intake_limits, clock);
+  trace = std::make_unique<MessageTrace>(config.broker().max_trace_events(), clock);
   executor = std::make_unique<Executor>("executor", kExecutorCapacity);
-  dead_letters = std::make_unique<DeadLetters>(*topics, *log, *progress, *executor);
+  dead_letters = std::make_unique<DeadLetters>(*topics, *log, *progress, *trace, *executor);
   taker = std::make_unique<Taker>(*log, *dispatcher, *progress, *dead_letters);
   WaitingRoom::Options waiting_options;
   waiting_options.max_waiters = config.broker().max_waiting_polls();
@@ -143,13 +146,13 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
 
   context.emplace(ServiceContext{config.broker(), clock, *log, *state, *dispatcher, *retention,
                                  *topics, *progress, *dead_letters, *taker, *waiting_room, *clients,
-                                 *producers, filters, *intake, *executor, "localhost", 0});
+                                 *producers, filters, *intake, *trace, *executor, "localhost", 0});
   messaging = std::make_unique<MessagingServiceImpl>(*context);
   streams = std::make_unique<StreamServiceImpl>(*context);
   routes = std::make_unique<RouteServiceImpl>(*context);
   admin = std::make_unique<Admin>(AdminRooms{config.broker(), *log, *state, *dispatcher, *retention,
                                              *topics, *progress, *taker, *waiting_room, *clients,
-                                             *intake, clock.Now()});
+                                             *intake, *trace, clock.Now()});
   admin_service = std::make_unique<AdminServiceImpl>(*admin, *executor);
   return absl::OkStatus();
 }

@@ -11,6 +11,7 @@
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/status_macros.h"
 #include "services/base/version.h"
+#include "services/broker/admin/times.h"
 #include "services/broker/admission/names.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/wire/message_fields.h"
@@ -26,12 +27,6 @@ constexpr uint32_t kDefaultPage = 100;
 constexpr uint32_t kMaxPage = 1000;
 constexpr uint32_t kDefaultMessages = 32;
 constexpr uint32_t kMaxMessages = 64;
-
-void SetTime(Timestamp from, google::protobuf::Timestamp* to) {
-  const int64_t millis = ToUnixMillis(from);
-  to->set_seconds(millis / 1000);
-  to->set_nanos(static_cast<int32_t>(millis % 1000) * 1'000'000);
-}
 
 // INVALID_ARGUMENT outside the years 1 to 9999, which is what the type allows.
 absl::StatusOr<Timestamp> ToTimestamp(const google::protobuf::Timestamp& from) {

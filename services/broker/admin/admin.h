@@ -16,6 +16,7 @@
 #include "services/broker/delivery/waiting_room.h"
 #include "services/broker/progress/progress.h"
 #include "services/broker/topics/topic_table.h"
+#include "services/broker/trace/message_trace.h"
 #include "services/broker/wire/position_id.h"
 #include "services/store/dispatch/dispatcher.h"
 #include "services/store/log/commit_log.h"
@@ -37,6 +38,7 @@ struct AdminRooms {
   WaitingRoom& waiting_room;
   ClientRegistry& clients;
   const Intake& intake;
+  const MessageTrace& trace;
   Timestamp started;  // of the broker
 };
 
@@ -61,6 +63,8 @@ class Admin {
       const admin::v1::ResetOffsetRequest& request);
 
   absl::StatusOr<admin::v1::GetMessagesResponse> GetMessages(
+      const admin::v1::GetMessagesRequest& request);
+  absl::StatusOr<admin::v1::TraceMessagesResponse> TraceMessages(
       const admin::v1::GetMessagesRequest& request);
   admin::v1::ListClientsResponse ListClients() const;
   admin::v1::Broker GetBroker() const;

@@ -36,8 +36,8 @@ absl::StatusOr<std::shared_ptr<const Topic>> FindOrCreateTopic(TopicTable& topic
 }  // namespace
 
 DeadLetters::DeadLetters(TopicTable& topics, store::CommitLog& log, Progress& progress,
-                         Executor& executor)
-    : topics_(topics), log_(log), progress_(progress), executor_(executor) {}
+                         MessageTrace& trace, Executor& executor)
+    : topics_(topics), log_(log), progress_(progress), trace_(trace), executor_(executor) {}
 
 absl::Status DeadLetters::Submit(Letter letter,
                                  absl::AnyInvocable<void(const absl::Status&)> done) {
@@ -49,7 +49,11 @@ absl::Status DeadLetters::Submit(Letter letter,
                               "the message is done, or was delivered again meanwhile"));
     }
     const absl::Status status = Store(letter);
-    if (status.ok()) progress_.Finish(letter.handle);
+    if (status.ok()) {
+      progress_.Finish(letter.handle);
+      trace_.Note(TraceStep::kDeadLettered, letter.handle.queue, letter.handle.offset, 1,
+                  {.group = letter.group->id, .attempt = letter.attempts});
+    }
     done(status);
   });
 }

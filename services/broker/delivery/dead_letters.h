@@ -13,6 +13,7 @@
 
 #include "services/broker/progress/progress.h"
 #include "services/broker/topics/topic_table.h"
+#include "services/broker/trace/message_trace.h"
 #include "services/runtime/executor.h"
 #include "services/store/log/commit_log.h"
 
@@ -21,7 +22,8 @@ namespace dunlin::broker {
 class DeadLetters {
  public:
   // All arguments must outlive the object.
-  DeadLetters(TopicTable& topics, store::CommitLog& log, Progress& progress, Executor& executor);
+  DeadLetters(TopicTable& topics, store::CommitLog& log, Progress& progress, MessageTrace& trace,
+              Executor& executor);
 
   struct Letter {
     std::shared_ptr<const Group> group;
@@ -41,6 +43,7 @@ class DeadLetters {
   TopicTable& topics_;
   store::CommitLog& log_;
   Progress& progress_;
+  MessageTrace& trace_;
   Executor& executor_;
 };
 

@@ -143,6 +143,13 @@ grpc::ServerUnaryReactor* AdminServiceImpl::GetMessages(Context* /*context*/, co
                          [this](const Request& asked) { return admin_.GetMessages(asked); });
 }
 
+grpc::ServerUnaryReactor* AdminServiceImpl::TraceMessages(Context* /*context*/,
+                                                          const Bytes* request, Bytes* response) {
+  using Request = admin::v1::GetMessagesRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.TraceMessages(asked); });
+}
+
 grpc::ServerUnaryReactor* AdminServiceImpl::ListClients(Context* /*context*/, const Bytes* request,
                                                         Bytes* response) {
   using Request = admin::v1::ListClientsRequest;

@@ -25,8 +25,9 @@ using AdminRaw2 =
             AdminV1::WithRawCallbackMethod_CreateGroup<AdminRaw1>>>>>;
 using AdminMethods =
     AdminV1::WithRawCallbackMethod_Checkpoint<AdminV1::WithRawCallbackMethod_GetBroker<
-        AdminV1::WithRawCallbackMethod_ListClients<AdminV1::WithRawCallbackMethod_GetMessages<
-            AdminV1::WithRawCallbackMethod_ResetOffset<AdminRaw2>>>>>;
+        AdminV1::WithRawCallbackMethod_ListClients<AdminV1::WithRawCallbackMethod_TraceMessages<
+            AdminV1::WithRawCallbackMethod_GetMessages<
+                AdminV1::WithRawCallbackMethod_ResetOffset<AdminRaw2>>>>>>;
 
 }  // namespace internal
 
@@ -51,6 +52,7 @@ class AdminServiceImpl final : public internal::AdminMethods {
   Unary* DeleteGroup(Context* context, const Bytes* request, Bytes* response) override;
   Unary* ResetOffset(Context* context, const Bytes* request, Bytes* response) override;
   Unary* GetMessages(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* TraceMessages(Context* context, const Bytes* request, Bytes* response) override;
   Unary* ListClients(Context* context, const Bytes* request, Bytes* response) override;
   Unary* GetBroker(Context* context, const Bytes* request, Bytes* response) override;
   Unary* Checkpoint(Context* context, const Bytes* request, Bytes* response) override;

@@ -18,6 +18,11 @@ constexpr size_t kBatch = 512;
 // Messages that a consumer had when its stream ended come again after this.
 constexpr milliseconds kReleaseDelay{1000};
 
+TraceStep StepOf(v1::Verdict::Outcome outcome) {
+  if (outcome == v1::Verdict::ACK) return TraceStep::kAcknowledged;
+  return outcome == v1::Verdict::EXTEND ? TraceStep::kInvisibleChanged : TraceStep::kRefused;
+}
+
 }  // namespace
 
 GroupAttachment::GroupAttachment(ServiceContext& services, uint32_t binding,
@@ -26,10 +31,15 @@ GroupAttachment::GroupAttachment(ServiceContext& services, uint32_t binding,
     : Attachment(services, binding, subscription.topic, subscription.filter, std::move(ready)),
       subscription_(std::move(subscription)),
       group_id_(subscription_.group->id),
+      client_(services.trace.NumberOf(subscription_.client_id)),
       max_unsettled_(max_unsettled) {
   subscription_.bytes = kFrameBytes;  // what is leased is sent at once
   // Clients work on what a frame holds with many threads: neighbours would overtake each other.
   subscription_.message_group_batch = 1;
+}
+
+void GroupAttachment::Note(TraceStep step, const ReceiptHandle& handle) {
+  services_.trace.Note(step, handle.queue, handle.offset, 1, {client_, group_id_, handle.attempt});
 }
 
 void GroupAttachment::ForgetEnded() {
@@ -138,6 +148,7 @@ Attachment::Produced GroupAttachment::NextFrame() {
       frame.Add(message.message);
     }
     frame.AddLease(message.handle.lease_id, message.handle.attempt);
+    Note(TraceStep::kDelivered, message.handle);
     taken_.pop_front();
   }
   if (frame.empty()) return produced;  // released meanwhile
@@ -182,6 +193,7 @@ void GroupAttachment::Settle(const v1::Verdict& verdict, v1::SubscribeResponse& 
         }
       }
     }
+    if (status.ok()) Note(StepOf(verdict.outcome()), handle);
     if (status.ok() && delay.count() == 0 && verdict.outcome() != v1::Verdict::ACK) {
       services_.waiting_room.Nudge(topic(), competes());
     }

@@ -45,11 +45,14 @@ class GroupAttachment final : public Attachment {
   void DropEnded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetEnded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  void Note(TraceStep step, const ReceiptHandle& handle);
+
   // As it is now: the group may have changed since the stream was opened.
   void RefreshGroup();
 
   Subscription subscription_;
   const GroupId group_id_;
+  const uint32_t client_;  // in the trace
   const uint32_t max_unsettled_;
 
   Mutex mutex_;

@@ -59,6 +59,7 @@ class PublishCall::Pending final : public store::CommitWaiter {
 
   void OnCommitted(const absl::Status& status) override {
     const std::shared_ptr<Pending> kept = std::move(self);
+    if (status.ok()) Trace();
     call_->Settle(*this, status);
   }
 
@@ -74,8 +75,17 @@ class PublishCall::Pending final : public store::CommitWaiter {
   std::vector<Error> errors;  // what was left out of it; told before what is stored
   std::vector<store::Appended> appended;
   std::shared_ptr<Pending> self;  // while the log has it
+  QueueKey queue;
 
  private:
+  void Trace() const {
+    for (const Run& run : runs) {
+      if (!run.record.has_value() || run.parked) continue;
+      call_->services_.trace.Note(TraceStep::kStored, queue, appended[*run.record].queue_offset,
+                                  static_cast<uint32_t>(run.count), {.client = call_->client_});
+    }
+  }
+
   const std::shared_ptr<PublishCall> call_;
 };
 
@@ -84,6 +94,7 @@ PublishCall::PublishCall(ServiceContext& services, OpenStreams& open_streams,
     : services_(services),
       open_streams_(open_streams),
       call_(ReadCallContext(context)),
+      client_(services.trace.NumberOf(call_.client_id)),
       limits_(StreamLimitsOf(services.config)) {}
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublishCall::Start(
@@ -440,6 +451,7 @@ uint64_t PublishCall::SkipStored(const ProducerQueue& queue, Pending& pending) c
 
 absl::Status PublishCall::Append(Binding& binding, size_t request_size, Intake::Place place) {
   auto pending = std::make_shared<Pending>(self_, frame_.binding, request_size, std::move(place));
+  pending->queue = {binding.topic->id, binding.queue};
   builder_.Begin(*binding.topic, binding.queue, producer_id_);
   if (binding.producer == nullptr) {
     BuildFrame(binding, 0, pending->errors);

@@ -77,6 +77,7 @@ void SendCall::Run() {
   send_ = *std::move(scanned);
   const CallContext call = ReadCallContext(context_);
   absl::Status status = CheckClientId(call);
+  if (status.ok()) client_ = services_.trace.NumberOf(call.client_id);
   if (status.ok()) status = AdmitSend(send_, LimitsOf(services_.config), services_.clock.Now());
   if (!status.ok()) return Refuse(status);
   v2::Resource topic;
@@ -105,6 +106,7 @@ absl::Status SendCall::Append(const Topic& topic) {
   const Timestamp now = services_.clock.Now();
   absl::InlinedVector<store::NewRecord, 1> records(send_.messages.size());
   parked_.resize(records.size());
+  queues_.resize(records.size());
   for (size_t i = 0; i < records.size(); ++i) {
     const RawMessage& message = send_.messages[i];
     const MessageKind kind = KindOf(message);
@@ -116,6 +118,7 @@ absl::Status SendCall::Append(const Topic& topic) {
     }
     store::NewRecord& record = records[i];
     const uint32_t queue = QueueFor(kind, message, topic);
+    queues_[i] = queue;
     record.queue = {topic.id, queue};
     record.tail = topic.tails[queue].get();
     record.properties_offset = message.properties_offset;
@@ -146,6 +149,8 @@ void SendCall::OnCommitted(const absl::Status& status) {
       entry.set_recall_handle(Encode(RecallHandle{topic_, timer, entry.message_id()}));
       continue;
     }
+    services_.trace.Note(TraceStep::kStored, {topic_, queues_[i]}, appended_[i].queue_offset, 1,
+                         {.client = client_});
     entry.set_offset(static_cast<int64_t>(appended_[i].queue_offset.value()));
   }
   response_ = Serialize(response);

@@ -57,6 +57,8 @@ class SendCall final : public store::CommitWaiter {
   TopicId topic_;
   absl::InlinedVector<store::Appended, 1> appended_;
   absl::InlinedVector<bool, 1> parked_;  // which of them wait for their time
+  absl::InlinedVector<uint32_t, 1> queues_;
+  uint32_t client_ = 0;  // in the trace
 };
 
 }  // namespace dunlin::broker

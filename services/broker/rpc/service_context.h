@@ -15,6 +15,7 @@
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/progress/progress.h"
 #include "services/broker/topics/topic_table.h"
+#include "services/broker/trace/message_trace.h"
 #include "services/runtime/executor.h"
 #include "services/store/dispatch/dispatcher.h"
 #include "services/store/log/commit_log.h"
@@ -40,6 +41,7 @@ struct ServiceContext {
   ProducerTable& producers;
   FilterCache& filters;
   Intake& intake;
+  MessageTrace& trace;
   Executor& executor;
   // Host and port put into routes when the client does not say how it reached the server.
   std::string advertised_host;
