@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,8 +22,29 @@ struct TopicOptions {
   std::vector<std::string> kinds;
   std::string permission;
   std::string description;
+  std::optional<double> max_age_hours;
+  std::optional<uint64_t> max_queue_bytes;
+  std::optional<bool> delete_consumed;
   bool yes = false;
 };
+
+std::string RetentionText(const admin::v1::TopicRetention& retention) {
+  std::string text;
+  if (retention.max_age_ms() > 0) {
+    text += fmt::format("{} h", static_cast<double>(retention.max_age_ms()) / 3'600'000);
+  }
+  if (retention.max_queue_bytes() > 0) {
+    text += fmt::format("{}{} bytes", text.empty() ? "" : ", ", retention.max_queue_bytes());
+  }
+  if (retention.consumed()) text += text.empty() ? "until consumed" : ", until consumed";
+  return text.empty() ? "broker's" : text;
+}
+
+// "8", or "2 (8 read)" while more queues are read than take messages.
+std::string QueuesText(const Topic& topic) {
+  if (topic.read_queues() <= topic.queues()) return std::to_string(topic.queues());
+  return fmt::format("{} ({} read)", topic.queues(), topic.read_queues());
+}
 
 std::string KindsText(const Topic& topic) {
   std::string text;
@@ -35,15 +57,16 @@ std::string KindsText(const Topic& topic) {
 
 std::vector<std::string> Row(const Topic& topic) {
   return {topic.namespace_().empty() ? topic.name() : topic.namespace_() + "/" + topic.name(),
-          std::to_string(topic.queues()),
+          QueuesText(topic),
           KindsText(topic),
           admin::v1::Permission_Name(topic.permission()),
+          RetentionText(topic.retention()),
           TimeText(topic.create_time().seconds(), topic.create_time().nanos()),
           topic.description()};
 }
 
 std::vector<std::string> Header() {
-  return {"TOPIC", "QUEUES", "KINDS", "PERMISSION", "CREATED (UTC)", "DESCRIPTION"};
+  return {"TOPIC", "QUEUES", "KINDS", "PERMISSION", "KEPT", "CREATED (UTC)", "DESCRIPTION"};
 }
 
 void Show(const Connection& connection, const Topic& topic) {
@@ -75,6 +98,16 @@ Topic ToProto(const TopicOptions& options, const Connection& connection) {
   admin::v1::Permission_Parse(options.permission, &permission);
   topic.set_permission(permission);
   topic.set_description(options.description);
+  if (options.max_age_hours.has_value()) {
+    topic.mutable_retention()->set_max_age_ms(
+        static_cast<int64_t>(*options.max_age_hours * 3'600'000));
+  }
+  if (options.max_queue_bytes.has_value()) {
+    topic.mutable_retention()->set_max_queue_bytes(*options.max_queue_bytes);
+  }
+  if (options.delete_consumed.has_value()) {
+    topic.mutable_retention()->set_consumed(*options.delete_consumed);
+  }
   return topic;
 }
 
@@ -143,7 +176,9 @@ int Delete(Connection& connection, const TopicOptions& options) {
 
 void AddSpec(CLI::App& command, TopicOptions& options) {
   command.add_option("NAME", options.name, "Name of the topic")->required();
-  command.add_option("--queues", options.queues, "Number of queues, 1 to 65535")
+  command
+      .add_option("--queues", options.queues,
+                  "Number of queues that take messages, 1 to 65535; what stands in others is read")
       ->check(CLI::Range(1, 65535));
   command.add_option("--kinds", options.kinds, "Kinds of message, separated by commas; MIXED: NORMAL,FIFO,DELAY,TRANSACTION")
       ->delimiter(',')
@@ -151,6 +186,14 @@ void AddSpec(CLI::App& command, TopicOptions& options) {
   command.add_option("--permission", options.permission, "Who may do what")
       ->check(CLI::IsMember({"NONE", "READ", "WRITE", "READ_WRITE"}));
   command.add_option("--description", options.description, "What it is for");
+  command
+      .add_option("--max-age-hours", options.max_age_hours,
+                  "Keep messages so long, if the broker does; 0: as long as the broker")
+      ->check(CLI::Range(0.0, 876'000.0));
+  command.add_option("--max-queue-bytes", options.max_queue_bytes,
+                     "Keep so much in each queue; 0: no limit");
+  command.add_option("--delete-consumed", options.delete_consumed,
+                     "true: do not keep what all groups that consume from a queue are done with");
 }
 
 }  // namespace

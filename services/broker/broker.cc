@@ -9,6 +9,7 @@
 #include "services/broker/admin/admin.h"
 #include "services/broker/admission/intake.h"
 #include "services/broker/delivery/housekeeper.h"
+#include "services/broker/expiry/topic_expiry.h"
 #include "services/broker/filter/filter_cache.h"
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/rpc/admin_service.h"
@@ -76,6 +77,7 @@ class Broker::Rooms {
   std::unique_ptr<WaitingRoom> waiting_room;
   std::unique_ptr<Housekeeper> housekeeper;
   std::unique_ptr<DueMessages> due_messages;
+  std::unique_ptr<TopicExpiry> expiry;
   std::optional<ServiceContext> context;
   std::unique_ptr<MessagingServiceImpl> messaging;
   std::unique_ptr<StreamServiceImpl> streams;
@@ -143,6 +145,9 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
 
   due_messages = std::make_unique<DueMessages>(*log, dispatcher->timers(), *topics, clock);
   due_messages->Start();
+  expiry = std::make_unique<TopicExpiry>(
+      TopicExpiry::Rooms{*log, *dispatcher, *state, *topics, *progress, clock});
+  expiry->Start();
 
   context.emplace(ServiceContext{config.broker(), clock, *log, *state, *dispatcher, *retention,
                                  *topics, *progress, *dead_letters, *taker, *waiting_room, *clients,
@@ -164,6 +169,7 @@ absl::Status Broker::Rooms::Stop() {
   if (executor != nullptr) executor->Stop();
   if (housekeeper != nullptr) housekeeper->Stop();
   if (due_messages != nullptr) due_messages->Stop();
+  if (expiry != nullptr) expiry->Stop();
   if (retention != nullptr) retention->Stop();
   absl::Status status;
   if (dispatcher != nullptr) {

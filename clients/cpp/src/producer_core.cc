@@ -93,12 +93,11 @@ void ProducerCore::SetQueues(Topic& topic, uint32_t queues) {
   topic.tables.push_back(std::move(table));
 }
 
-void ProducerCore::Learn(Topic& topic, uint32_t id, uint32_t queues) {
+void ProducerCore::Learn(Topic& topic, uint32_t id, uint32_t queues, bool by_route) {
   const bool is_another = id != 0 && topic.id != 0 && id != topic.id;
   // Routes and answers to bindings overtake each other.
-  if (is_another || topic.lanes.load(std::memory_order_relaxed)->size() < queues) {
-    SetQueues(topic, queues);
-  }
+  const size_t known = topic.lanes.load(std::memory_order_relaxed)->size();
+  if (is_another || known < queues || (by_route && known != queues)) SetQueues(topic, queues);
   if (id != 0) topic.id = id;
   topic.known.store(true, std::memory_order_release);
 }
@@ -282,7 +281,7 @@ void ProducerCore::OnOutcomes(Outcomes outcomes) {
 void ProducerCore::OnTopic(Topic& topic, const absl::StatusOr<BoundTopic>& answer) {
   MutexLock lock(mutex_);
   if (answer.ok()) {
-    Learn(topic, answer->id, answer->queues);
+    Learn(topic, answer->id, answer->queues, /*by_route=*/false);
   } else {
     ++topic.refusals;
     topic.refusal = answer.status();
@@ -295,7 +294,7 @@ void ProducerCore::OnRoute(const std::string& name, const Route& route) {
   {
     MutexLock lock(mutex_);
     topic = topics_.at(name).get();
-    if (route.exists) Learn(*topic, route.topic_id, route.queues);
+    if (route.exists) Learn(*topic, route.topic_id, route.write_queues, /*by_route=*/true);
     changed_.SignalAll();
   }
   if (route.exists && route.topic_id == 0) return;

@@ -62,6 +62,12 @@ absl::Status CheckGroup(const std::string& name_space, const std::string& name) 
   return Canonical(ValidateGroupName(name));
 }
 
+void MergeRetention(const admin::v1::TopicRetention& proto, TopicRetention& retention) {
+  if (proto.has_max_age_ms()) retention.max_age = std::chrono::milliseconds(proto.max_age_ms());
+  if (proto.has_max_queue_bytes()) retention.max_queue_bytes = proto.max_queue_bytes();
+  if (proto.has_consumed()) retention.consumed = proto.consumed();
+}
+
 absl::StatusOr<TopicTable::TopicSpec> SpecOf(const admin::v1::Topic& topic) {
   TopicTable::TopicSpec spec;
   spec.name_space = topic.namespace_();
@@ -79,6 +85,7 @@ absl::StatusOr<TopicTable::TopicSpec> SpecOf(const admin::v1::Topic& topic) {
   }
   spec.access = static_cast<Access>(topic.permission());
   spec.description = topic.description();
+  MergeRetention(topic.retention(), spec.retention);
   return spec;
 }
 
@@ -86,7 +93,13 @@ admin::v1::Topic ToProto(const Topic& topic) {
   admin::v1::Topic proto;
   proto.set_namespace_(topic.name_space);
   proto.set_name(topic.name);
-  proto.set_queues(topic.queues());
+  proto.set_queues(topic.write_queues);
+  proto.set_read_queues(topic.queues());
+  if (topic.retention.IsSet()) {
+    proto.mutable_retention()->set_max_age_ms(topic.retention.max_age.count());
+    proto.mutable_retention()->set_max_queue_bytes(topic.retention.max_queue_bytes);
+    proto.mutable_retention()->set_consumed(topic.retention.consumed);
+  }
   for (int kind = admin::v1::NORMAL; kind <= admin::v1::PRIORITY; ++kind) {
     if (topic.Accepts(kind)) proto.add_kinds(static_cast<admin::v1::MessageKind>(kind));
   }
@@ -224,7 +237,9 @@ absl::StatusOr<admin::v1::Topic> Admin::UpdateTopic(const admin::v1::Topic& topi
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> old,
                    FindTopic(topic.namespace_(), topic.name()));
   ASSIGN_OR_RETURN(TopicTable::TopicSpec spec, SpecOf(topic));
-  if (spec.queues == 0) spec.queues = old->queues();
+  if (spec.queues == 0) spec.queues = old->write_queues;
+  spec.retention = old->retention;
+  MergeRetention(topic.retention(), spec.retention);
   if (spec.kinds == 0) spec.kinds = old->kinds;
   if (topic.permission() == admin::v1::PERMISSION_UNSPECIFIED) spec.access = old->access;
   if (spec.description.empty()) spec.description = old->description;

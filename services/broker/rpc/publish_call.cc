@@ -231,10 +231,10 @@ absl::Status PublishCall::CheckBind(const v1::BindQueue& bind, const Topic& topi
                        fmt::format("next_sequence {}: sequences run from 1 to {}",
                                    bind.next_sequence(), kMaxSequence));
   }
-  if (bind.queue() >= topic.queues()) {
+  if (bind.queue() >= topic.write_queues) {
     return PublicError(PublicCode::kBadRequest,
-                       fmt::format("topic {} has no queue {}: they run from 0 to {}", topic.name,
-                                   bind.queue(), topic.queues() - 1));
+                       fmt::format("topic {} has no queue {} for new messages: they run from 0 to {}",
+                                   topic.name, bind.queue(), topic.write_queues - 1));
   }
   for (const MessageKind kind : {MessageKind::kFifo, MessageKind::kDelay, MessageKind::kPriority}) {
     if (topic.Accepts(static_cast<int32_t>(kind))) return absl::OkStatus();
@@ -269,7 +269,7 @@ void PublishCall::FinishBind(const v1::BindQueue& bind,
   v1::Bound& bound = unsent_.AddBound(bind.binding(), status);
   bound.set_last_sequence(last);
   if (topic.ok()) {
-    bound.set_queues((*topic)->queues());
+    bound.set_queues((*topic)->write_queues);
     bound.set_topic_id((*topic)->id.value());
   }
   if (read_waits_) ReadOn();
@@ -374,7 +374,7 @@ absl::Status PublishCall::StoreIn(Binding& binding, size_t request_size) {
 
 absl::Status PublishCall::CheckQueue(MessageKind kind, const RawMessage& message,
                                      const Binding& binding) {
-  const uint32_t queues = binding.topic->queues();
+  const uint32_t queues = binding.topic->write_queues;
   if (kind == MessageKind::kPriority) {
     if (QueueOfPriority(*message.priority, queues) == binding.queue) return absl::OkStatus();
     return PublicError(

@@ -26,10 +26,10 @@ namespace v2 = apache::rocketmq::v2;
 uint32_t QueueFor(MessageKind kind, const RawMessage& message, const Topic& topic) {
   // Messages of a group stand in one queue, in the order in which they came.
   if (kind == MessageKind::kFifo) {
-    return QueueOfMessageGroup(message.message_group, topic.queues());
+    return QueueOfMessageGroup(message.message_group, topic.write_queues);
   }
-  if (kind == MessageKind::kPriority) return QueueOfPriority(*message.priority, topic.queues());
-  return topic.turn->fetch_add(1, std::memory_order_relaxed) % topic.queues();
+  if (kind == MessageKind::kPriority) return QueueOfPriority(*message.priority, topic.write_queues);
+  return topic.turn->fetch_add(1, std::memory_order_relaxed) % topic.write_queues;
 }
 
 }  // namespace

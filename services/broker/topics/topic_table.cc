@@ -26,6 +26,10 @@ absl::Status TooMany(std::string_view what, size_t limit) {
 }
 
 absl::Status CheckSpec(const TopicTable::TopicSpec& spec) {
+  if (spec.retention.max_age.count() < 0) {
+    return Invalid(fmt::format("topic {}: a retention of {} ms", spec.name,
+                               spec.retention.max_age.count()));
+  }
   if (spec.queues < 1 || spec.queues > kMaxQueues) {
     return Invalid(
         fmt::format("topic {}: {} queues; choose 1 to {}", spec.name, spec.queues, kMaxQueues));
@@ -51,6 +55,12 @@ storage::v1::Topic ToProto(const Topic& topic) {
   proto.set_permission(static_cast<int32_t>(topic.access));
   proto.set_created_ms(ToUnixMillis(topic.created));
   proto.set_description(topic.description);
+  if (topic.write_queues < topic.queues()) proto.set_write_queues(topic.write_queues);
+  if (topic.retention.IsSet()) {
+    proto.mutable_retention()->set_max_age_ms(topic.retention.max_age.count());
+    proto.mutable_retention()->set_max_queue_bytes(topic.retention.max_queue_bytes);
+    proto.mutable_retention()->set_consumed(topic.retention.consumed);
+  }
   return proto;
 }
 
@@ -63,6 +73,10 @@ std::shared_ptr<Topic> FromProto(const storage::v1::Topic& proto) {
   topic->access = static_cast<Access>(proto.permission());
   topic->created = FromUnixMillis(proto.created_ms());
   topic->description = proto.description();
+  topic->write_queues = proto.write_queues() == 0 ? proto.queues() : proto.write_queues();
+  topic->retention.max_age = std::chrono::milliseconds(proto.retention().max_age_ms());
+  topic->retention.max_queue_bytes = proto.retention().max_queue_bytes();
+  topic->retention.consumed = proto.retention().consumed();
   topic->turn = std::make_shared<std::atomic<uint32_t>>(0);
   return topic;
 }
@@ -318,6 +332,8 @@ TopicTable::ChangedTopic TopicTable::DoCreateTopic(const TopicSpec& spec) {
   topic->access = spec.access;
   topic->created = clock_.Now();
   topic->description = spec.description;
+  topic->retention = spec.retention;
+  topic->write_queues = spec.queues;
   topic->turn = std::make_shared<std::atomic<uint32_t>>(0);
   for (uint32_t queue = 0; queue < spec.queues; ++queue) {
     topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
@@ -335,15 +351,12 @@ TopicTable::ChangedTopic TopicTable::DoUpdateTopic(const TopicSpec& spec) {
     return absl::NotFoundError(
         fmt::format("there is no topic {}", QualifiedName(spec.name_space, spec.name)));
   }
-  if (spec.queues < old->queues()) {
-    return Invalid(fmt::format(
-        "topic {} has {} queues; {} would put messages out of reach. The number can only grow",
-        spec.name, old->queues(), spec.queues));
-  }
   auto topic = std::make_shared<Topic>(*old);
   topic->kinds = spec.kinds;
   topic->access = spec.access;
   topic->description = spec.description;
+  topic->retention = spec.retention;
+  topic->write_queues = spec.queues;
   while (topic->queues() < spec.queues) {
     topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
   }

@@ -38,6 +38,15 @@ constexpr uint32_t KindBit(int32_t message_type) { return uint32_t{1} << message
 
 enum class Access : int32_t { kNone = 1, kRead = 2, kWrite = 3, kReadWrite = 4 };  // v2.Permission
 
+// What a topic keeps of its messages, less than the broker does. Zeros: as long as the broker.
+struct TopicRetention {
+  std::chrono::milliseconds max_age{0};  // since a message came into its queue
+  uint64_t max_queue_bytes = 0;          // of messages, in each queue
+  bool consumed = false;                 // not what all groups of the queue are done with
+
+  bool IsSet() const { return max_age.count() > 0 || max_queue_bytes > 0 || consumed; }
+};
+
 // A topic as it was when looked up; changes make a new one that shares the tails.
 struct Topic {
   TopicId id;
@@ -47,6 +56,10 @@ struct Topic {
   Access access = Access::kReadWrite;
   Timestamp created;
   std::string description;
+  TopicRetention retention;
+  // New messages go to queues 0 .. write_queues - 1; the others are read until they are empty, and
+  // stay. 1 to queues().
+  uint32_t write_queues = 0;
   // One per queue; guarded by the append lock of the log.
   std::vector<std::shared_ptr<store::QueueTailSlot>> tails;
   // Spreads messages over the queues; shared by all versions of the topic.
@@ -128,13 +141,14 @@ class TopicTable {
     uint32_t kinds = 0;
     Access access = Access::kReadWrite;
     std::string description;
+    TopicRetention retention;
   };
   // `spec.name` is taken as valid (admission/names.h). Errors: ALREADY_EXISTS, INVALID_ARGUMENT
   // (queues, kinds), RESOURCE_EXHAUSTED (as many as allowed), those of the log.
   absl::StatusOr<std::shared_ptr<const Topic>> CreateTopic(const TopicSpec& spec)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
-  // Replaces everything but id and creation time. Errors: NOT_FOUND, INVALID_ARGUMENT (fewer
-  // queues than before: what is in them would be out of reach).
+  // Replaces everything but id and creation time. With fewer queues than before those that are too
+  // many get no new messages. Errors: NOT_FOUND, INVALID_ARGUMENT (queues, kinds).
   absl::StatusOr<std::shared_ptr<const Topic>> UpdateTopic(const TopicSpec& spec)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
   absl::StatusOr<std::shared_ptr<const Topic>> DeleteTopic(std::string_view name_space,

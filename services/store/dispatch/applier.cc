@@ -65,6 +65,8 @@ absl::Status Applier::Apply(const RecordView& record) {
                                       : ApplyDelivery(record, /*state_only=*/false);
     case RecordKind::kRecall:
       return ApplyRecall(record);
+    case RecordKind::kTrim:
+      return ApplyTrim(record);
     case RecordKind::kProgress:
       return ApplyProgress(record);
     case RecordKind::kConfig:
@@ -164,6 +166,10 @@ absl::Status Applier::ApplyRecall(const RecordView& record) {
   PutDelivered();
   RETURN_IF_ERROR(WriteBatch());
   return timers_.Recalled({FromUnixMillis(recall.due_ms()), LogOffset(recall.timer_id())}, batch_);
+}
+
+absl::Status Applier::ApplyTrim(const RecordView& record) {
+  return queues_.Trim(record.header().queue, record.header().queue_offset, batch_);
 }
 
 absl::Status Applier::PutRun() {

@@ -241,6 +241,34 @@ TEST_P(RebuildTest, ACompletedRebuildIsKept) {
   EXPECT_EQ(Difference(Describe(), before), "");
 }
 
+TEST_P(RebuildTest, WhatIsTrimmedStaysTrimmed) {
+  std::mt19937 random(GetParam());
+  rig_.Open();
+  Workload workload(rig_, GetParam());
+  for (int round = 0; round < 6; ++round) {
+    workload.Run(400);
+    for (const QueueKey queue : Workload::Queues()) {
+      const QueueBounds bounds = rig_.dispatcher().queues().Bounds(queue);
+      const uint64_t held = bounds.max - bounds.min;
+      rig_.Trim(queue, bounds.min.value() + random() % (held + 2));
+    }
+    rig_.Settle();
+    if (round % 2 == 1) {
+      ASSERT_OK(rig_.Expire(256u << 10));
+    }
+    if (round % 3 == 2) workload.Run(50);
+    const Words before = Describe();
+    if (random() % 3 == 0) {
+      rig_.Crash();
+    } else {
+      rig_.Close();
+      if (random() % 2 == 0) RemoveState();
+    }
+    rig_.Open();
+    ASSERT_EQ(Difference(Describe(), before), "") << "round " << round;
+  }
+}
+
 class DamageTest : public RebuildTest {
  protected:
   static void FlipBit(const fs::path& path, uint64_t at) {

@@ -22,6 +22,8 @@ enum class RecordKind : uint8_t {
   kPadding = 7,     // the rest of the segment is unused
   kProducer = 8,    // storage.v1.ProducerRun: whose the next messages are
   kRecall = 9,      // storage.v1.Recall: a parked message is not to be delivered
+  // No payload: what stands in the record's queue before its queue offset is not served any more.
+  kTrim = 20,
 };
 
 // Bits of RecordHeader::flags.

@@ -61,6 +61,8 @@ const char* NameOf(RecordKind kind) {
       return "PRODUCER";
     case RecordKind::kRecall:
       return "RECALL";
+    case RecordKind::kTrim:
+      return "TRIM";
   }
   return "?";
 }

@@ -272,6 +272,14 @@ void StoreRig::RecallTimer(TimerKey key) {
   AppendRecord(RecordKind::kRecall, recall.SerializeAsString());
 }
 
+void StoreRig::Trim(QueueKey queue, uint64_t offset) {
+  NewRecord record;
+  record.kind = RecordKind::kTrim;
+  record.queue = queue;
+  record.queue_offset = QueueOffset(offset);
+  Append(record, "");
+}
+
 void StoreRig::Fill(QueueKey queue, uint64_t bytes) {
   const LogOffset until = log_->end() + bytes;
   const std::string body(1000, 'x');

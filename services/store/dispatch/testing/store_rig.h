@@ -73,6 +73,7 @@ class StoreRig {
              const std::vector<std::string>& keys = {}, std::string_view body = "body");
   Appended DeliverTimer(const Timer& timer);
   void RecallTimer(TimerKey key);
+  void Trim(QueueKey queue, uint64_t offset);
   // Fills the log until it has come `bytes` further.
   void Fill(QueueKey queue, uint64_t bytes);
 
