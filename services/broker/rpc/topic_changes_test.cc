@@ -64,20 +64,21 @@ TEST_F(TopicChangesTest, ALongPollThatWaitsHearsOfNewQueues) {
 TEST_F(TopicChangesTest, FewerQueuesTakeMessagesAndAllAreRead) {
   PublishInto(0, "first");
   PublishInto(1, "second");
-  Publisher bound(*streams_, 0, Context());
-  bound.Bind(1, "t", 1);
-  admin_.Update(TopicAdmin::Topic("t", 1));
+  {
+    Publisher bound(*streams_, 0, Context());
+    bound.Bind(1, "t", 1);
+    admin_.Update(TopicAdmin::Topic("t", 1));
 
-  for (int i = 0; i < 4; ++i) {
-    const v2::SendMessageResponse sent = Send("t", "new" + std::to_string(i));
-    ASSERT_EQ(sent.status().code(), v2::OK);
-    EXPECT_EQ(sent.entries(0).offset(), i + 1);  // all in queue 0
+    for (int i = 0; i < 4; ++i) {
+      const v2::SendMessageResponse sent = Send("t", "new" + std::to_string(i));
+      ASSERT_EQ(sent.status().code(), v2::OK);
+      EXPECT_EQ(sent.entries(0).offset(), i + 1);  // all in queue 0
+    }
+    Publisher late(*streams_, 0, Context());
+    EXPECT_EQ(late.Bind(1, "t", 1).status().code(), v2::BAD_REQUEST);
+    bound.Send(1, 1, {"on its way"});
+    EXPECT_EQ(bound.Ack().count(), 1u);
   }
-  Publisher late(*streams_, 0, Context());
-  EXPECT_EQ(late.Bind(1, "t", 1).status().code(), v2::BAD_REQUEST);
-  bound.Send(1, 1, {"on its way"});
-  EXPECT_EQ(bound.Ack().count(), 1u);
-
   v2::QueryRouteRequest query;
   query.mutable_topic()->set_name("t");
   const v2::QueryRouteResponse route =
