@@ -244,16 +244,18 @@ absl::StatusOr<LoadResult> Consume(const ConsumeOptions& options, const OnProgre
   LoadResult result;
   Ticker ticker(begin, progress);
   uint64_t read = 0;  // of other runs, too: they may be all that comes for long
-  Clock::time_point last = begin;
+  Clock::time_point last = begin;      // one of this run came
+  Clock::time_point last_any = begin;
   const auto enough = [&] {
     if (ledger.complete()) return true;
     return options.final_count != nullptr && ledger.received() >= options.final_count->load();
   };
-  while (!enough() && Clock::now() - last < options.patience) {
+  while (!enough() && Clock::now() - last_any < options.patience) {
     const absl::StatusOr<MessageBatch> batch = consumer->Poll(milliseconds(100));
     if (!batch.ok()) return batch.status();
     if (batch->empty()) continue;
     const Clock::time_point now = Clock::now();
+    last_any = now;
     Body body;
     for (const MessageView& message : *batch) {
       ++read;

@@ -26,8 +26,6 @@ MEMORY_BOUND_MIB = 512
 GROWTH_BOUND_MIB = 32
 # Bytes of the log for a message of 128 bytes, at most.
 LOGGED_BYTES = 256
-NO_RETENTION = ["store.retention.disk_high_watermark_percent=100",
-                "store.retention.disk_full_percent=100"]
 
 # How the peak is measured, and what drives it beyond. SendMessage is held back by gRPC more than by
 # the broker: a small room shows refusals all the same.
@@ -97,7 +95,7 @@ def flat(options, most, growth):
 
 def overload_case(options, name, quick):
     case = CASES[name]
-    with Server(options, fresh(options), [*NO_RETENTION, *case["settings"]]) as server:
+    with Server(options, fresh(options), case["settings"]) as server:
         for number in range(PRODUCERS):
             server.control("topic", "create", topic(number), "--queues", str(QUEUES))
         say("%s:" % name)

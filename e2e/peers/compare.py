@@ -51,6 +51,31 @@ def progress(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def sort_out(pair, good, bad, quick=False):
+    """Adds a pair to those that count, or why it does not to the others."""
+    steal = max(run.get("steal", 0) for run in pair)
+    if any("void" in run for run in pair):
+        bad.append(next(run["void"] for run in pair if "void" in run))
+    elif steal > STEAL_MAX and not quick:
+        bad.append("%.1f %% of the processors stolen" % (steal * 100))
+    else:
+        good.append(pair)
+
+
+def read_pairs(paths):
+    """What earlier comparisons wrote, as main() has it; two runs in a row are a pair."""
+    compared = {}
+    for path in paths:
+        with open(path) as lines:
+            runs = [run for run in map(json.loads, lines) if "row" in run]
+        for pair in zip(runs[::2], runs[1::2]):
+            ours, peers = sorted(pair, key=lambda run: run["system"] != "dunlin")
+            good, bad = compared.setdefault((ours["row"], peers["system"]), ([], []))
+            sort_out((ours, peers), good, bad)
+    return [(row, peer, *compared[row.name, peer]) for row in ROWS for peer in row.peers
+            if (row.name, peer) in compared]
+
+
 class Comparison:
     def __init__(self, options):
         self.options = options
@@ -121,7 +146,7 @@ class Comparison:
         system.start("async")
         system.create_topic()
         system.stop()
-        taken, rss = [], []
+        taken, memory = [], []
         for _ in range(1 if self.options.quick else STARTS):
             begin = time.monotonic()
             starter = threading.Thread(target=system.start, args=["async"])
@@ -132,10 +157,11 @@ class Comparison:
                 taken.append(time.monotonic() - begin)
             finally:
                 starter.join()
-            rss.append(machine.memory_mib(system.pids())[0])
+            memory.append(machine.memory_mib(system.pids()))
             system.stop()
-        return {"start_seconds": statistics.median(taken), "rss_mib": statistics.median(rss),
-                "starts": taken, "errors": 0}
+        return {"start_seconds": statistics.median(taken), "starts": taken, "errors": 0,
+                "rss_mib": statistics.median(rss for rss, _ in memory),
+                "anonymous_mib": statistics.median(anonymous for _, anonymous in memory)}
 
     def pair(self, row, peer, dunlin_first):
         order = ["dunlin", peer] if dunlin_first else [peer, "dunlin"]
@@ -147,13 +173,7 @@ class Comparison:
         good, bad = [], []
         while len(good) < self.options.pairs and len(bad) < max(2, self.options.pairs):
             pair = self.pair(row, peer, (len(good) + len(bad)) % 2 == 0)
-            steal = max(run.get("steal", 0) for run in pair)
-            if any("void" in run for run in pair):
-                bad.append(next(run["void"] for run in pair if "void" in run))
-            elif steal > STEAL_MAX and not self.options.quick:
-                bad.append("%.1f %% of the processors stolen" % (steal * 100))
-            else:
-                good.append(pair)
+            sort_out(pair, good, bad, self.options.quick)
         return good, bad
 
     def best_peer(self, row):
@@ -181,18 +201,29 @@ def summary(run):
 COLUMNS = [
     ("rate", "rate", True),
     ("per broker CPU second", "messages_per_broker_cpu_second", True),
-    ("memory", "rss_mib", False),
+    # Pages of a mapped log are in the page cache anyway, and count for a process that maps them.
+    ("memory", "anonymous_mib", False),
     ("disk per message", "bytes_per_message", False),
+    ("p50", "latency_us.p50", False),
+    ("p99", "latency_us.p99", False),
+    ("p99.9", "latency_us.p99_9", False),
     ("time to start", "start_seconds", False),
 ]
+
+
+def figure(run, field):
+    """None when the run has none."""
+    for name in field.split("."):
+        run = run.get(name) if run else None
+    return run
 
 
 def ratios(pairs, field, ours_above):
     values = []
     for ours, peers in pairs:
         above, below = (ours, peers) if ours_above else (peers, ours)
-        if above.get(field) is not None and below.get(field):
-            values.append(above[field] / below[field])
+        if figure(above, field) is not None and figure(below, field):
+            values.append(figure(above, field) / figure(below, field))
     return values
 
 
@@ -260,7 +291,7 @@ def bench_result(options, compared, violations):
             "dunlin_rate": round(statistics.median(ours["rate"] for ours, _ in good)),
             "peer_rate": round(statistics.median(theirs["rate"] for _, theirs in good)),
             "per_broker_cpu_second_ratio": round(statistics.median(efficiency), 3),
-            "memory_ratio": round(statistics.median(ratios(good, "rss_mib", False)), 3),
+            "memory_ratio": round(statistics.median(ratios(good, "anonymous_mib", False)), 3),
             "dunlin_client_cores": round(statistics.median(
                 ours["client_cpu_cores"] for ours, _ in good), 2),
             "steal_max": round(max(run["steal"] for pair in good for run in pair), 4),
@@ -314,6 +345,8 @@ def parse():
     parser.add_argument("--flush", choices=["async", "sync"], help="only rows of this durability")
     parser.add_argument("--directory", default=None, help="where to work (default: below /tmp)")
     parser.add_argument("--output", help="JSON lines are added to it (default: below /tmp)")
+    parser.add_argument("--table", nargs="+", metavar="OUTPUT",
+                        help="runs nothing: the table of what was written there by --pairs")
     parser.add_argument("--dunlin", default=str(systems.ROOT / "bin/dunlin"))
     parser.add_argument("--dunlinctl", default=str(systems.ROOT / "bin/dunlinctl"))
     parser.add_argument("--bench", choices=BENCHES, help="end with the line of ./dev bench")
@@ -336,6 +369,9 @@ def parse():
 
 def main():
     options = parse()
+    if options.table:
+        print(table(read_pairs(options.table)))
+        return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("compare: ended by a signal"))
     comparison = Comparison(options)
     comparison.record(**versions(options))
