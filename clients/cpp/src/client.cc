@@ -5,6 +5,7 @@
 #include "dunlin/producer.h"
 #include "dunlin/pull_consumer.h"
 #include "dunlin/push_consumer.h"
+#include "dunlin/requester.h"
 #include "dunlin/simple_consumer.h"
 
 #include "clients/cpp/src/connection.h"
@@ -12,6 +13,7 @@
 #include "clients/cpp/src/producer_core.h"
 #include "clients/cpp/src/pull_core.h"
 #include "clients/cpp/src/push_core.h"
+#include "clients/cpp/src/requester_core.h"
 
 namespace dunlin {
 namespace {
@@ -84,6 +86,18 @@ absl::StatusOr<PushConsumer> Client::MakePushConsumer(const PushConsumerOptions&
   status = core->Start();
   if (!status.ok()) return status;
   return PushConsumer(std::move(core));
+}
+
+absl::StatusOr<Requester> Client::MakeRequester(const RequesterOptions& options) const {
+  if (options.max_waiting < 1) return absl::InvalidArgumentError("max_waiting: 1 or more");
+  absl::StatusOr<Producer> producer = MakeProducer(ProducerOptions());
+  if (!producer.ok()) return producer.status();
+  absl::StatusOr<PullConsumer> consumer = MakePullConsumer(PullConsumerOptions());
+  if (!consumer.ok()) return consumer.status();
+  auto core =
+      internal::RequesterCore::Start(options, *std::move(producer), *std::move(consumer));
+  if (!core.ok()) return core.status();
+  return Requester(*std::move(core));
 }
 
 }  // namespace dunlin

@@ -16,10 +16,12 @@ namespace dunlin {
 class Producer;
 class PullConsumer;
 class PushConsumer;
+class Requester;
 class SimpleConsumer;
 struct ProducerOptions;
 struct PullConsumerOptions;
 struct PushConsumerOptions;
+struct RequesterOptions;
 struct SimpleConsumerOptions;
 
 enum class Tls {
@@ -57,6 +59,8 @@ class Client {
   absl::StatusOr<SimpleConsumer> MakeSimpleConsumer(const SimpleConsumerOptions& options) const;
   // Subscribes and begins; errors also as of SimpleConsumer::Subscribe.
   absl::StatusOr<PushConsumer> MakePushConsumer(const PushConsumerOptions& options) const;
+  // Reads replies from now on; errors as of PullConsumer::Assign.
+  absl::StatusOr<Requester> MakeRequester(const RequesterOptions& options) const;
 
  private:
   explicit Client(std::shared_ptr<internal::Connection> connection)
