@@ -25,13 +25,16 @@ struct TopicOptions {
   std::optional<double> max_age_hours;
   std::optional<uint64_t> max_queue_bytes;
   std::optional<bool> delete_consumed;
+  std::optional<bool> compacted;
   bool yes = false;
 };
 
-std::string RetentionText(const admin::v1::TopicRetention& retention) {
-  std::string text;
+std::string RetentionText(const Topic& topic) {
+  const admin::v1::TopicRetention& retention = topic.retention();
+  std::string text = topic.compacted() ? "newest of each key" : "";
   if (retention.max_age_ms() > 0) {
-    text += fmt::format("{} h", static_cast<double>(retention.max_age_ms()) / 3'600'000);
+    text += fmt::format("{}{} h", text.empty() ? "" : ", ",
+                        static_cast<double>(retention.max_age_ms()) / 3'600'000);
   }
   if (retention.max_queue_bytes() > 0) {
     text += fmt::format("{}{} bytes", text.empty() ? "" : ", ", retention.max_queue_bytes());
@@ -60,7 +63,7 @@ std::vector<std::string> Row(const Topic& topic) {
           QueuesText(topic),
           KindsText(topic),
           admin::v1::Permission_Name(topic.permission()),
-          RetentionText(topic.retention()),
+          RetentionText(topic),
           TimeText(topic.create_time().seconds(), topic.create_time().nanos()),
           topic.description()};
 }
@@ -105,6 +108,7 @@ Topic ToProto(const TopicOptions& options, const Connection& connection) {
   if (options.max_queue_bytes.has_value()) {
     topic.mutable_retention()->set_max_queue_bytes(*options.max_queue_bytes);
   }
+  if (options.compacted.has_value()) topic.set_compacted(*options.compacted);
   if (options.delete_consumed.has_value()) {
     topic.mutable_retention()->set_consumed(*options.delete_consumed);
   }
@@ -194,6 +198,8 @@ void AddSpec(CLI::App& command, TopicOptions& options) {
                      "Keep so much in each queue; 0: no limit");
   command.add_option("--delete-consumed", options.delete_consumed,
                      "true: do not keep what all groups that consume from a queue are done with");
+  command.add_option("--compacted", options.compacted,
+                     "true: of messages with the same key keep the newest, for ever");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "services/broker/admin/admin.h"
 #include "services/broker/admission/intake.h"
 #include "services/broker/delivery/housekeeper.h"
+#include "services/broker/expiry/compactor.h"
 #include "services/broker/expiry/topic_expiry.h"
 #include "services/broker/filter/filter_cache.h"
 #include "services/broker/producers/producer_table.h"
@@ -78,6 +79,7 @@ class Broker::Rooms {
   std::unique_ptr<Housekeeper> housekeeper;
   std::unique_ptr<DueMessages> due_messages;
   std::unique_ptr<TopicExpiry> expiry;
+  std::unique_ptr<Compactor> compactor;
   std::optional<ServiceContext> context;
   std::unique_ptr<MessagingServiceImpl> messaging;
   std::unique_ptr<StreamServiceImpl> streams;
@@ -148,6 +150,8 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   expiry = std::make_unique<TopicExpiry>(
       TopicExpiry::Rooms{*log, *dispatcher, *state, *topics, *progress, clock});
   expiry->Start();
+  compactor = std::make_unique<Compactor>(*log, *dispatcher, *topics);
+  compactor->Start();
 
   context.emplace(ServiceContext{config.broker(), clock, *log, *state, *dispatcher, *retention,
                                  *topics, *progress, *dead_letters, *taker, *waiting_room, *clients,
@@ -170,6 +174,7 @@ absl::Status Broker::Rooms::Stop() {
   if (housekeeper != nullptr) housekeeper->Stop();
   if (due_messages != nullptr) due_messages->Stop();
   if (expiry != nullptr) expiry->Stop();
+  if (compactor != nullptr) compactor->Stop();
   if (retention != nullptr) retention->Stop();
   absl::Status status;
   if (dispatcher != nullptr) {

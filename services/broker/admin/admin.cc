@@ -86,6 +86,7 @@ absl::StatusOr<TopicTable::TopicSpec> SpecOf(const admin::v1::Topic& topic) {
   spec.access = static_cast<Access>(topic.permission());
   spec.description = topic.description();
   MergeRetention(topic.retention(), spec.retention);
+  spec.compacted = topic.compacted();
   return spec;
 }
 
@@ -95,6 +96,7 @@ admin::v1::Topic ToProto(const Topic& topic) {
   proto.set_name(topic.name);
   proto.set_queues(topic.write_queues);
   proto.set_read_queues(topic.queues());
+  proto.set_compacted(topic.compacted);
   if (topic.retention.IsSet()) {
     proto.mutable_retention()->set_max_age_ms(topic.retention.max_age.count());
     proto.mutable_retention()->set_max_queue_bytes(topic.retention.max_queue_bytes);
@@ -238,6 +240,7 @@ absl::StatusOr<admin::v1::Topic> Admin::UpdateTopic(const admin::v1::Topic& topi
                    FindTopic(topic.namespace_(), topic.name()));
   ASSIGN_OR_RETURN(TopicTable::TopicSpec spec, SpecOf(topic));
   if (spec.queues == 0) spec.queues = old->write_queues;
+  if (!topic.has_compacted()) spec.compacted = old->compacted;
   spec.retention = old->retention;
   MergeRetention(topic.retention(), spec.retention);
   if (spec.kinds == 0) spec.kinds = old->kinds;

@@ -210,7 +210,8 @@ void Taker::LookAhead(const Subscription& subscription, QueueKey queue, QueueOff
   for (const store::IndexEntry& entry : entries) {
     if (budget.search == 0) return;
     --budget.scan;
-    std::optional<Delivered> message = ReadMatching(entry, subscription.filter, budget.search);
+    std::optional<Delivered> message =
+        ReadMatching(*subscription.topic, entry, subscription.filter, budget.search);
     uint32_t lane = 0;
     if (message.has_value()) {
       const absl::StatusOr<StoredMessage> stored =
@@ -281,7 +282,8 @@ bool Taker::Settle(const Subscription& subscription, const Reservation& reservat
     budget.exhausted = false;
     return false;
   }
-  std::optional<Delivered> found = ReadMatching(*entry, subscription.filter, budget.search);
+  std::optional<Delivered> found =
+      ReadMatching(*subscription.topic, *entry, subscription.filter, budget.search);
   if (!found.has_value()) {
     progress_.Finish(handle);
     return true;
@@ -318,8 +320,9 @@ bool Taker::HandOut(const Subscription& subscription, const Reservation& reserva
   return true;
 }
 
-std::optional<Delivered> Taker::ReadMatching(const store::IndexEntry& entry,
+std::optional<Delivered> Taker::ReadMatching(const Topic& topic, const store::IndexEntry& entry,
                                              const MessageFilter& filter, size_t& search) {
+  if (entry.length == 0 && topic.compacted) return std::nullopt;  // a newer one is there
   if (!filter.MayMatch(entry.tag_hash)) return std::nullopt;
   absl::StatusOr<Delivered> message = ReadEntry(entry);
   if (!message.ok()) {
@@ -345,7 +348,8 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
   while (delivered.message.header().kind == store::RecordKind::kDelivery) {
     delivered.pointed_to = true;
     const uint8_t flags = delivered.message.header().flags;
-    const bool delayed = (flags & (store::kFlagDue | store::kFlagParked)) != 0;
+    const bool delayed =
+        (flags & (store::kFlagDue | store::kFlagParked | store::kFlagKept)) != 0;
     delivered.dead_letter |= !delayed;
     storage::v1::Delivery delivery;
     const std::string_view payload = delivered.message.payload();
@@ -355,7 +359,9 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
           fmt::format("the DELIVERY record at {} is not one", entry.log_offset.value()));
     }
     if (!delayed) offset = QueueOffset(delivery.origin_queue_offset());
-    if ((flags & store::kFlagDue) != 0) offset = delivered.message.header().queue_offset;
+    if ((flags & (store::kFlagDue | store::kFlagKept)) != 0) {
+      offset = delivered.message.header().queue_offset;
+    }
     if (!delivery.message().empty()) {
       // Moved here before its own segment went.
       store::RecordHeader header = delivered.message.header();
@@ -407,7 +413,7 @@ absl::StatusOr<Taker::Pulled> Taker::Pull(const Topic& topic, uint32_t queue, Qu
     for (const store::IndexEntry& entry : entries) {
       if (spent()) break;
       --scan;
-      std::optional<Delivered> found = ReadMatching(entry, filter, search);
+      std::optional<Delivered> found = ReadMatching(topic, entry, filter, search);
       if (found.has_value()) {
         found->handle.queue = key;
         found->handle.offset = pulled.next;

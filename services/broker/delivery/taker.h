@@ -110,8 +110,8 @@ class Taker {
                Budget& budget, std::vector<Delivered>& messages);
   // Reads and filters; nullopt when the message is to be passed over. Takes what the filter looked
   // at off `search`.
-  std::optional<Delivered> ReadMatching(const store::IndexEntry& entry, const MessageFilter& filter,
-                                        size_t& search);
+  std::optional<Delivered> ReadMatching(const Topic& topic, const store::IndexEntry& entry,
+                                        const MessageFilter& filter, size_t& search);
 
   store::CommitLog& log_;
   const store::Dispatcher& dispatcher_;

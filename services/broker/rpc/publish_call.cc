@@ -12,8 +12,6 @@
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/status_map.h"
 #include "services/broker/timers/parking.h"
-#include "services/broker/wire/message_group.h"
-#include "services/broker/wire/message_priority.h"
 
 namespace dunlin::broker {
 namespace {
@@ -372,27 +370,6 @@ absl::Status PublishCall::StoreIn(Binding& binding, size_t request_size) {
   return Append(binding, request_size, std::move(place));
 }
 
-absl::Status PublishCall::CheckQueue(MessageKind kind, const RawMessage& message,
-                                     const Binding& binding) {
-  const uint32_t queues = binding.topic->write_queues;
-  if (kind == MessageKind::kPriority) {
-    if (QueueOfPriority(*message.priority, queues) == binding.queue) return absl::OkStatus();
-    return PublicError(
-        PublicCode::kBadRequest,
-        fmt::format("the priority does not belong into queue {}, which this binding is for: its "
-                    "queue has its number, or is the last of the {} that topic {} has now",
-                    binding.queue, queues, binding.topic->name));
-  }
-  if (kind != MessageKind::kFifo) return absl::OkStatus();
-  if (QueueOfMessageGroup(message.message_group, queues) == binding.queue) return absl::OkStatus();
-  // Without the group and its queue: neighbours have the same fault, and are told of it once.
-  return PublicError(
-      PublicCode::kBadRequest,
-      fmt::format("the message group does not belong into queue {}, which this binding is for: its "
-                  "queue is the CRC-32C of its bytes modulo the {} queues that topic {} has now",
-                  binding.queue, queues, binding.topic->name));
-}
-
 void PublishCall::BuildFrame(const Binding& binding, uint64_t skip, std::vector<Error>& errors) {
   const Topic& topic = *binding.topic;
   const Timestamp now = services_.clock.Now();
@@ -406,9 +383,9 @@ void PublishCall::BuildFrame(const Binding& binding, uint64_t skip, std::vector<
     bool is_delayed = false;
     if (status.ok()) {
       const MessageKind kind = KindOf(message);
-      status = CheckKind(kind, topic.kinds, topic.name);
+      status = CheckTopicTakes(topic, kind, message);
       is_delayed = kind == MessageKind::kDelay;
-      if (status.ok()) status = CheckQueue(kind, message, binding);
+      if (status.ok()) status = CheckQueue(topic, kind, message, binding.queue);
       if (status.ok() && (kind == MessageKind::kTransaction || kind == MessageKind::kLite)) {
         status =
             PublicError(PublicCode::kNotImplemented,

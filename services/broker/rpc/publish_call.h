@@ -86,9 +86,6 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   absl::StatusOr<Found> FindBinding(uint32_t number) ABSL_LOCKS_EXCLUDED(mutex_);
   // What the topic says to a frame as a whole.
   absl::Status CheckTopic(Binding& binding);
-  // Whether a message whose message group or priority chooses its queue is in that queue.
-  static absl::Status CheckQueue(MessageKind kind, const RawMessage& message,
-                                 const Binding& binding);
   // Leaves out what cannot be stored, with the reason.
   void BuildFrame(const Binding& binding, uint64_t skip, std::vector<Error>& errors);
   absl::Status Append(Binding& binding, size_t request_size, Intake::Place place);

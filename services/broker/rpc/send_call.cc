@@ -3,34 +3,25 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/base/status_macros.h"
 #include "services/base/strings.h"
 #include "services/broker/admission/admission.h"
+#include "services/broker/admission/placement.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/call_context.h"
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/status_map.h"
 #include "services/broker/timers/parking.h"
 #include "services/broker/timers/recall_handle.h"
-#include "services/broker/wire/message_group.h"
-#include "services/broker/wire/message_priority.h"
 
 namespace dunlin::broker {
 namespace {
 
 namespace v2 = apache::rocketmq::v2;
-
-uint32_t QueueFor(MessageKind kind, const RawMessage& message, const Topic& topic) {
-  // Messages of a group stand in one queue, in the order in which they came.
-  if (kind == MessageKind::kFifo) {
-    return QueueOfMessageGroup(message.message_group, topic.write_queues);
-  }
-  if (kind == MessageKind::kPriority) return QueueOfPriority(*message.priority, topic.write_queues);
-  return topic.turn->fetch_add(1, std::memory_order_relaxed) % topic.write_queues;
-}
 
 }  // namespace
 
@@ -110,14 +101,18 @@ absl::Status SendCall::Append(const Topic& topic) {
   for (size_t i = 0; i < records.size(); ++i) {
     const RawMessage& message = send_.messages[i];
     const MessageKind kind = KindOf(message);
-    RETURN_IF_ERROR(CheckKind(kind, topic.kinds, topic.name));
+    RETURN_IF_ERROR(CheckTopicTakes(topic, kind, message));
     if (kind == MessageKind::kTransaction || kind == MessageKind::kLite) {
       return PublicError(
           PublicCode::kNotImplemented,
           fmt::format("messages of kind {} are not served yet; nothing was stored", NameOf(kind)));
     }
     store::NewRecord& record = records[i];
-    const uint32_t queue = QueueFor(kind, message, topic);
+    const std::optional<uint32_t> chosen = QueueOf(topic, kind, message);
+    const uint32_t queue =
+        chosen.has_value()
+            ? *chosen
+            : topic.turn->fetch_add(1, std::memory_order_relaxed) % topic.write_queues;
     queues_[i] = queue;
     record.queue = {topic.id, queue};
     record.tail = topic.tails[queue].get();

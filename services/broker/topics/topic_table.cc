@@ -16,6 +16,7 @@ namespace {
 
 // Known kinds: NORMAL (1) to PRIORITY (6).
 constexpr uint32_t kAllKinds = 0b1111110;
+constexpr int32_t kNormal = 1;
 
 absl::Status Invalid(const std::string& message) { return absl::InvalidArgumentError(message); }
 
@@ -26,6 +27,10 @@ absl::Status TooMany(std::string_view what, size_t limit) {
 }
 
 absl::Status CheckSpec(const TopicTable::TopicSpec& spec) {
+  if (spec.compacted && spec.kinds != KindBit(kNormal)) {
+    return Invalid(fmt::format("topic {}: one that is compacted takes NORMAL messages, and no other",
+                               spec.name));
+  }
   if (spec.retention.max_age.count() < 0) {
     return Invalid(fmt::format("topic {}: a retention of {} ms", spec.name,
                                spec.retention.max_age.count()));
@@ -55,6 +60,7 @@ storage::v1::Topic ToProto(const Topic& topic) {
   proto.set_permission(static_cast<int32_t>(topic.access));
   proto.set_created_ms(ToUnixMillis(topic.created));
   proto.set_description(topic.description);
+  proto.set_compacted(topic.compacted);
   if (topic.write_queues < topic.queues()) proto.set_write_queues(topic.write_queues);
   if (topic.retention.IsSet()) {
     proto.mutable_retention()->set_max_age_ms(topic.retention.max_age.count());
@@ -74,6 +80,7 @@ std::shared_ptr<Topic> FromProto(const storage::v1::Topic& proto) {
   topic->created = FromUnixMillis(proto.created_ms());
   topic->description = proto.description();
   topic->write_queues = proto.write_queues() == 0 ? proto.queues() : proto.write_queues();
+  topic->compacted = proto.compacted();
   topic->retention.max_age = std::chrono::milliseconds(proto.retention().max_age_ms());
   topic->retention.max_queue_bytes = proto.retention().max_queue_bytes();
   topic->retention.consumed = proto.retention().consumed();
@@ -333,6 +340,7 @@ TopicTable::ChangedTopic TopicTable::DoCreateTopic(const TopicSpec& spec) {
   topic->created = clock_.Now();
   topic->description = spec.description;
   topic->retention = spec.retention;
+  topic->compacted = spec.compacted;
   topic->write_queues = spec.queues;
   topic->turn = std::make_shared<std::atomic<uint32_t>>(0);
   for (uint32_t queue = 0; queue < spec.queues; ++queue) {
@@ -356,6 +364,7 @@ TopicTable::ChangedTopic TopicTable::DoUpdateTopic(const TopicSpec& spec) {
   topic->access = spec.access;
   topic->description = spec.description;
   topic->retention = spec.retention;
+  topic->compacted = spec.compacted;
   topic->write_queues = spec.queues;
   while (topic->queues() < spec.queues) {
     topic->tails.push_back(std::make_shared<store::QueueTailSlot>());

@@ -57,6 +57,8 @@ struct Topic {
   Timestamp created;
   std::string description;
   TopicRetention retention;
+  // Of messages with the same first key only the newest is kept.
+  bool compacted = false;
   // New messages go to queues 0 .. write_queues - 1; the others are read until they are empty, and
   // stay. 1 to queues().
   uint32_t write_queues = 0;
@@ -142,6 +144,7 @@ class TopicTable {
     Access access = Access::kReadWrite;
     std::string description;
     TopicRetention retention;
+    bool compacted = false;
   };
   // `spec.name` is taken as valid (admission/names.h). Errors: ALREADY_EXISTS, INVALID_ARGUMENT
   // (queues, kinds), RESOURCE_EXHAUSTED (as many as allowed), those of the log.

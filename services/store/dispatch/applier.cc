@@ -67,6 +67,8 @@ absl::Status Applier::Apply(const RecordView& record) {
       return ApplyRecall(record);
     case RecordKind::kTrim:
       return ApplyTrim(record);
+    case RecordKind::kCompaction:
+      return ApplyCompaction(record);
     case RecordKind::kProgress:
       return ApplyProgress(record);
     case RecordKind::kConfig:
@@ -170,6 +172,18 @@ absl::Status Applier::ApplyRecall(const RecordView& record) {
 
 absl::Status Applier::ApplyTrim(const RecordView& record) {
   return queues_.Trim(record.header().queue, record.header().queue_offset, batch_);
+}
+
+absl::Status Applier::ApplyCompaction(const RecordView& record) {
+  storage::v1::Compaction compaction;
+  RETURN_IF_ERROR(ParsePayload(record, compaction));
+  std::vector<QueueOffset> removed;
+  uint64_t offset = 0;
+  for (const uint64_t delta : compaction.offset_deltas()) {
+    offset += delta;
+    removed.emplace_back(offset);
+  }
+  return queues_.Remove(record.header().queue, removed, batch_);
 }
 
 absl::Status Applier::PutRun() {

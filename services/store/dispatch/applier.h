@@ -68,6 +68,7 @@ class Applier {
   absl::Status ApplyDue(const RecordView& record);
   absl::Status ApplyRecall(const RecordView& record);
   absl::Status ApplyTrim(const RecordView& record);
+  absl::Status ApplyCompaction(const RecordView& record);
   void PutDelivered();
   absl::Status ApplyDelivery(const RecordView& record, bool state_only);
   absl::Status ApplyProgress(const RecordView& record);

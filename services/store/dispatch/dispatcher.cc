@@ -365,6 +365,7 @@ absl::Status RealDispatcher::MoveBefore(LogOffset begin) {
     RETURN_IF_ERROR(WaitForAppended());
   }
   RETURN_IF_ERROR(RunOnThread([this, begin] { return relocation_.MovePointed(begin); }));
+  RETURN_IF_ERROR(RunOnThread([this, begin] { return relocation_.MoveKept(begin); }));
   return WaitForAppended();
 }
 

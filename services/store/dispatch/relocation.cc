@@ -8,12 +8,15 @@
 #include "services/base/clock.h"
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
+#include "services/store/state/state_keys.h"
 
 namespace dunlin::store {
 namespace {
 
 // Timers in hand take memory until what was appended for them is applied.
 constexpr size_t kMostAtOnce = size_t{1} << 20;
+// Entries of a queue that are looked through at a time.
+constexpr size_t kEntriesAtOnce = 4096;
 
 // What is damaged, or gone, cannot be moved.
 bool IsLost(const absl::Status& status) {
@@ -87,6 +90,58 @@ absl::Status Relocation::MovePointed(LogOffset begin) {
     RETURN_IF_ERROR(moved);
   }
   return absl::OkStatus();
+}
+
+absl::Status Relocation::MoveKept(LogOffset begin) {
+  std::vector<storage::v1::Topic> topics;
+  RETURN_IF_ERROR(
+      database_.Scan(Family::kConfig, kTopicPrefix, [&](std::string_view, std::string_view value) {
+        storage::v1::Topic topic;
+        if (topic.ParseFromArray(value.data(), static_cast<int>(value.size())) &&
+            topic.compacted()) {
+          topics.push_back(std::move(topic));
+        }
+        return true;
+      }));
+  for (const storage::v1::Topic& topic : topics) {
+    for (uint32_t queue = 0; queue < topic.queues(); ++queue) {
+      RETURN_IF_ERROR(MoveKeptOf({TopicId(topic.id()), queue}, begin));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Relocation::MoveKeptOf(QueueKey queue, LogOffset begin) {
+  const QueueBounds bounds = queues_.Bounds(queue);
+  std::vector<IndexEntry> entries;
+  for (QueueOffset from = bounds.min; from < bounds.max; from += entries.size()) {
+    entries.clear();
+    RETURN_IF_ERROR(queues_.Read(queue, from, kEntriesAtOnce, entries));
+    if (entries.empty()) break;
+    for (size_t i = 0; i < entries.size(); ++i) {
+      if (entries[i].length == 0 || entries[i].log_offset >= begin) continue;
+      const absl::Status moved = MoveKeptOne(queue, from + i, entries[i]);
+      RETURN_IF_ERROR(database_.health());
+      if (IsLost(moved)) {
+        log::Error("a message is lost with the log it stands in: {}", moved.ToString());
+        continue;
+      }
+      RETURN_IF_ERROR(moved);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Relocation::MoveKeptOne(QueueKey queue, QueueOffset offset, const IndexEntry& entry) {
+  storage::v1::Delivery delivery;
+  RETURN_IF_ERROR(Embed(entry.log_offset, delivery));
+  delivery.set_origin_log_offset(entry.log_offset.value());
+  NewRecord append;
+  append.kind = RecordKind::kDelivery;
+  append.flags = kFlagRelocated | kFlagKept;
+  append.queue = queue;
+  append.queue_offset = offset;
+  return Append(append, delivery.SerializeAsString());
 }
 
 absl::StatusOr<bool> Relocation::MoveParked(LogOffset begin) {

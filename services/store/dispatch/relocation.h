@@ -32,6 +32,10 @@ class Relocation {
   // thread.
   absl::Status MovePointed(LogOffset begin);
 
+  // Messages below `begin` that are the newest of their key in a compacted topic. On the
+  // dispatcher's thread.
+  absl::Status MoveKept(LogOffset begin);
+
   // Messages below `begin` that wait for their due time. True when there are more of them, or
   // some are in other hands: wait for what was appended and call again. Not on the dispatcher's
   // thread.
@@ -41,6 +45,8 @@ class Relocation {
   // Appends the message behind a DELIVERY record again, in that record's place.
   absl::Status MoveOne(LogOffset delivery_at);
   absl::Status MoveTimer(const Timer& timer);
+  absl::Status MoveKeptOf(QueueKey queue, LogOffset begin);
+  absl::Status MoveKeptOne(QueueKey queue, QueueOffset offset, const IndexEntry& entry);
   absl::Status EndLost(const Timer& timer);
   absl::Status Embed(LogOffset origin_at, storage::v1::Delivery& delivery);
   // Waits for the disk when too much waits for it already.

@@ -366,6 +366,29 @@ absl::Status QueueChunks::Trim(QueueKey queue, QueueOffset offset, rocksdb::Writ
   return SeekMin(*state, queue);
 }
 
+absl::Status QueueChunks::Remove(QueueKey queue, std::span<const QueueOffset> offsets,
+                                 rocksdb::WriteBatch& batch) {
+  Shard& shard = ShardOf(queue);
+  MutexLock lock(shard.mutex);
+  ASSIGN_OR_RETURN(Queue* const state, Find(shard, queue, /*make=*/false));
+  if (state == nullptr) return absl::OkStatus();
+  for (size_t i = 0; i < offsets.size();) {
+    const uint64_t chunk = offsets[i].value() / kChunkEntries;
+    ASSIGN_OR_RETURN(std::vector<IndexEntry> entries, ChunkOf(*state, queue, chunk));
+    for (; i < offsets.size() && offsets[i].value() / kChunkEntries == chunk; ++i) {
+      const uint64_t place = offsets[i].value() % kChunkEntries;
+      if (place < entries.size()) entries[place] = IndexEntry();
+    }
+    if (chunk == state->OpenChunk()) {
+      std::copy(entries.begin(), entries.end(), state->open.begin());
+    } else if (!entries.empty()) {
+      PutFull(*state, queue, chunk, std::move(entries), batch);
+    }
+  }
+  MarkChanged(*state, queue);
+  return SeekMin(*state, queue);
+}
+
 absl::Status QueueChunks::RaiseTail(QueueKey queue, QueueOffset next, rocksdb::WriteBatch& batch) {
   Shard& shard = ShardOf(queue);
   MutexLock lock(shard.mutex);

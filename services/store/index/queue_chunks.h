@@ -65,6 +65,9 @@ class QueueChunks final : public QueueIndex {
                       rocksdb::WriteBatch& batch);
   // Entries before `offset` are not served any more. At most all that there are.
   absl::Status Trim(QueueKey queue, QueueOffset offset, rocksdb::WriteBatch& batch);
+  // The entries at these offsets, which ascend, read as gone.
+  absl::Status Remove(QueueKey queue, std::span<const QueueOffset> offsets,
+                      rocksdb::WriteBatch& batch);
   // The next offset of a queue becomes at least `next` (from a snapshot).
   absl::Status RaiseTail(QueueKey queue, QueueOffset next, rocksdb::WriteBatch& batch);
   // The batch was written: full chunks need not be kept in memory any more.

@@ -24,6 +24,7 @@ enum class RecordKind : uint8_t {
   kRecall = 9,      // storage.v1.Recall: a parked message is not to be delivered
   // No payload: what stands in the record's queue before its queue offset is not served any more.
   kTrim = 20,
+  kCompaction = 21,  // storage.v1.Compaction: messages of the record's queue that newer ones replace
 };
 
 // Bits of RecordHeader::flags.
@@ -34,6 +35,8 @@ inline constexpr uint8_t kFlagRelocated = 1 << 1;  // a message moved ahead of r
 // the due time, ms since 1970. A DELIVERY with it is such a message moved ahead of retention.
 inline constexpr uint8_t kFlagParked = 1 << 2;
 inline constexpr uint8_t kFlagDue = 1 << 3;  // a DELIVERY: the time of a parked message has come
+// A DELIVERY: the newest message of a key in a compacted topic, moved ahead of retention.
+inline constexpr uint8_t kFlagKept = 1 << 6;
 
 // In memory as decoded; on disk little-endian at these offsets:
 //   0 length u32, 4 crc u32, 8 kind u8, 9 flags u8, 10 reserved u16 (0), 12 epoch u32,

@@ -63,6 +63,8 @@ const char* NameOf(RecordKind kind) {
       return "RECALL";
     case RecordKind::kTrim:
       return "TRIM";
+    case RecordKind::kCompaction:
+      return "COMPACTION";
   }
   return "?";
 }
