@@ -42,8 +42,8 @@ admin::v1::GetMessagesRequest RequestOf(const Connection& connection,
 int Get(Connection& connection, const MessageOptions& options) {
   admin::v1::GetMessagesResponse response;
   const auto context = connection.Context();
-  const grpc::Status status = connection.admin().GetMessages(
-      context.get(), RequestOf(connection, options), &response);
+  const grpc::Status status =
+      connection.admin().GetMessages(context.get(), RequestOf(connection, options), &response);
   if (!status.ok()) return connection.Report(status);
   for (const admin::v1::StoredMessage& stored : response.messages()) {
     v2::Message message;
@@ -99,8 +99,8 @@ void PrintTrace(const admin::v1::MessageTrace& trace) {
 int Trace(Connection& connection, const MessageOptions& options) {
   admin::v1::TraceMessagesResponse response;
   const auto context = connection.Context();
-  const grpc::Status status = connection.admin().TraceMessages(
-      context.get(), RequestOf(connection, options), &response);
+  const grpc::Status status =
+      connection.admin().TraceMessages(context.get(), RequestOf(connection, options), &response);
   if (!status.ok()) return connection.Report(status);
   for (const admin::v1::MessageTrace& trace : response.traces()) {
     if (connection.options().format == Format::kJson) {
@@ -148,9 +148,9 @@ void AddWhich(CLI::App& command, MessageOptions& options) {
 
 void AddMessageCommands(CLI::App& app, Command& command) {
   auto options = std::make_shared<MessageOptions>();
-  CLI::App& message =
-      *app.add_subcommand("message", "Look at stored messages and what became of them; recall "
-                                     "delayed ones");
+  CLI::App& message = *app.add_subcommand("message",
+                                          "Look at stored messages and what became of them; recall "
+                                          "delayed ones");
   message.require_subcommand(1);
   CLI::App& get = *message.add_subcommand("get", "Messages by id, by key, or by queue and offset");
   AddWhich(get, *options);
@@ -164,7 +164,8 @@ void AddMessageCommands(CLI::App& app, Command& command) {
       "trace", "What became of messages: who stored, got and settled them, and when");
   AddWhich(trace, *options);
   trace.footer(
-      "\nThe broker keeps the newest events in memory (broker.max_trace_events). What was before its "
+      "\nThe broker keeps the newest events in memory (broker.max_trace_events). What was before "
+      "its "
       "start is\nnot shown; where the groups are now always is.\n\nExamples:\n"
       "  dunlinctl message trace orders --id 01A2B3C4D5E6F708000000000000000001\n"
       "  dunlinctl message trace orders --key 4711");

@@ -184,9 +184,12 @@ void AddSpec(CLI::App& command, TopicOptions& options) {
       .add_option("--queues", options.queues,
                   "Number of queues that take messages, 1 to 65535; what stands in others is read")
       ->check(CLI::Range(1, 65535));
-  command.add_option("--kinds", options.kinds, "Kinds of message, separated by commas; MIXED: NORMAL,FIFO,DELAY,TRANSACTION")
+  command
+      .add_option("--kinds", options.kinds,
+                  "Kinds of message, separated by commas; MIXED: NORMAL,FIFO,DELAY,TRANSACTION")
       ->delimiter(',')
-      ->check(CLI::IsMember({"NORMAL", "FIFO", "DELAY", "TRANSACTION", "LITE", "PRIORITY", kMixed}));
+      ->check(
+          CLI::IsMember({"NORMAL", "FIFO", "DELAY", "TRANSACTION", "LITE", "PRIORITY", kMixed}));
   command.add_option("--permission", options.permission, "Who may do what")
       ->check(CLI::IsMember({"NONE", "READ", "WRITE", "READ_WRITE"}));
   command.add_option("--description", options.description, "What it is for");

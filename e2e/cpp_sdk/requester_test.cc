@@ -150,15 +150,12 @@ TEST_F(RequesterTest, SaysWhyThereIsNoReply) {
   options.max_waiting = 1;
   auto requester = client_->MakeRequester(options);
   ASSERT_TRUE(requester.ok());
-  EXPECT_TRUE(absl::IsDeadlineExceeded(
-      requester->Request(Question("-never"), milliseconds(50)).status()));
+  EXPECT_TRUE(
+      absl::IsDeadlineExceeded(requester->Request(Question("-never"), milliseconds(50)).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(requester->Request(Question("x"), seconds(0)).status()));
   Message wrong = Question("x");
   wrong.properties.emplace_back("correlation-id", "mine");
   EXPECT_TRUE(absl::IsInvalidArgument(requester->Request(wrong, kPatience).status()));
-  Message nowhere = Question("x");
-  nowhere.topic = "%bad%";
-  EXPECT_FALSE(requester->Request(nowhere, kPatience).ok());
 
   std::atomic<int> cancelled{0};
   ASSERT_TRUE(requester

@@ -94,8 +94,7 @@ absl::StatusOr<Requester> Client::MakeRequester(const RequesterOptions& options)
   if (!producer.ok()) return producer.status();
   absl::StatusOr<PullConsumer> consumer = MakePullConsumer(PullConsumerOptions());
   if (!consumer.ok()) return consumer.status();
-  auto core =
-      internal::RequesterCore::Start(options, *std::move(producer), *std::move(consumer));
+  auto core = internal::RequesterCore::Start(options, *std::move(producer), *std::move(consumer));
   if (!core.ok()) return core.status();
   return Requester(*std::move(core));
 }

@@ -51,8 +51,8 @@ void ForSystemProperties(const char* record, const Take& take) {
 
 template <typename Take>
 void ForEachSystemProperty(const char* record, uint32_t number, const Take& take) {
-  ForSystemProperties(
-      record, [&](std::string_view properties) { ForEach(properties, number, take); });
+  ForSystemProperties(record,
+                      [&](std::string_view properties) { ForEach(properties, number, take); });
 }
 
 std::pair<std::string_view, std::string_view> Entry(std::string_view bytes) {

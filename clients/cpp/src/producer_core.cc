@@ -155,8 +155,8 @@ absl::StatusOr<Lane*> ProducerCore::ChooseLane(Topic& topic, const Message& mess
   }
   uint32_t number = topic.current.load(std::memory_order_relaxed);
   if (message.priority.has_value()) {
-    number = std::min(static_cast<uint32_t>(*message.priority),
-                      static_cast<uint32_t>(lanes.size() - 1));
+    number =
+        std::min(static_cast<uint32_t>(*message.priority), static_cast<uint32_t>(lanes.size() - 1));
   } else if (chosen) {
     number = message.queue.has_value() ? *message.queue : Crc32c(key);
   }

@@ -120,13 +120,12 @@ absl::Status RequesterCore::RequestAsync(const Message& request, std::chrono::mi
       return absl::ResourceExhaustedError("max_waiting requests have no reply yet");
     }
     number = next_++;
-    const auto deadline =
-        deadlines_.emplace(std::chrono::steady_clock::now() + timeout, number);
+    const auto deadline = deadlines_.emplace(std::chrono::steady_clock::now() + timeout, number);
     waiting_.emplace(number, Waiting{std::move(callback), deadline});
   }
   Message asking = request;
-  const auto until = std::chrono::floor<std::chrono::milliseconds>(
-      std::chrono::system_clock::now() + timeout);
+  const auto until =
+      std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now() + timeout);
   asking.properties.emplace_back(kReplyTopic, options_.reply_topic);
   asking.properties.emplace_back(kReplyQueue, std::to_string(queue_));
   asking.properties.emplace_back(kReplyTag, inbox_);
@@ -182,8 +181,8 @@ void RequesterCore::TimeOut() {
 std::chrono::milliseconds RequesterCore::UntilNext() {
   MutexLock lock(mutex_);
   if (deadlines_.empty()) return kIdleNap;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-      deadlines_.begin()->first - std::chrono::steady_clock::now());
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadlines_.begin()->first -
+                                                                 std::chrono::steady_clock::now());
   return std::clamp(left, std::chrono::milliseconds(0), kNap);
 }
 

@@ -348,8 +348,7 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
   while (delivered.message.header().kind == store::RecordKind::kDelivery) {
     delivered.pointed_to = true;
     const uint8_t flags = delivered.message.header().flags;
-    const bool delayed =
-        (flags & (store::kFlagDue | store::kFlagParked | store::kFlagKept)) != 0;
+    const bool delayed = (flags & (store::kFlagDue | store::kFlagParked | store::kFlagKept)) != 0;
     delivered.dead_letter |= !delayed;
     storage::v1::Delivery delivery;
     const std::string_view payload = delivered.message.payload();

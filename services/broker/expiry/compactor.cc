@@ -54,19 +54,18 @@ void Compactor::Loop() {
 
 absl::Status Compactor::Step() {
   absl::Status status;
-  absl::erase_if(done_, [this](const auto& done) {
-    return topics_.FindTopic(done.first.topic) == nullptr;
-  });
+  absl::erase_if(
+      done_, [this](const auto& done) { return topics_.FindTopic(done.first.topic) == nullptr; });
   for (const std::shared_ptr<const Topic>& topic : topics_.Topics()) {
     if (!topic->compacted) continue;
     for (uint32_t queue = 0; queue < topic->queues(); ++queue) {
-      status.Update(Compact(*topic, {topic->id, queue}));
+      status.Update(Compact({topic->id, queue}));
     }
   }
   return status;
 }
 
-absl::Status Compactor::Compact(const Topic& topic, QueueKey queue) {
+absl::Status Compactor::Compact(QueueKey queue) {
   const store::QueueBounds bounds = dispatcher_.queues().Bounds(queue);
   QueueOffset& done = done_[queue];
   // One that was deleted and made anew has another id; a log that lost its end is shorter.
@@ -107,8 +106,8 @@ absl::StatusOr<Compactor::Batch> Compactor::ReadBatch(QueueKey queue, QueueOffse
   std::vector<store::IndexEntry> entries;
   for (QueueOffset at = from; at < batch.end;) {
     entries.clear();
-    RETURN_IF_ERROR(dispatcher_.queues().Read(queue, at, std::min(kEntries, batch.end - at),
-                                              entries));
+    RETURN_IF_ERROR(
+        dispatcher_.queues().Read(queue, at, std::min(kEntries, batch.end - at), entries));
     if (entries.empty()) break;
     for (const store::IndexEntry& entry : entries) {
       const QueueOffset offset = at;

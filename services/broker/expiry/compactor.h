@@ -1,10 +1,10 @@
 // Compactor: of the messages of a compacted topic with the same key keeps the newest.
 //
 // One thread (`compactor`) goes through what came to such topics, every ten seconds, and appends
-// COMPACTION records that name what newer messages replace. From when they are applied on, those are
-// passed over by every reader. What is kept is moved along when retention lets the log go that it
-// stands in (store/dispatch/relocation.h). After a restart it begins anew at the first message of
-// each queue: what was replaced before is not there to be looked at any more.
+// COMPACTION records that name what newer messages replace. From when they are applied on, those
+// are passed over by every reader. What is kept is moved along when retention lets the log go that
+// it stands in (store/dispatch/relocation.h). After a restart it begins anew at the first message
+// of each queue: what was replaced before is not there to be looked at any more.
 
 #pragma once
 
@@ -57,7 +57,7 @@ class Compactor {
   };
 
   void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
-  absl::Status Compact(const Topic& topic, QueueKey queue);
+  absl::Status Compact(QueueKey queue);
   // The first key of a message; empty when it cannot be read, or has none.
   std::string KeyOf(const store::IndexEntry& entry) const;
   absl::StatusOr<Batch> ReadBatch(QueueKey queue, QueueOffset from, QueueOffset end) const;

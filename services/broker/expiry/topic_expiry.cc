@@ -73,17 +73,15 @@ absl::Status TopicExpiry::Expire(const Topic& topic) {
     const store::QueueBounds bounds = rooms_.dispatcher.queues().Bounds(key);
     QueueOffset first = bounds.min;
     if (retention.max_age.count() > 0) {
-      ASSIGN_OR_RETURN(const QueueOffset young,
-                       rooms_.dispatcher.queues().FindByTime(
-                           key, rooms_.clock.Now() - retention.max_age));
+      ASSIGN_OR_RETURN(const QueueOffset young, rooms_.dispatcher.queues().FindByTime(
+                                                    key, rooms_.clock.Now() - retention.max_age));
       first = std::max(first, young);
     }
     if (const auto found = consumed.find(queue); found != consumed.end()) {
       first = std::max(first, found->second);
     }
     if (retention.max_queue_bytes > 0) {
-      ASSIGN_OR_RETURN(const QueueOffset fits,
-                       FindBySize(key, bounds, retention.max_queue_bytes));
+      ASSIGN_OR_RETURN(const QueueOffset fits, FindBySize(key, bounds, retention.max_queue_bytes));
       first = std::max(first, fits);
     }
     first = std::min(first, bounds.max);
@@ -120,8 +118,8 @@ absl::Status TopicExpiry::ForEachLength(QueueKey queue, QueueOffset from, QueueO
   std::vector<store::IndexEntry> entries;
   while (from < to) {
     entries.clear();
-    RETURN_IF_ERROR(rooms_.dispatcher.queues().Read(
-        queue, from, std::min<uint64_t>(kStep, to - from), entries));
+    RETURN_IF_ERROR(rooms_.dispatcher.queues().Read(queue, from,
+                                                    std::min<uint64_t>(kStep, to - from), entries));
     if (entries.empty()) return absl::OkStatus();
     for (const store::IndexEntry& entry : entries) {
       if (!take(entry.length)) return absl::OkStatus();

@@ -23,11 +23,10 @@ using AdminRaw2 =
     AdminV1::WithRawCallbackMethod_DeleteGroup<AdminV1::WithRawCallbackMethod_ListGroups<
         AdminV1::WithRawCallbackMethod_GetGroup<AdminV1::WithRawCallbackMethod_UpdateGroup<
             AdminV1::WithRawCallbackMethod_CreateGroup<AdminRaw1>>>>>;
-using AdminMethods =
-    AdminV1::WithRawCallbackMethod_Checkpoint<AdminV1::WithRawCallbackMethod_GetBroker<
-        AdminV1::WithRawCallbackMethod_ListClients<AdminV1::WithRawCallbackMethod_TraceMessages<
-            AdminV1::WithRawCallbackMethod_GetMessages<
-                AdminV1::WithRawCallbackMethod_ResetOffset<AdminRaw2>>>>>>;
+using AdminMethods = AdminV1::WithRawCallbackMethod_Checkpoint<
+    AdminV1::WithRawCallbackMethod_GetBroker<AdminV1::WithRawCallbackMethod_ListClients<
+        AdminV1::WithRawCallbackMethod_TraceMessages<AdminV1::WithRawCallbackMethod_GetMessages<
+            AdminV1::WithRawCallbackMethod_ResetOffset<AdminRaw2>>>>>>;
 
 }  // namespace internal
 

@@ -7,6 +7,7 @@
 
 #include "services/base/status_macros.h"
 #include "services/base/strings.h"
+#include "services/broker/admission/placement.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/buffers.h"
 #include "services/broker/rpc/resources.h"
@@ -230,9 +231,10 @@ absl::Status PublishCall::CheckBind(const v1::BindQueue& bind, const Topic& topi
                                    bind.next_sequence(), kMaxSequence));
   }
   if (bind.queue() >= topic.write_queues) {
-    return PublicError(PublicCode::kBadRequest,
-                       fmt::format("topic {} has no queue {} for new messages: they run from 0 to {}",
-                                   topic.name, bind.queue(), topic.write_queues - 1));
+    return PublicError(
+        PublicCode::kBadRequest,
+        fmt::format("topic {} has no queue {} for new messages: they run from 0 to {}", topic.name,
+                    bind.queue(), topic.write_queues - 1));
   }
   for (const MessageKind kind : {MessageKind::kFifo, MessageKind::kDelay, MessageKind::kPriority}) {
     if (topic.Accepts(static_cast<int32_t>(kind))) return absl::OkStatus();

@@ -178,9 +178,9 @@ void ReceiveCall::Answer(const absl::Status& status, std::vector<Delivered> mess
       services_.progress.Finish(message.handle);
       continue;
     }
-    services_.trace.Note(TraceStep::kDelivered, message.handle.queue, message.handle.offset, 1,
-                         {services_.trace.NumberOf(call_.client_id), message.handle.group,
-                          message.handle.attempt});
+    services_.trace.Note(
+        TraceStep::kDelivered, message.handle.queue, message.handle.offset, 1,
+        {services_.trace.NumberOf(call_.client_id), message.handle.group, message.handle.attempt});
     encoded_.push_back(*std::move(encoded));
     messages_.push_back(std::move(message));
   }

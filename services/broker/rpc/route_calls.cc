@@ -87,8 +87,8 @@ void FillRoute(const ServiceContext& services, const Topic& topic,
     added = queue;
     added.set_id(static_cast<int32_t>(id));
     if (id >= topic.write_queues) {
-      added.set_permission(static_cast<v2::Permission>(topic.readable() ? Access::kRead
-                                                                        : Access::kNone));
+      added.set_permission(
+          static_cast<v2::Permission>(topic.readable() ? Access::kRead : Access::kNone));
     }
   }
 }

@@ -81,8 +81,7 @@ TEST_F(TopicChangesTest, FewerQueuesTakeMessagesAndAllAreRead) {
   }
   v2::QueryRouteRequest query;
   query.mutable_topic()->set_name("t");
-  const v2::QueryRouteResponse route =
-      Call(&v2::MessagingService::Stub::QueryRoute, query);
+  const v2::QueryRouteResponse route = Call(&v2::MessagingService::Stub::QueryRoute, query);
   ASSERT_EQ(route.message_queues_size(), 2);
   EXPECT_EQ(route.message_queues(0).permission(), v2::READ_WRITE);
   EXPECT_EQ(route.message_queues(1).permission(), v2::READ);

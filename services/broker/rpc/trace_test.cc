@@ -73,10 +73,9 @@ TEST_F(TraceTest, TellsTheLifeOfAMessage) {
   ASSERT_EQ(Ack("topic", "group", {Handle(messages[0])}).status().code(), v2::OK);
 
   const admin::v1::MessageTrace trace = TraceOf("topic", "id-hello");
-  EXPECT_THAT(Steps(trace),
-              ElementsAre("STORED client  0", "DELIVERED client group 1",
-                          "INVISIBLE_CHANGED client group 1", "DELIVERED client group 2",
-                          "ACKNOWLEDGED client group 2"));
+  EXPECT_THAT(Steps(trace), ElementsAre("STORED client  0", "DELIVERED client group 1",
+                                        "INVISIBLE_CHANGED client group 1",
+                                        "DELIVERED client group 2", "ACKNOWLEDGED client group 2"));
   EXPECT_EQ(trace.message().queue_offset(), 0);
   EXPECT_EQ(trace.events(3).time().seconds() - trace.events(0).time().seconds(), 11);
   AwaitState("topic", "id-hello", "group DONE 0");

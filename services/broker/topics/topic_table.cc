@@ -28,12 +28,12 @@ absl::Status TooMany(std::string_view what, size_t limit) {
 
 absl::Status CheckSpec(const TopicTable::TopicSpec& spec) {
   if (spec.compacted && spec.kinds != KindBit(kNormal)) {
-    return Invalid(fmt::format("topic {}: one that is compacted takes NORMAL messages, and no other",
-                               spec.name));
+    return Invalid(fmt::format(
+        "topic {}: one that is compacted takes NORMAL messages, and no other", spec.name));
   }
   if (spec.retention.max_age.count() < 0) {
-    return Invalid(fmt::format("topic {}: a retention of {} ms", spec.name,
-                               spec.retention.max_age.count()));
+    return Invalid(
+        fmt::format("topic {}: a retention of {} ms", spec.name, spec.retention.max_age.count()));
   }
   if (spec.queues < 1 || spec.queues > kMaxQueues) {
     return Invalid(

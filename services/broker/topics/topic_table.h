@@ -89,8 +89,8 @@ struct Group {
     double multiplier = 1;
   } exponential;
   bool fifo = false;
-  // Of 100 receives on a topic with priorities, so many begin with the highest; the others with each
-  // priority in turn. 0 to 100.
+  // Of 100 receives on a topic with priorities, so many begin with the highest; the others with
+  // each priority in turn. 0 to 100.
   uint32_t priority_factor = kPriorityAlone;
   Timestamp created;
   std::string description;

@@ -16,9 +16,7 @@ constexpr size_t kMaxNames = 65'536;
 MessageTrace::MessageTrace(size_t max_events, const Clock& clock)
     : shard_events_((max_events + kShards - 1) / kShards), clock_(clock) {}
 
-size_t MessageTrace::ShardOf(QueueKey queue) {
-  return absl::HashOf(queue) % kShards;
-}
+size_t MessageTrace::ShardOf(QueueKey queue) { return absl::HashOf(queue) % kShards; }
 
 uint32_t MessageTrace::NumberOf(std::string_view client_id) {
   if (!enabled()) return 0;

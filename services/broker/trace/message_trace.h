@@ -1,5 +1,5 @@
-// MessageTrace: who stored, got and settled a message, and when. The last so many events are kept in
-// memory, none on the way of a message: no message about messages, no write to the disk.
+// MessageTrace: who stored, got and settled a message, and when. The last so many events are kept
+// in memory, none on the way of a message: no message about messages, no write to the disk.
 //
 // Thread-safe. Locks are short and by queue; Find() looks at an eighth of what is kept. A restart
 // forgets all of it: what is stored, and how far groups are, is known without it.
@@ -27,7 +27,7 @@ enum class TraceStep : uint8_t {
   kStored,
   kDelivered,  // leased to a client of a group
   kAcknowledged,
-  kRefused,  // negatively acknowledged, or given back: it comes again
+  kRefused,           // negatively acknowledged, or given back: it comes again
   kInvisibleChanged,  // extended, or a negative acknowledgement of apache.rocketmq.v2
   kDeadLettered,
 };

@@ -24,7 +24,8 @@ enum class RecordKind : uint8_t {
   kRecall = 9,      // storage.v1.Recall: a parked message is not to be delivered
   // No payload: what stands in the record's queue before its queue offset is not served any more.
   kTrim = 20,
-  kCompaction = 21,  // storage.v1.Compaction: messages of the record's queue that newer ones replace
+  kCompaction =
+      21,  // storage.v1.Compaction: messages of the record's queue that newer ones replace
 };
 
 // Bits of RecordHeader::flags.

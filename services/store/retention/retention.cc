@@ -102,8 +102,7 @@ absl::StatusOr<std::optional<LogOffset>> RealRetention::Choose() {
 }
 
 bool RealRetention::IsNeeded(const RecordHeader& header) const {
-  const bool in_queue =
-      header.kind == RecordKind::kMessage || header.kind == RecordKind::kDelivery;
+  const bool in_queue = header.kind == RecordKind::kMessage || header.kind == RecordKind::kDelivery;
   // What waits for its time is moved along.
   if (!in_queue || (header.flags & kFlagParked) != 0) return false;
   const QueueBounds bounds = dispatcher_.queues().Bounds(header.queue);

@@ -44,12 +44,12 @@ class Requester {
   ~Requester();
 
   // The reply. Errors: those of Producer::Send; DEADLINE_EXCEEDED: none came in time, whatever
-  // became of the request; RESOURCE_EXHAUSTED: max_waiting; INVALID_ARGUMENT: no timeout above 0, or
-  // a property of requests is set; CANCELLED: closed.
+  // became of the request; RESOURCE_EXHAUSTED: max_waiting; INVALID_ARGUMENT: no timeout above 0,
+  // or a property of requests is set; CANCELLED: closed.
   absl::StatusOr<ReceivedMessage> Request(const Message& request,
                                           std::chrono::milliseconds timeout);
-  // Returns when the request is on its way; `callback` gets what Request would return. Errors, after
-  // which it is not called, as of Producer::SendAsync and above.
+  // Returns when the request is on its way; `callback` gets what Request would return. Errors,
+  // after which it is not called, as of Producer::SendAsync and above.
   absl::Status RequestAsync(const Message& request, std::chrono::milliseconds timeout,
                             Callback callback);
 
