@@ -138,4 +138,57 @@ absl::Status Relocation::EndLost(const Timer& timer) {
   return Append(record, recall.SerializeAsString());
 }
 
+absl::StatusOr<bool> Relocation::MoveOpen(LogOffset begin) {
+  ASSIGN_OR_RETURN(const std::vector<LogOffset> ids,
+                   transactions_.PlacedBefore(begin, kMostAtOnce));
+  bool again = ids.size() == kMostAtOnce;
+  for (const LogOffset id : ids) {
+    const absl::StatusOr<Transaction> half = transactions_.Take(id);
+    again |= absl::IsAborted(half.status());
+    if (absl::IsDataLoss(half.status())) return half.status();
+    if (!half.ok() || half->state != TransactionState::kOpen) continue;  // it ended meanwhile
+    absl::Status moved = MoveHalf(*half);
+    if (IsLost(moved)) {
+      log::Error("a half message is lost with the log it stands in: {}", moved.ToString());
+      moved = RollBackLost(*half);
+    }
+    if (!moved.ok()) {
+      transactions_.GiveBack({&*half, 1});
+      return moved;
+    }
+  }
+  return again;
+}
+
+absl::Status Relocation::MoveHalf(const Transaction& half) {
+  storage::v1::Delivery delivery;
+  RETURN_IF_ERROR(Embed(half.place, delivery));
+  const int64_t next = half.next_check.has_value() ? ToUnixMillis(*half.next_check) : 0;
+  delivery.set_origin_log_offset(half.place.value());
+  delivery.set_origin_topic_id(half.queue.topic.value());
+  delivery.set_origin_queue(half.queue.queue);
+  delivery.set_due_ms(next);
+  delivery.set_timer_id(half.id.value());
+  delivery.set_tag_hash(half.tag_hash);
+  delivery.set_checks(half.checks);
+  NewRecord record;
+  record.kind = RecordKind::kDelivery;
+  record.flags = kFlagRelocated | kFlagPrepared;
+  record.queue = half.queue;
+  record.queue_offset = QueueOffset(static_cast<uint64_t>(next));
+  return Append(record, delivery.SerializeAsString());
+}
+
+absl::Status Relocation::RollBackLost(const Transaction& half) {
+  storage::v1::Delivery delivery;
+  delivery.set_origin_log_offset(half.place.value());
+  delivery.set_origin_topic_id(half.queue.topic.value());
+  delivery.set_origin_queue(half.queue.queue);
+  delivery.set_timer_id(half.id.value());
+  if (half.next_check.has_value()) delivery.set_due_ms(ToUnixMillis(*half.next_check));
+  NewRecord record;
+  record.kind = RecordKind::kResolution;
+  return Append(record, delivery.SerializeAsString());
+}
+
 }  // namespace dunlin::store
