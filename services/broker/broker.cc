@@ -7,16 +7,21 @@
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/broker/admin/admin.h"
+#include "services/broker/admin/transaction_admin.h"
 #include "services/broker/admission/intake.h"
+#include "services/broker/clients/producer_sessions.h"
 #include "services/broker/delivery/housekeeper.h"
 #include "services/broker/filter/filter_cache.h"
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/rpc/admin_service.h"
 #include "services/broker/rpc/messaging_service.h"
+#include "services/broker/rpc/orphan_link.h"
 #include "services/broker/rpc/route_service.h"
 #include "services/broker/rpc/service_context.h"
 #include "services/broker/rpc/stream_service.h"
 #include "services/broker/timers/due_messages.h"
+#include "services/broker/transactions/check_policy.h"
+#include "services/broker/transactions/checker.h"
 
 namespace dunlin::broker {
 namespace {
@@ -55,6 +60,8 @@ class Broker::Rooms {
  public:
   absl::Status Open(const config::v1::DunlinConfig& config, FileSystem& files, const Clock& clock,
                     const std::function<void()>& on_failure);
+  // What is served, once the rooms are there.
+  void MakeServices(const config::v1::DunlinConfig& config, const Clock& clock);
   absl::Status Health() const;
   absl::Status Stop();
 
@@ -66,6 +73,7 @@ class Broker::Rooms {
   std::unique_ptr<Progress> progress;
   std::unique_ptr<ClientRegistry> clients;
   std::unique_ptr<ProducerTable> producers;
+  ProducerSessions producer_sessions;
   FilterCache filters;
   std::unique_ptr<Intake> intake;
   std::unique_ptr<Executor> executor;
@@ -75,10 +83,13 @@ class Broker::Rooms {
   std::unique_ptr<Housekeeper> housekeeper;
   std::unique_ptr<DueMessages> due_messages;
   std::optional<ServiceContext> context;
+  std::optional<OrphanLink> orphan_link;
+  std::unique_ptr<TransactionChecker> checker;
   std::unique_ptr<MessagingServiceImpl> messaging;
   std::unique_ptr<StreamServiceImpl> streams;
   std::unique_ptr<RouteServiceImpl> routes;
   std::unique_ptr<Admin> admin;
+  std::unique_ptr<TransactionAdmin> transaction_admin;
   std::unique_ptr<AdminServiceImpl> admin_service;
   bool stopped = false;
 };
@@ -141,17 +152,29 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   due_messages = std::make_unique<DueMessages>(*log, dispatcher->timers(), *topics, clock);
   due_messages->Start();
 
+  MakeServices(config, clock);
+  return absl::OkStatus();
+}
+
+void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const Clock& clock) {
   context.emplace(ServiceContext{config.broker(), clock, *log, *state, *dispatcher, *retention,
                                  *topics, *progress, *dead_letters, *taker, *waiting_room, *clients,
-                                 *producers, filters, *intake, *executor, "localhost", 0});
+                                 *producers, producer_sessions, filters, *intake, *executor,
+                                 "localhost", 0});
+  orphan_link.emplace(*context);
+  checker =
+      std::make_unique<TransactionChecker>(*log, dispatcher->transactions(), *topics, *orphan_link,
+                                           clock, CheckPolicyOf(config.broker().transactions()));
+  checker->Start();
   messaging = std::make_unique<MessagingServiceImpl>(*context);
   streams = std::make_unique<StreamServiceImpl>(*context);
   routes = std::make_unique<RouteServiceImpl>(*context);
   admin = std::make_unique<Admin>(AdminRooms{config.broker(), *log, *state, *dispatcher, *retention,
                                              *topics, *progress, *taker, *waiting_room, *clients,
                                              *intake, clock.Now()});
-  admin_service = std::make_unique<AdminServiceImpl>(*admin, *executor);
-  return absl::OkStatus();
+  transaction_admin = std::make_unique<TransactionAdmin>(
+      TransactionAdminRooms{*log, *dispatcher, *topics, *taker, clock});
+  admin_service = std::make_unique<AdminServiceImpl>(*admin, *transaction_admin, *executor);
 }
 
 absl::Status Broker::Rooms::Stop() {
@@ -161,6 +184,7 @@ absl::Status Broker::Rooms::Stop() {
   if (executor != nullptr) executor->Stop();
   if (housekeeper != nullptr) housekeeper->Stop();
   if (due_messages != nullptr) due_messages->Stop();
+  if (checker != nullptr) checker->Stop();
   if (retention != nullptr) retention->Stop();
   absl::Status status;
   if (dispatcher != nullptr) {

@@ -251,6 +251,7 @@ absl::StatusOr<admin::v1::GetTopicResponse> Admin::GetTopic(
     status.set_min_offset(static_cast<int64_t>(bounds.min.value()));
     status.set_max_offset(static_cast<int64_t>(bounds.max.value()));
     status.set_delayed(rooms_.dispatcher.timers().Pending(key));
+    status.set_open_transactions(rooms_.dispatcher.transactions().Open(key));
     if (bounds.min == bounds.max) continue;
     entry.clear();
     RETURN_IF_ERROR(rooms_.dispatcher.queues().Read(key, bounds.max - 1, 1, entry));
@@ -444,8 +445,9 @@ absl::StatusOr<admin::v1::GetMessagesResponse> Admin::GetByPosition(
 }
 
 absl::StatusOr<QueueOffset> Admin::OffsetOf(const store::RecordHeader& header) const {
-  if ((header.flags & store::kFlagParked) == 0) return header.queue_offset;
-  // A delayed message got one when its time came.
+  constexpr uint8_t kWaiting = store::kFlagParked | store::kFlagPrepared;
+  if ((header.flags & kWaiting) == 0) return header.queue_offset;
+  // A delayed message got one when its time came, a half message when it was committed.
   ASSIGN_OR_RETURN(const std::optional<LogOffset> delivery,
                    rooms_.dispatcher.FindDelivery(header.log_offset));
   if (!delivery.has_value()) return QueueOffset(UINT64_MAX);
@@ -558,6 +560,9 @@ admin::v1::Broker Admin::GetBroker() const {
   broker.set_pending_bytes(static_cast<int64_t>(intake.bytes));
   broker.set_refused_sends(static_cast<int64_t>(intake.refused));
   broker.set_delayed_messages(static_cast<int64_t>(rooms_.dispatcher.timers().Pending()));
+  const store::TransactionIndex::Counts transactions = rooms_.dispatcher.transactions().counts();
+  broker.set_open_transactions(static_cast<int64_t>(transactions.open));
+  broker.set_parked_transactions(static_cast<int64_t>(transactions.parked));
   broker.set_disk_full(rooms_.retention.DiskIsFull());
   broker.set_topics(static_cast<uint32_t>(rooms_.topics.Topics().size()));
   broker.set_groups(static_cast<uint32_t>(rooms_.topics.Groups().size()));

@@ -28,6 +28,13 @@ constexpr size_t kFilteredStep = 128;
 // flight must wait.
 constexpr size_t kAheadStep = 32;
 
+// Flags of a message that did not stand in its queue from the start.
+constexpr uint8_t kWaiting = store::kFlagParked | store::kFlagPrepared;
+
+bool IsPointer(store::RecordKind kind) {
+  return kind == store::RecordKind::kDelivery || kind == store::RecordKind::kResolution;
+}
+
 void LogNoProgress(const Subscription& subscription, uint32_t queue, const absl::Status& status) {
   log::Error("group {} cannot read its progress in {} queue {}: {}", subscription.group->name,
              subscription.topic->name, queue, status.ToString());
@@ -324,20 +331,20 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
   if (entry.length == 0) return absl::DataLossError("the record of this offset is damaged");
   Delivered delivered;
   ASSIGN_OR_RETURN(delivered.message, log_.Read(entry.log_offset));
-  // A dead letter, or a delayed message that is due, points to its message, or to a record that the
-  // message was moved into.
-  QueueOffset offset;  // what the message itself does not know if it was parked
-  while (delivered.message.header().kind == store::RecordKind::kDelivery) {
+  // A dead letter, a delayed message that is due, or a half message that was committed: the record
+  // points to its message, or to a record that the message was moved into.
+  QueueOffset offset;  // what the message itself does not know if it waited
+  while (IsPointer(delivered.message.header().kind)) {
     delivered.pointed_to = true;
     const uint8_t flags = delivered.message.header().flags;
-    const bool delayed = (flags & (store::kFlagDue | store::kFlagParked)) != 0;
+    const bool delayed = (flags & (store::kFlagDue | kWaiting)) != 0;
     delivered.dead_letter |= !delayed;
     storage::v1::Delivery delivery;
     const std::string_view payload = delivered.message.payload();
     if (!delivery.ParseFromArray(payload.data(), static_cast<int>(payload.size())) ||
         LogOffset(delivery.origin_log_offset()) >= delivered.message.header().log_offset) {
       return absl::DataLossError(
-          fmt::format("the DELIVERY record at {} is not one", entry.log_offset.value()));
+          fmt::format("the record at {} points to no message", entry.log_offset.value()));
     }
     if (!delayed) offset = QueueOffset(delivery.origin_queue_offset());
     if ((flags & store::kFlagDue) != 0) offset = delivered.message.header().queue_offset;
@@ -346,7 +353,7 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
       store::RecordHeader header = delivered.message.header();
       if (!delayed) header.queue = {TopicId(delivery.origin_topic_id()), delivery.origin_queue()};
       header.queue_offset = offset;
-      header.flags &= ~store::kFlagParked;
+      header.flags &= ~kWaiting;
       header.properties_offset = delivery.properties_offset();
       header.store_time = FromUnixMillis(delivery.stored_ms());
       auto bytes = std::make_shared<const std::string>(std::move(*delivery.mutable_message()));
@@ -355,10 +362,10 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
     }
     ASSIGN_OR_RETURN(delivered.message, log_.Read(LogOffset(delivery.origin_log_offset())));
   }
-  if ((delivered.message.header().flags & store::kFlagParked) != 0) {
+  if ((delivered.message.header().flags & kWaiting) != 0) {
     store::RecordHeader header = delivered.message.header();
     header.queue_offset = offset;
-    header.flags &= ~store::kFlagParked;
+    header.flags &= ~kWaiting;
     delivered.message =
         store::RecordView(header, delivered.message.payload(), delivered.message.pin());
   }

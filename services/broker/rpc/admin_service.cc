@@ -143,6 +143,45 @@ grpc::ServerUnaryReactor* AdminServiceImpl::GetMessages(Context* /*context*/, co
                          [this](const Request& asked) { return admin_.GetMessages(asked); });
 }
 
+grpc::ServerUnaryReactor* AdminServiceImpl::ListTransactions(Context* /*context*/,
+                                                             const Bytes* request,
+                                                             Bytes* response) {
+  using Request = admin::v1::ListTransactionsRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return transactions_.List(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::GetTransaction(Context* /*context*/,
+                                                           const Bytes* request, Bytes* response) {
+  using Request = admin::v1::GetTransactionRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return transactions_.Get(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ResolveTransaction(Context* /*context*/,
+                                                               const Bytes* request,
+                                                               Bytes* response) {
+  using Request = admin::v1::ResolveTransactionRequest;
+  return Answer<Request>(
+      *request, *response,
+      [this](const Request& asked) -> absl::StatusOr<admin::v1::ResolveTransactionResponse> {
+        RETURN_IF_ERROR(transactions_.Resolve(asked));
+        return admin::v1::ResolveTransactionResponse();
+      });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::RecheckTransaction(Context* /*context*/,
+                                                               const Bytes* request,
+                                                               Bytes* response) {
+  using Request = admin::v1::RecheckTransactionRequest;
+  return Answer<Request>(
+      *request, *response,
+      [this](const Request& asked) -> absl::StatusOr<admin::v1::RecheckTransactionResponse> {
+        RETURN_IF_ERROR(transactions_.Recheck(asked));
+        return admin::v1::RecheckTransactionResponse();
+      });
+}
+
 grpc::ServerUnaryReactor* AdminServiceImpl::ListClients(Context* /*context*/, const Bytes* request,
                                                         Bytes* response) {
   using Request = admin::v1::ListClientsRequest;

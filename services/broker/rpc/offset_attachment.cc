@@ -137,7 +137,7 @@ bool OffsetAttachment::Add(const store::IndexEntry& entry, store::RecordReader& 
   if (entry.length == 0 || !filter_.MayMatch(entry.tag_hash)) return true;
   if (!frame.empty() && frame.bytes() + entry.length > kFrameBytes) return false;
   absl::StatusOr<store::RecordView> record = reader.Read(entry.log_offset);
-  if (record.ok() && record->header().kind == store::RecordKind::kDelivery) {
+  if (record.ok() && record->header().kind != store::RecordKind::kMessage) {
     absl::StatusOr<Delivered> origin = services_.taker.ReadEntry(entry);
     if (origin.ok()) {
       const QueueOffset offset = record->header().queue_offset;

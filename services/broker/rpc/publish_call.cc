@@ -391,7 +391,10 @@ void PublishCall::BuildFrame(const Binding& binding, uint64_t skip, std::vector<
           !is_delayed) {
         status =
             PublicError(PublicCode::kNotImplemented,
-                        fmt::format("messages of kind {} are not taken by streams", NameOf(kind)));
+                        fmt::format("messages of kind {} are not taken by streams{}", NameOf(kind),
+                                    kind == MessageKind::kTransaction
+                                        ? ": a half message is sent by SendMessage"
+                                        : ""));
       }
     }
     if (status.ok()) {

@@ -15,6 +15,9 @@
 #include "services/broker/rpc/status_map.h"
 #include "services/broker/timers/parking.h"
 #include "services/broker/timers/recall_handle.h"
+#include "services/broker/transactions/check_policy.h"
+#include "services/broker/transactions/preparing.h"
+#include "services/broker/transactions/transaction_id.h"
 #include "services/broker/wire/message_group.h"
 
 namespace dunlin::broker {
@@ -94,12 +97,12 @@ absl::Status SendCall::Append(const Topic& topic) {
   }
   const Timestamp now = services_.clock.Now();
   absl::InlinedVector<store::NewRecord, 1> records(send_.messages.size());
-  parked_.resize(records.size());
+  stored_.resize(records.size());
   for (size_t i = 0; i < records.size(); ++i) {
     const RawMessage& message = send_.messages[i];
     const MessageKind kind = KindOf(message);
     RETURN_IF_ERROR(CheckKind(kind, topic.kinds, topic.name));
-    if (kind != MessageKind::kNormal && kind != MessageKind::kFifo && kind != MessageKind::kDelay) {
+    if (kind > MessageKind::kTransaction) {
       return PublicError(
           PublicCode::kNotImplemented,
           fmt::format("messages of kind {} are not served yet; nothing was stored", NameOf(kind)));
@@ -115,8 +118,14 @@ absl::Status SendCall::Append(const Topic& topic) {
     record.properties_offset = message.properties_offset;
     record.payload = message.payload;
     if (message.gzip) record.flags = store::kFlagGzip;
-    parked_[i] = kind == MessageKind::kDelay && MustWait(message.delivery_time, now);
-    if (parked_[i]) Park(*message.delivery_time, record);
+    if (kind == MessageKind::kDelay && MustWait(message.delivery_time, now)) {
+      stored_[i] = Stored::kParked;
+      Park(*message.delivery_time, record);
+    } else if (kind == MessageKind::kTransaction) {
+      stored_[i] = Stored::kPrepared;
+      const CheckPolicy policy = CheckPolicyOf(services_.config.transactions());
+      Prepare(policy.FirstCheck(now, message.recovery_duration), record);
+    }
   }
   topic_ = topic.id;
   appended_.resize(records.size());
@@ -134,7 +143,13 @@ void SendCall::OnCommitted(const absl::Status& status) {
     v2::SendResultEntry& entry = *response.add_entries();
     *entry.mutable_status() = response.status();
     entry.set_message_id(std::string(send_.messages[i].message_id));
-    if (parked_[i]) {
+    if (stored_[i] == Stored::kPrepared) {
+      entry.set_offset(-1);  // it gets one when it is committed
+      entry.set_transaction_id(
+          Encode(MakeTransactionId(topic_, appended_[i].log_offset, entry.message_id())));
+      continue;
+    }
+    if (stored_[i] == Stored::kParked) {
       const store::TimerKey timer{*send_.messages[i].delivery_time, appended_[i].log_offset};
       entry.set_offset(-1);  // it gets one when it is due
       entry.set_recall_handle(Encode(RecallHandle{topic_, timer, entry.message_id()}));

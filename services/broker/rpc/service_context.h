@@ -8,6 +8,7 @@
 #include "services/base/clock.h"
 #include "services/broker/admission/intake.h"
 #include "services/broker/clients/client_registry.h"
+#include "services/broker/clients/producer_sessions.h"
 #include "services/broker/delivery/dead_letters.h"
 #include "services/broker/delivery/taker.h"
 #include "services/broker/delivery/waiting_room.h"
@@ -38,6 +39,7 @@ struct ServiceContext {
   WaitingRoom& waiting_room;
   ClientRegistry& clients;
   ProducerTable& producers;
+  ProducerSessions& producer_sessions;
   FilterCache& filters;
   Intake& intake;
   Executor& executor;
