@@ -64,6 +64,7 @@ void DefineCommandLine(CLI::App& app, GlobalOptions& options, Command& command) 
   AddProduceCommand(app, command);
   AddConsumeCommand(app, command);
   AddMessageCommands(app, command);
+  AddTransactionCommands(app, command);
   AddBrokerCommands(app, command);
   AddBenchCommands(app, command);
   app.footer(kFooter);  // last: commands made after it would show it too

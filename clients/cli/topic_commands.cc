@@ -103,13 +103,14 @@ int Describe(Connection& connection, const std::string& name) {
     std::fputs(Json(response).c_str(), stdout);
     return kOk;
   }
-  std::vector<std::vector<std::string>> rows = {
-      {"QUEUE", "FIRST OFFSET", "NEXT OFFSET", "MESSAGES", "DELAYED", "LAST MESSAGE (UTC)"}};
+  std::vector<std::vector<std::string>> rows = {{"QUEUE", "FIRST OFFSET", "NEXT OFFSET", "MESSAGES",
+                                                 "DELAYED", "IN TRANSACTIONS",
+                                                 "LAST MESSAGE (UTC)"}};
   for (const admin::v1::QueueStatus& queue : response.queues()) {
     rows.push_back({std::to_string(queue.queue()), std::to_string(queue.min_offset()),
                     std::to_string(queue.max_offset()),
                     std::to_string(queue.max_offset() - queue.min_offset()),
-                    std::to_string(queue.delayed()),
+                    std::to_string(queue.delayed()), std::to_string(queue.open_transactions()),
                     TimeText(queue.last_store_time().seconds(), queue.last_store_time().nanos())});
   }
   fmt::print("{}\n{}", Table({Header(), Row(response.topic())}), Table(rows));

@@ -179,6 +179,40 @@ class DunlinctlTest(unittest.TestCase):
         there = self.ctl("message", "get", "later", "--key", "soon", "-o", "json").json()
         self.assertEqual(there["system_properties"].get("queue_offset", "0"), "0")
 
+    def test_a_transaction_is_seen_ended_and_checked_again(self):
+        self.ctl("topic", "create", "half", "--kinds", "TRANSACTION", "--queues", "1")
+        self.ctl("produce", "half", "x", expect=REFUSED)
+        ids = [self.ctl("produce", "half", body, "--key", body, "--transaction").out.split()[-1]
+               for body in ("wrong", "right", "left")]
+        self.ctl("consume", "half", "--group", "g", "--count", "1", "--wait", "0", expect=NOT_FOUND)
+        self.ctl("transaction", "rollback", "half", ids[0])
+        self.ctl("transaction", "commit", "half", ids[1])
+        self.ctl("transaction", "commit", "half", ids[1])
+        refused = self.ctl("transaction", "rollback", "half", ids[1], expect=REFUSED)
+        self.assertIn("was committed", refused.err)
+        self.assertIn("right", self.ctl("consume", "half", "--group", "g", "--count", "1").out)
+        rows = self.ctl("transaction", "list", "half").rows()
+        self.assertEqual([(row["TRANSACTION"], row["STATE"]) for row in rows], [(ids[2], "OPEN")])
+        self.assertEqual(self.ctl("transaction", "list", "--parked", "-o", "json").json()
+                         ["transactions"], [])
+        shown = self.ctl("transaction", "show", "half", ids[2]).out
+        self.assertIn("left", shown)
+        self.assertIn("ROLLED_BACK", self.ctl("transaction", "show", "half", ids[0]).out)
+        queues = self.ctl("topic", "describe", "half", "-o", "json").json()["queues"]
+        self.assertEqual(queues[0]["open_transactions"], "1")
+        self.assertRegex(self.ctl("broker", "describe").out, r"open transactions +1\b")
+        waiting = self.ctl("message", "get", "half", "--key", "left", "-o", "json").json()
+        self.assertEqual(waiting["system_properties"]["queue_offset"], "-1")
+        self.ctl("transaction", "recheck", "half", ids[2])
+        self.ctl("transaction", "recheck", "half", ids[1], expect=REFUSED)
+        self.ctl("transaction", "show", "half", "nonsense", expect=REFUSED)
+        self.ctl("transaction", "show", "no-such-topic", ids[2], expect=NOT_FOUND)
+        self.ctl("transaction", "list", "no-such-topic", expect=NOT_FOUND)
+        self.ctl("transaction", expect=USAGE)
+        self.ctl("transaction", "rollback", "half", ids[2])
+        self.assertEqual(self.ctl("transaction", "list", "half", "-o", "json").json()
+                         ["transactions"], [])
+
     def test_bodies_from_lines_files_and_nothing(self):
         name = self.topic("--queues", 1)
         lines = self.ctl("produce", name, stdin="first\n\nsecond\n").out.strip().split("\n")
