@@ -6,12 +6,14 @@
 #include "dunlin/pull_consumer.h"
 #include "dunlin/push_consumer.h"
 #include "dunlin/simple_consumer.h"
+#include "dunlin/transaction_producer.h"
 
 #include "clients/cpp/src/connection.h"
 #include "clients/cpp/src/group_core.h"
 #include "clients/cpp/src/producer_core.h"
 #include "clients/cpp/src/pull_core.h"
 #include "clients/cpp/src/push_core.h"
+#include "clients/cpp/src/transaction_core.h"
 
 namespace dunlin {
 namespace {
@@ -54,6 +56,20 @@ absl::StatusOr<Producer> Client::MakeProducer(const ProducerOptions& options) co
     return absl::InvalidArgumentError("send_timeout: 1 ms or more");
   }
   return Producer(std::make_shared<internal::ProducerCore>(connection_, options));
+}
+
+absl::StatusOr<TransactionProducer> Client::MakeTransactionProducer(
+    const TransactionProducerOptions& options) const {
+  constexpr std::chrono::hours kLongestFirstCheck{1};
+  if (!options.checker) return absl::InvalidArgumentError("checker: a function");
+  if (options.request_timeout.count() < 1) {
+    return absl::InvalidArgumentError("request_timeout: 1 ms or more");
+  }
+  if (options.first_check.has_value() &&
+      (options.first_check->count() < 1 || *options.first_check > kLongestFirstCheck)) {
+    return absl::InvalidArgumentError("first_check: 1 ms to an hour");
+  }
+  return TransactionProducer(std::make_shared<internal::TransactionCore>(connection_, options));
 }
 
 absl::StatusOr<PullConsumer> Client::MakePullConsumer(const PullConsumerOptions& options) const {

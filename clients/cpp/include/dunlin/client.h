@@ -17,10 +17,12 @@ class Producer;
 class PullConsumer;
 class PushConsumer;
 class SimpleConsumer;
+class TransactionProducer;
 struct ProducerOptions;
 struct PullConsumerOptions;
 struct PushConsumerOptions;
 struct SimpleConsumerOptions;
+struct TransactionProducerOptions;
 
 enum class Tls {
   kOff,
@@ -53,6 +55,8 @@ class Client {
 
   // INVALID_ARGUMENT: an option makes no sense.
   absl::StatusOr<Producer> MakeProducer(const ProducerOptions& options) const;
+  absl::StatusOr<TransactionProducer> MakeTransactionProducer(
+      const TransactionProducerOptions& options) const;
   absl::StatusOr<PullConsumer> MakePullConsumer(const PullConsumerOptions& options) const;
   absl::StatusOr<SimpleConsumer> MakeSimpleConsumer(const SimpleConsumerOptions& options) const;
   // Subscribes and begins; errors also as of SimpleConsumer::Subscribe.
