@@ -31,8 +31,9 @@ BIN = ROOT / "bin"
 BUILT = ROOT / ".cache/compat"  # Go programs
 
 CASES = ["hello", "round-trip", "tags", "sql", "redelivery", "invisible", "push", "push-retry",
-         "dead-letter", "errors", "fifo", "delay"]
-KINDS = {"fifo": "FIFO", "delay": "DELAY"}  # of topics; the others take NORMAL messages
+         "dead-letter", "errors", "fifo", "delay", "transaction"]
+# Of topics; the others take NORMAL messages.
+KINDS = {"fifo": "FIFO", "delay": "DELAY", "transaction": "TRANSACTION"}
 ATTEMPTS_BEFORE_DEAD_LETTER = 2
 SUITE_LIMIT_SECONDS = 200
 LINE = re.compile(r"^(ok|FAIL) ([\w-]+)(?:: (.*))?$")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ var cases = map[string]func(*suite, string) error{
 	"errors":      (*suite).errors,
 	"fifo":        (*suite).fifo,
 	"delay":       (*suite).delay,
+	"transaction": (*suite).transaction,
 	"restart":     (*suite).restart,
 }
 
@@ -567,6 +569,78 @@ func (s *suite) delay(name string) error {
 		equal("code of 25 hours", v2.Code_ILLEGAL_DELIVERY_TIME, codeOf(tooFar)),
 		equal("messages after the last", 0, len(left)),
 		consumer.Ack(context.Background(), view))
+}
+
+// What is committed is received, what is rolled back never; what is left open the server asks about.
+func (s *suite) transaction(name string) error {
+	var asked atomic.Int32
+	producer, err := rmq.NewProducer(s.config(""), rmq.WithTopics(name),
+		rmq.WithTransactionChecker(&rmq.TransactionChecker{
+			Check: func(view *rmq.MessageView) rmq.TransactionResolution {
+				switch asked.Add(1); string(view.GetBody()) {
+				case "checked, committed":
+					return rmq.COMMIT
+				case "checked, rolled back":
+					return rmq.ROLLBACK
+				}
+				return rmq.UNKNOWN
+			},
+		}))
+	if err != nil {
+		return err
+	}
+	if err = producer.Start(); err != nil {
+		return err
+	}
+	defer func() { _ = producer.GracefulStop() }()
+	consumer, err := s.simpleConsumer(name, name, "*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = consumer.GracefulStop() }()
+	prepare := func(body string) (rmq.Transaction, error) {
+		transaction := producer.BeginTransaction()
+		_, err := producer.SendWithTransaction(context.Background(),
+			&rmq.Message{Topic: name, Body: []byte(body)}, transaction)
+		return transaction, err
+	}
+	committed, err := prepare("committed")
+	if err != nil {
+		return err
+	}
+	rolledBack, err := prepare("rolled back")
+	if err != nil {
+		return err
+	}
+	for _, body := range []string{"checked, committed", "checked, rolled back"} {
+		if _, err = prepare(body); err != nil {
+			return err
+		}
+	}
+	if err = errors.Join(committed.Commit(), rolledBack.RollBack()); err != nil {
+		return err
+	}
+	_, refused := send(producer, name, "", "not of a transaction")
+	var bodies []string
+	for range 2 {
+		view, err := receiveOne(consumer, longLease, 60*time.Second)
+		if err != nil {
+			return err
+		}
+		bodies = append(bodies, string(view.GetBody()))
+		if err = consumer.Ack(context.Background(), view); err != nil {
+			return err
+		}
+	}
+	left, err := receive(consumer, 32, longLease)
+	if refused == nil {
+		err = errors.Join(err, errors.New("a message without a transaction was accepted"))
+	}
+	return errors.Join(err,
+		equal("received", "committed; checked, committed", strings.Join(bodies, "; ")),
+		equal("messages after the last", 0, len(left)),
+		committed.Commit(), // a second time changes nothing
+		equal("questions, at least 2", true, asked.Load() >= 2))
 }
 
 // The server is killed and started again under running clients. Asks for it on standard output with
