@@ -133,7 +133,7 @@ absl::Status TelemetryCall::ReadSettings(const v2::Settings& sent, Command& answ
 }
 
 void TelemetryCall::Send(const Command& command) {
-  grpc::ByteBuffer bytes = Serialize(command);
+  const grpc::ByteBuffer bytes = Serialize(command);
   MutexLock lock(mutex_);
   if (finishing_) return;
   const bool too_many_bytes =
@@ -146,7 +146,7 @@ void TelemetryCall::Send(const Command& command) {
   }
   ++answers_.count;
   answers_.bytes += bytes.Length();
-  unsent_.push_back({std::move(bytes), false});
+  unsent_.push_back({bytes, false});
   WriteOrFinish();
 }
 
