@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
@@ -16,6 +17,8 @@ namespace {
 
 // Known kinds: NORMAL (1) to PRIORITY (6).
 constexpr uint32_t kAllKinds = 0b1111110;
+// Every consumer is told all of them.
+constexpr size_t kMaxRetryDelays = 64;
 
 absl::Status Invalid(const std::string& message) { return absl::InvalidArgumentError(message); }
 
@@ -39,6 +42,15 @@ absl::Status CheckSpec(const TopicTable::TopicSpec& spec) {
   return absl::OkStatus();
 }
 
+void SetRate(const Rate& rate, storage::v1::Rate& proto) {
+  proto.set_messages_per_second(rate.messages);
+  proto.set_bytes_per_second(rate.bytes);
+}
+
+Rate ToRate(const storage::v1::Rate& proto) {
+  return {proto.messages_per_second(), proto.bytes_per_second()};
+}
+
 storage::v1::Topic ToProto(const Topic& topic) {
   storage::v1::Topic proto;
   proto.set_id(topic.id.value());
@@ -51,6 +63,7 @@ storage::v1::Topic ToProto(const Topic& topic) {
   proto.set_permission(static_cast<int32_t>(topic.access));
   proto.set_created_ms(ToUnixMillis(topic.created));
   proto.set_description(topic.description);
+  if (!topic.send_rate.IsNone()) SetRate(topic.send_rate, *proto.mutable_send_rate());
   return proto;
 }
 
@@ -64,6 +77,7 @@ std::shared_ptr<Topic> FromProto(const storage::v1::Topic& proto) {
   topic->created = FromUnixMillis(proto.created_ms());
   topic->description = proto.description();
   topic->turn = std::make_shared<std::atomic<uint32_t>>(0);
+  topic->send_rate = ToRate(proto.send_rate());
   return topic;
 }
 
@@ -84,6 +98,10 @@ storage::v1::Group ToProto(const Group& group) {
   proto.set_fifo(group.fifo);
   proto.set_created_ms(ToUnixMillis(group.created));
   proto.set_description(group.description);
+  proto.set_start_ms(ToUnixMillis(group.start));
+  proto.set_paused(group.paused);
+  if (!group.rate.IsNone()) SetRate(group.rate, *proto.mutable_rate());
+  proto.set_max_in_flight(group.max_in_flight);
   return proto;
 }
 
@@ -100,6 +118,10 @@ std::shared_ptr<Group> FromProto(const storage::v1::Group& proto) {
   group->fifo = proto.fifo();
   group->created = FromUnixMillis(proto.created_ms());
   group->description = proto.description();
+  group->start = FromUnixMillis(proto.start_ms());
+  group->paused = proto.paused();
+  group->rate = ToRate(proto.rate());
+  group->max_in_flight = proto.max_in_flight();
   return group;
 }
 
@@ -108,14 +130,24 @@ absl::Status CheckGroup(const Group& group) {
     return Invalid(fmt::format("group {}: max attempts is 0; a message needs at least one delivery",
                                group.name));
   }
+  // Clients count in 32 bits with a sign.
+  if (group.max_attempts > std::numeric_limits<int32_t>::max()) {
+    return Invalid(fmt::format("group {}: {} attempts; at most {} are allowed", group.name,
+                               group.max_attempts, std::numeric_limits<int32_t>::max()));
+  }
+  if (group.retry_delays.size() > kMaxRetryDelays) {
+    return Invalid(
+        fmt::format("group {}: {} retry delays; at most {} are allowed, the last repeats",
+                    group.name, group.retry_delays.size(), kMaxRetryDelays));
+  }
   for (std::chrono::milliseconds delay : group.retry_delays) {
     if (delay.count() < 0) {
       return Invalid(fmt::format("group {}: a retry delay of {} ms", group.name, delay.count()));
     }
   }
   const Group::Exponential& backoff = group.exponential;
-  if (group.retry_delays.empty() &&
-      (backoff.initial.count() <= 0 || backoff.max < backoff.initial || backoff.multiplier < 1)) {
+  if (group.retry_delays.empty() && (backoff.initial.count() <= 0 ||
+                                     backoff.max < backoff.initial || !(backoff.multiplier >= 1))) {
     return Invalid(fmt::format(
         "group {}: give a list of retry delays, or an exponential backoff with 0 < initial <= max "
         "and multiplier >= 1 (initial {} ms, max {} ms, multiplier {})",
@@ -187,6 +219,7 @@ absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& l
     for (uint32_t queue = 0; queue < proto.queues(); ++queue) {
       topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
     }
+    topic->send_limit = LimitOf(topic->send_rate, nullptr, clock);
     table->topics_[QualifiedName(topic->name_space, topic->name)] = topic;
     table->topics_by_id_[topic->id] = topic;
   }
@@ -200,6 +233,7 @@ absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& l
       }));
   for (const storage::v1::Group& proto : groups) {
     std::shared_ptr<Group> group = FromProto(proto);
+    group->limit = LimitOf(group->rate, nullptr, clock);
     table->groups_[QualifiedName(group->name_space, group->name)] = group;
     table->groups_by_id_[group->id] = group;
     ASSIGN_OR_RETURN(const std::vector<storage::v1::QueueProgress> rows,
@@ -280,6 +314,7 @@ absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::PutTopic(std::shared_pt
   storage::v1::ConfigChange change;
   *change.mutable_put_topic() = ToProto(*topic);
   RETURN_IF_ERROR(Record(change.SerializeAsString()));
+  topic->send_limit = LimitOf(topic->send_rate, std::move(topic->send_limit), clock_);
   MutexLock lock(mutex_);
   topics_[QualifiedName(topic->name_space, topic->name)] = topic;
   topics_by_id_[topic->id] = topic;
@@ -290,6 +325,7 @@ absl::StatusOr<std::shared_ptr<const Group>> TopicTable::PutGroup(std::shared_pt
   storage::v1::ConfigChange change;
   *change.mutable_put_group() = ToProto(*group);
   RETURN_IF_ERROR(Record(change.SerializeAsString()));
+  group->limit = LimitOf(group->rate, std::move(group->limit), clock_);
   MutexLock lock(mutex_);
   groups_[QualifiedName(group->name_space, group->name)] = group;
   groups_by_id_[group->id] = group;
@@ -312,6 +348,7 @@ TopicTable::ChangedTopic TopicTable::DoCreateTopic(const TopicSpec& spec) {
   topic->access = spec.access;
   topic->created = clock_.Now();
   topic->description = spec.description;
+  topic->send_rate = spec.send_rate;
   topic->turn = std::make_shared<std::atomic<uint32_t>>(0);
   for (uint32_t queue = 0; queue < spec.queues; ++queue) {
     topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
@@ -338,6 +375,7 @@ TopicTable::ChangedTopic TopicTable::DoUpdateTopic(const TopicSpec& spec) {
   topic->kinds = spec.kinds;
   topic->access = spec.access;
   topic->description = spec.description;
+  topic->send_rate = spec.send_rate;
   while (topic->queues() < spec.queues) {
     topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
   }
@@ -405,6 +443,7 @@ absl::StatusOr<std::shared_ptr<const Group>> TopicTable::UpdateGroup(const Group
   auto updated = std::make_shared<Group>(group);
   updated->id = old->id;
   updated->created = old->created;
+  updated->limit = old->limit;
   return PutGroup(std::move(updated));
 }
 

@@ -26,6 +26,7 @@
 #include "services/base/mutex.h"
 #include "services/base/strings.h"
 #include "services/base/strong_int.h"
+#include "services/broker/topics/rate_limit.h"
 #include "services/broker/topics/topic_watchers.h"
 #include "services/store/dispatch/dispatcher.h"
 #include "services/store/log/commit_log.h"
@@ -51,6 +52,9 @@ struct Topic {
   std::vector<std::shared_ptr<store::QueueTailSlot>> tails;
   // Spreads messages over the queues; shared by all versions of the topic.
   std::shared_ptr<std::atomic<uint32_t>> turn;
+  // What may be sent to it. The limit is made by the table; null: none.
+  Rate send_rate;
+  std::shared_ptr<RateLimit> send_limit;
 
   uint32_t queues() const { return static_cast<uint32_t>(tails.size()); }
   bool readable() const { return access == Access::kRead || access == Access::kReadWrite; }
@@ -73,6 +77,16 @@ struct Group {
   bool fifo = false;
   Timestamp created;
   std::string description;
+  // Where it begins in a queue that it never consumed from: the first message stored at or after
+  // it. 1970: the first that is there.
+  Timestamp start;
+  // Nothing is delivered to it.
+  bool paused = false;
+  // What is delivered to it. The limit is made by the table; null: none.
+  Rate rate;
+  std::shared_ptr<RateLimit> limit;
+  // Messages of one topic that are leased at a time; 0: no limit of the group.
+  uint32_t max_in_flight = 0;
 
   // Delay before the next delivery after attempt `attempt` (1 or more) failed.
   std::chrono::milliseconds RetryDelay(uint32_t attempt) const;
@@ -122,6 +136,7 @@ class TopicTable {
     uint32_t kinds = 0;
     Access access = Access::kReadWrite;
     std::string description;
+    Rate send_rate;
   };
   // `spec.name` is taken as valid (admission/names.h). Errors: ALREADY_EXISTS, INVALID_ARGUMENT
   // (queues, kinds), RESOURCE_EXHAUSTED (as many as allowed), those of the log.
@@ -135,7 +150,7 @@ class TopicTable {
                                                            std::string_view name)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
 
-  // `group.id` and `group.created` are ignored. Errors as for topics.
+  // `group.id`, `group.created` and `group.limit` are ignored. Errors as for topics.
   absl::StatusOr<std::shared_ptr<const Group>> CreateGroup(const Group& group)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
   absl::StatusOr<std::shared_ptr<const Group>> UpdateGroup(const Group& group)

@@ -187,6 +187,7 @@ absl::Status Applier::IndexDelivery(const RecordView& record,
                                     const storage::v1::Delivery& delivery) {
   const RecordHeader& header = record.header();
   RecordView origin;  // what `keys` looks into
+  storage::v1::Delivery moved;
   absl::StatusOr<MessageKeys> keys = absl::NotFoundError("the origin has expired");
   if (!delivery.message().empty()) {
     keys = ReadMessageKeys(delivery.message(), delivery.properties_offset());
@@ -197,6 +198,8 @@ absl::Status Applier::IndexDelivery(const RecordView& record,
     if (found.ok() && found->header().kind == RecordKind::kMessage) {
       origin = *std::move(found);
       keys = ReadMessageKeys(origin.payload(), origin.header().properties_offset);
+    } else if (found.ok() && ParsePayload(*found, moved).ok() && !moved.message().empty()) {
+      keys = ReadMessageKeys(moved.message(), moved.properties_offset());
     }
   }
   IndexEntry entry{header.log_offset, header.length, 0};

@@ -454,5 +454,25 @@ TEST_F(DeadLetterTest, IsMovedOnceOnly) {
   EXPECT_EQ(Letter().header().log_offset, letter);
 }
 
+TEST_F(DeadLetterTest, WhatPointsToOneThatWasMovedIsFoundByItsTagAndKey) {
+  rig_.Open();
+  const Appended message = rig_.Send(kQueue, "precious", {"k"});
+  rig_.Fill(kQueue, 70u << 10);
+  rig_.BuryLetter(GroupId(0), kQueue, message, kLetterQueue);
+  rig_.Settle();
+  ASSERT_OK(rig_.dispatcher().MoveBefore(LogOffset(64u << 10)));
+  Appended moved = message;
+  moved.log_offset = Letter().header().log_offset;
+  const Appended again = rig_.BuryLetter(GroupId(0), kQueue, moved, kQueue);
+  rig_.Settle();
+  std::vector<IndexEntry> entries;
+  ASSERT_OK(rig_.dispatcher().queues().Read(kQueue, again.queue_offset, 1, entries));
+  ASSERT_EQ(entries.size(), 1u);
+  EXPECT_EQ(entries[0].tag_hash, TagHash("precious"));
+  const auto found = rig_.dispatcher().keys().FindByKey(kTopic, "k", 9);
+  ASSERT_OK(found);
+  EXPECT_EQ(found->front(), again.log_offset);
+}
+
 }  // namespace
 }  // namespace dunlin::store
