@@ -8,6 +8,7 @@
 #include "services/base/status_macros.h"
 #include "services/broker/admin/admin.h"
 #include "services/broker/admission/intake.h"
+#include "services/broker/clients/subscription_table.h"
 #include "services/broker/delivery/housekeeper.h"
 #include "services/broker/filter/filter_cache.h"
 #include "services/broker/producers/producer_table.h"
@@ -65,6 +66,7 @@ class Broker::Rooms {
   std::unique_ptr<TopicTable> topics;
   std::unique_ptr<Progress> progress;
   std::unique_ptr<ClientRegistry> clients;
+  std::unique_ptr<SubscriptionTable> subscriptions;
   std::unique_ptr<ProducerTable> producers;
   FilterCache filters;
   std::unique_ptr<Intake> intake;
@@ -117,11 +119,16 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   ProgressOptions progress_options;
   progress_options.max_in_flight = config.broker().max_in_flight_per_queue();
   // Whoever waits for them is looked for by the thread that follows the dispatcher.
+  progress_options.retry_delay = [this](GroupId id, uint32_t attempt) {
+    const std::shared_ptr<const Group> group = topics->FindGroup(id);
+    return group == nullptr ? milliseconds(0) : group->RetryDelay(attempt);
+  };
   progress_options.on_unlocked = [this] { dispatcher->dispatched().Interrupt(); };
   progress = std::make_unique<Progress>(progress_options, *state, clock);
   ClientRegistryOptions client_options;
   client_options.expiry = seconds(config.broker().client_expiry_seconds());
   clients = std::make_unique<ClientRegistry>(client_options, clock);
+  subscriptions = std::make_unique<SubscriptionTable>(*clients);
   producers = std::make_unique<ProducerTable>(*log, *dispatcher, *state);
   const Intake::Limits intake_limits{.calls = config.broker().max_pending_calls(),
                                      .bytes = config.broker().max_pending_bytes()};
@@ -143,13 +150,14 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
 
   context.emplace(ServiceContext{config.broker(), clock, *log, *state, *dispatcher, *retention,
                                  *topics, *progress, *dead_letters, *taker, *waiting_room, *clients,
-                                 *producers, filters, *intake, *executor, "localhost", 0});
+                                 *subscriptions, *producers, filters, *intake, *executor,
+                                 "localhost", 0});
   messaging = std::make_unique<MessagingServiceImpl>(*context);
   streams = std::make_unique<StreamServiceImpl>(*context);
   routes = std::make_unique<RouteServiceImpl>(*context);
-  admin = std::make_unique<Admin>(AdminRooms{config.broker(), *log, *state, *dispatcher, *retention,
-                                             *topics, *progress, *taker, *waiting_room, *clients,
-                                             *intake, clock.Now()});
+  admin = std::make_unique<Admin>(AdminRooms{config.broker(), clock, *log, *state, *dispatcher,
+                                             *retention, *topics, *progress, *taker, *waiting_room,
+                                             *clients, *subscriptions, *intake, clock.Now()});
   admin_service = std::make_unique<AdminServiceImpl>(*admin, *executor);
   return absl::OkStatus();
 }

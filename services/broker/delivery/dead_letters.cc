@@ -65,6 +65,7 @@ absl::Status DeadLetters::Store(const Letter& letter) {
   delivery.set_origin_queue_offset(letter.handle.offset.value());
   delivery.set_group_id(letter.group->id.value());
   delivery.set_attempts(letter.attempts);
+  delivery.set_reason(letter.forwarded ? storage::v1::FORWARDED : storage::v1::ATTEMPTS_EXHAUSTED);
   const std::string bytes = delivery.SerializeAsString();
   const std::array<std::string_view, 1> payload = {bytes};
   store::NewRecord record;

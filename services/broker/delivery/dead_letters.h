@@ -25,9 +25,10 @@ class DeadLetters {
 
   struct Letter {
     std::shared_ptr<const Group> group;
-    ReceiptHandle handle;   // of the in-flight entry that ends
-    LogOffset message;      // the MESSAGE record
-    uint32_t attempts = 0;  // deliveries made
+    ReceiptHandle handle;    // of the in-flight entry that ends
+    LogOffset message;       // the MESSAGE record
+    uint32_t attempts = 0;   // deliveries made
+    bool forwarded = false;  // a consumer gave it up before its last attempt
   };
   // `done` is told on the executor when the letter is durable, or why it is not:
   // INVALID_RECEIPT_HANDLE when the message was done or delivered again before its turn came. When

@@ -116,6 +116,7 @@ TEST_F(DeadLettersTest, AMessageMovesToTheTopicOfItsGroup) {
   EXPECT_EQ(delivery.origin_queue_offset(), 0u);
   EXPECT_EQ(GroupId(delivery.group_id()), group_->id);
   EXPECT_EQ(delivery.attempts(), 1u);
+  EXPECT_EQ(delivery.reason(), storage::v1::ATTEMPTS_EXHAUSTED);
 }
 
 TEST_F(DeadLettersTest, ASlowExecutorStoresALetterOnce) {

@@ -133,7 +133,54 @@ grpc::ServerUnaryReactor* AdminServiceImpl::ResetOffset(Context* /*context*/, co
                                                         Bytes* response) {
   using Request = admin::v1::ResetOffsetRequest;
   return Answer<Request>(*request, *response,
-                         [this](const Request& asked) { return admin_.ResetOffset(asked); });
+                         [this](const Request& asked) { return admin_.offsets().Reset(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::SkipMessages(Context* /*context*/, const Bytes* request,
+                                                         Bytes* response) {
+  using Request = admin::v1::SkipMessagesRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.offsets().Skip(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::CloneOffsets(Context* /*context*/, const Bytes* request,
+                                                         Bytes* response) {
+  using Request = admin::v1::CloneOffsetsRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.offsets().Clone(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ListDeadLetters(Context* /*context*/,
+                                                            const Bytes* request, Bytes* response) {
+  using Request = admin::v1::ListDeadLettersRequest;
+  return Answer<Request>(*request, *response, [this](const Request& asked) {
+    return admin_.dead_letters().List(asked);
+  });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::GetDeadLetters(Context* /*context*/,
+                                                           const Bytes* request, Bytes* response) {
+  using Request = admin::v1::GetDeadLettersRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.dead_letters().Get(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ResendDeadLetters(Context* /*context*/,
+                                                              const Bytes* request,
+                                                              Bytes* response) {
+  using Request = admin::v1::ResendDeadLettersRequest;
+  return Answer<Request>(*request, *response, [this](const Request& asked) {
+    return admin_.dead_letters().Resend(asked);
+  });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::PurgeDeadLetters(Context* /*context*/,
+                                                             const Bytes* request,
+                                                             Bytes* response) {
+  using Request = admin::v1::PurgeDeadLettersRequest;
+  return Answer<Request>(*request, *response, [this](const Request& asked) {
+    return admin_.dead_letters().Purge(asked);
+  });
 }
 
 grpc::ServerUnaryReactor* AdminServiceImpl::GetMessages(Context* /*context*/, const Bytes* request,

@@ -23,10 +23,15 @@ using AdminRaw2 =
     AdminV1::WithRawCallbackMethod_DeleteGroup<AdminV1::WithRawCallbackMethod_ListGroups<
         AdminV1::WithRawCallbackMethod_GetGroup<AdminV1::WithRawCallbackMethod_UpdateGroup<
             AdminV1::WithRawCallbackMethod_CreateGroup<AdminRaw1>>>>>;
-using AdminMethods =
+using AdminRaw3 =
     AdminV1::WithRawCallbackMethod_Checkpoint<AdminV1::WithRawCallbackMethod_GetBroker<
         AdminV1::WithRawCallbackMethod_ListClients<AdminV1::WithRawCallbackMethod_GetMessages<
             AdminV1::WithRawCallbackMethod_ResetOffset<AdminRaw2>>>>>;
+using AdminRaw4 = AdminV1::WithRawCallbackMethod_SkipMessages<
+    AdminV1::WithRawCallbackMethod_CloneOffsets<AdminRaw3>>;
+using AdminMethods = AdminV1::WithRawCallbackMethod_PurgeDeadLetters<
+    AdminV1::WithRawCallbackMethod_ResendDeadLetters<AdminV1::WithRawCallbackMethod_GetDeadLetters<
+        AdminV1::WithRawCallbackMethod_ListDeadLetters<AdminRaw4>>>>;
 
 }  // namespace internal
 
@@ -50,6 +55,12 @@ class AdminServiceImpl final : public internal::AdminMethods {
   Unary* ListGroups(Context* context, const Bytes* request, Bytes* response) override;
   Unary* DeleteGroup(Context* context, const Bytes* request, Bytes* response) override;
   Unary* ResetOffset(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* SkipMessages(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* CloneOffsets(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* ListDeadLetters(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* GetDeadLetters(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* ResendDeadLetters(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* PurgeDeadLetters(Context* context, const Bytes* request, Bytes* response) override;
   Unary* GetMessages(Context* context, const Bytes* request, Bytes* response) override;
   Unary* ListClients(Context* context, const Bytes* request, Bytes* response) override;
   Unary* GetBroker(Context* context, const Bytes* request, Bytes* response) override;

@@ -90,6 +90,8 @@ absl::StatusOr<DeadLetters::Letter> FindLetter(
   letter.message = found.message.header().log_offset;
   letter.attempts = std::max<uint32_t>(
       handle.attempt, static_cast<uint32_t>(std::max(request.delivery_attempt(), 0)));
+  // Consumers of ordered groups count the attempts, and forward behind the last one.
+  letter.forwarded = letter.attempts < letter.group->max_attempts;
   return letter;
 }
 

@@ -7,6 +7,7 @@
 
 #include "services/base/status_macros.h"
 #include "services/base/strings.h"
+#include "services/broker/admission/send_quota.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/buffers.h"
 #include "services/broker/rpc/resources.h"
@@ -431,7 +432,9 @@ uint64_t PublishCall::SkipStored(const ProducerQueue& queue, Pending& pending) c
 absl::Status PublishCall::Append(Binding& binding, size_t request_size, Intake::Place place) {
   auto pending = std::make_shared<Pending>(self_, frame_.binding, request_size, std::move(place));
   builder_.Begin(*binding.topic, binding.queue, producer_id_);
+  const size_t messages = frame_.messages.size();
   if (binding.producer == nullptr) {
+    RETURN_IF_ERROR(TakeSendQuota(*binding.topic, messages, request_size));
     BuildFrame(binding, 0, pending->errors);
     return AppendBuilt(pending);
   }
@@ -442,9 +445,10 @@ absl::Status PublishCall::Append(Binding& binding, size_t request_size, Intake::
                        fmt::format("sequence {} comes behind {}: what is between them is missing",
                                    frame_.first_sequence, queue.last_sequence));
   }
+  RETURN_IF_ERROR(TakeSendQuota(*binding.topic, messages, request_size));
   BuildFrame(binding, SkipStored(queue, *pending), pending->errors);
   RETURN_IF_ERROR(AppendBuilt(pending));
-  const uint64_t last = frame_.first_sequence + frame_.messages.size() - 1;
+  const uint64_t last = frame_.first_sequence + messages - 1;
   queue.last_sequence = std::max(queue.last_sequence, last);
   if (builder_.runs().empty()) return absl::OkStatus();
   const Pending::Run& run = pending->runs.back();

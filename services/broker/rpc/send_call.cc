@@ -9,6 +9,7 @@
 #include "services/base/status_macros.h"
 #include "services/base/strings.h"
 #include "services/broker/admission/admission.h"
+#include "services/broker/admission/send_quota.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/call_context.h"
 #include "services/broker/rpc/resources.h"
@@ -118,6 +119,7 @@ absl::Status SendCall::Append(const Topic& topic) {
     parked_[i] = kind == MessageKind::kDelay && MustWait(message.delivery_time, now);
     if (parked_[i]) Park(*message.delivery_time, record);
   }
+  RETURN_IF_ERROR(TakeSendQuota(topic, records.size(), received_.Length()));
   topic_ = topic.id;
   appended_.resize(records.size());
   return services_.log.Append({records.data(), records.size()},

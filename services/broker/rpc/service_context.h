@@ -8,6 +8,7 @@
 #include "services/base/clock.h"
 #include "services/broker/admission/intake.h"
 #include "services/broker/clients/client_registry.h"
+#include "services/broker/clients/subscription_table.h"
 #include "services/broker/delivery/dead_letters.h"
 #include "services/broker/delivery/taker.h"
 #include "services/broker/delivery/waiting_room.h"
@@ -37,6 +38,7 @@ struct ServiceContext {
   Taker& taker;
   WaitingRoom& waiting_room;
   ClientRegistry& clients;
+  SubscriptionTable& subscriptions;
   ProducerTable& producers;
   FilterCache& filters;
   Intake& intake;
