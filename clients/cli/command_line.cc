@@ -61,6 +61,7 @@ void DefineCommandLine(CLI::App& app, GlobalOptions& options, Command& command) 
       ->default_str("table");
   AddTopicCommands(app, command);
   AddGroupCommands(app, command);
+  AddDlqCommands(app, command);
   AddProduceCommand(app, command);
   AddConsumeCommand(app, command);
   AddMessageCommands(app, command);

@@ -11,6 +11,9 @@ namespace dunlin::cli {
 
 void AddTopicCommands(CLI::App& app, Command& command);
 void AddGroupCommands(CLI::App& app, Command& command);
+// Sub-commands of `group`.
+void AddGroupMoves(CLI::App& group, Command& command);
+void AddDlqCommands(CLI::App& app, Command& command);
 void AddMessageCommands(CLI::App& app, Command& command);
 void AddProduceCommand(CLI::App& app, Command& command);
 void AddConsumeCommand(CLI::App& app, Command& command);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "clients/cli/commands.h"
+#include "clients/cli/rate_options.h"
 
 namespace dunlin::cli {
 namespace {
@@ -19,6 +20,7 @@ struct TopicOptions {
   std::vector<std::string> kinds;
   std::string permission;
   std::string description;
+  RateOptions rate;
   bool yes = false;
 };
 
@@ -37,11 +39,12 @@ std::vector<std::string> Row(const Topic& topic) {
           KindsText(topic),
           admin::v1::Permission_Name(topic.permission()),
           TimeText(topic.create_time().seconds(), topic.create_time().nanos()),
+          OrDash(RateText(topic.send_rate())),
           topic.description()};
 }
 
 std::vector<std::string> Header() {
-  return {"TOPIC", "QUEUES", "KINDS", "PERMISSION", "CREATED (UTC)", "DESCRIPTION"};
+  return {"TOPIC", "QUEUES", "KINDS", "PERMISSION", "CREATED (UTC)", "SEND LIMIT", "DESCRIPTION"};
 }
 
 void Show(const Connection& connection, const Topic& topic) {
@@ -66,6 +69,7 @@ Topic ToProto(const TopicOptions& options, const Connection& connection) {
   admin::v1::Permission_Parse(options.permission, &permission);
   topic.set_permission(permission);
   topic.set_description(options.description);
+  FillRate(options.rate, *topic.mutable_send_rate());
   return topic;
 }
 
@@ -141,6 +145,7 @@ void AddSpec(CLI::App& command, TopicOptions& options) {
       ->check(CLI::IsMember({"NORMAL", "FIFO", "DELAY", "TRANSACTION", "LITE", "PRIORITY"}));
   command.add_option("--permission", options.permission, "Who may do what")
       ->check(CLI::IsMember({"NONE", "READ", "WRITE", "READ_WRITE"}));
+  AddRate(command, options.rate, "all producers may send to it");
   command.add_option("--description", options.description, "What it is for");
 }
 

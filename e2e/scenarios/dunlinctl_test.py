@@ -288,6 +288,139 @@ class DunlinctlTest(unittest.TestCase):
         self.ctl(*move, "--offset", 1, expect=USAGE)
         self.ctl(*move, "--time", "yesterday", expect=USAGE)
 
+    def test_a_group_begins_where_it_is_told(self):
+        name = self.topic("--queues", 1)
+        self.ctl("produce", name, "before")
+        self.indexed("message", "get", name, "--queue", "0", "--offset", "0")
+        made = self.ctl("group", "create", "from-now", "--start", "last").rows()[0]
+        self.assertNotEqual(made["STARTS AT"], "first")
+        self.assertEqual(self.ctl("group", "create", "from-all").rows()[0]["STARTS AT"], "first")
+        self.ctl("group", "create", "x", "--start", "soon", expect=USAGE)
+        self.ctl("produce", name, "after")
+        self.assertEqual(self.bodies(name, "from-now", 1), ["after"])
+        self.assertEqual(self.bodies(name, "from-all", 2), ["before", "after"])
+
+    def bodies(self, topic, group, count, *arguments):
+        shown = self.ctl("consume", topic, "--group", group, "--count", count, "--wait", 5,
+                         *arguments).out
+        return shown.strip().split("\n")[1::2]
+
+    def test_messages_are_skipped(self):
+        name = self.topic("--queues", 1)
+        for body in "abcd":
+            self.ctl("produce", name, body)
+        self.indexed("message", "get", name, "--queue", "0", "--offset", "3")
+        self.ctl("group", "create", "skipper")
+        shown = self.ctl("group", "skip", "skipper", "--topic", name, "--queue", 0, "--count", 1)
+        self.assertIn("passed over: 1", shown.out)
+        self.assertEqual(self.bodies(name, "skipper", 1, "--no-ack"), ["b"])
+        skipped = self.ctl("group", "skip", "skipper", "--topic", name, "--all", "-o", "json")
+        self.assertEqual(skipped.json()["skipped"], "3")
+        self.ctl("consume", name, "--group", "skipper", "--count", 1, "--wait", 0, expect=NOT_FOUND)
+        self.ctl("group", "skip", "skipper", "--topic", name, expect=USAGE)
+        self.assertIn("queues 0 to 0", self.ctl("group", "skip", "skipper", "--topic", name,
+                                                "--queue", 7, "--all", expect=REFUSED).err)
+
+    def test_a_group_is_moved_to_where_another_one_is(self):
+        name = self.topic("--queues", 1)
+        for body in "ab":
+            self.ctl("produce", name, body)
+        self.assertEqual(self.bodies(name, "leader", 1), ["a"])
+        self.ctl("group", "create", "follower")
+        self.ctl("group", "clone-offsets", "follower", "--from", "leader", "--topic", name)
+        self.assertEqual(self.bodies(name, "follower", 1), ["b"])
+        self.assertIn("never consumed", self.ctl("group", "clone-offsets", "leader", "--from",
+                                                 "follower", "--topic", self.topic_named("other"),
+                                                 expect=NOT_FOUND).err)
+
+    def topic_named(self, suffix):
+        name = self.id().rpartition(".")[2] + "-" + suffix
+        self.ctl("topic", "create", name)
+        return name
+
+    def test_a_paused_group_gets_nothing_until_it_is_resumed(self):
+        name = self.topic("--queues", 1)
+        self.ctl("group", "create", "sleeper")
+        self.ctl("group", "pause", "sleeper")
+        self.assertIn("PAUSED", self.ctl("group", "describe", "sleeper").out)
+        self.ctl("produce", name, "a")
+        self.indexed("message", "get", name, "--queue", "0", "--offset", "0")
+        self.ctl("consume", name, "--group", "sleeper", "--count", 1, "--wait", 0, expect=NOT_FOUND)
+        self.ctl("group", "resume", "sleeper")
+        self.assertEqual(self.bodies(name, "sleeper", 1), ["a"])
+
+    def test_two_filters_in_one_group_are_refused(self):
+        name = self.topic("--queues", 1)
+        follower = subprocess.Popen([DUNLINCTL, "--endpoint", self.endpoint, "consume", name,
+                                     "--group", "mixed", "--tag", "red", "--follow"],
+                                    stdout=subprocess.PIPE, text=True)
+        try:
+            self.ctl("produce", name, "a", "--tag", "red")
+            self.assertIn("tag=red", follower.stdout.readline())
+            refused = self.ctl("consume", name, "--group", "mixed", "--tag", "green", "--wait", 0,
+                               expect=REFUSED).err
+            self.assertIn("TAG green", refused)
+            self.assertIn("TAG red", refused)
+            self.assertIn(f"consumes {name} with TAG red",
+                          self.ctl("group", "describe", "mixed").out)
+        finally:
+            follower.kill()
+            follower.stdout.close()
+            follower.wait()
+
+    def test_limits_are_set_shown_and_kept(self):
+        name = self.topic("--queues", 1, "--max-messages-per-second", 1)
+        self.assertEqual(self.ctl("topic", "describe", name, "-o", "json").json()["topic"]
+                         ["send_rate"]["messages_per_second"], "1")
+        self.ctl("produce", name, "a", "--count", 1)
+        refused = self.ctl("produce", name, "b", "--count", 5, expect=REFUSED).err
+        self.assertIn("1 messages a second", refused)
+        updated = self.ctl("topic", "update", name, "--max-messages-per-second", 0)
+        self.assertEqual(updated.rows()[0]["SEND LIMIT"], "-")
+        self.ctl("produce", name, "b", "--count", 5)
+        group = self.ctl("group", "create", "limited", "--max-bytes-per-second", 1000000,
+                         "--max-in-flight", 2).rows()[0]
+        self.assertEqual(group["LIMITS"], "1000000 bytes/s, 2 in flight")
+        self.assertEqual(len(self.bodies(name, "limited", 2, "--no-ack")), 2)
+        self.ctl("consume", name, "--group", "limited", "--count", 1, "--wait", 0, expect=NOT_FOUND)
+
+    # Dead letters.
+
+    def test_dead_letters_from_list_to_purge(self):
+        name = self.topic("--queues", 1)
+        self.ctl("group", "create", "buried", "--max-attempts", 1)
+        self.assertNotIn("buried", self.ctl("dlq", "list").out)
+        self.assertIn("no dead letters", self.ctl("dlq", "show", "buried", expect=NOT_FOUND).err)
+        for body in "ab":
+            self.ctl("produce", name, body, "--tag", "t")
+        self.bury(name, "buried", 2)
+        row = {row["GROUP"]: row for row in self.ctl("dlq", "list").rows()}["buried"]
+        self.assertEqual((row["WAITING"], row["HELD"]), ("2", "2"))
+        shown = self.ctl("dlq", "show", "buried").out
+        self.assertIn("delivered 1 times", shown)
+        self.assertIn(f"{name}/0@0 tag=t", shown)
+        self.assertIn("sent again: 1", self.ctl("dlq", "resend", "buried", "--offset", 0).out)
+        self.assertIn("is done", self.ctl("dlq", "resend", "buried", "--offset", 0,
+                                          expect=REFUSED).err)
+        self.assertEqual(self.bodies(name, "buried", 1), ["a"])
+        letters = self.ctl("dlq", "show", "buried", "--all", "-o", "json").json()["letters"]
+        self.assertEqual([letter["done"] for letter in letters], [True, False])
+        self.assertIn("--yes", self.ctl("dlq", "purge", "buried", "--all", expect=USAGE).err)
+        self.assertIn("purged: 1", self.ctl("dlq", "purge", "buried", "--all", "--yes").out)
+        self.assertIn("sent again: 0", self.ctl("dlq", "resend", "buried", "--all").out)
+        # Anybody may still read them.
+        self.assertEqual(self.bodies("%DLQ%buried", "grave-visitors", 2), ["a", "b"])
+
+    def bury(self, topic, group, count):
+        """Has `count` messages fail as often as the group allows."""
+        self.bodies(topic, group, count, "--no-ack", "--invisible", 10)
+        for _ in range(60):
+            self.ctl("consume", topic, "--group", group, "--wait", 1)
+            rows = [row for row in self.ctl("dlq", "list").rows() if row["GROUP"] == group]
+            if rows and rows[0]["WAITING"] == str(count):
+                return
+        self.fail("no dead letters came")
+
     # The broker, and the way to it.
 
     def test_the_broker_tells_of_itself(self):
