@@ -7,6 +7,7 @@
 #include "dunlin/push_consumer.h"
 #include "dunlin/simple_consumer.h"
 
+#include "clients/cpp/src/broadcast_push.h"
 #include "clients/cpp/src/connection.h"
 #include "clients/cpp/src/group_core.h"
 #include "clients/cpp/src/producer_core.h"
@@ -80,7 +81,12 @@ absl::StatusOr<PushConsumer> Client::MakePushConsumer(const PushConsumerOptions&
   if (static_cast<bool>(options.listener) == static_cast<bool>(options.batch_listener)) {
     return absl::InvalidArgumentError("either a listener or a batch_listener");
   }
-  auto core = std::make_shared<internal::PushCore>(connection_, options);
+  std::shared_ptr<internal::PushCore> core;
+  if (options.broadcasting.has_value()) {
+    core = std::make_shared<internal::BroadcastPush>(connection_, options);
+  } else {
+    core = std::make_shared<internal::GroupPush>(connection_, options);
+  }
   status = core->Start();
   if (!status.ok()) return status;
   return PushConsumer(std::move(core));
