@@ -264,6 +264,8 @@ class Run:
         prefix = self.make_topics(sdk, "compat", CASES)
         self.admin("group", "create", f"{prefix}-dead-letter",
                    "--max-attempts", str(ATTEMPTS_BEFORE_DEAD_LETTER))
+        # What the settings of a push consumer tell it.
+        self.admin("group", "create", f"{prefix}-push-retry", "--retry-delays-ms", "2000,4000")
         for group in ("fifo", "fifo-simple"):
             self.admin("group", "create", f"{prefix}-{group}", "--delivery-order", "IN_ORDER")
         self.suite(sdk, "suite", prefix, CASES, ["--messages", str(self.options.messages)])

@@ -301,7 +301,8 @@ func (s *suite) push(name string) error {
 		equal("deliveries", count, deliveries.Load()))
 }
 
-// What a listener refuses comes again, one attempt higher.
+// What a listener refuses comes again, one attempt higher, after the delays that the group was made
+// with: 2 s, then 4 s.
 func (s *suite) pushRetry(name string) error {
 	producer, err := s.producer(name)
 	if err != nil {
@@ -309,7 +310,12 @@ func (s *suite) pushRetry(name string) error {
 	}
 	defer producer.GracefulStop()
 	attempts := make(chan int32, 100)
+	var mutex sync.Mutex
+	var times []time.Time
 	consumer, err := s.pushConsumer(name, func(view *rmq.MessageView) bool {
+		mutex.Lock()
+		times = append(times, time.Now())
+		mutex.Unlock()
 		attempts <- view.GetDeliveryAttempt()
 		return view.GetDeliveryAttempt() >= 3
 	})
@@ -324,7 +330,14 @@ func (s *suite) pushRetry(name string) error {
 		return err
 	}
 	time.Sleep(10 * time.Second)
-	return equal("attempts after success", 0, len(attempts))
+	mutex.Lock()
+	defer mutex.Unlock()
+	return errors.Join(
+		equal("attempts after success", 0, len(attempts)),
+		between("after the first failure", 1900*time.Millisecond, 3500*time.Millisecond,
+			times[1].Sub(times[0])),
+		between("after the second failure", 3900*time.Millisecond, 6*time.Second,
+			times[2].Sub(times[1])))
 }
 
 // The group allows 2 attempts: then the message lies in the group's dead letter topic.
