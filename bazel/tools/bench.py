@@ -35,6 +35,8 @@ BENCHES = {
                  "//e2e/chaos:bitflips_test", {"dunlin": DUNLIN, "dump": DUMP}),
     "fifo": ("order per message group while consumers and broker are killed; N messages",
              "//e2e/chaos:fifo_test", {"dunlin": DUNLIN}),
+    "transactions": ("half messages whose producers and broker are killed at every step; N of them",
+                     "//e2e/chaos:transactions_test", {"dunlin": DUNLIN}),
     "filters": ("N SQL filters times messages, each held against SQLite",
                 "//e2e/benchmarks:filters", {}),
     "stream-128-async": ("Publish, 128 B, ASYNC_FLUSH, 8 queues; N runs",

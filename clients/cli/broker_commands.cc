@@ -26,30 +26,33 @@ int DescribeBroker(Connection& connection) {
     }
   }
   std::fputs(
-      Table({
-                {"broker", broker.name()},
-                {"cluster", broker.cluster()},
-                {"version", broker.version()},
-                {"running since (UTC)",
-                 TimeText(broker.start_time().seconds(), broker.start_time().nanos())},
-                {"epoch", std::to_string(broker.epoch())},
-                {"log", fmt::format("{} to {} in {} segments, {} on disk", broker.log_start(),
-                                    broker.appended(), broker.segments(),
-                                    BytesText(broker.bytes_on_disk()))},
-                {"not yet flushed", BytesText(broker.appended() - broker.flushed())},
-                {"not yet indexed", BytesText(broker.appended() - broker.dispatched())},
-                {"damaged ranges", damage},
-                {"damaged messages met", std::to_string(broker.damaged_messages())},
-                {"disk full", broker.disk_full() ? "yes: sends are refused" : "no"},
-                {"topics", std::to_string(broker.topics())},
-                {"consumer groups", std::to_string(broker.groups())},
-                {"clients", std::to_string(broker.clients())},
-                {"delayed messages", std::to_string(broker.delayed_messages())},
-                {"waiting polls", std::to_string(broker.waiting_polls())},
-                {"pending sends",
-                 fmt::format("{} calls, {}; {} refused since the start", broker.pending_calls(),
-                             BytesText(broker.pending_bytes()), broker.refused_sends())},
-            })
+      Table(
+          {
+              {"broker", broker.name()},
+              {"cluster", broker.cluster()},
+              {"version", broker.version()},
+              {"running since (UTC)",
+               TimeText(broker.start_time().seconds(), broker.start_time().nanos())},
+              {"epoch", std::to_string(broker.epoch())},
+              {"log", fmt::format("{} to {} in {} segments, {} on disk", broker.log_start(),
+                                  broker.appended(), broker.segments(),
+                                  BytesText(broker.bytes_on_disk()))},
+              {"not yet flushed", BytesText(broker.appended() - broker.flushed())},
+              {"not yet indexed", BytesText(broker.appended() - broker.dispatched())},
+              {"damaged ranges", damage},
+              {"damaged messages met", std::to_string(broker.damaged_messages())},
+              {"disk full", broker.disk_full() ? "yes: sends are refused" : "no"},
+              {"topics", std::to_string(broker.topics())},
+              {"consumer groups", std::to_string(broker.groups())},
+              {"clients", std::to_string(broker.clients())},
+              {"delayed messages", std::to_string(broker.delayed_messages())},
+              {"open transactions", fmt::format("{}, {} of them parked", broker.open_transactions(),
+                                                broker.parked_transactions())},
+              {"waiting polls", std::to_string(broker.waiting_polls())},
+              {"pending sends",
+               fmt::format("{} calls, {}; {} refused since the start", broker.pending_calls(),
+                           BytesText(broker.pending_bytes()), broker.refused_sends())},
+          })
           .c_str(),
       stdout);
   return kOk;

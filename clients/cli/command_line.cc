@@ -61,9 +61,11 @@ void DefineCommandLine(CLI::App& app, GlobalOptions& options, Command& command) 
       ->default_str("table");
   AddTopicCommands(app, command);
   AddGroupCommands(app, command);
+  AddDlqCommands(app, command);
   AddProduceCommand(app, command);
   AddConsumeCommand(app, command);
   AddMessageCommands(app, command);
+  AddTransactionCommands(app, command);
   AddBrokerCommands(app, command);
   AddBenchCommands(app, command);
   app.footer(kFooter);  // last: commands made after it would show it too

@@ -11,7 +11,11 @@ namespace dunlin::cli {
 
 void AddTopicCommands(CLI::App& app, Command& command);
 void AddGroupCommands(CLI::App& app, Command& command);
+// Sub-commands of `group`.
+void AddGroupMoves(CLI::App& group, Command& command);
+void AddDlqCommands(CLI::App& app, Command& command);
 void AddMessageCommands(CLI::App& app, Command& command);
+void AddTransactionCommands(CLI::App& app, Command& command);
 void AddProduceCommand(CLI::App& app, Command& command);
 void AddConsumeCommand(CLI::App& app, Command& command);
 void AddBenchCommands(CLI::App& app, Command& command);

@@ -84,6 +84,17 @@ int Ack(Connection& connection, const ConsumeOptions& options,
   return connection.Report(response.status());
 }
 
+// Its group may consume with another filter at once.
+void Leave(Connection& connection, const ConsumeOptions& options) {
+  v2::NotifyClientTerminationRequest request;
+  request.mutable_group()->set_resource_namespace(connection.options().name_space);
+  request.mutable_group()->set_name(options.group);
+  v2::NotifyClientTerminationResponse response;
+  const auto context = connection.Context();
+  // Without it the broker forgets the client a while later.
+  connection.messaging().NotifyClientTermination(context.get(), request, &response);
+}
+
 int Consume(Connection& connection, const ConsumeOptions& options) {
   int left = options.count;
   int waited = 0;
@@ -150,7 +161,11 @@ void AddConsumeCommand(CLI::App& app, Command& command) {
       "  dunlinctl consume orders --group me --follow --tag 'new || paid' -o json\n"
       "  dunlinctl consume orders --group dear --filter-sql \"price >= 100 AND region <> 'test'\"");
   consume.callback([options, &command] {
-    command = [options](Connection& connection) { return Consume(connection, *options); };
+    command = [options](Connection& connection) {
+      const int exit = Consume(connection, *options);
+      if (exit != kUnreachable) Leave(connection, *options);
+      return exit;
+    };
   });
 }
 

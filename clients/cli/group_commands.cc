@@ -3,11 +3,14 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "clients/cli/commands.h"
+#include "clients/cli/group_output.h"
+#include "clients/cli/rate_options.h"
 
 namespace dunlin::cli {
 namespace {
@@ -20,6 +23,10 @@ struct GroupOptions {
   std::vector<int64_t> retry_delays_ms;
   std::string description;
   std::string order;
+  std::optional<uint32_t> priority_factor;
+  std::string start;
+  RateOptions rate;
+  std::optional<uint32_t> max_in_flight;
   std::string topic;
   std::vector<std::string> exponential;  // initial ms, max ms, multiplier
   bool first = false;
@@ -29,10 +36,6 @@ struct GroupOptions {
   int64_t offset = -1;
   bool yes = false;
 };
-
-std::string Qualified(const std::string& name_space, const std::string& name) {
-  return name_space.empty() ? name : name_space + "/" + name;
-}
 
 std::string RetryText(const Group& group) {
   if (group.has_exponential()) {
@@ -46,30 +49,32 @@ std::string RetryText(const Group& group) {
   return text;
 }
 
+std::string StartText(const Group& group) {
+  const admin::v1::GroupStart& start = group.start();
+  return start.has_time() ? TimeText(start.time().seconds(), start.time().nanos()) : "first";
+}
+
+std::string LimitsText(const Group& group) {
+  std::string text = RateText(group.rate());
+  if (group.max_in_flight() == 0) return OrDash(text);
+  return fmt::format("{}{}{} in flight", text, text.empty() ? "" : ", ", group.max_in_flight());
+}
+
 std::vector<std::string> Row(const Group& group) {
-  return {Qualified(group.namespace_(), group.name()),
+  return {QualifiedName(group.namespace_(), group.name()),
           std::to_string(group.max_attempts()),
           TimeText(group.create_time().seconds(), group.create_time().nanos()),
           RetryText(group),
           DeliveryOrder_Name(group.delivery_order()),
+          group.paused() ? "PAUSED" : "RUNNING",
+          StartText(group),
+          LimitsText(group),
           group.description()};
 }
 
 std::vector<std::string> Header() {
-  return {"GROUP", "MAX ATTEMPTS", "CREATED (UTC)", "RETRY AFTER", "DELIVERY", "DESCRIPTION"};
-}
-
-template <typename Queues>
-std::string QueueTable(const Queues& queues) {
-  std::vector<std::vector<std::string>> rows = {
-      {"TOPIC", "QUEUE", "COMMITTED", "NEXT", "END", "LAG", "IN FLIGHT", "RETRYING"}};
-  for (const admin::v1::GroupQueueStatus& queue : queues) {
-    rows.push_back({queue.topic(), std::to_string(queue.queue()),
-                    std::to_string(queue.committed_offset()), std::to_string(queue.next_offset()),
-                    std::to_string(queue.max_offset()), std::to_string(queue.lag()),
-                    std::to_string(queue.in_flight()), std::to_string(queue.retrying())});
-  }
-  return Table(rows);
+  return {"GROUP", "MAX ATTEMPTS", "CREATED (UTC)", "RETRY AFTER", "DELIVERY",
+          "STATE", "STARTS AT",    "LIMITS",        "DESCRIPTION"};
 }
 
 Group ToProto(const GroupOptions& options, const Connection& connection) {
@@ -88,6 +93,15 @@ Group ToProto(const GroupOptions& options, const Connection& connection) {
   admin::v1::DeliveryOrder order = admin::v1::DELIVERY_ORDER_UNSPECIFIED;
   admin::v1::DeliveryOrder_Parse(options.order, &order);
   group.set_delivery_order(order);
+  if (options.priority_factor.has_value()) group.set_priority_factor(*options.priority_factor);
+  if (options.start == "first") group.mutable_start()->set_first(true);
+  if (options.start == "last") group.mutable_start()->set_last(true);
+  if (!options.start.empty() && !group.has_start()) {
+    google::protobuf::util::TimeUtil::FromString(options.start,
+                                                 group.mutable_start()->mutable_time());
+  }
+  FillRate(options.rate, *group.mutable_rate());
+  if (options.max_in_flight.has_value()) group.set_max_in_flight(*options.max_in_flight);
   return group;
 }
 
@@ -138,6 +152,13 @@ int Describe(Connection& connection, const std::string& name) {
   fmt::print("{}\n{}\nconsumers online: {}\n", Table({Header(), Row(response.group())}),
              QueueTable(response.queues()), response.clients_size());
   for (const std::string& client : response.clients()) fmt::print("  {}\n", client);
+  for (const admin::v1::GroupSubscription& subscription : response.subscriptions()) {
+    fmt::print("consumes {} with {}: {}\n", subscription.topic(), subscription.filter(),
+               fmt::join(subscription.clients(), " "));
+    if (subscription.refused_client().empty()) continue;
+    fmt::print("  refused: {}, which asks with {}\n", subscription.refused_client(),
+               subscription.refused_filter());
+  }
   return kOk;
 }
 
@@ -206,6 +227,21 @@ void AddSpec(CLI::App& command, GroupOptions& options) {
                   "CONCURRENT when left out. A change delivers again what was done behind the "
                   "first message that is not")
       ->check(CLI::IsMember({"CONCURRENT", "IN_ORDER"}));
+  command
+      .add_option("--priority-factor", options.priority_factor,
+                  "Percent of the receives on a topic with priorities that begin with the highest; "
+                  "the others begin with each priority in turn. 100 when left out")
+      ->check(CLI::Range(0, 100));
+  command
+      .add_option("--start", options.start,
+                  "Where it begins in queues it never consumed from: first, last (what is stored "
+                  "from now on), or a time like 2026-11-20T22:00:00Z; first when left out")
+      ->check([](const std::string& text) {
+        return text == "first" || text == "last" ? std::string() : CheckTime(text);
+      });
+  AddRate(command, options.rate, "are delivered to the group");
+  command.add_option("--max-in-flight", options.max_in_flight,
+                     "Messages of one topic that are leased to the group at a time; 0: no limit");
   command.add_option("--description", options.description, "What it is for");
 }
 
@@ -219,12 +255,7 @@ void AddReset(CLI::App& group, const std::shared_ptr<GroupOptions>& options, Com
   to.add_flag("--last", options->last, "Behind the last message");
   to.add_option("--time", options->time,
                 "To the first message stored at or after it, like 2026-11-20T22:00:00Z")
-      ->check([](const std::string& text) {
-        google::protobuf::Timestamp time;
-        return google::protobuf::util::TimeUtil::FromString(text, &time)
-                   ? ""
-                   : "must be a time like 2026-11-20T22:00:00Z";
-      });
+      ->check(CheckTime);
   CLI::Option& offset =
       *to.add_option("--offset", options->offset, "To this offset of one queue, with --queue")
            ->check(CLI::NonNegativeNumber);
@@ -245,8 +276,8 @@ void AddReset(CLI::App& group, const std::shared_ptr<GroupOptions>& options, Com
 
 void AddGroupCommands(CLI::App& app, Command& command) {
   auto options = std::make_shared<GroupOptions>();
-  CLI::App& group =
-      *app.add_subcommand("group", "Create, change, list, describe, move, delete consumer groups");
+  CLI::App& group = *app.add_subcommand(
+      "group", "Create, change, list, describe, move, pause, delete consumer groups");
   group.require_subcommand(1);
 
   CLI::App& create = *group.add_subcommand("create", "Create a consumer group");
@@ -292,6 +323,7 @@ void AddGroupCommands(CLI::App& app, Command& command) {
   });
 
   AddReset(group, options, command);
+  AddGroupMoves(group, command);
 
   CLI::App& remove = *group.add_subcommand("delete", "Delete a group with its progress");
   remove.add_option("NAME", options->name, "Name of the group")->required();

@@ -62,6 +62,8 @@ std::string BytesText(int64_t bytes) {
   return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
+std::string OrDash(std::string text) { return text.empty() ? "-" : text; }
+
 std::string BodyText(std::string_view body) {
   const bool text = std::all_of(body.begin(), body.end(), [](char c) {
     const auto byte = static_cast<unsigned char>(c);

@@ -24,6 +24,9 @@ std::string TimeText(int64_t seconds, int32_t nanos);
 // "1.5 GiB"
 std::string BytesText(int64_t bytes);
 
+// For an empty cell of a table that is not the last one.
+std::string OrDash(std::string text);
+
 // The body of a message for a terminal: as it is when it is text, base64 otherwise.
 std::string BodyText(std::string_view body);
 

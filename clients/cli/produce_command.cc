@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -24,9 +25,11 @@ struct ProduceOptions {
   std::string file;
   std::string tag;
   std::string message_group;
+  std::optional<int32_t> priority;
   std::vector<std::string> keys;
   std::vector<std::string> properties;
   double delay_seconds = -1;  // below 0: none
+  bool transaction = false;
   int count = 1;
 };
 
@@ -52,6 +55,11 @@ int Send(Connection& connection, const ProduceOptions& options, const std::strin
     system.mutable_delivery_timestamp()->set_seconds(millis / 1000);
     system.mutable_delivery_timestamp()->set_nanos(static_cast<int32_t>(millis % 1000) * 1'000'000);
   }
+  if (options.priority.has_value()) {
+    system.set_message_type(v2::PRIORITY);
+    system.set_priority(*options.priority);
+  }
+  if (options.transaction) system.set_message_type(v2::TRANSACTION);
   for (const std::string& key : options.keys) system.add_keys(key);
   for (const std::string& property : options.properties) {
     const size_t equals = property.find('=');
@@ -64,6 +72,9 @@ int Send(Connection& connection, const ProduceOptions& options, const std::strin
   if (response.status().code() != v2::OK) return connection.Report(response.status());
   if (connection.options().format == Format::kJson) {
     std::fputs(Json(response.entries(0)).c_str(), stdout);
+  } else if (options.transaction) {
+    fmt::print("{} transaction {}\n", response.entries(0).message_id(),
+               response.entries(0).transaction_id());
   } else if (!response.entries(0).recall_handle().empty()) {
     fmt::print("{} recall handle {}\n", response.entries(0).message_id(),
                response.entries(0).recall_handle());
@@ -145,6 +156,13 @@ void AddProduceCommand(CLI::App& app, Command& command) {
           "Deliver so long from now, to a topic of kind DELAY; prints what `message recall` "
           "needs")
       ->check(CLI::NonNegativeNumber);
+  produce
+      .add_option("--priority", options->priority,
+                  "The higher, the earlier it is delivered; the topic must take PRIORITY messages")
+      ->check(CLI::NonNegativeNumber);
+  produce.add_flag("--transaction", options->transaction,
+                   "Prepare a transaction, for a topic of kind TRANSACTION: nobody sees the "
+                   "message before `transaction commit`; prints the transaction id");
   produce.add_option("--count", options->count, "Send the argument or the file this often")
       ->check(CLI::PositiveNumber);
   produce.footer(

@@ -2,16 +2,20 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "clients/cli/commands.h"
+#include "clients/cli/rate_options.h"
 
 namespace dunlin::cli {
 namespace {
 
 using admin::v1::Topic;
+
+constexpr char kMixed[] = "MIXED";
 
 struct TopicOptions {
   std::string name;
@@ -19,8 +23,33 @@ struct TopicOptions {
   std::vector<std::string> kinds;
   std::string permission;
   std::string description;
+  std::optional<double> max_age_hours;
+  std::optional<uint64_t> max_queue_bytes;
+  std::optional<bool> delete_consumed;
+  std::optional<bool> compacted;
+  RateOptions rate;
   bool yes = false;
 };
+
+std::string RetentionText(const Topic& topic) {
+  const admin::v1::TopicRetention& retention = topic.retention();
+  std::string text = topic.compacted() ? "newest of each key" : "";
+  if (retention.max_age_ms() > 0) {
+    text += fmt::format("{}{} h", text.empty() ? "" : ", ",
+                        static_cast<double>(retention.max_age_ms()) / 3'600'000);
+  }
+  if (retention.max_queue_bytes() > 0) {
+    text += fmt::format("{}{} bytes", text.empty() ? "" : ", ", retention.max_queue_bytes());
+  }
+  if (retention.consumed()) text += text.empty() ? "until consumed" : ", until consumed";
+  return text.empty() ? "broker's" : text;
+}
+
+// "8", or "2 (8 read)" while more queues are read than take messages.
+std::string QueuesText(const Topic& topic) {
+  if (topic.read_queues() <= topic.queues()) return std::to_string(topic.queues());
+  return fmt::format("{} ({} read)", topic.queues(), topic.read_queues());
+}
 
 std::string KindsText(const Topic& topic) {
   std::string text;
@@ -33,15 +62,18 @@ std::string KindsText(const Topic& topic) {
 
 std::vector<std::string> Row(const Topic& topic) {
   return {topic.namespace_().empty() ? topic.name() : topic.namespace_() + "/" + topic.name(),
-          std::to_string(topic.queues()),
+          QueuesText(topic),
           KindsText(topic),
           admin::v1::Permission_Name(topic.permission()),
+          RetentionText(topic),
           TimeText(topic.create_time().seconds(), topic.create_time().nanos()),
+          OrDash(RateText(topic.send_rate())),
           topic.description()};
 }
 
 std::vector<std::string> Header() {
-  return {"TOPIC", "QUEUES", "KINDS", "PERMISSION", "CREATED (UTC)", "DESCRIPTION"};
+  return {"TOPIC", "QUEUES",        "KINDS",      "PERMISSION",
+          "KEPT",  "CREATED (UTC)", "SEND LIMIT", "DESCRIPTION"};
 }
 
 void Show(const Connection& connection, const Topic& topic) {
@@ -58,6 +90,13 @@ Topic ToProto(const TopicOptions& options, const Connection& connection) {
   topic.set_name(options.name);
   topic.set_queues(options.queues);
   for (const std::string& name : options.kinds) {
+    if (name == kMixed) {
+      for (const auto kind :
+           {admin::v1::NORMAL, admin::v1::FIFO, admin::v1::DELAY, admin::v1::TRANSACTION}) {
+        topic.add_kinds(kind);
+      }
+      continue;
+    }
     admin::v1::MessageKind kind = admin::v1::MESSAGE_KIND_UNSPECIFIED;
     admin::v1::MessageKind_Parse(name, &kind);
     topic.add_kinds(kind);
@@ -66,6 +105,18 @@ Topic ToProto(const TopicOptions& options, const Connection& connection) {
   admin::v1::Permission_Parse(options.permission, &permission);
   topic.set_permission(permission);
   topic.set_description(options.description);
+  if (options.max_age_hours.has_value()) {
+    topic.mutable_retention()->set_max_age_ms(
+        static_cast<int64_t>(*options.max_age_hours * 3'600'000));
+  }
+  if (options.max_queue_bytes.has_value()) {
+    topic.mutable_retention()->set_max_queue_bytes(*options.max_queue_bytes);
+  }
+  if (options.compacted.has_value()) topic.set_compacted(*options.compacted);
+  if (options.delete_consumed.has_value()) {
+    topic.mutable_retention()->set_consumed(*options.delete_consumed);
+  }
+  FillRate(options.rate, *topic.mutable_send_rate());
   return topic;
 }
 
@@ -103,13 +154,14 @@ int Describe(Connection& connection, const std::string& name) {
     std::fputs(Json(response).c_str(), stdout);
     return kOk;
   }
-  std::vector<std::vector<std::string>> rows = {
-      {"QUEUE", "FIRST OFFSET", "NEXT OFFSET", "MESSAGES", "DELAYED", "LAST MESSAGE (UTC)"}};
+  std::vector<std::vector<std::string>> rows = {{"QUEUE", "FIRST OFFSET", "NEXT OFFSET", "MESSAGES",
+                                                 "DELAYED", "IN TRANSACTIONS",
+                                                 "LAST MESSAGE (UTC)"}};
   for (const admin::v1::QueueStatus& queue : response.queues()) {
     rows.push_back({std::to_string(queue.queue()), std::to_string(queue.min_offset()),
                     std::to_string(queue.max_offset()),
                     std::to_string(queue.max_offset() - queue.min_offset()),
-                    std::to_string(queue.delayed()),
+                    std::to_string(queue.delayed()), std::to_string(queue.open_transactions()),
                     TimeText(queue.last_store_time().seconds(), queue.last_store_time().nanos())});
   }
   fmt::print("{}\n{}", Table({Header(), Row(response.topic())}), Table(rows));
@@ -134,14 +186,30 @@ int Delete(Connection& connection, const TopicOptions& options) {
 
 void AddSpec(CLI::App& command, TopicOptions& options) {
   command.add_option("NAME", options.name, "Name of the topic")->required();
-  command.add_option("--queues", options.queues, "Number of queues, 1 to 65535")
+  command
+      .add_option("--queues", options.queues,
+                  "Number of queues that take messages, 1 to 65535; what stands in others is read")
       ->check(CLI::Range(1, 65535));
-  command.add_option("--kinds", options.kinds, "Kinds of message, separated by commas")
+  command
+      .add_option("--kinds", options.kinds,
+                  "Kinds of message, separated by commas; MIXED: NORMAL,FIFO,DELAY,TRANSACTION")
       ->delimiter(',')
-      ->check(CLI::IsMember({"NORMAL", "FIFO", "DELAY", "TRANSACTION", "LITE", "PRIORITY"}));
+      ->check(
+          CLI::IsMember({"NORMAL", "FIFO", "DELAY", "TRANSACTION", "LITE", "PRIORITY", kMixed}));
   command.add_option("--permission", options.permission, "Who may do what")
       ->check(CLI::IsMember({"NONE", "READ", "WRITE", "READ_WRITE"}));
+  AddRate(command, options.rate, "all producers may send to it");
   command.add_option("--description", options.description, "What it is for");
+  command
+      .add_option("--max-age-hours", options.max_age_hours,
+                  "Keep messages so long, if the broker does; 0: as long as the broker")
+      ->check(CLI::Range(0.0, 876'000.0));
+  command.add_option("--max-queue-bytes", options.max_queue_bytes,
+                     "Keep so much in each queue; 0: no limit");
+  command.add_option("--delete-consumed", options.delete_consumed,
+                     "true: do not keep what all groups that consume from a queue are done with");
+  command.add_option("--compacted", options.compacted,
+                     "true: of messages with the same key keep the newest, for ever");
 }
 
 }  // namespace

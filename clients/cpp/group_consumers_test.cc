@@ -226,6 +226,22 @@ TEST_F(GroupConsumersTest, AListenerSeesEveryMessageAndItsRetries) {
   EXPECT_EQ(seen.size(), 500u);
 }
 
+TEST_F(GroupConsumersTest, WithoutADelayOfItsOwnTheGroupsPolicyCounts) {
+  Store(1);
+  PushConsumerOptions options;
+  options.group = "g";
+  options.subscriptions = {{"t"}};
+  options.listener = [](const ReceivedMessage& message) {
+    return message.attempt() == 1 ? ConsumeResult::kRetry : ConsumeResult::kAck;
+  };
+  auto consumer = client_->MakePushConsumer(options);
+  ASSERT_TRUE(consumer.ok()) << consumer.status();
+  ASSERT_TRUE(broker_.Await([](const FakeBroker::Seen& all) { return all.verdicts.size() == 2; }));
+  consumer->Close();
+  EXPECT_EQ(Count(v1::Verdict::BACKOFF), 1u);
+  EXPECT_EQ(Count(v1::Verdict::ACK), 1u);
+}
+
 TEST_F(GroupConsumersTest, AListenerThatTakesLongKeepsItsMessages) {
   Store(1);
   PushConsumerOptions options;

@@ -46,7 +46,20 @@ TEST_F(ProducerCoreTest, AnOldRouteTakesNoQueuesFromATopic) {
   options.watches = false;  // its routes do not know the topic's id
   Start(options);
   ASSERT_TRUE(SendTo(3).ok());
-  core_->OnRoute("t", {true, 2, 1});
+  core_->OnRoute("t", {true, 2, 2, 1});
+  EXPECT_TRUE(SendTo(3).ok());
+}
+
+TEST_F(ProducerCoreTest, QueuesThatTakeNoMessagesAnyMoreAreNotSentTo) {
+  FakeBroker::Options options;
+  options.queues = 4;
+  options.watches = false;
+  Start(options);
+  ASSERT_TRUE(SendTo(3).ok());
+  core_->OnRoute("t", {true, 4, 2, 1});
+  EXPECT_TRUE(SendTo(1).ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(SendTo(2)));
+  core_->OnRoute("t", {true, 4, 4, 1});
   EXPECT_TRUE(SendTo(3).ok());
 }
 

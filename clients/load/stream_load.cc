@@ -243,8 +243,8 @@ absl::StatusOr<LoadResult> Consume(const ConsumeOptions& options, const OnProgre
                       : Ledger(options.run, options.expected, options.ordered);
   LoadResult result;
   Ticker ticker(begin, progress);
-  uint64_t read = 0;  // of other runs, too: they may be all that comes for long
-  Clock::time_point last = begin;      // one of this run came
+  uint64_t read = 0;               // of other runs, too: they may be all that comes for long
+  Clock::time_point last = begin;  // one of this run came
   Clock::time_point last_any = begin;
   const auto enough = [&] {
     if (ledger.complete()) return true;

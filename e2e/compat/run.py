@@ -31,8 +31,9 @@ BIN = ROOT / "bin"
 BUILT = ROOT / ".cache/compat"  # Go programs
 
 CASES = ["hello", "round-trip", "tags", "sql", "redelivery", "invisible", "push", "push-retry",
-         "dead-letter", "errors", "fifo", "delay"]
-KINDS = {"fifo": "FIFO", "delay": "DELAY"}  # of topics; the others take NORMAL messages
+         "dead-letter", "errors", "fifo", "delay", "transaction", "priority"]
+# Of topics; the others take NORMAL messages.
+KINDS = {"fifo": "FIFO", "delay": "DELAY", "transaction": "TRANSACTION", "priority": "PRIORITY"}
 ATTEMPTS_BEFORE_DEAD_LETTER = 2
 SUITE_LIMIT_SECONDS = 200
 LINE = re.compile(r"^(ok|FAIL) ([\w-]+)(?:: (.*))?$")
@@ -264,6 +265,8 @@ class Run:
         prefix = self.make_topics(sdk, "compat", CASES)
         self.admin("group", "create", f"{prefix}-dead-letter",
                    "--max-attempts", str(ATTEMPTS_BEFORE_DEAD_LETTER))
+        # What the settings of a push consumer tell it.
+        self.admin("group", "create", f"{prefix}-push-retry", "--retry-delays-ms", "2000,4000")
         for group in ("fifo", "fifo-simple"):
             self.admin("group", "create", f"{prefix}-{group}", "--delivery-order", "IN_ORDER")
         self.suite(sdk, "suite", prefix, CASES, ["--messages", str(self.options.messages)])

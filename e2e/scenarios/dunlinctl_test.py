@@ -111,8 +111,9 @@ class DunlinctlTest(unittest.TestCase):
         self.assertIn("exists already", self.ctl("topic", "create", name, expect=REFUSED).err)
         self.assertIn(name, [row["TOPIC"] for row in self.ctl("topic", "list").rows()])
         self.assertEqual(self.ctl("topic", "update", name, "--queues", 5).rows()[0]["QUEUES"], "5")
-        self.assertIn("5 queues",
-                      self.ctl("topic", "update", name, "--queues", 4, expect=REFUSED).err)
+        fewer = self.ctl("topic", "update", name, "--queues", 4, "--max-age-hours", 6,
+                         "--delete-consumed", "true").rows()[0]
+        self.assertEqual((fewer["QUEUES"], fewer["KEPT"]), ("4 (5 read)", "6 h, until consumed"))
         self.assertEqual(len(self.ctl("topic", "describe", name, "-o", "json").json()["queues"]), 5)
         self.assertIn("--yes", self.ctl("topic", "delete", name, expect=USAGE).err)
         self.ctl("topic", "delete", name, "--yes")
@@ -160,6 +161,11 @@ class DunlinctlTest(unittest.TestCase):
         self.ctl("message", "get", name, expect=USAGE)
         self.ctl("message", "get", name, "--offset", 0, expect=USAGE)
         self.ctl("message", "get", name, "--id", "x", "--key", "y", expect=USAGE)
+        trace = self.ctl("message", "trace", name, "--key", "k1").out
+        self.assertIn("STORED client ", trace)
+        self.assertIn("in queue 0 at offset 0", trace)
+        self.ctl("message", "trace", name, "--key", "k3", expect=NOT_FOUND)
+        self.ctl("message", "trace", name, expect=USAGE)
 
     def test_a_delayed_message_waits_and_can_be_recalled(self):
         self.ctl("topic", "create", "later", "--kinds", "DELAY", "--queues", "1")
@@ -178,6 +184,40 @@ class DunlinctlTest(unittest.TestCase):
         self.assertIn("y", got)
         there = self.ctl("message", "get", "later", "--key", "soon", "-o", "json").json()
         self.assertEqual(there["system_properties"].get("queue_offset", "0"), "0")
+
+    def test_a_transaction_is_seen_ended_and_checked_again(self):
+        self.ctl("topic", "create", "half", "--kinds", "TRANSACTION", "--queues", "1")
+        self.ctl("produce", "half", "x", expect=REFUSED)
+        ids = [self.ctl("produce", "half", body, "--key", body, "--transaction").out.split()[-1]
+               for body in ("wrong", "right", "left")]
+        self.ctl("consume", "half", "--group", "g", "--count", "1", "--wait", "0", expect=NOT_FOUND)
+        self.ctl("transaction", "rollback", "half", ids[0])
+        self.ctl("transaction", "commit", "half", ids[1])
+        self.ctl("transaction", "commit", "half", ids[1])
+        refused = self.ctl("transaction", "rollback", "half", ids[1], expect=REFUSED)
+        self.assertIn("was committed", refused.err)
+        self.assertIn("right", self.ctl("consume", "half", "--group", "g", "--count", "1").out)
+        rows = self.ctl("transaction", "list", "half").rows()
+        self.assertEqual([(row["TRANSACTION"], row["STATE"]) for row in rows], [(ids[2], "OPEN")])
+        self.assertEqual(self.ctl("transaction", "list", "--parked", "-o", "json").json()
+                         ["transactions"], [])
+        shown = self.ctl("transaction", "show", "half", ids[2]).out
+        self.assertIn("left", shown)
+        self.assertIn("ROLLED_BACK", self.ctl("transaction", "show", "half", ids[0]).out)
+        queues = self.ctl("topic", "describe", "half", "-o", "json").json()["queues"]
+        self.assertEqual(queues[0]["open_transactions"], "1")
+        self.assertRegex(self.ctl("broker", "describe").out, r"open transactions +1\b")
+        waiting = self.ctl("message", "get", "half", "--key", "left", "-o", "json").json()
+        self.assertEqual(waiting["system_properties"]["queue_offset"], "-1")
+        self.ctl("transaction", "recheck", "half", ids[2])
+        self.ctl("transaction", "recheck", "half", ids[1], expect=REFUSED)
+        self.ctl("transaction", "show", "half", "nonsense", expect=REFUSED)
+        self.ctl("transaction", "show", "no-such-topic", ids[2], expect=NOT_FOUND)
+        self.ctl("transaction", "list", "no-such-topic", expect=NOT_FOUND)
+        self.ctl("transaction", expect=USAGE)
+        self.ctl("transaction", "rollback", "half", ids[2])
+        self.assertEqual(self.ctl("transaction", "list", "half", "-o", "json").json()
+                         ["transactions"], [])
 
     def test_bodies_from_lines_files_and_nothing(self):
         name = self.topic("--queues", 1)
@@ -287,6 +327,139 @@ class DunlinctlTest(unittest.TestCase):
         self.ctl(*move, "--first", "--last", expect=USAGE)
         self.ctl(*move, "--offset", 1, expect=USAGE)
         self.ctl(*move, "--time", "yesterday", expect=USAGE)
+
+    def test_a_group_begins_where_it_is_told(self):
+        name = self.topic("--queues", 1)
+        self.ctl("produce", name, "before")
+        self.indexed("message", "get", name, "--queue", "0", "--offset", "0")
+        made = self.ctl("group", "create", "from-now", "--start", "last").rows()[0]
+        self.assertNotEqual(made["STARTS AT"], "first")
+        self.assertEqual(self.ctl("group", "create", "from-all").rows()[0]["STARTS AT"], "first")
+        self.ctl("group", "create", "x", "--start", "soon", expect=USAGE)
+        self.ctl("produce", name, "after")
+        self.assertEqual(self.bodies(name, "from-now", 1), ["after"])
+        self.assertEqual(self.bodies(name, "from-all", 2), ["before", "after"])
+
+    def bodies(self, topic, group, count, *arguments):
+        shown = self.ctl("consume", topic, "--group", group, "--count", count, "--wait", 5,
+                         *arguments).out
+        return shown.strip().split("\n")[1::2]
+
+    def test_messages_are_skipped(self):
+        name = self.topic("--queues", 1)
+        for body in "abcd":
+            self.ctl("produce", name, body)
+        self.indexed("message", "get", name, "--queue", "0", "--offset", "3")
+        self.ctl("group", "create", "skipper")
+        shown = self.ctl("group", "skip", "skipper", "--topic", name, "--queue", 0, "--count", 1)
+        self.assertIn("passed over: 1", shown.out)
+        self.assertEqual(self.bodies(name, "skipper", 1, "--no-ack"), ["b"])
+        skipped = self.ctl("group", "skip", "skipper", "--topic", name, "--all", "-o", "json")
+        self.assertEqual(skipped.json()["skipped"], "3")
+        self.ctl("consume", name, "--group", "skipper", "--count", 1, "--wait", 0, expect=NOT_FOUND)
+        self.ctl("group", "skip", "skipper", "--topic", name, expect=USAGE)
+        self.assertIn("queues 0 to 0", self.ctl("group", "skip", "skipper", "--topic", name,
+                                                "--queue", 7, "--all", expect=REFUSED).err)
+
+    def test_a_group_is_moved_to_where_another_one_is(self):
+        name = self.topic("--queues", 1)
+        for body in "ab":
+            self.ctl("produce", name, body)
+        self.assertEqual(self.bodies(name, "leader", 1), ["a"])
+        self.ctl("group", "create", "follower")
+        self.ctl("group", "clone-offsets", "follower", "--from", "leader", "--topic", name)
+        self.assertEqual(self.bodies(name, "follower", 1), ["b"])
+        self.assertIn("never consumed", self.ctl("group", "clone-offsets", "leader", "--from",
+                                                 "follower", "--topic", self.topic_named("other"),
+                                                 expect=NOT_FOUND).err)
+
+    def topic_named(self, suffix):
+        name = self.id().rpartition(".")[2] + "-" + suffix
+        self.ctl("topic", "create", name)
+        return name
+
+    def test_a_paused_group_gets_nothing_until_it_is_resumed(self):
+        name = self.topic("--queues", 1)
+        self.ctl("group", "create", "sleeper")
+        self.ctl("group", "pause", "sleeper")
+        self.assertIn("PAUSED", self.ctl("group", "describe", "sleeper").out)
+        self.ctl("produce", name, "a")
+        self.indexed("message", "get", name, "--queue", "0", "--offset", "0")
+        self.ctl("consume", name, "--group", "sleeper", "--count", 1, "--wait", 0, expect=NOT_FOUND)
+        self.ctl("group", "resume", "sleeper")
+        self.assertEqual(self.bodies(name, "sleeper", 1), ["a"])
+
+    def test_two_filters_in_one_group_are_refused(self):
+        name = self.topic("--queues", 1)
+        follower = subprocess.Popen([DUNLINCTL, "--endpoint", self.endpoint, "consume", name,
+                                     "--group", "mixed", "--tag", "red", "--follow"],
+                                    stdout=subprocess.PIPE, text=True)
+        try:
+            self.ctl("produce", name, "a", "--tag", "red")
+            self.assertIn("tag=red", follower.stdout.readline())
+            refused = self.ctl("consume", name, "--group", "mixed", "--tag", "green", "--wait", 0,
+                               expect=REFUSED).err
+            self.assertIn("TAG green", refused)
+            self.assertIn("TAG red", refused)
+            self.assertIn(f"consumes {name} with TAG red",
+                          self.ctl("group", "describe", "mixed").out)
+        finally:
+            follower.kill()
+            follower.stdout.close()
+            follower.wait()
+
+    def test_limits_are_set_shown_and_kept(self):
+        name = self.topic("--queues", 1, "--max-messages-per-second", 1)
+        self.assertEqual(self.ctl("topic", "describe", name, "-o", "json").json()["topic"]
+                         ["send_rate"]["messages_per_second"], "1")
+        self.ctl("produce", name, "a", "--count", 1)
+        refused = self.ctl("produce", name, "b", "--count", 5, expect=REFUSED).err
+        self.assertIn("1 messages a second", refused)
+        updated = self.ctl("topic", "update", name, "--max-messages-per-second", 0)
+        self.assertEqual(updated.rows()[0]["SEND LIMIT"], "-")
+        self.ctl("produce", name, "b", "--count", 5)
+        group = self.ctl("group", "create", "limited", "--max-bytes-per-second", 1000000,
+                         "--max-in-flight", 2).rows()[0]
+        self.assertEqual(group["LIMITS"], "1000000 bytes/s, 2 in flight")
+        self.assertEqual(len(self.bodies(name, "limited", 2, "--no-ack")), 2)
+        self.ctl("consume", name, "--group", "limited", "--count", 1, "--wait", 0, expect=NOT_FOUND)
+
+    # Dead letters.
+
+    def test_dead_letters_from_list_to_purge(self):
+        name = self.topic("--queues", 1)
+        self.ctl("group", "create", "buried", "--max-attempts", 1)
+        self.assertNotIn("buried", self.ctl("dlq", "list").out)
+        self.assertIn("no dead letters", self.ctl("dlq", "show", "buried", expect=NOT_FOUND).err)
+        for body in "ab":
+            self.ctl("produce", name, body, "--tag", "t")
+        self.bury(name, "buried", 2)
+        row = {row["GROUP"]: row for row in self.ctl("dlq", "list").rows()}["buried"]
+        self.assertEqual((row["WAITING"], row["HELD"]), ("2", "2"))
+        shown = self.ctl("dlq", "show", "buried").out
+        self.assertIn("delivered 1 times", shown)
+        self.assertIn(f"{name}/0@0 tag=t", shown)
+        self.assertIn("sent again: 1", self.ctl("dlq", "resend", "buried", "--offset", 0).out)
+        self.assertIn("is done", self.ctl("dlq", "resend", "buried", "--offset", 0,
+                                          expect=REFUSED).err)
+        self.assertEqual(self.bodies(name, "buried", 1), ["a"])
+        letters = self.ctl("dlq", "show", "buried", "--all", "-o", "json").json()["letters"]
+        self.assertEqual([letter["done"] for letter in letters], [True, False])
+        self.assertIn("--yes", self.ctl("dlq", "purge", "buried", "--all", expect=USAGE).err)
+        self.assertIn("purged: 1", self.ctl("dlq", "purge", "buried", "--all", "--yes").out)
+        self.assertIn("sent again: 0", self.ctl("dlq", "resend", "buried", "--all").out)
+        # Anybody may still read them.
+        self.assertEqual(self.bodies("%DLQ%buried", "grave-visitors", 2), ["a", "b"])
+
+    def bury(self, topic, group, count):
+        """Has `count` messages fail as often as the group allows."""
+        self.bodies(topic, group, count, "--no-ack", "--invisible", 10)
+        for _ in range(60):
+            self.ctl("consume", topic, "--group", group, "--wait", 1)
+            rows = [row for row in self.ctl("dlq", "list").rows() if row["GROUP"] == group]
+            if rows and rows[0]["WAITING"] == str(count):
+                return
+        self.fail("no dead letters came")
 
     # The broker, and the way to it.
 

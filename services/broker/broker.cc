@@ -7,16 +7,25 @@
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/broker/admin/admin.h"
+#include "services/broker/admin/transaction_admin.h"
 #include "services/broker/admission/intake.h"
+#include "services/broker/clients/producer_sessions.h"
+#include "services/broker/clients/subscription_table.h"
 #include "services/broker/delivery/housekeeper.h"
+#include "services/broker/expiry/compactor.h"
+#include "services/broker/expiry/topic_expiry.h"
 #include "services/broker/filter/filter_cache.h"
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/rpc/admin_service.h"
 #include "services/broker/rpc/messaging_service.h"
+#include "services/broker/rpc/orphan_link.h"
 #include "services/broker/rpc/route_service.h"
 #include "services/broker/rpc/service_context.h"
 #include "services/broker/rpc/stream_service.h"
 #include "services/broker/timers/due_messages.h"
+#include "services/broker/trace/message_trace.h"
+#include "services/broker/transactions/check_policy.h"
+#include "services/broker/transactions/checker.h"
 
 namespace dunlin::broker {
 namespace {
@@ -55,6 +64,8 @@ class Broker::Rooms {
  public:
   absl::Status Open(const config::v1::DunlinConfig& config, FileSystem& files, const Clock& clock,
                     const std::function<void()>& on_failure);
+  // What is served, once the rooms are there.
+  void MakeServices(const config::v1::DunlinConfig& config, const Clock& clock);
   absl::Status Health() const;
   absl::Status Stop();
 
@@ -65,20 +76,28 @@ class Broker::Rooms {
   std::unique_ptr<TopicTable> topics;
   std::unique_ptr<Progress> progress;
   std::unique_ptr<ClientRegistry> clients;
+  std::unique_ptr<SubscriptionTable> subscriptions;
   std::unique_ptr<ProducerTable> producers;
+  ProducerSessions producer_sessions;
   FilterCache filters;
   std::unique_ptr<Intake> intake;
+  std::unique_ptr<MessageTrace> trace;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<DeadLetters> dead_letters;
   std::unique_ptr<Taker> taker;
   std::unique_ptr<WaitingRoom> waiting_room;
   std::unique_ptr<Housekeeper> housekeeper;
   std::unique_ptr<DueMessages> due_messages;
+  std::unique_ptr<TopicExpiry> expiry;
+  std::unique_ptr<Compactor> compactor;
   std::optional<ServiceContext> context;
+  std::optional<OrphanLink> orphan_link;
+  std::unique_ptr<TransactionChecker> checker;
   std::unique_ptr<MessagingServiceImpl> messaging;
   std::unique_ptr<StreamServiceImpl> streams;
   std::unique_ptr<RouteServiceImpl> routes;
   std::unique_ptr<Admin> admin;
+  std::unique_ptr<TransactionAdmin> transaction_admin;
   std::unique_ptr<AdminServiceImpl> admin_service;
   bool stopped = false;
 };
@@ -117,17 +136,23 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   ProgressOptions progress_options;
   progress_options.max_in_flight = config.broker().max_in_flight_per_queue();
   // Whoever waits for them is looked for by the thread that follows the dispatcher.
+  progress_options.retry_delay = [this](GroupId id, uint32_t attempt) {
+    const std::shared_ptr<const Group> group = topics->FindGroup(id);
+    return group == nullptr ? milliseconds(0) : group->RetryDelay(attempt);
+  };
   progress_options.on_unlocked = [this] { dispatcher->dispatched().Interrupt(); };
   progress = std::make_unique<Progress>(progress_options, *state, clock);
   ClientRegistryOptions client_options;
   client_options.expiry = seconds(config.broker().client_expiry_seconds());
   clients = std::make_unique<ClientRegistry>(client_options, clock);
+  subscriptions = std::make_unique<SubscriptionTable>(*clients);
   producers = std::make_unique<ProducerTable>(*log, *dispatcher, *state);
   const Intake::Limits intake_limits{.calls = config.broker().max_pending_calls(),
                                      .bytes = config.broker().max_pending_bytes()};
   intake = std::make_unique<Intake>(intake_limits, clock);
+  trace = std::make_unique<MessageTrace>(config.broker().max_trace_events(), clock);
   executor = std::make_unique<Executor>("executor", kExecutorCapacity);
-  dead_letters = std::make_unique<DeadLetters>(*topics, *log, *progress, *executor);
+  dead_letters = std::make_unique<DeadLetters>(*topics, *log, *progress, *trace, *executor);
   taker = std::make_unique<Taker>(*log, *dispatcher, *progress, *dead_letters);
   WaitingRoom::Options waiting_options;
   waiting_options.max_waiters = config.broker().max_waiting_polls();
@@ -140,18 +165,38 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
 
   due_messages = std::make_unique<DueMessages>(*log, dispatcher->timers(), *topics, clock);
   due_messages->Start();
+  expiry = std::make_unique<TopicExpiry>(
+      TopicExpiry::Rooms{*log, *dispatcher, *state, *topics, *progress, clock});
+  expiry->Start();
+  compactor = std::make_unique<Compactor>(*log, *dispatcher, *topics);
+  compactor->Start();
 
-  context.emplace(ServiceContext{config.broker(), clock, *log, *state, *dispatcher, *retention,
-                                 *topics, *progress, *dead_letters, *taker, *waiting_room, *clients,
-                                 *producers, filters, *intake, *executor, "localhost", 0});
+  MakeServices(config, clock);
+  return absl::OkStatus();
+}
+
+void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const Clock& clock) {
+  context.emplace(ServiceContext{config.broker(), clock,         *log,
+                                 *state,          *dispatcher,   *retention,
+                                 *topics,         *progress,     *dead_letters,
+                                 *taker,          *waiting_room, *clients,
+                                 *subscriptions,  *producers,    producer_sessions,
+                                 filters,         *intake,       *trace,
+                                 *executor,       "localhost",   0});
+  orphan_link.emplace(*context);
+  checker =
+      std::make_unique<TransactionChecker>(*log, dispatcher->transactions(), *topics, *orphan_link,
+                                           clock, CheckPolicyOf(config.broker().transactions()));
+  checker->Start();
   messaging = std::make_unique<MessagingServiceImpl>(*context);
   streams = std::make_unique<StreamServiceImpl>(*context);
   routes = std::make_unique<RouteServiceImpl>(*context);
-  admin = std::make_unique<Admin>(AdminRooms{config.broker(), *log, *state, *dispatcher, *retention,
-                                             *topics, *progress, *taker, *waiting_room, *clients,
-                                             *intake, clock.Now()});
-  admin_service = std::make_unique<AdminServiceImpl>(*admin, *executor);
-  return absl::OkStatus();
+  admin = std::make_unique<Admin>(
+      AdminRooms{config.broker(), clock, *log, *state, *dispatcher, *retention, *topics, *progress,
+                 *taker, *waiting_room, *clients, *subscriptions, *intake, *trace, clock.Now()});
+  transaction_admin = std::make_unique<TransactionAdmin>(
+      TransactionAdminRooms{*log, *dispatcher, *topics, *taker, clock});
+  admin_service = std::make_unique<AdminServiceImpl>(*admin, *transaction_admin, *executor);
 }
 
 absl::Status Broker::Rooms::Stop() {
@@ -161,6 +206,9 @@ absl::Status Broker::Rooms::Stop() {
   if (executor != nullptr) executor->Stop();
   if (housekeeper != nullptr) housekeeper->Stop();
   if (due_messages != nullptr) due_messages->Stop();
+  if (expiry != nullptr) expiry->Stop();
+  if (compactor != nullptr) compactor->Stop();
+  if (checker != nullptr) checker->Stop();
   if (retention != nullptr) retention->Stop();
   absl::Status status;
   if (dispatcher != nullptr) {

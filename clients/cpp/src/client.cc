@@ -5,13 +5,18 @@
 #include "dunlin/producer.h"
 #include "dunlin/pull_consumer.h"
 #include "dunlin/push_consumer.h"
+#include "dunlin/requester.h"
 #include "dunlin/simple_consumer.h"
+#include "dunlin/transaction_producer.h"
 
+#include "clients/cpp/src/broadcast_push.h"
 #include "clients/cpp/src/connection.h"
 #include "clients/cpp/src/group_core.h"
 #include "clients/cpp/src/producer_core.h"
 #include "clients/cpp/src/pull_core.h"
 #include "clients/cpp/src/push_core.h"
+#include "clients/cpp/src/requester_core.h"
+#include "clients/cpp/src/transaction_core.h"
 
 namespace dunlin {
 namespace {
@@ -56,6 +61,20 @@ absl::StatusOr<Producer> Client::MakeProducer(const ProducerOptions& options) co
   return Producer(std::make_shared<internal::ProducerCore>(connection_, options));
 }
 
+absl::StatusOr<TransactionProducer> Client::MakeTransactionProducer(
+    const TransactionProducerOptions& options) const {
+  constexpr std::chrono::hours kLongestFirstCheck{1};
+  if (!options.checker) return absl::InvalidArgumentError("checker: a function");
+  if (options.request_timeout.count() < 1) {
+    return absl::InvalidArgumentError("request_timeout: 1 ms or more");
+  }
+  if (options.first_check.has_value() &&
+      (options.first_check->count() < 1 || *options.first_check > kLongestFirstCheck)) {
+    return absl::InvalidArgumentError("first_check: 1 ms to an hour");
+  }
+  return TransactionProducer(std::make_shared<internal::TransactionCore>(connection_, options));
+}
+
 absl::StatusOr<PullConsumer> Client::MakePullConsumer(const PullConsumerOptions& options) const {
   absl::Status status = CheckBuffer(options.max_buffered_bytes);
   if (!status.ok()) return status;
@@ -80,10 +99,26 @@ absl::StatusOr<PushConsumer> Client::MakePushConsumer(const PushConsumerOptions&
   if (static_cast<bool>(options.listener) == static_cast<bool>(options.batch_listener)) {
     return absl::InvalidArgumentError("either a listener or a batch_listener");
   }
-  auto core = std::make_shared<internal::PushCore>(connection_, options);
+  std::shared_ptr<internal::PushCore> core;
+  if (options.broadcasting.has_value()) {
+    core = std::make_shared<internal::BroadcastPush>(connection_, options);
+  } else {
+    core = std::make_shared<internal::GroupPush>(connection_, options);
+  }
   status = core->Start();
   if (!status.ok()) return status;
   return PushConsumer(std::move(core));
+}
+
+absl::StatusOr<Requester> Client::MakeRequester(const RequesterOptions& options) const {
+  if (options.max_waiting < 1) return absl::InvalidArgumentError("max_waiting: 1 or more");
+  absl::StatusOr<Producer> producer = MakeProducer(ProducerOptions());
+  if (!producer.ok()) return producer.status();
+  absl::StatusOr<PullConsumer> consumer = MakePullConsumer(PullConsumerOptions());
+  if (!consumer.ok()) return consumer.status();
+  auto core = internal::RequesterCore::Start(options, *std::move(producer), *std::move(consumer));
+  if (!core.ok()) return core.status();
+  return Requester(*std::move(core));
 }
 
 }  // namespace dunlin

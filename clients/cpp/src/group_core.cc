@@ -290,11 +290,13 @@ void GroupCore::OnAttached(const v1::Attached& attached) {
   const absl::Status status = FromPublic(attached.status());
   if (status.ok()) {
     subscription->source->topic_id = attached.topic_id();
-  } else if (subscription->answered && attached.status().code() == v2::TOO_MANY_REQUESTS) {
+  } else if (subscription->answered && (attached.status().code() == v2::TOO_MANY_REQUESTS ||
+                                        attached.status().code() == v2::PRECONDITION_FAILED)) {
+    // It had been attached before the connection broke. These pass: there is no room, or others of
+    // the group have another filter for now.
     stream_->RestartLater();
     return;
   } else if (subscription->answered) {
-    // It had been attached before the connection broke.
     if (errors_.size() < kMostErrors) errors_.push_back(status);
     Remove(attached.binding());
     return;

@@ -18,29 +18,41 @@ constexpr uint32_t kTag = 1;
 constexpr uint32_t kKeys = 2;
 constexpr uint32_t kMessageId = 3;
 constexpr uint32_t kMessageGroup = 17;
+constexpr uint32_t kPriority = 22;
 
 std::string_view Payload(const char* record) {
   return {record + internal::kRecordHeaderSize,
           internal::RecordLength(record) - internal::kRecordHeaderSize};
 }
 
-// Calls `take` with every field `number` of `message`.
+// Calls `take` with every field `number` of `message`, or with its bytes.
 template <typename Take>
-void ForEach(std::string_view message, uint32_t number, const Take& take) {
+void ForEachField(std::string_view message, uint32_t number, const Take& take) {
   WireReader reader(message);
   for (WireField field; reader.Next(field);) {
-    if (field.number == number) take(field.bytes);
+    if (field.number == number) take(field);
   }
 }
 
 template <typename Take>
-void ForEachSystemProperty(const char* record, uint32_t number, const Take& take) {
+void ForEach(std::string_view message, uint32_t number, const Take& take) {
+  ForEachField(message, number, [&](const WireField& field) { take(field.bytes); });
+}
+
+// Calls `take` with the system properties of a record; more than once if they are in parts.
+template <typename Take>
+void ForSystemProperties(const char* record, const Take& take) {
   std::string_view payload = Payload(record);
   // The header says where they begin, so that the body need not be stepped over.
   const uint32_t offset = internal::RecordPropertiesOffset(record);
   if (offset <= payload.size()) payload.remove_prefix(offset);
-  ForEach(payload, kSystemProperties,
-          [&](std::string_view properties) { ForEach(properties, number, take); });
+  ForEach(payload, kSystemProperties, take);
+}
+
+template <typename Take>
+void ForEachSystemProperty(const char* record, uint32_t number, const Take& take) {
+  ForSystemProperties(record,
+                      [&](std::string_view properties) { ForEach(properties, number, take); });
 }
 
 std::pair<std::string_view, std::string_view> Entry(std::string_view bytes) {
@@ -78,6 +90,15 @@ std::string_view MessageView::message_group() const {
   std::string_view group;
   ForEachSystemProperty(ref_.record, kMessageGroup, [&](std::string_view value) { group = value; });
   return group;
+}
+
+std::optional<int32_t> MessageView::priority() const {
+  std::optional<int32_t> priority;
+  ForSystemProperties(ref_.record, [&](std::string_view properties) {
+    ForEachField(properties, kPriority,
+                 [&](const WireField& field) { priority = static_cast<int32_t>(field.varint); });
+  });
+  return priority;
 }
 
 std::vector<std::string_view> MessageView::keys() const {

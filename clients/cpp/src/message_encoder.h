@@ -31,6 +31,7 @@ class MessageEncoder {
       due_ = 2 + VarintSize(DueSeconds()) + VarintSize(due_nanos_);
       system_ += BytesFieldSize(due_);
     }
+    if (message.priority.has_value()) system_ += 2 + VarintSize(Priority());
     length_ = BytesFieldSize(body.size());
     if (system_ > 0) length_ += BytesFieldSize(system_);
     for (const auto& [name, value] : message.properties) {
@@ -73,6 +74,11 @@ class MessageEncoder {
       *to++ = 0x10;  // nanos
       to = PutVarint(to, due_nanos_);
     }
+    if (message_.priority.has_value()) {
+      *to++ = static_cast<char>(0xb0);  // priority, the first byte of two
+      *to++ = 0x01;
+      to = PutVarint(to, Priority());
+    }
     return to;
   }
 
@@ -86,6 +92,8 @@ class MessageEncoder {
   uint64_t DueSeconds() const {
     return static_cast<uint64_t>(due_seconds_.time_since_epoch().count());
   }
+
+  uint64_t Priority() const { return static_cast<uint64_t>(int64_t{*message_.priority}); }
 
   const Message& message_;
   const std::string_view body_;

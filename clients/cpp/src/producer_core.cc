@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -92,12 +93,11 @@ void ProducerCore::SetQueues(Topic& topic, uint32_t queues) {
   topic.tables.push_back(std::move(table));
 }
 
-void ProducerCore::Learn(Topic& topic, uint32_t id, uint32_t queues) {
+void ProducerCore::Learn(Topic& topic, uint32_t id, uint32_t queues, bool fewer) {
   const bool is_another = id != 0 && topic.id != 0 && id != topic.id;
   // Routes and answers to bindings overtake each other.
-  if (is_another || topic.lanes.load(std::memory_order_relaxed)->size() < queues) {
-    SetQueues(topic, queues);
-  }
+  const size_t known = topic.lanes.load(std::memory_order_relaxed)->size();
+  if (is_another || known < queues || (fewer && known != queues)) SetQueues(topic, queues);
   if (id != 0) topic.id = id;
   topic.known.store(true, std::memory_order_release);
 }
@@ -135,7 +135,14 @@ absl::StatusOr<Lane*> ProducerCore::ChooseLane(Topic& topic, const Message& mess
   if (message.queue.has_value() && !message.message_group.empty()) {
     return absl::InvalidArgumentError("a message group chooses its queue; name none");
   }
-  const bool chosen = message.queue.has_value() || !key.empty();
+  if (message.priority.has_value()) {
+    if (*message.priority < 0) return absl::InvalidArgumentError("a priority below 0");
+    if (message.queue.has_value() || !message.message_group.empty()) {
+      return absl::InvalidArgumentError(
+          "a priority chooses the queue; name neither a queue nor a message group");
+    }
+  }
+  const bool chosen = message.queue.has_value() || message.priority.has_value() || !key.empty();
   // In a callback, which must not wait, the first queue is as good as any.
   if (!topic.known.load(std::memory_order_acquire) && (chosen || !in_callback)) {
     absl::Status status = AwaitKnown(topic);
@@ -147,7 +154,12 @@ absl::StatusOr<Lane*> ProducerCore::ChooseLane(Topic& topic, const Message& mess
                                                   topic.name, *message.queue, lanes.size() - 1));
   }
   uint32_t number = topic.current.load(std::memory_order_relaxed);
-  if (chosen) number = message.queue.has_value() ? *message.queue : Crc32c(key);
+  if (message.priority.has_value()) {
+    number =
+        std::min(static_cast<uint32_t>(*message.priority), static_cast<uint32_t>(lanes.size() - 1));
+  } else if (chosen) {
+    number = message.queue.has_value() ? *message.queue : Crc32c(key);
+  }
   return &LaneOf(topic, lanes, static_cast<uint32_t>(number % lanes.size()));
 }
 
@@ -269,7 +281,7 @@ void ProducerCore::OnOutcomes(Outcomes outcomes) {
 void ProducerCore::OnTopic(Topic& topic, const absl::StatusOr<BoundTopic>& answer) {
   MutexLock lock(mutex_);
   if (answer.ok()) {
-    Learn(topic, answer->id, answer->queues);
+    Learn(topic, answer->id, answer->queues, /*fewer=*/false);
   } else {
     ++topic.refusals;
     topic.refusal = answer.status();
@@ -282,7 +294,9 @@ void ProducerCore::OnRoute(const std::string& name, const Route& route) {
   {
     MutexLock lock(mutex_);
     topic = topics_.at(name).get();
-    if (route.exists) Learn(*topic, route.topic_id, route.queues);
+    // One that is old knows fewer queues, but of none that takes no messages any more.
+    const bool fewer = route.write_queues < route.queues;
+    if (route.exists) Learn(*topic, route.topic_id, route.write_queues, fewer);
     changed_.SignalAll();
   }
   if (route.exists && route.topic_id == 0) return;

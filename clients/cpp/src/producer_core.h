@@ -52,8 +52,10 @@ class ProducerCore final : public PublishHost, public RouteListener {
  private:
   Topic& FindTopic(const std::string& name);
   void SetQueues(Topic& topic, uint32_t queues) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // A topic only grows; another one of its name (by `id`; 0: not known) may have fewer queues.
-  void Learn(Topic& topic, uint32_t id, uint32_t queues) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // How many queues take messages. Fewer than before only when somebody said so (`fewer`), or if it
+  // is another topic of the name (by `id`; 0: not known).
+  void Learn(Topic& topic, uint32_t id, uint32_t queues, bool fewer)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Lane*> ChooseLane(Topic& topic, const Message& message);
   // A queue of the topic, made at its first use: there may be very many.
   Lane& LaneOf(Topic& topic, const Lanes& lanes, uint32_t queue) {

@@ -13,19 +13,20 @@ namespace {
 using dunlin::broker::v1::Verdict;
 
 constexpr std::chrono::milliseconds kPoll{1000};
+constexpr std::chrono::milliseconds kNoDelay{0};
 
 }  // namespace
 
-PushCore::PushCore(const std::shared_ptr<Connection>& connection,
-                   const PushConsumerOptions& options)
+GroupPush::GroupPush(const std::shared_ptr<Connection>& connection,
+                     const PushConsumerOptions& options)
     : options_(options),
       group_(connection, options),
       keeper_(group_, *connection->ticker(), options.invisible_duration,
               options.max_processing_time) {}
 
-PushCore::~PushCore() { Close(); }
+GroupPush::~GroupPush() { Close(); }
 
-absl::Status PushCore::Start() {
+absl::Status GroupPush::Start() {
   for (const Subscription& subscription : options_.subscriptions) {
     absl::Status status = group_.Subscribe(subscription.topic, subscription.filter);
     if (!status.ok()) return status;
@@ -37,12 +38,12 @@ absl::Status PushCore::Start() {
   return absl::OkStatus();
 }
 
-void PushCore::Loop() {
+void GroupPush::Loop() {
   while (Step()) {
   }
 }
 
-bool PushCore::Step() {
+bool GroupPush::Step() {
   const auto messages = group_.Take(options_.max_batch, kPoll);
   if (messages.ok()) {
     if (!messages->empty()) Consume(*messages);
@@ -56,22 +57,23 @@ bool PushCore::Step() {
   return false;
 }
 
-void PushCore::Consume(const std::vector<ReceivedMessage>& messages) {
+void GroupPush::Consume(const std::vector<ReceivedMessage>& messages) {
   std::vector<ConsumeResult> results(messages.size(), ConsumeResult::kAck);
   LeaseKeeper::Work work(keeper_, messages);
   if (options_.batch_listener) options_.batch_listener(messages, results);
   for (size_t i = 0; i < messages.size(); ++i) {
     if (options_.listener) results[i] = options_.listener(messages[i]);
-    const bool done = results[i] == ConsumeResult::kAck;
+    Verdict::Outcome outcome = Verdict::ACK;
+    if (results[i] != ConsumeResult::kAck) {
+      outcome = options_.retry_delay.has_value() ? Verdict::RETRY : Verdict::BACKOFF;
+    }
+    const auto delay = outcome == Verdict::RETRY ? *options_.retry_delay : kNoDelay;
     work.Done();
-    group_
-        .Settle(messages[i], done ? Verdict::ACK : Verdict::RETRY,
-                done ? std::chrono::milliseconds(0) : options_.retry_delay)
-        .IgnoreError();  // closed: it comes again
+    group_.Settle(messages[i], outcome, delay).IgnoreError();  // closed: it comes again
   }
 }
 
-void PushCore::Close() {
+void GroupPush::Close() {
   group_.Stop();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();

@@ -15,12 +15,22 @@ namespace dunlin::internal {
 
 class PushCore {
  public:
-  PushCore(const std::shared_ptr<Connection>& connection, const PushConsumerOptions& options);
-  ~PushCore();
+  virtual ~PushCore() = default;
 
   // Subscribes, then starts the threads. Errors as of SimpleConsumer::Subscribe.
-  absl::Status Start();
-  void Close();
+  virtual absl::Status Start() = 0;
+  // Idempotent.
+  virtual void Close() = 0;
+};
+
+// As a member of a group, which gets each message once.
+class GroupPush final : public PushCore {
+ public:
+  GroupPush(const std::shared_ptr<Connection>& connection, const PushConsumerOptions& options);
+  ~GroupPush() override;
+
+  absl::Status Start() override;
+  void Close() override;
 
  private:
   void Loop();

@@ -162,7 +162,9 @@ void RouteCache::Take(const ns::Route& told) {
   Route route;
   // One broker serves what is sent to it, and this client knows of one.
   if (code == v2::OK && told.queues_size() > 0) {
-    route = {true, told.queues(0).queues(), told.queues(0).topic_id()};
+    const auto& queues = told.queues(0);
+    route = {true, queues.queues(), queues.write_queues(), queues.topic_id()};
+    if (route.write_queues == 0) route.write_queues = route.queues;
   }
   Put(entry, route);
 }
@@ -280,9 +282,13 @@ void RouteCache::TakeAnswer(const Query& query, const v2::QueryRouteResponse& re
   Route route;
   for (const v2::MessageQueue& queue : response.message_queues()) {
     // One broker, as above.
-    if (queue.broker().name() == response.message_queues(0).broker().name()) ++route.queues;
+    if (queue.broker().name() != response.message_queues(0).broker().name()) continue;
+    ++route.queues;
+    if (queue.permission() != v2::READ && queue.permission() != v2::NONE) ++route.write_queues;
   }
   route.exists = route.queues > 0;
+  // None: a topic that takes no messages at all, and says so when it is sent one.
+  if (route.write_queues == 0) route.write_queues = route.queues;
   // The answer does not say; most likely it is the same.
   if (route.exists) route.topic_id = entry->second.route.topic_id;
   if (!(route == entry->second.route)) entry->second.version = 0;

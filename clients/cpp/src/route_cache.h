@@ -31,6 +31,7 @@ class Connection;
 struct Route {
   bool exists = false;
   uint32_t queues = 0;
+  uint32_t write_queues = 0;  // the first ones: only these take new messages
   // Another one: another topic of the same name. 0: not known.
   uint32_t topic_id = 0;
 

@@ -15,6 +15,9 @@ import * as sample from './sample.mjs';
 const LIMIT_MS = 170_000;
 const POLL_MS = 5_000;
 const SHORT_MS = 10_000; // the server's smallest lease
+// TransactionResolution of the contract, which the SDK does not export either.
+const COMMIT = 1;
+const ROLLBACK = 2;
 const SQL = 2; // FilterType of the contract, which the SDK does not export
 const LONG_MS = 300_000; // outlasts the suite: a message seen twice under it is the server's fault
 
@@ -245,6 +248,58 @@ const cases = {
     assert.deepEqual(await drain(consumer, 0), []);
   },
 
+  // What is most urgent comes first, and says how urgent it is.
+  async 'priority'(name, using) {
+    const producer = await using(newProducer(name));
+    const consumer = await using(simpleConsumer(name, name));
+    const probe = await using(simpleConsumer(name, `${name}-probe`));
+    for (const priority of [1, 3, 2]) {
+      await producer.send({ topic: name, body: Buffer.from(`${priority}`), priority });
+    }
+    for (let i = 0; i < 3; i++) await receiveOne(probe, LONG_MS, 20); // until all are there
+    const seen = [];
+    for (const view of await consumer.receive(32, LONG_MS)) {
+      seen.push([view.body.toString(), view.priority]);
+      await consumer.ack(view);
+    }
+    assert.deepEqual(seen, [['3', 3], ['2', 2], ['1', 1]]);
+  },
+
+  // What is committed is received, what is rolled back never; what is left open the server asks about.
+  async 'transaction'(name, using) {
+    let asked = 0;
+    const checker = {
+      async check(view) {
+        asked++;
+        const resolutions = { 'checked, committed': COMMIT, 'checked, rolled back': ROLLBACK };
+        return resolutions[view.body.toString()] ?? null;
+      },
+    };
+    const producer = await using(newProducer(name, checker));
+    const consumer = await using(simpleConsumer(name, name));
+    const prepare = async body => {
+      const transaction = producer.beginTransaction();
+      await producer.send({ topic: name, body: Buffer.from(body) }, transaction);
+      return transaction;
+    };
+    const committed = await prepare('committed');
+    const rolledBack = await prepare('rolled back');
+    await prepare('checked, committed');
+    await prepare('checked, rolled back');
+    await committed.commit();
+    await rolledBack.rollback();
+    await assert.rejects(send(producer, name, 'normal'), 'a message without a transaction');
+    const bodies = [];
+    while (bodies.length < 2) {
+      const view = await receiveOne(consumer, LONG_MS, 60);
+      bodies.push(view.body.toString());
+      await consumer.ack(view);
+    }
+    assert.deepEqual(bodies, ['committed', 'checked, committed']);
+    assert.deepEqual(await drain(consumer, 0), []);
+    assert(asked >= 2, `the server asked ${asked} times`);
+  },
+
   // The server is killed and started again under running clients. Asks for it on standard output
   // with the line "restart" and waits for a line on standard input. Every acknowledged message must
   // arrive at a push and at a simple consumer.
@@ -311,8 +366,8 @@ function newOrder(every) {
   return order;
 }
 
-async function newProducer(topic) {
-  return started(new Producer({ ...connection, topics: [topic] }));
+async function newProducer(topic, checker) {
+  return started(new Producer({ ...connection, topics: [topic], checker }));
 }
 
 async function simpleConsumer(topic, consumerGroup, filter = '*') {

@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from rocketmq import (ClientConfiguration, ConsumeResult, Credentials, FilterExpression, Message,
-                      MessageListener, Producer, PushConsumer, SimpleConsumer)
+                      MessageListener, Producer, PushConsumer, SimpleConsumer, TransactionChecker,
+                      TransactionResolution)
 from rocketmq.grpc_protocol import FilterType
 from rocketmq.v5.exception import BadRequestException, ClientException
 
@@ -38,6 +39,11 @@ class Clients:
     @contextmanager
     def producer(self, *topics):
         yield from self._running(Producer(self.configuration, topics, tls_enable=self.tls))
+
+    @contextmanager
+    def transactional_producer(self, topic, checker):
+        yield from self._running(Producer(self.configuration, (topic,), checker,
+                                          tls_enable=self.tls))
 
     @contextmanager
     def simple_consumer(self, topic, group, tags="*", sql=None):
@@ -69,6 +75,19 @@ class Listener(MessageListener):
 
     def consume(self, message):
         return ConsumeResult.SUCCESS if self.function(message) else ConsumeResult.FAILURE
+
+
+class Checker(TransactionChecker):
+    """Answers by the body of the message."""
+
+    def __init__(self, resolutions):
+        self.resolutions = resolutions
+        self.asked = 0
+
+    def check(self, message):
+        self.asked += 1
+        return self.resolutions.get(message.body.decode(),
+                                    TransactionResolution.TRANSACTION_RESOLUTION_UNSPECIFIED)
 
 
 class Cases:
@@ -321,6 +340,56 @@ class Cases:
                           lambda: delayed("far", 25 * 3600))
             consumer.ack(message)
             expect_equal("messages after the last", [], consumer.receive(32, LONG_SECONDS))
+
+    def priority(self, name):
+        """What is most urgent comes first, and says how urgent it is."""
+        with self.clients.producer(name) as producer, \
+                self.clients.simple_consumer(name, name) as consumer, \
+                self.clients.simple_consumer(name, name + "-probe") as probe:
+            for priority in (1, 3, 2):
+                message = Message()
+                message.topic = name
+                message.body = str(priority).encode()
+                message.priority = priority
+                producer.send(message)
+            for _ in range(3):  # until all are there
+                receive_one(probe, LONG_SECONDS, 20)
+            messages = consumer.receive(32, LONG_SECONDS)
+            for message in messages:
+                consumer.ack(message)
+            expect_equal("bodies and priorities", [(b"3", 3), (b"2", 2), (b"1", 1)],
+                         [(message.body, message.priority) for message in messages])
+
+    def transaction(self, name):
+        """What is committed is received, what is rolled back never; what is left open is asked."""
+        checker = Checker({"checked, committed": TransactionResolution.COMMIT,
+                           "checked, rolled back": TransactionResolution.ROLLBACK})
+        with self.clients.transactional_producer(name, checker) as producer, \
+                self.clients.simple_consumer(name, name) as consumer:
+            def prepare(body):
+                message = Message()
+                message.topic = name
+                message.body = body.encode()
+                transaction = producer.begin_transaction()
+                producer.send(message, transaction)
+                return transaction
+
+            committed = prepare("committed")
+            rolled_back = prepare("rolled back")
+            prepare("checked, committed")
+            prepare("checked, rolled back")
+            committed.commit()
+            rolled_back.rollback()
+            expect_raises(ClientException, "a message without a transaction",
+                          lambda: send(producer, name, "normal"))
+            bodies = []
+            for _ in range(2):
+                message = receive_one(consumer, LONG_SECONDS, 60)
+                bodies.append(message.body.decode())
+                consumer.ack(message)
+            expect_equal("received", ["committed", "checked, committed"], bodies)
+            expect_equal("messages after the last", [], consumer.receive(32, LONG_SECONDS))
+            expect(checker.asked >= 2, f"the server asked {checker.asked} times")
 
     def restart(self, name):
         """The server is killed and started again under running clients.

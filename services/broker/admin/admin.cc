@@ -1,7 +1,6 @@
 #include "services/broker/admin/admin.h"
 
 #include <fmt/format.h>
-#include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
 #include <string>
@@ -11,210 +10,22 @@
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/status_macros.h"
 #include "services/base/version.h"
-#include "services/broker/admission/names.h"
-#include "services/broker/codes/public_code.h"
-#include "services/broker/wire/message_fields.h"
-#include "services/broker/wire/message_properties.h"
+#include "services/broker/admin/lookups.h"
+#include "services/broker/admin/paging.h"
+#include "services/broker/admin/resource_protos.h"
 #include "services/broker/wire/position_id.h"
 #include "services/broker/wire/stored_message.h"
-#include "services/broker/wire/wire_writer.h"
 
 namespace dunlin::broker {
 namespace {
 
-constexpr uint32_t kDefaultPage = 100;
-constexpr uint32_t kMaxPage = 1000;
 constexpr uint32_t kDefaultMessages = 32;
 constexpr uint32_t kMaxMessages = 64;
 
-void SetTime(Timestamp from, google::protobuf::Timestamp* to) {
-  const int64_t millis = ToUnixMillis(from);
-  to->set_seconds(millis / 1000);
-  to->set_nanos(static_cast<int32_t>(millis % 1000) * 1'000'000);
-}
-
-// INVALID_ARGUMENT outside the years 1 to 9999, which is what the type allows.
-absl::StatusOr<Timestamp> ToTimestamp(const google::protobuf::Timestamp& from) {
-  using google::protobuf::util::TimeUtil;
-  if (from.seconds() < TimeUtil::kTimestampMinSeconds ||
-      from.seconds() > TimeUtil::kTimestampMaxSeconds || from.nanos() < 0 ||
-      from.nanos() > 999'999'999) {
-    return absl::InvalidArgumentError(
-        fmt::format("a time of {} s and {} ns after 1970; the years 1 to 9999 can be told",
-                    from.seconds(), from.nanos()));
-  }
-  return FromUnixMillis(from.seconds() * 1000 + from.nanos() / 1'000'000);
-}
-
-absl::Status CheckQueue(const Topic& topic, uint32_t queue) {
-  if (queue < topic.queues()) return absl::OkStatus();
-  return absl::InvalidArgumentError(fmt::format("topic {} has queues 0 to {}; {} is not one",
-                                                topic.name, topic.queues() - 1, queue));
-}
-
-// Public statuses of the name rules, as canonical ones.
-absl::Status Canonical(const absl::Status& status) {
-  return status.ok() ? status : absl::Status(status.code(), status.message());
-}
-
-absl::Status CheckTopic(const std::string& name_space, const std::string& name) {
-  RETURN_IF_ERROR(Canonical(ValidateNamespace(name_space, PublicCode::kIllegalTopic)));
-  return Canonical(ValidateTopicName(name));
-}
-
-absl::Status CheckGroup(const std::string& name_space, const std::string& name) {
-  RETURN_IF_ERROR(Canonical(ValidateNamespace(name_space, PublicCode::kIllegalConsumerGroup)));
-  return Canonical(ValidateGroupName(name));
-}
-
-absl::StatusOr<TopicTable::TopicSpec> SpecOf(const admin::v1::Topic& topic) {
-  TopicTable::TopicSpec spec;
-  spec.name_space = topic.namespace_();
-  spec.name = topic.name();
-  spec.queues = topic.queues();
-  for (int kind : topic.kinds()) {
-    if (kind < admin::v1::NORMAL || kind > admin::v1::PRIORITY) {
-      return absl::InvalidArgumentError(fmt::format("{} is no kind of message", kind));
-    }
-    spec.kinds |= KindBit(kind);
-  }
-  if (topic.permission() < 0 || topic.permission() > admin::v1::READ_WRITE) {
-    return absl::InvalidArgumentError(
-        fmt::format("{} is no permission", static_cast<int>(topic.permission())));
-  }
-  spec.access = static_cast<Access>(topic.permission());
-  spec.description = topic.description();
-  return spec;
-}
-
-admin::v1::Topic ToProto(const Topic& topic) {
-  admin::v1::Topic proto;
-  proto.set_namespace_(topic.name_space);
-  proto.set_name(topic.name);
-  proto.set_queues(topic.queues());
-  for (int kind = admin::v1::NORMAL; kind <= admin::v1::PRIORITY; ++kind) {
-    if (topic.Accepts(kind)) proto.add_kinds(static_cast<admin::v1::MessageKind>(kind));
-  }
-  proto.set_permission(static_cast<admin::v1::Permission>(topic.access));
-  proto.set_description(topic.description);
-  proto.set_id(topic.id.value());
-  SetTime(topic.created, proto.mutable_create_time());
-  return proto;
-}
-
-absl::Status CheckOrder(const admin::v1::Group& group) {
-  if (admin::v1::DeliveryOrder_IsValid(group.delivery_order())) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      fmt::format("{} is no delivery order; choose CONCURRENT or IN_ORDER",
-                  static_cast<int>(group.delivery_order())));
-}
-
-// Takes from `proto` what it says; the rest stays as it is in `group`.
-void Merge(const admin::v1::Group& proto, Group& group) {
-  group.name_space = proto.namespace_();
-  group.name = proto.name();
-  if (proto.max_attempts() != 0) group.max_attempts = proto.max_attempts();
-  if (proto.has_exponential()) {
-    group.retry_delays.clear();
-    group.exponential.initial = std::chrono::milliseconds(proto.exponential().initial_ms());
-    group.exponential.max = std::chrono::milliseconds(proto.exponential().max_ms());
-    group.exponential.multiplier = proto.exponential().multiplier();
-  } else if (proto.retry_delays_ms_size() > 0) {
-    group.retry_delays.clear();
-    for (int64_t delay : proto.retry_delays_ms()) group.retry_delays.emplace_back(delay);
-  }
-  if (!proto.description().empty()) group.description = proto.description();
-  if (proto.delivery_order() != admin::v1::DELIVERY_ORDER_UNSPECIFIED) {
-    group.fifo = proto.delivery_order() == admin::v1::IN_ORDER;
-  }
-}
-
-admin::v1::Group ToProto(const Group& group) {
-  admin::v1::Group proto;
-  proto.set_namespace_(group.name_space);
-  proto.set_name(group.name);
-  proto.set_max_attempts(group.max_attempts);
-  for (std::chrono::milliseconds delay : group.retry_delays) {
-    proto.add_retry_delays_ms(delay.count());
-  }
-  if (group.retry_delays.empty()) {
-    proto.mutable_exponential()->set_initial_ms(group.exponential.initial.count());
-    proto.mutable_exponential()->set_max_ms(group.exponential.max.count());
-    proto.mutable_exponential()->set_multiplier(group.exponential.multiplier);
-  }
-  proto.set_description(group.description);
-  proto.set_delivery_order(group.fifo ? admin::v1::IN_ORDER : admin::v1::CONCURRENT);
-  proto.set_id(group.id.value());
-  SetTime(group.created, proto.mutable_create_time());
-  return proto;
-}
-
-// One page of `all`, which ascends by qualified name; the token is the last name of the page
-// before.
-template <typename Item>
-absl::StatusOr<std::vector<Item>> Page(std::vector<Item> all, uint32_t size,
-                                       const std::string& token, std::string& next) {
-  if (size > kMaxPage) {
-    return absl::InvalidArgumentError(
-        fmt::format("a page size of {}; choose 1 to {}", size, kMaxPage));
-  }
-  const size_t limit = size == 0 ? kDefaultPage : size;
-  auto first = std::find_if(all.begin(), all.end(), [&](const Item& item) {
-    return QualifiedName(item->name_space, item->name) > token;
-  });
-  all.erase(all.begin(), first);
-  if (all.size() > limit) {
-    all.resize(limit);
-    next = QualifiedName(all.back()->name_space, all.back()->name);
-  }
-  return all;
-}
-
-// A message as tools see it, standing at `place`; with the id it has by that when it has no other.
-absl::StatusOr<admin::v1::StoredMessage> Shown(const Delivered& found, const Position& place,
-                                               LogOffset log_offset) {
-  const store::RecordHeader& header = found.message.header();
-  ASSIGN_OR_RETURN(const StoredMessage stored,
-                   ScanStored(found.message.payload(), header.properties_offset));
-  admin::v1::StoredMessage message;
-  message.set_message(found.message.payload().data(), found.message.payload().size());
-  if (stored.message_id.empty()) {
-    // Protobuf merges a field that comes twice.
-    std::string properties;
-    WireWriter(properties)
-        .Bytes(property::kMessageId, PositionId({header.queue, header.queue_offset}));
-    WireWriter(*message.mutable_message()).Bytes(message_field::kSystemProperties, properties);
-  }
-  message.set_queue(place.queue.queue);
-  message.set_queue_offset(static_cast<int64_t>(place.offset.value()));
-  message.set_log_offset(static_cast<int64_t>(log_offset.value()));
-  SetTime(header.store_time, message.mutable_store_time());
-  return message;
-}
-
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const Topic>> Admin::FindTopic(const std::string& name_space,
-                                                              const std::string& name) const {
-  RETURN_IF_ERROR(CheckTopic(name_space, name));
-  std::shared_ptr<const Topic> topic = rooms_.topics.FindTopic(name_space, name);
-  if (topic != nullptr) return topic;
-  return absl::NotFoundError(fmt::format("there is no topic {}; `dunlinctl topic list` shows all",
-                                         QualifiedName(name_space, name)));
-}
-
-absl::StatusOr<std::shared_ptr<const Group>> Admin::FindGroup(const std::string& name_space,
-                                                              const std::string& name) const {
-  RETURN_IF_ERROR(CheckGroup(name_space, name));
-  std::shared_ptr<const Group> group = rooms_.topics.FindGroup(name_space, name);
-  if (group != nullptr) return group;
-  return absl::NotFoundError(
-      fmt::format("there is no consumer group {}; `dunlinctl group list` shows all",
-                  QualifiedName(name_space, name)));
-}
-
 absl::StatusOr<admin::v1::Topic> Admin::CreateTopic(const admin::v1::Topic& topic) {
-  RETURN_IF_ERROR(CheckTopic(topic.namespace_(), topic.name()));
+  RETURN_IF_ERROR(CheckTopicName(topic.namespace_(), topic.name()));
   ASSIGN_OR_RETURN(TopicTable::TopicSpec spec, SpecOf(topic));
   if (spec.queues == 0) spec.queues = rooms_.config.default_topic_queues();
   if (spec.kinds == 0) spec.kinds = KindBit(admin::v1::NORMAL);
@@ -225,12 +36,15 @@ absl::StatusOr<admin::v1::Topic> Admin::CreateTopic(const admin::v1::Topic& topi
 
 absl::StatusOr<admin::v1::Topic> Admin::UpdateTopic(const admin::v1::Topic& topic) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> old,
-                   FindTopic(topic.namespace_(), topic.name()));
+                   FindTopic(rooms_, topic.namespace_(), topic.name()));
   ASSIGN_OR_RETURN(TopicTable::TopicSpec spec, SpecOf(topic));
-  if (spec.queues == 0) spec.queues = old->queues();
+  if (spec.queues == 0) spec.queues = old->write_queues;
+  if (!topic.has_compacted()) spec.compacted = old->compacted;
+  spec.retention = Changed(old->retention, topic.retention());
   if (spec.kinds == 0) spec.kinds = old->kinds;
   if (topic.permission() == admin::v1::PERMISSION_UNSPECIFIED) spec.access = old->access;
   if (spec.description.empty()) spec.description = old->description;
+  spec.send_rate = Changed(old->send_rate, topic.send_rate());
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> updated, rooms_.topics.UpdateTopic(spec));
   rooms_.waiting_room.Nudge(updated->id);
   return ToProto(*updated);
@@ -239,7 +53,7 @@ absl::StatusOr<admin::v1::Topic> Admin::UpdateTopic(const admin::v1::Topic& topi
 absl::StatusOr<admin::v1::GetTopicResponse> Admin::GetTopic(
     const admin::v1::GetTopicRequest& request) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
-                   FindTopic(request.namespace_(), request.name()));
+                   FindTopic(rooms_, request.namespace_(), request.name()));
   admin::v1::GetTopicResponse response;
   *response.mutable_topic() = ToProto(*topic);
   std::vector<store::IndexEntry> entry;
@@ -251,6 +65,7 @@ absl::StatusOr<admin::v1::GetTopicResponse> Admin::GetTopic(
     status.set_min_offset(static_cast<int64_t>(bounds.min.value()));
     status.set_max_offset(static_cast<int64_t>(bounds.max.value()));
     status.set_delayed(rooms_.dispatcher.timers().Pending(key));
+    status.set_open_transactions(rooms_.dispatcher.transactions().Open(key));
     if (bounds.min == bounds.max) continue;
     entry.clear();
     RETURN_IF_ERROR(rooms_.dispatcher.queues().Read(key, bounds.max - 1, 1, entry));
@@ -272,7 +87,7 @@ absl::StatusOr<admin::v1::ListTopicsResponse> Admin::ListTopics(
 }
 
 absl::Status Admin::DeleteTopic(const admin::v1::DeleteTopicRequest& request) {
-  RETURN_IF_ERROR(FindTopic(request.namespace_(), request.name()).status());
+  RETURN_IF_ERROR(FindTopic(rooms_, request.namespace_(), request.name()).status());
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> deleted,
                    rooms_.topics.DeleteTopic(request.namespace_(), request.name()));
   rooms_.progress.DropTopic(deleted->id);
@@ -281,53 +96,32 @@ absl::Status Admin::DeleteTopic(const admin::v1::DeleteTopicRequest& request) {
 }
 
 absl::StatusOr<admin::v1::Group> Admin::CreateGroup(const admin::v1::Group& proto) {
-  RETURN_IF_ERROR(CheckGroup(proto.namespace_(), proto.name()));
-  RETURN_IF_ERROR(CheckOrder(proto));
+  RETURN_IF_ERROR(CheckGroupName(proto.namespace_(), proto.name()));
   Group group;
   group.max_attempts = rooms_.config.default_max_attempts();
   for (uint32_t delay : rooms_.config.retry_backoff_seconds()) {
     group.retry_delays.push_back(std::chrono::seconds(delay));
   }
-  Merge(proto, group);
+  RETURN_IF_ERROR(Merge(proto, rooms_.config, rooms_.clock.Now(), group));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> created, rooms_.topics.CreateGroup(group));
   return ToProto(*created);
 }
 
 absl::StatusOr<admin::v1::Group> Admin::UpdateGroup(const admin::v1::Group& proto) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> old,
-                   FindGroup(proto.namespace_(), proto.name()));
-  RETURN_IF_ERROR(CheckOrder(proto));
+                   FindGroup(rooms_, proto.namespace_(), proto.name()));
   Group group = *old;
-  Merge(proto, group);
+  RETURN_IF_ERROR(Merge(proto, rooms_.config, rooms_.clock.Now(), group));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> updated, rooms_.topics.UpdateGroup(group));
+  // It may get messages now that it did not get before.
+  rooms_.waiting_room.NudgeGroup(updated->id);
   return ToProto(*updated);
-}
-
-absl::StatusOr<admin::v1::GroupQueueStatus> Admin::QueueStatusOf(const Group& group,
-                                                                 const Topic& topic,
-                                                                 uint32_t queue) const {
-  const QueueKey key{topic.id, queue};
-  ASSIGN_OR_RETURN(const Progress::Counts counts, rooms_.progress.GetCounts(group.id, key));
-  const store::QueueBounds bounds = rooms_.dispatcher.queues().Bounds(key);
-  admin::v1::GroupQueueStatus status;
-  status.set_topic(QualifiedName(topic.name_space, topic.name));
-  status.set_queue(queue);
-  status.set_committed_offset(static_cast<int64_t>(counts.committed.value()));
-  status.set_next_offset(static_cast<int64_t>(counts.cursor.value()));
-  status.set_max_offset(static_cast<int64_t>(bounds.max.value()));
-  const uint64_t undelivered =
-      bounds.max > counts.cursor ? bounds.max - std::max(counts.cursor, bounds.min) : 0;
-  status.set_lag(
-      static_cast<int64_t>(undelivered + counts.waiting + counts.in_flight + counts.retrying));
-  status.set_in_flight(static_cast<int64_t>(counts.in_flight));
-  status.set_retrying(static_cast<int64_t>(counts.retrying));
-  return status;
 }
 
 absl::StatusOr<admin::v1::GetGroupResponse> Admin::GetGroup(
     const admin::v1::GetGroupRequest& request) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> group,
-                   FindGroup(request.namespace_(), request.name()));
+                   FindGroup(rooms_, request.namespace_(), request.name()));
   admin::v1::GetGroupResponse response;
   *response.mutable_group() = ToProto(*group);
   ASSIGN_OR_RETURN(const std::vector<storage::v1::QueueProgress> rows,
@@ -335,11 +129,21 @@ absl::StatusOr<admin::v1::GetGroupResponse> Admin::GetGroup(
   for (const storage::v1::QueueProgress& row : rows) {
     const std::shared_ptr<const Topic> topic = rooms_.topics.FindTopic(TopicId(row.topic_id()));
     if (topic == nullptr) continue;
-    ASSIGN_OR_RETURN(*response.add_queues(), QueueStatusOf(*group, *topic, row.queue()));
+    ASSIGN_OR_RETURN(*response.add_queues(), QueueStatusOf(rooms_, *group, *topic, row.queue()));
   }
   const std::string qualified = QualifiedName(group->name_space, group->name);
   for (const ClientInfo& client : rooms_.clients.List()) {
     if (client.group == qualified) response.add_clients(client.client_id);
+  }
+  for (const SubscriptionTable::Subscription& known : rooms_.subscriptions.List(group->id)) {
+    const std::shared_ptr<const Topic> topic = rooms_.topics.FindTopic(known.topic);
+    if (topic == nullptr) continue;
+    admin::v1::GroupSubscription& subscription = *response.add_subscriptions();
+    subscription.set_topic(QualifiedName(topic->name_space, topic->name));
+    subscription.set_filter(known.filter);
+    for (const std::string& client : known.clients) subscription.add_clients(client);
+    subscription.set_refused_client(known.refused_client);
+    subscription.set_refused_filter(known.refused_filter);
   }
   return response;
 }
@@ -355,63 +159,11 @@ absl::StatusOr<admin::v1::ListGroupsResponse> Admin::ListGroups(
 }
 
 absl::Status Admin::DeleteGroup(const admin::v1::DeleteGroupRequest& request) {
-  RETURN_IF_ERROR(FindGroup(request.namespace_(), request.name()).status());
+  RETURN_IF_ERROR(FindGroup(rooms_, request.namespace_(), request.name()).status());
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> deleted,
                    rooms_.topics.DeleteGroup(request.namespace_(), request.name()));
   rooms_.progress.DropGroup(deleted->id);
   return absl::OkStatus();
-}
-
-absl::StatusOr<QueueOffset> Admin::TargetOf(const admin::v1::ResetOffsetRequest& request,
-                                            QueueKey queue) const {
-  const store::QueueBounds bounds = rooms_.dispatcher.queues().Bounds(queue);
-  switch (request.to_case()) {
-    case admin::v1::ResetOffsetRequest::kFirst:
-      return bounds.min;
-    case admin::v1::ResetOffsetRequest::kLast:
-      return bounds.max;
-    case admin::v1::ResetOffsetRequest::kTime: {
-      ASSIGN_OR_RETURN(const Timestamp time, ToTimestamp(request.time()));
-      return rooms_.dispatcher.queues().FindByTime(queue, time);
-    }
-    case admin::v1::ResetOffsetRequest::kPosition: {
-      const int64_t offset = request.position().offset();
-      const QueueOffset target(static_cast<uint64_t>(offset));
-      if (offset < 0 || target < bounds.min || target > bounds.max) {
-        return absl::InvalidArgumentError(
-            fmt::format("queue {} has offsets {} to {}; {} is outside", queue.queue,
-                        bounds.min.value(), bounds.max.value(), offset));
-      }
-      return target;
-    }
-    case admin::v1::ResetOffsetRequest::TO_NOT_SET:
-      break;
-  }
-  return absl::InvalidArgumentError("say where to: first, last, a time, or a queue and offset");
-}
-
-absl::StatusOr<admin::v1::ResetOffsetResponse> Admin::ResetOffset(
-    const admin::v1::ResetOffsetRequest& request) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Group> group,
-                   FindGroup(request.namespace_(), request.group()));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
-                   FindTopic(request.namespace_(), request.topic()));
-  uint32_t first = 0;
-  uint32_t end = topic->queues();
-  if (request.has_position()) {
-    first = request.position().queue();
-    RETURN_IF_ERROR(CheckQueue(*topic, first));
-    end = first + 1;
-  }
-  admin::v1::ResetOffsetResponse response;
-  for (uint32_t queue = first; queue < end; ++queue) {
-    const QueueKey key{topic->id, queue};
-    ASSIGN_OR_RETURN(const QueueOffset offset, TargetOf(request, key));
-    RETURN_IF_ERROR(rooms_.progress.SetOffset(group->id, key, offset));
-    ASSIGN_OR_RETURN(*response.add_queues(), QueueStatusOf(*group, *topic, queue));
-  }
-  rooms_.waiting_room.Nudge(topic->id, group->id);
-  return response;
 }
 
 absl::StatusOr<admin::v1::StoredMessage> Admin::ReadPosition(
@@ -444,8 +196,9 @@ absl::StatusOr<admin::v1::GetMessagesResponse> Admin::GetByPosition(
 }
 
 absl::StatusOr<QueueOffset> Admin::OffsetOf(const store::RecordHeader& header) const {
-  if ((header.flags & store::kFlagParked) == 0) return header.queue_offset;
-  // A delayed message got one when its time came.
+  constexpr uint8_t kWaiting = store::kFlagParked | store::kFlagPrepared;
+  if ((header.flags & kWaiting) == 0) return header.queue_offset;
+  // A delayed message got one when its time came, a half message when it was committed.
   ASSIGN_OR_RETURN(const std::optional<LogOffset> delivery,
                    rooms_.dispatcher.FindDelivery(header.log_offset));
   if (!delivery.has_value()) return QueueOffset(UINT64_MAX);
@@ -456,7 +209,7 @@ absl::StatusOr<QueueOffset> Admin::OffsetOf(const store::RecordHeader& header) c
 absl::StatusOr<admin::v1::GetMessagesResponse> Admin::GetMessages(
     const admin::v1::GetMessagesRequest& request) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
-                   FindTopic(request.namespace_(), request.topic()));
+                   FindTopic(rooms_, request.namespace_(), request.topic()));
   if (request.limit() > kMaxMessages) {
     return absl::InvalidArgumentError(
         fmt::format("a limit of {}; choose 1 to {}", request.limit(), kMaxMessages));
@@ -558,6 +311,9 @@ admin::v1::Broker Admin::GetBroker() const {
   broker.set_pending_bytes(static_cast<int64_t>(intake.bytes));
   broker.set_refused_sends(static_cast<int64_t>(intake.refused));
   broker.set_delayed_messages(static_cast<int64_t>(rooms_.dispatcher.timers().Pending()));
+  const store::TransactionIndex::Counts transactions = rooms_.dispatcher.transactions().counts();
+  broker.set_open_transactions(static_cast<int64_t>(transactions.open));
+  broker.set_parked_transactions(static_cast<int64_t>(transactions.parked));
   broker.set_disk_full(rooms_.retention.DiskIsFull());
   broker.set_topics(static_cast<uint32_t>(rooms_.topics.Topics().size()));
   broker.set_groups(static_cast<uint32_t>(rooms_.topics.Groups().size()));

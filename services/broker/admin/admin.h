@@ -8,41 +8,21 @@
 #include "absl/status/statusor.h"
 
 #include "proto/dunlin/admin/v1/admin.pb.h"
-#include "proto/dunlin/config/v1/config.pb.h"
-#include "services/base/clock.h"
-#include "services/broker/admission/intake.h"
-#include "services/broker/clients/client_registry.h"
-#include "services/broker/delivery/taker.h"
-#include "services/broker/delivery/waiting_room.h"
-#include "services/broker/progress/progress.h"
-#include "services/broker/topics/topic_table.h"
+#include "services/broker/admin/admin_rooms.h"
+#include "services/broker/admin/dead_letter_admin.h"
+#include "services/broker/admin/offset_admin.h"
 #include "services/broker/wire/position_id.h"
-#include "services/store/dispatch/dispatcher.h"
-#include "services/store/log/commit_log.h"
-#include "services/store/retention/retention.h"
-#include "services/store/state/state_store.h"
+#include "services/store/log/record.h"
 
 namespace dunlin::broker {
 
-// The rooms the admin looks into; all outlive it.
-struct AdminRooms {
-  const config::v1::BrokerConfig& config;
-  store::CommitLog& log;
-  store::StateStore& state;
-  store::Dispatcher& dispatcher;
-  store::Retention& retention;
-  TopicTable& topics;
-  Progress& progress;
-  Taker& taker;
-  WaitingRoom& waiting_room;
-  ClientRegistry& clients;
-  const Intake& intake;
-  Timestamp started;  // of the broker
-};
-
 class Admin {
  public:
-  explicit Admin(const AdminRooms& rooms) : rooms_(rooms) {}
+  explicit Admin(const AdminRooms& rooms) : rooms_(rooms), offsets_(rooms), dead_letters_(rooms) {}
+
+  // What is done to where groups are, and to what they could not consume.
+  OffsetAdmin& offsets() { return offsets_; }
+  DeadLetterAdmin& dead_letters() { return dead_letters_; }
 
   absl::StatusOr<admin::v1::Topic> CreateTopic(const admin::v1::Topic& topic);
   absl::StatusOr<admin::v1::Topic> UpdateTopic(const admin::v1::Topic& topic);
@@ -57,25 +37,16 @@ class Admin {
   absl::StatusOr<admin::v1::ListGroupsResponse> ListGroups(
       const admin::v1::ListGroupsRequest& request);
   absl::Status DeleteGroup(const admin::v1::DeleteGroupRequest& request);
-  absl::StatusOr<admin::v1::ResetOffsetResponse> ResetOffset(
-      const admin::v1::ResetOffsetRequest& request);
 
   absl::StatusOr<admin::v1::GetMessagesResponse> GetMessages(
+      const admin::v1::GetMessagesRequest& request);
+  absl::StatusOr<admin::v1::TraceMessagesResponse> TraceMessages(
       const admin::v1::GetMessagesRequest& request);
   admin::v1::ListClientsResponse ListClients() const;
   admin::v1::Broker GetBroker() const;
   absl::StatusOr<admin::v1::CheckpointResponse> Checkpoint();
 
  private:
-  absl::StatusOr<std::shared_ptr<const Topic>> FindTopic(const std::string& name_space,
-                                                         const std::string& name) const;
-  absl::StatusOr<std::shared_ptr<const Group>> FindGroup(const std::string& name_space,
-                                                         const std::string& name) const;
-  absl::StatusOr<admin::v1::GroupQueueStatus> QueueStatusOf(const Group& group, const Topic& topic,
-                                                            uint32_t queue) const;
-  // Where `request` moves the group in this queue.
-  absl::StatusOr<QueueOffset> TargetOf(const admin::v1::ResetOffsetRequest& request,
-                                       QueueKey queue) const;
   // The record at `offset` of a queue, or an error that says why there is none.
   absl::StatusOr<admin::v1::StoredMessage> ReadPosition(const Topic& topic,
                                                         const admin::v1::Position& position) const;
@@ -85,6 +56,8 @@ class Admin {
                                                                const Position& position) const;
 
   const AdminRooms rooms_;
+  OffsetAdmin offsets_;
+  DeadLetterAdmin dead_letters_;
 };
 
 }  // namespace dunlin::broker

@@ -151,6 +151,23 @@ absl::Status CheckRecovery(const RawMessage& message, const Limits& limits) {
                                  message.recovery_duration->count(), limits.max_recovery.count()));
 }
 
+// A half message gets its place when it is committed, by no other rule.
+absl::Status CheckTransaction(const RawMessage& message) {
+  if (message.message_type != static_cast<int32_t>(MessageKind::kTransaction)) {
+    return absl::OkStatus();
+  }
+  const char* const second = !message.message_group.empty()      ? "a message group"
+                             : message.delivery_time.has_value() ? "a delivery time"
+                             : message.priority.has_value()      ? "a priority"
+                             : !message.lite_topic.empty()       ? "a lite topic"
+                                                                 : nullptr;
+  if (second == nullptr) return absl::OkStatus();
+  return PublicError(PublicCode::kMessagePropertyConflictWithType,
+                     fmt::format("the message is TRANSACTION and has {}; leave that out, or send "
+                                 "it without a transaction",
+                                 second));
+}
+
 absl::Status CheckPriority(const RawMessage& message) {
   if (message.priority.value_or(0) >= 0) return absl::OkStatus();
   return PublicError(PublicCode::kBadRequest,
@@ -162,6 +179,7 @@ absl::Status CheckMessage(const RawMessage& message, const Limits& limits, Times
   RETURN_IF_ERROR(CheckBody(message, limits));
   RETURN_IF_ERROR(CheckMessageGroup(message.message_group, limits));
   RETURN_IF_ERROR(CheckSaysFifo(message));
+  RETURN_IF_ERROR(CheckTransaction(message));
   RETURN_IF_ERROR(CheckDeliveryTime(message, limits, now));
   RETURN_IF_ERROR(CheckUserProperties(message, limits));
   RETURN_IF_ERROR(CheckTag(message.tag));
@@ -251,7 +269,8 @@ absl::Status CheckKind(MessageKind kind, uint32_t accepted, std::string_view top
   if ((accepted & (uint32_t{1} << static_cast<int32_t>(kind))) != 0) return absl::OkStatus();
   // A NORMAL message has too little for the topic, any other something too much.
   const std::string mend =
-      kind == MessageKind::kNormal
+      kind == MessageKind::kTransaction ? "send it without a transaction"
+      : kind == MessageKind::kNormal
           ? "give it what makes it one of those (a message group, a delivery time, ...)"
           : fmt::format("leave out the property that makes it {}", NameOf(kind));
   return PublicError(

@@ -205,6 +205,26 @@ TEST(AdmitSendTest, RecoveryDurationTooLong) {
   ExpectRefused(message, PublicCode::kBadRequest, "3600001");
 }
 
+TEST(AdmitSendTest, AHalfMessageIsNothingElse) {
+  RawMessage half = Fine();
+  half.message_type = static_cast<int32_t>(MessageKind::kTransaction);
+  half.recovery_duration = std::chrono::seconds(3600);
+  EXPECT_OK(Admit(half));
+  const PublicCode conflict = PublicCode::kMessagePropertyConflictWithType;
+  RawMessage other = half;
+  other.message_group = "group";
+  ExpectRefused(other, conflict, "a message group");
+  other = half;
+  other.delivery_time = kNow;
+  ExpectRefused(other, conflict, "a delivery time");
+  other = half;
+  other.priority = 1;
+  ExpectRefused(other, conflict, "a priority");
+  other = half;
+  other.lite_topic = "lite";
+  ExpectRefused(other, conflict, "a lite topic");
+}
+
 TEST(AdmitSendTest, LiteTopicIllegal) {
   RawMessage message = Fine();
   message.lite_topic = "chat-7";

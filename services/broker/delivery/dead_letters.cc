@@ -36,8 +36,8 @@ absl::StatusOr<std::shared_ptr<const Topic>> FindOrCreateTopic(TopicTable& topic
 }  // namespace
 
 DeadLetters::DeadLetters(TopicTable& topics, store::CommitLog& log, Progress& progress,
-                         Executor& executor)
-    : topics_(topics), log_(log), progress_(progress), executor_(executor) {}
+                         MessageTrace& trace, Executor& executor)
+    : topics_(topics), log_(log), progress_(progress), trace_(trace), executor_(executor) {}
 
 absl::Status DeadLetters::Submit(Letter letter,
                                  absl::AnyInvocable<void(const absl::Status&)> done) {
@@ -49,7 +49,11 @@ absl::Status DeadLetters::Submit(Letter letter,
                               "the message is done, or was delivered again meanwhile"));
     }
     const absl::Status status = Store(letter);
-    if (status.ok()) progress_.Finish(letter.handle);
+    if (status.ok()) {
+      progress_.Finish(letter.handle);
+      trace_.Note(TraceStep::kDeadLettered, letter.handle.queue, letter.handle.offset, 1,
+                  {.group = letter.group->id, .attempt = letter.attempts});
+    }
     done(status);
   });
 }
@@ -65,6 +69,7 @@ absl::Status DeadLetters::Store(const Letter& letter) {
   delivery.set_origin_queue_offset(letter.handle.offset.value());
   delivery.set_group_id(letter.group->id.value());
   delivery.set_attempts(letter.attempts);
+  delivery.set_reason(letter.forwarded ? storage::v1::FORWARDED : storage::v1::ATTEMPTS_EXHAUSTED);
   const std::string bytes = delivery.SerializeAsString();
   const std::array<std::string_view, 1> payload = {bytes};
   store::NewRecord record;

@@ -13,6 +13,7 @@
 
 #include "services/broker/progress/progress.h"
 #include "services/broker/topics/topic_table.h"
+#include "services/broker/trace/message_trace.h"
 #include "services/runtime/executor.h"
 #include "services/store/log/commit_log.h"
 
@@ -21,13 +22,15 @@ namespace dunlin::broker {
 class DeadLetters {
  public:
   // All arguments must outlive the object.
-  DeadLetters(TopicTable& topics, store::CommitLog& log, Progress& progress, Executor& executor);
+  DeadLetters(TopicTable& topics, store::CommitLog& log, Progress& progress, MessageTrace& trace,
+              Executor& executor);
 
   struct Letter {
     std::shared_ptr<const Group> group;
-    ReceiptHandle handle;   // of the in-flight entry that ends
-    LogOffset message;      // the MESSAGE record
-    uint32_t attempts = 0;  // deliveries made
+    ReceiptHandle handle;    // of the in-flight entry that ends
+    LogOffset message;       // the MESSAGE record
+    uint32_t attempts = 0;   // deliveries made
+    bool forwarded = false;  // a consumer gave it up before its last attempt
   };
   // `done` is told on the executor when the letter is durable, or why it is not:
   // INVALID_RECEIPT_HANDLE when the message was done or delivered again before its turn came. When
@@ -41,6 +44,7 @@ class DeadLetters {
   TopicTable& topics_;
   store::CommitLog& log_;
   Progress& progress_;
+  MessageTrace& trace_;
   Executor& executor_;
 };
 

@@ -41,7 +41,7 @@ class DeadLettersTest : public ::testing::Test {
     ASSERT_OK(created);
     group_ = *created;
     progress_ = std::make_unique<Progress>(ProgressOptions(), rig_.state(), rig_.clock());
-    letters_ = std::make_unique<DeadLetters>(*topics_, rig_.log(), *progress_, executor_);
+    letters_ = std::make_unique<DeadLetters>(*topics_, rig_.log(), *progress_, trace_, executor_);
     message_ = rig_.Send(queue_);
   }
 
@@ -93,6 +93,7 @@ class DeadLettersTest : public ::testing::Test {
   QueueKey queue_;
   std::shared_ptr<const Group> group_;
   store::Appended message_;
+  MessageTrace trace_{100, rig_.clock()};
   std::unique_ptr<DeadLetters> letters_;
   Executor executor_{"letters", 2};  // goes first: its tasks use the others
 };
@@ -116,6 +117,7 @@ TEST_F(DeadLettersTest, AMessageMovesToTheTopicOfItsGroup) {
   EXPECT_EQ(delivery.origin_queue_offset(), 0u);
   EXPECT_EQ(GroupId(delivery.group_id()), group_->id);
   EXPECT_EQ(delivery.attempts(), 1u);
+  EXPECT_EQ(delivery.reason(), storage::v1::ATTEMPTS_EXHAUSTED);
 }
 
 TEST_F(DeadLettersTest, ASlowExecutorStoresALetterOnce) {

@@ -12,6 +12,7 @@
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/wire/message_group.h"
+#include "services/broker/wire/message_properties.h"
 #include "services/broker/wire/stored_message.h"
 
 namespace dunlin::broker {
@@ -28,6 +29,13 @@ constexpr size_t kFilteredStep = 128;
 // flight must wait.
 constexpr size_t kAheadStep = 32;
 
+// Flags of a message that did not stand in its queue from the start.
+constexpr uint8_t kWaiting = store::kFlagParked | store::kFlagPrepared;
+
+bool IsPointer(store::RecordKind kind) {
+  return kind == store::RecordKind::kDelivery || kind == store::RecordKind::kResolution;
+}
+
 void LogNoProgress(const Subscription& subscription, uint32_t queue, const absl::Status& status) {
   log::Error("group {} cannot read its progress in {} queue {}: {}", subscription.group->name,
              subscription.topic->name, queue, status.ToString());
@@ -41,6 +49,7 @@ struct Taker::Budget {
   size_t bytes = kByteBudget;
   size_t search = kFilterSearchBudget;
   bool exhausted = true;  // stays true when no limit cut the search short
+  std::optional<InFlightLimit> in_flight;
 
   // Nothing more may be handed out.
   bool IsFilled() const { return messages == 0 || bytes == 0; }
@@ -48,6 +57,8 @@ struct Taker::Budget {
   bool IsFull() const { return IsFilled() || search == 0; }
   // Nothing more may be leased.
   bool IsSpent() const { return IsFull() || scan == 0; }
+  // The group has as much in flight as it may.
+  bool IsHeldBack() const { return in_flight.has_value() && in_flight->reached; }
 };
 
 // Messages of one queue that were read before they were leased.
@@ -85,18 +96,27 @@ Taker::Taker(store::CommitLog& log, const store::Dispatcher& dispatcher, Progres
 
 Taker::Taken Taker::Take(const Subscription& subscription) {
   Taken taken;
+  const Group& group = *subscription.group;
+  if (group.paused) return taken;
   Budget budget;
   budget.messages = subscription.batch;
   budget.bytes = std::min(kByteBudget, subscription.bytes);
-  const bool ordered = subscription.group->fifo;
+  const bool ordered = group.fifo;
   if (ordered && !subscription.attempt_id.empty()) {
     TakeAgain(subscription, budget, taken.messages);
     if (!taken.messages.empty()) return taken;
   }
   const uint32_t queues = subscription.topic->queues();
-  const uint32_t first = subscription.topic->turn->fetch_add(1, std::memory_order_relaxed) % queues;
-  for (uint32_t i = 0; i < queues && !budget.IsSpent(); ++i) {
-    const uint32_t queue = (first + i) % queues;
+  if (group.limit != nullptr) {
+    const RateLimit::Left left = group.limit->Now();
+    budget.messages = std::min<size_t>(budget.messages, left.messages);
+    budget.bytes = std::min<size_t>(budget.bytes, left.bytes);
+    taken.throttled = budget.IsFilled();
+  }
+  if (group.max_in_flight > 0) budget.in_flight = InFlightLimit{group.max_in_flight, queues};
+  const Path path = PathOf(subscription);
+  for (uint32_t i = 0; i < queues && !budget.IsSpent() && !budget.IsHeldBack(); ++i) {
+    const uint32_t queue = (path.first + (path.down ? queues - i : i)) % queues;
     if (ordered) {
       TakeInOrder(subscription, queue, budget, taken.messages);
     } else {
@@ -104,13 +124,48 @@ Taker::Taken Taker::Take(const Subscription& subscription) {
     }
   }
   taken.exhausted = budget.exhausted && !budget.IsSpent();
+  taken.throttled |= budget.IsHeldBack();
+  if (group.limit != nullptr && !taken.messages.empty()) {
+    uint64_t bytes = 0;
+    for (const Delivered& message : taken.messages) bytes += message.message.payload().size();
+    group.limit->Charge(taken.messages.size(), bytes);
+  }
   return taken;
 }
 
-ReserveRequest Taker::RequestOf(const Subscription& subscription, uint32_t queue) {
+Taker::Path Taker::PathOf(const Subscription& subscription) {
+  const Topic& topic = *subscription.topic;
+  const Group& group = *subscription.group;
+  const uint32_t turn = topic.turn->fetch_add(1, std::memory_order_relaxed);
+  const uint32_t queues = topic.queues();
+  // The order of a message group comes before that of priorities.
+  if (group.fifo || !topic.Accepts(static_cast<int32_t>(MessageKind::kPriority))) {
+    return {turn % queues, false};
+  }
+  // 61 and 100 have no common divisor: in 100 turns each share comes once, well mixed.
+  if (turn % 100 * 61 % 100 < group.priority_factor) return {queues - 1, true};
+  return {(turn + turn / 100) % queues, true};
+}
+
+QueueOffset Taker::StartOf(const Group& group, QueueKey queue) const {
+  const QueueOffset first = dispatcher_.queues().Bounds(queue).min;
+  if (group.start == Timestamp()) return first;
+  bool begun = false;
+  const absl::Status looked =
+      progress_.Look(group.id, queue, [&](const GroupQueue* known) { begun = known != nullptr; });
+  if (begun || !looked.ok()) return first;  // it will not be asked for
+  const absl::StatusOr<QueueOffset> start = dispatcher_.queues().FindByTime(queue, group.start);
+  if (start.ok()) return *start;
+  log::Error("group {} begins in queue {} of topic {} with the first message: {}", group.name,
+             queue.queue, queue.topic.value(), start.status().ToString());
+  return first;
+}
+
+ReserveRequest Taker::RequestOf(const Subscription& subscription, uint32_t queue, Budget& budget) {
   ReserveRequest request;
   request.group = subscription.group->id;
   request.queue = {subscription.topic->id, queue};
+  if (budget.in_flight.has_value()) request.group_limit = &*budget.in_flight;
   request.max_attempts = subscription.group->max_attempts;
   request.invisible = subscription.invisible;
   request.auto_renew = subscription.auto_renew;
@@ -118,13 +173,19 @@ ReserveRequest Taker::RequestOf(const Subscription& subscription, uint32_t queue
   return request;
 }
 
+void Taker::SetBounds(const Subscription& subscription, ReserveRequest& request) const {
+  request.bounds = dispatcher_.queues().Bounds(request.queue);
+  request.start = request.bounds.min;
+  if (subscription.group->start == Timestamp()) return;
+  request.start = StartOf(*subscription.group, request.queue);
+}
+
 void Taker::TakeFromQueue(const Subscription& subscription, uint32_t queue, Budget& budget,
                           std::vector<Delivered>& messages) {
-  ReserveRequest request = RequestOf(subscription, queue);
+  ReserveRequest request = RequestOf(subscription, queue, budget);
   std::vector<Reservation> reserved;
   while (!budget.IsSpent()) {
-    request.bounds = dispatcher_.queues().Bounds(request.queue);
-    request.start = request.bounds.min;
+    SetBounds(subscription, request);
     request.limit = subscription.filter.matches_all() ? budget.messages
                                                       : std::max(budget.messages, kFilteredStep);
     request.limit = std::min(request.limit, budget.scan);
@@ -139,7 +200,7 @@ void Taker::TakeFromQueue(const Subscription& subscription, uint32_t queue, Budg
 
 void Taker::TakeInOrder(const Subscription& subscription, uint32_t queue, Budget& budget,
                         std::vector<Delivered>& messages) {
-  ReserveRequest request = RequestOf(subscription, queue);
+  ReserveRequest request = RequestOf(subscription, queue, budget);
   OrderedRequest ordered;
   ordered.attempt_id = subscription.attempt_id;
   ordered.lane_limit = subscription.message_group_batch;
@@ -147,13 +208,14 @@ void Taker::TakeInOrder(const Subscription& subscription, uint32_t queue, Budget
   Ahead ahead;
   // What was read is told in any case: messages that a filter passes over are done then.
   while (!budget.IsSpent() || !ahead.IsEmpty()) {
-    request.bounds = dispatcher_.queues().Bounds(request.queue);
-    request.start = request.bounds.min;
+    SetBounds(subscription, request);
     request.limit = std::min(budget.messages, budget.scan);
     ordered.first = ahead.First();
     ordered.ahead = ahead.Seen();
     const absl::Status status = progress_.ReserveInOrder(request, ordered, reserved);
     if (!status.ok()) return LogNoProgress(subscription, queue, status);
+    // What was looked at stays where it is until there is room.
+    if (reserved.messages.empty() && budget.IsHeldBack()) return;
     const bool found_some = !ahead.IsEmpty() || !reserved.messages.empty();
     budget.scan -= reserved.messages.size();
     SettleAll(subscription, reserved.messages, &ahead, budget, messages);
@@ -174,9 +236,8 @@ void Taker::TakeAgain(const Subscription& subscription, Budget& budget,
   ordered.repeat = true;
   OrderedReserved reserved;
   for (uint32_t queue = 0; queue < subscription.topic->queues() && !budget.IsSpent(); ++queue) {
-    ReserveRequest request = RequestOf(subscription, queue);
-    request.bounds = dispatcher_.queues().Bounds(request.queue);
-    request.start = request.bounds.min;
+    ReserveRequest request = RequestOf(subscription, queue, budget);
+    SetBounds(subscription, request);
     request.limit = budget.messages;
     const absl::Status status = progress_.ReserveInOrder(request, ordered, reserved);
     if (!status.ok()) return LogNoProgress(subscription, queue, status);
@@ -195,7 +256,8 @@ void Taker::LookAhead(const Subscription& subscription, QueueKey queue, QueueOff
   for (const store::IndexEntry& entry : entries) {
     if (budget.search == 0) return;
     --budget.scan;
-    std::optional<Delivered> message = ReadMatching(entry, subscription.filter, budget.search);
+    std::optional<Delivered> message = ReadMatching(*subscription.topic, entry, subscription.filter,
+                                                    subscription.group->id, budget.search);
     uint32_t lane = 0;
     if (message.has_value()) {
       const absl::StatusOr<StoredMessage> stored =
@@ -266,7 +328,8 @@ bool Taker::Settle(const Subscription& subscription, const Reservation& reservat
     budget.exhausted = false;
     return false;
   }
-  std::optional<Delivered> found = ReadMatching(*entry, subscription.filter, budget.search);
+  std::optional<Delivered> found = ReadMatching(*subscription.topic, *entry, subscription.filter,
+                                                subscription.group->id, budget.search);
   if (!found.has_value()) {
     progress_.Finish(handle);
     return true;
@@ -303,8 +366,10 @@ bool Taker::HandOut(const Subscription& subscription, const Reservation& reserva
   return true;
 }
 
-std::optional<Delivered> Taker::ReadMatching(const store::IndexEntry& entry,
-                                             const MessageFilter& filter, size_t& search) {
+std::optional<Delivered> Taker::ReadMatching(const Topic& topic, const store::IndexEntry& entry,
+                                             const MessageFilter& filter, GroupId reader,
+                                             size_t& search) {
+  if (entry.length == 0 && topic.compacted) return std::nullopt;  // a newer one is there
   if (!filter.MayMatch(entry.tag_hash)) return std::nullopt;
   absl::StatusOr<Delivered> message = ReadEntry(entry);
   if (!message.ok()) {
@@ -312,6 +377,8 @@ std::optional<Delivered> Taker::ReadMatching(const store::IndexEntry& entry,
     log::Error("a message is passed over: {}", message.status().ToString());
     return std::nullopt;
   }
+  const GroupId only = message->only_group;
+  if (only != GroupId(0) && reader != GroupId(0) && only != reader) return std::nullopt;
   size_t searched = 0;
   const bool matches = filter.Matches(message->message.payload(),
                                       message->message.header().properties_offset, searched);
@@ -324,29 +391,36 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
   if (entry.length == 0) return absl::DataLossError("the record of this offset is damaged");
   Delivered delivered;
   ASSIGN_OR_RETURN(delivered.message, log_.Read(entry.log_offset));
-  // A dead letter, or a delayed message that is due, points to its message, or to a record that the
-  // message was moved into.
-  QueueOffset offset;  // what the message itself does not know if it was parked
-  while (delivered.message.header().kind == store::RecordKind::kDelivery) {
+  // A dead letter, a delayed message that is due, or a half message that was committed: the record
+  // points to its message, or to a record that the message was moved into.
+  QueueOffset offset;  // what the message itself does not know if it waited
+  while (IsPointer(delivered.message.header().kind)) {
+    const bool first = !delivered.pointed_to;
     delivered.pointed_to = true;
     const uint8_t flags = delivered.message.header().flags;
-    const bool delayed = (flags & (store::kFlagDue | store::kFlagParked)) != 0;
-    delivered.dead_letter |= !delayed;
+    const bool delayed = (flags & (store::kFlagDue | store::kFlagKept | kWaiting)) != 0;
     storage::v1::Delivery delivery;
     const std::string_view payload = delivered.message.payload();
     if (!delivery.ParseFromArray(payload.data(), static_cast<int>(payload.size())) ||
         LogOffset(delivery.origin_log_offset()) >= delivered.message.header().log_offset) {
       return absl::DataLossError(
-          fmt::format("the DELIVERY record at {} is not one", entry.log_offset.value()));
+          fmt::format("the record at {} points to no message", entry.log_offset.value()));
+    }
+    // What a letter points to may be one that was moved.
+    if (first) {
+      delivered.only_group = GroupId(delivery.only_group_id());
+      delivered.dead_letter = !delayed && delivered.only_group == GroupId(0);
     }
     if (!delayed) offset = QueueOffset(delivery.origin_queue_offset());
-    if ((flags & store::kFlagDue) != 0) offset = delivered.message.header().queue_offset;
+    if ((flags & (store::kFlagDue | store::kFlagKept)) != 0) {
+      offset = delivered.message.header().queue_offset;
+    }
     if (!delivery.message().empty()) {
       // Moved here before its own segment went.
       store::RecordHeader header = delivered.message.header();
       if (!delayed) header.queue = {TopicId(delivery.origin_topic_id()), delivery.origin_queue()};
       header.queue_offset = offset;
-      header.flags &= ~store::kFlagParked;
+      header.flags &= ~kWaiting;
       header.properties_offset = delivery.properties_offset();
       header.store_time = FromUnixMillis(delivery.stored_ms());
       auto bytes = std::make_shared<const std::string>(std::move(*delivery.mutable_message()));
@@ -355,10 +429,10 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
     }
     ASSIGN_OR_RETURN(delivered.message, log_.Read(LogOffset(delivery.origin_log_offset())));
   }
-  if ((delivered.message.header().flags & store::kFlagParked) != 0) {
+  if ((delivered.message.header().flags & kWaiting) != 0) {
     store::RecordHeader header = delivered.message.header();
     header.queue_offset = offset;
-    header.flags &= ~store::kFlagParked;
+    header.flags &= ~kWaiting;
     delivered.message =
         store::RecordView(header, delivered.message.payload(), delivered.message.pin());
   }
@@ -366,7 +440,8 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
 }
 
 absl::StatusOr<Taker::Pulled> Taker::Pull(const Topic& topic, uint32_t queue, QueueOffset offset,
-                                          size_t batch, const MessageFilter& filter) {
+                                          size_t batch, const MessageFilter& filter,
+                                          GroupId reader) {
   const QueueKey key{topic.id, queue};
   const store::QueueBounds bounds = dispatcher_.queues().Bounds(key);
   if (offset < bounds.min || offset > bounds.max) {
@@ -392,7 +467,7 @@ absl::StatusOr<Taker::Pulled> Taker::Pull(const Topic& topic, uint32_t queue, Qu
     for (const store::IndexEntry& entry : entries) {
       if (spent()) break;
       --scan;
-      std::optional<Delivered> found = ReadMatching(entry, filter, search);
+      std::optional<Delivered> found = ReadMatching(topic, entry, filter, reader, search);
       if (found.has_value()) {
         found->handle.queue = key;
         found->handle.offset = pulled.next;

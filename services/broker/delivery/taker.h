@@ -50,6 +50,7 @@ struct Delivered {
   store::RecordView message;  // the MESSAGE record
   bool dead_letter = false;   // it stands in a dead-letter topic: show where it came from
   bool pointed_to = false;    // a DELIVERY record led to it: the log has it at another place
+  GroupId only_group;         // a dead letter sent again: for this group alone; 0: for all
 };
 
 class Taker {
@@ -59,20 +60,26 @@ class Taker {
         DeadLetters& dead_letters);
 
   // `exhausted`: nothing more is there now; otherwise the batch or the budget of one call is full.
+  // `throttled`: the limits of the group allow no more now. A group that is paused gets nothing.
   struct Taken {
     std::vector<Delivered> messages;
     bool exhausted = true;
+    bool throttled = false;
   };
   Taken Take(const Subscription& subscription);
 
-  // Messages of one queue from `offset` on, without a lease; `next` is where to go on. Errors:
+  // Where the group begins in a queue, if it never consumed from it. May read the log.
+  QueueOffset StartOf(const Group& group, QueueKey queue) const;
+
+  // Messages of one queue from `offset` on, without a lease; `next` is where to go on. `reader` is
+  // the group that reads, 0: none, which sees what is for other groups, too. Errors:
   // ILLEGAL_OFFSET when `offset` is outside the queue.
   struct Pulled {
     std::vector<Delivered> messages;
     QueueOffset next;
   };
   absl::StatusOr<Pulled> Pull(const Topic& topic, uint32_t queue, QueueOffset offset, size_t batch,
-                              const MessageFilter& filter);
+                              const MessageFilter& filter, GroupId reader = GroupId(0));
 
   // The MESSAGE record that an index entry leads to, directly or through a DELIVERY record.
   absl::StatusOr<Delivered> ReadEntry(const store::IndexEntry& entry) const;
@@ -83,7 +90,14 @@ class Taker {
  private:
   struct Budget;
   class Ahead;
-  static ReserveRequest RequestOf(const Subscription& subscription, uint32_t queue);
+  // Where to look first, and whether to go on downwards.
+  struct Path {
+    uint32_t first = 0;
+    bool down = false;
+  };
+  static Path PathOf(const Subscription& subscription);
+  static ReserveRequest RequestOf(const Subscription& subscription, uint32_t queue, Budget& budget);
+  void SetBounds(const Subscription& subscription, ReserveRequest& request) const;
   void TakeFromQueue(const Subscription& subscription, uint32_t queue, Budget& budget,
                      std::vector<Delivered>& messages);
   void TakeInOrder(const Subscription& subscription, uint32_t queue, Budget& budget,
@@ -102,9 +116,10 @@ class Taker {
               const store::IndexEntry* entry, Budget& budget, std::vector<Delivered>& messages);
   bool HandOut(const Subscription& subscription, const Reservation& reservation, Delivered message,
                Budget& budget, std::vector<Delivered>& messages);
-  // Reads and filters; nullopt when the message is to be passed over. Takes what the filter looked
-  // at off `search`.
-  std::optional<Delivered> ReadMatching(const store::IndexEntry& entry, const MessageFilter& filter,
+  // Reads and filters for `reader`; nullopt when the message is to be passed over. Takes what the
+  // filter looked at off `search`.
+  std::optional<Delivered> ReadMatching(const Topic& topic, const store::IndexEntry& entry,
+                                        const MessageFilter& filter, GroupId reader,
                                         size_t& search);
 
   store::CommitLog& log_;

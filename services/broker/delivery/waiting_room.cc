@@ -106,6 +106,17 @@ void WaitingRoom::Nudge(TopicId topic) {
   dispatcher_.dispatched().Interrupt();
 }
 
+void WaitingRoom::NudgeGroup(GroupId group) {
+  {
+    MutexLock lock(mutex_);
+    // Of all topics: groups are paused and limited by people.
+    for (const auto& [place, lane] : lanes_) {
+      if (place.second == group || place.second == kPulls) nudged_.push_back(place);
+    }
+  }
+  dispatcher_.dispatched().Interrupt();
+}
+
 size_t WaitingRoom::size() const {
   MutexLock lock(mutex_);
   return size_;
@@ -137,6 +148,7 @@ void WaitingRoom::Loop() {
     nudged.erase(std::unique(nudged.begin(), nudged.end()), nudged.end());
     for (Place place : nudged) ServePlace(place);
     ServeNew();
+    ServeHeldBack();
     TimeOut();
     MutexLock lock(mutex_);
     if (stopping_ && size_ == 0) return;
@@ -210,6 +222,16 @@ void WaitingRoom::ServeNew() {
   for (const std::shared_ptr<Entry>& entry : asked) Ask(entry);
 }
 
+void WaitingRoom::ServeHeldBack() {
+  std::set<Place> places;
+  {
+    MutexLock lock(mutex_);
+    if (held_back_.empty() || clock_.Now() < look_at_) return;
+    places.swap(held_back_);
+  }
+  for (Place place : places) ServePlace(place);
+}
+
 Waiter::Outcome WaitingRoom::Ask(const std::shared_ptr<Entry>& entry) {
   {
     MutexLock lock(mutex_);
@@ -221,6 +243,10 @@ Waiter::Outcome WaitingRoom::Ask(const std::shared_ptr<Entry>& entry) {
   if (outcome == Waiter::Outcome::kServed) Forget(*entry);
   if (outcome == Waiter::Outcome::kLookAgain) {
     entry->place.second == kPulls ? new_.push_back(entry) : nudged_.push_back(entry->place);
+  }
+  if (outcome == Waiter::Outcome::kNotYet) {
+    if (held_back_.empty()) look_at_ = clock_.Now() + kNap;
+    held_back_.insert(entry->place);
   }
   return outcome;
 }

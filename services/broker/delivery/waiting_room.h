@@ -10,6 +10,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -35,6 +36,7 @@ class Waiter {
     kNothing,    // nothing for it now, nor for those behind it
     kFull,       // it takes nothing now; those behind it may
     kLookAgain,  // its budget is used up: serve it again soon
+    kNotYet,     // a limit holds it back: serve it again a little later
   };
   // First in Enter(), then on the delivery thread only.
   virtual Outcome TryServe() = 0;
@@ -69,6 +71,8 @@ class WaitingRoom {
 
   // A lease of this group ended early (negative acknowledgement, return): look soon.
   void Nudge(TopicId topic, GroupId group) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The group was paused or has other limits: it should look, and those who pull, too.
+  void NudgeGroup(GroupId group) ABSL_LOCKS_EXCLUDED(mutex_);
   // The topic has more queues, may not be read any more, or is gone: everybody should look.
   void Nudge(TopicId topic) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -102,6 +106,7 @@ class WaitingRoom {
   void ServeTopic(TopicId topic) ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<Place> PlacesOf(TopicId topic) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ServeNew() ABSL_LOCKS_EXCLUDED(mutex_);
+  void ServeHeldBack() ABSL_LOCKS_EXCLUDED(mutex_);
   Waiter::Outcome Ask(const std::shared_ptr<Entry>& entry) ABSL_LOCKS_EXCLUDED(mutex_);
   void TimeOut() ABSL_LOCKS_EXCLUDED(mutex_);
   std::chrono::milliseconds UntilNext() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -122,6 +127,9 @@ class WaitingRoom {
   std::vector<Place> nudged_ ABSL_GUARDED_BY(mutex_);
   // To be asked by themselves.
   std::vector<std::shared_ptr<Entry>> new_ ABSL_GUARDED_BY(mutex_);
+  // Where limits hold messages back, and when to look there again.
+  std::set<Place> held_back_ ABSL_GUARDED_BY(mutex_);
+  Timestamp look_at_ ABSL_GUARDED_BY(mutex_);
   size_t size_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;

@@ -49,6 +49,7 @@ class FakeDispatcher final : public store::Dispatcher {
   const store::QueueIndex& queues() const override { std::abort(); }
   const store::KeyIndex& keys() const override { std::abort(); }
   store::TimerIndex& timers() override { std::abort(); }
+  store::TransactionIndex& transactions() override { std::abort(); }
   absl::StatusOr<std::optional<LogOffset>> FindDelivery(LogOffset) const override { std::abort(); }
   absl::StatusOr<QueueOffset> NextOffset(QueueKey) const override { std::abort(); }
   absl::Status VisitNextOffsets(absl::FunctionRef<void(QueueKey, QueueOffset)>) const override {

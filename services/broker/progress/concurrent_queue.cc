@@ -25,4 +25,19 @@ const GroupQueue::Entry* ConcurrentQueue::DeliverNext(const Terms& terms) {
   return &Add(std::move(entry));
 }
 
+const GroupQueue::Entry* ConcurrentQueue::Claim(QueueOffset offset, const Terms& terms) {
+  while (cursor_ < offset) {
+    InFlight passed;  // never delivered, and free at once
+    passed.visible_at = terms.now;
+    passed.lease_id = terms.lease_id;
+    Add(std::move(passed));
+  }
+  if (cursor_ == offset) return DeliverNext(terms);
+  auto found = in_flight_.find(offset);
+  if (found == in_flight_.end() || found->second.visible_at > terms.now) return nullptr;
+  Lease(*found, terms);
+  ++found->second.attempts;
+  return &*found;
+}
+
 }  // namespace dunlin::broker

@@ -14,6 +14,9 @@ class ConcurrentQueue final : public GroupQueue {
   const Entry* Redeliver(const Terms& terms);
   // Delivers the message at the cursor.
   const Entry* DeliverNext(const Terms& terms);
+  // Delivers the message at `offset` before its turn; those before it wait for theirs. Null when it
+  // is done, or has a lease that runs.
+  const Entry* Claim(QueueOffset offset, const Terms& terms);
 };
 
 }  // namespace dunlin::broker

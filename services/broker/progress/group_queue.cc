@@ -56,6 +56,22 @@ void GroupQueue::Reset(QueueOffset cursor) {
   cursor_ = cursor;
 }
 
+uint64_t GroupQueue::Skip(uint64_t count, QueueOffset end, Timestamp now) {
+  uint64_t skipped = 0;
+  std::set<uint32_t> lanes;
+  while (skipped < count && !in_flight_.empty() && in_flight_.begin()->first < end) {
+    const InFlight& first = in_flight_.begin()->second;
+    if (!first.acknowledged) ++skipped;
+    lanes.insert(first.lane);
+    Erase(in_flight_.begin());
+  }
+  for (uint32_t lane : lanes) Touched(lane, now);
+  if (skipped == count || cursor_ >= end) return skipped;
+  const uint64_t more = std::min<uint64_t>(count - skipped, end - cursor_);
+  cursor_ = cursor_ + more;
+  return skipped + more;
+}
+
 GroupQueue::Entry& GroupQueue::Add(InFlight entry) {
   // Nothing is behind the cursor, and leases mostly end in the order in which they began.
   if (!entry.waits()) by_end_.emplace_hint(by_end_.end(), entry.visible_at, cursor_);
@@ -101,27 +117,31 @@ void GroupQueue::Change(QueueOffset offset, const Terms& terms, bool uncount) {
   Touched(found->second.lane, terms.now);
 }
 
-size_t GroupQueue::Renew(Timestamp now, Timestamp until, std::chrono::milliseconds step,
-                         std::chrono::milliseconds total,
+size_t GroupQueue::Renew(const Renewal& renewal,
                          const std::function<bool(std::string_view)>& is_alive) {
   std::vector<QueueOffset> ending;
-  for (auto end = by_end_.begin(); end != by_end_.end() && end->first <= until; ++end) {
-    if (end->first > now) ending.push_back(end->second);
+  for (auto end = by_end_.begin(); end != by_end_.end() && end->first <= renewal.until; ++end) {
+    if (end->first > renewal.now) ending.push_back(end->second);
   }
   size_t renewed = 0;
   std::set<uint32_t> lanes;  // each is looked at once, when all of it has changed
   for (QueueOffset offset : ending) {
     Entry& entry = *in_flight_.find(offset);
-    const Timestamp extended = std::min(now + step, entry.second.leased_at + total);
-    if (entry.second.renewed_for == nullptr || extended <= entry.second.visible_at ||
-        !is_alive(*entry.second.renewed_for)) {
-      continue;
+    InFlight& flight = entry.second;
+    if (flight.renewed_for == nullptr || !is_alive(*flight.renewed_for)) continue;
+    const Timestamp last = flight.leased_at + renewal.total;
+    Timestamp extended = std::min(renewal.now + renewal.step, last);
+    if (flight.visible_at >= last) {
+      // Held for as long as may be: what failed is tried again after the delay of its group.
+      flight.renewed_for = nullptr;
+      extended = flight.visible_at + renewal.retry_delay(flight.attempts);
     }
+    if (extended <= flight.visible_at) continue;
     Move(entry, extended);
-    lanes.insert(entry.second.lane);
+    lanes.insert(flight.lane);
     ++renewed;
   }
-  for (uint32_t lane : lanes) Touched(lane, now);
+  for (uint32_t lane : lanes) Touched(lane, renewal.now);
   return renewed;
 }
 

@@ -68,6 +68,8 @@ class GroupQueue {
   void Expire(QueueOffset min, Timestamp now);
   // Everything from `cursor` on is to be delivered, nothing below it.
   void Reset(QueueOffset cursor);
+  // The first `count` messages below `end` that are not done are, from now on; how many that were.
+  uint64_t Skip(uint64_t count, QueueOffset end, Timestamp now);
 
   struct Terms {
     uint64_t lease_id = 0;
@@ -85,11 +87,16 @@ class GroupQueue {
   // Changes the terms of the current lease; `uncount` takes the last delivery out of the count.
   void Change(QueueOffset offset, const Terms& terms, bool uncount);
 
+  struct Renewal {
+    Timestamp now;
+    Timestamp until;
+    std::chrono::milliseconds step{0};
+    std::chrono::milliseconds total{0};
+    std::function<std::chrono::milliseconds(uint32_t attempt)> retry_delay;
+  };
   // Extends leases that end at or before `until` and belong to a living client by `step`, to at
-  // most `total` after they began. How many.
-  size_t Renew(Timestamp now, Timestamp until, std::chrono::milliseconds step,
-               std::chrono::milliseconds total,
-               const std::function<bool(std::string_view)>& is_alive);
+  // most `total` after they began; then, for the last time, by the retry delay. How many.
+  size_t Renew(const Renewal& renewal, const std::function<bool(std::string_view)>& is_alive);
   // Leases kept for `client` end no later than `at`. How many.
   size_t Release(const std::string& client, Timestamp now, Timestamp at);
 

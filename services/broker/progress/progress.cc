@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/mutex.h"
@@ -18,6 +17,7 @@
 #include "services/broker/codes/public_code.h"
 #include "services/broker/progress/concurrent_queue.h"
 #include "services/broker/progress/group_queue.h"
+#include "services/broker/progress/saved_queue.h"
 
 namespace dunlin::broker {
 namespace {
@@ -51,55 +51,6 @@ uint64_t RandomStart() {
   return (uint64_t{random()} << 32) | random();
 }
 
-void FillProto(const Key& key, const GroupQueue& queue, storage::v1::QueueProgress& proto) {
-  proto.set_group_id(key.group.value());
-  proto.set_topic_id(key.queue.topic.value());
-  proto.set_queue(key.queue.queue);
-  proto.set_cursor(queue.cursor().value());
-  uint64_t previous = 0;
-  for (const auto& [offset, entry] : queue.in_flight()) {
-    proto.add_offset_deltas(offset.value() - previous);
-    previous = offset.value();
-    proto.add_attempts(entry.attempts);
-    proto.add_visible_at_ms(ToUnixMillis(entry.visible_at));
-    proto.add_lease_ids(entry.lease_id);
-    if (!queue.ordered()) continue;
-    proto.add_lanes(entry.lane);
-    proto.add_acknowledged(entry.acknowledged);
-  }
-}
-
-std::unique_ptr<GroupQueue> NewQueue(bool ordered, QueueOffset cursor,
-                                     const ProgressOptions& options) {
-  if (!ordered) return std::make_unique<ConcurrentQueue>(cursor);
-  const OrderedQueue::Limits limits{options.max_in_flight, options.max_waiting};
-  return std::make_unique<OrderedQueue>(cursor, limits);
-}
-
-std::unique_ptr<GroupQueue> FromProto(const storage::v1::QueueProgress& proto,
-                                      const ProgressOptions& options) {
-  const bool ordered = proto.lanes_size() > 0;
-  std::unique_ptr<GroupQueue> queue = NewQueue(ordered, QueueOffset(proto.cursor()), options);
-  absl::flat_hash_set<uint32_t> lanes;
-  uint64_t offset = 0;
-  for (int i = 0; i < proto.offset_deltas_size(); ++i) {
-    offset += proto.offset_deltas(i);
-    GroupQueue::InFlight entry;
-    entry.attempts = proto.attempts(i);
-    entry.visible_at = FromUnixMillis(proto.visible_at_ms(i));
-    entry.lease_id = proto.lease_ids(i);
-    if (ordered) {
-      entry.lane = proto.lanes(i);
-      entry.acknowledged = proto.acknowledged(i);
-      // Done: what came before it has become a dead letter.
-      if (entry.acknowledged && !lanes.contains(entry.lane)) continue;
-      lanes.insert(entry.lane);
-    }
-    queue->Restore(QueueOffset(offset), entry);
-  }
-  return queue;
-}
-
 }  // namespace
 
 class Progress::Shards {
@@ -127,10 +78,32 @@ class Progress::Shards {
                                    bool ordered) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex) {
     ASSIGN_OR_RETURN(Slot* const slot, Find(shard, key, request.start));
     if (slot->queue->ordered() != ordered) {
-      slot->queue = NewQueue(ordered, slot->queue->committed(), options_);
+      slot->queue = NewQueue(ordered, slot->queue->committed(), Limits());
     }
     slot->queue->Expire(request.bounds.min, clock_.Now());
     return slot;
+  }
+
+  OrderedQueue::Limits Limits() const { return {options_.max_in_flight, options_.max_waiting}; }
+
+  // How many of request.limit the group may get from `queue` beside what it has in the topic.
+  size_t Allowed(Shard& shard, const Key& key, const ReserveRequest& request,
+                 const GroupQueue& queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex) {
+    InFlightLimit* const limit = request.group_limit;
+    if (limit == nullptr) return request.limit;
+    const Timestamp now = clock_.Now();
+    const bool holds_some = queue.cursor() < request.bounds.max ||
+                            queue.NextVisible().value_or(Timestamp::max()) <= now;
+    if (!holds_some) return request.limit;  // no use counting
+    size_t leased = 0;
+    Key other = key;
+    for (other.queue.queue = 0; other.queue.queue < limit->queues; ++other.queue.queue) {
+      auto found = shard.slots.find(other);  // of one topic: all in this shard
+      if (found != shard.slots.end()) leased += found->second->queue->Count(now).leased;
+    }
+    const size_t room = limit->most - std::min<size_t>(limit->most, leased);
+    limit->reached |= room == 0;
+    return std::min(room, request.limit);
   }
 
   GroupQueue::Terms TermsOf(const ReserveRequest& request) {
@@ -162,8 +135,8 @@ class Progress::Shards {
         state_.GetProgress(key.group, key.queue);
     if (!saved.ok() && !absl::IsNotFound(saved.status())) return saved.status();
     if (!saved.ok() && !start.has_value()) return nullptr;
-    auto slot = std::make_unique<Slot>(saved.ok() ? FromProto(*saved, options_)
-                                                  : NewQueue(/*ordered=*/false, *start, options_));
+    auto slot = std::make_unique<Slot>(saved.ok() ? ToQueue(*saved, Limits())
+                                                  : NewQueue(/*ordered=*/false, *start, Limits()));
     Slot* added = shard.slots.emplace(key, std::move(slot)).first->second.get();
     Announce(key, *added->queue);
     return added;
@@ -284,7 +257,8 @@ absl::Status Progress::Reserve(const ReserveRequest& request, std::vector<Reserv
                    shards_->FindToTake(shard, key, request, /*ordered=*/false));
   auto& queue = static_cast<ConcurrentQueue&>(*slot->queue);
   GroupQueue::Terms terms = shards_->TermsOf(request);
-  for (size_t taken = 0; taken < request.limit; ++taken) {
+  const size_t limit = shards_->Allowed(shard, key, request, queue);
+  for (size_t taken = 0; taken < limit; ++taken) {
     terms.lease_id = shards_->NextLease();
     const GroupQueue::Entry* entry = queue.Redeliver(terms);
     if (entry == nullptr && queue.cursor() < request.bounds.max &&
@@ -322,7 +296,8 @@ absl::Status Progress::ReserveInOrder(const ReserveRequest& request, const Order
   OrderedQueue::Take take;
   take.lease = shards_->TermsOf(request);
   take.lease.lease_id = shards_->NextLease();
-  take.limit = request.limit;
+  // What is given again is in flight already.
+  take.limit = ordered.repeat ? request.limit : shards_->Allowed(shard, key, request, queue);
   take.lane_limit = ordered.lane_limit;
   take.max_attempts = request.max_attempts;
   take.attempt = ordered.attempt_id;
@@ -469,17 +444,21 @@ void Progress::ReleaseClient(std::string_view client_id, milliseconds delay) {
 }
 
 void Progress::RenewLeases(const std::function<bool(std::string_view client_id)>& is_alive) {
-  const Timestamp now = shards_->clock_.Now();
   const ProgressOptions& options = shards_->options_;
-  for (const Key& key : shards_->EndingBy(now + kRenewAhead)) {
+  GroupQueue::Renewal renewal;
+  renewal.now = shards_->clock_.Now();
+  renewal.until = renewal.now + kRenewAhead;
+  renewal.step = options.renew_step;
+  renewal.total = options.renew_total;
+  for (const Key& key : shards_->EndingBy(renewal.until)) {
+    renewal.retry_delay = [&](uint32_t attempts) {
+      return options.retry_delay ? options.retry_delay(key.group, attempts) : milliseconds(0);
+    };
     Shards::Shard& shard = shards_->ShardOf(key);
     MutexLock lock(shard.mutex);
     auto found = shard.slots.find(key);
     if (found == shard.slots.end()) continue;
-    if (found->second->queue->Renew(now, now + kRenewAhead, options.renew_step, options.renew_total,
-                                    is_alive) > 0) {
-      shards_->Changed(key, *found->second);
-    }
+    if (found->second->queue->Renew(renewal, is_alive) > 0) shards_->Changed(key, *found->second);
   }
 }
 
@@ -520,12 +499,33 @@ absl::StatusOr<QueueOffset> Progress::CommittedOffset(GroupId group, QueueKey qu
 }
 
 absl::Status Progress::SetOffset(GroupId group, QueueKey queue, QueueOffset offset) {
+  return Edit(group, queue, offset, [offset](GroupQueue& edited, uint64_t) {
+    edited.Reset(offset);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Progress::Edit(GroupId group, QueueKey queue, QueueOffset start, EditQueue edit) {
+  const Key key{group, queue};
+  Shards::Shard& shard = shards_->ShardOf(key);
+  bool unlocked = false;
+  {
+    MutexLock lock(shard.mutex);
+    ASSIGN_OR_RETURN(Shards::Slot* const slot, shards_->Find(shard, key, start));
+    RETURN_IF_ERROR(edit(*slot->queue, shards_->NextLease()));
+    shards_->Changed(key, *slot);
+    unlocked = slot->queue->TakeUnlocked();
+  }
+  shards_->Unlocked(unlocked);
+  return absl::OkStatus();
+}
+
+absl::Status Progress::Look(GroupId group, QueueKey queue, LookAtQueue look) const {
   const Key key{group, queue};
   Shards::Shard& shard = shards_->ShardOf(key);
   MutexLock lock(shard.mutex);
-  ASSIGN_OR_RETURN(Shards::Slot* const slot, shards_->Find(shard, key, offset));
-  slot->queue->Reset(offset);
-  shards_->Changed(key, *slot);
+  ASSIGN_OR_RETURN(const Shards::Slot* const slot, shards_->Find(shard, key, std::nullopt));
+  look(slot == nullptr ? nullptr : slot->queue.get());
   return absl::OkStatus();
 }
 
@@ -568,7 +568,7 @@ std::string Progress::TakeChanges(size_t max_bytes) {
       found->second->changed = false;
     }
     storage::v1::QueueProgress& proto = *changes.add_queues();
-    FillProto(key, *found->second->queue, proto);
+    FillRow({key.group, key.queue}, *found->second->queue, proto);
     bytes += proto.ByteSizeLong();
   }
   return changes.SerializeAsString();

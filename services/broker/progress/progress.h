@@ -21,11 +21,13 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 #include "services/base/clock.h"
 #include "services/base/strong_int.h"
+#include "services/broker/progress/group_queue.h"
 #include "services/broker/progress/ordered_queue.h"
 #include "services/broker/progress/receipt_handle.h"
 #include "services/store/index/queue_index.h"
@@ -42,9 +44,19 @@ struct ProgressOptions {
   // Auto-renewed leases: length of a step, and for how long in all.
   std::chrono::milliseconds renew_step = std::chrono::seconds(60);
   std::chrono::milliseconds renew_total = std::chrono::hours(3);
+  // Before the next delivery, after the attempt of this number: for messages whose leases were
+  // renewed for as long as may be. Empty: none. Called under a lock: must not call back.
+  std::function<std::chrono::milliseconds(GroupId group, uint32_t attempt)> retry_delay;
   // Called, on any thread and without a lock, when messages became deliverable by anything but
   // time: TakeDue() names them. May be empty.
   std::function<void()> on_unlocked;
+};
+
+// What a group may have in flight in one topic, all of its queues together.
+struct InFlightLimit {
+  uint32_t most = 0;
+  uint32_t queues = 0;   // of the topic
+  bool reached = false;  // set when there is no room for any more
 };
 
 struct ReserveRequest {
@@ -57,7 +69,8 @@ struct ReserveRequest {
   uint32_t max_attempts = 17;
   std::chrono::milliseconds invisible{0};  // length of the lease; ignored when auto_renew
   bool auto_renew = false;
-  std::string_view client_id;  // whose life keeps auto-renewed leases alive
+  std::string_view client_id;            // whose life keeps auto-renewed leases alive
+  InFlightLimit* group_limit = nullptr;  // null: none
 };
 
 struct Reservation {
@@ -123,6 +136,7 @@ class Progress {
   // The consumer is gone: its auto-renewed leases end `delay` from now.
   void ReleaseClient(std::string_view client_id, std::chrono::milliseconds delay);
   // Extends auto-renewed leases that are about to end, of clients that `is_alive`; others run out.
+  // One that was renewed for renew_total ends a retry delay later, once and for all.
   void RenewLeases(const std::function<bool(std::string_view client_id)>& is_alive);
 
   // (group, topic) pairs that have messages whose lease ended since the last call; and when the
@@ -139,6 +153,15 @@ class Progress {
   absl::StatusOr<QueueOffset> CommittedOffset(GroupId group, QueueKey queue) const;
   // Everything below `offset` is done, everything from it on is to be delivered (again).
   absl::Status SetOffset(GroupId group, QueueKey queue, QueueOffset offset);
+
+  // Changes what the group has of one queue by hand, under the queue's lock: `edit` gets the queue,
+  // which begins at `start` when the group never consumed from it, and the number of a new lease.
+  // When it fails, it must have changed nothing.
+  using EditQueue = absl::FunctionRef<absl::Status(GroupQueue& queue, uint64_t lease)>;
+  absl::Status Edit(GroupId group, QueueKey queue, QueueOffset start, EditQueue edit);
+  // The same, only to look; null when the group never consumed from the queue.
+  using LookAtQueue = absl::FunctionRef<void(const GroupQueue* queue)>;
+  absl::Status Look(GroupId group, QueueKey queue, LookAtQueue look) const;
 
   // Numbers of one queue for monitoring; zeros when the group never consumed from it.
   struct Counts {

@@ -133,7 +133,54 @@ grpc::ServerUnaryReactor* AdminServiceImpl::ResetOffset(Context* /*context*/, co
                                                         Bytes* response) {
   using Request = admin::v1::ResetOffsetRequest;
   return Answer<Request>(*request, *response,
-                         [this](const Request& asked) { return admin_.ResetOffset(asked); });
+                         [this](const Request& asked) { return admin_.offsets().Reset(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::SkipMessages(Context* /*context*/, const Bytes* request,
+                                                         Bytes* response) {
+  using Request = admin::v1::SkipMessagesRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.offsets().Skip(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::CloneOffsets(Context* /*context*/, const Bytes* request,
+                                                         Bytes* response) {
+  using Request = admin::v1::CloneOffsetsRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.offsets().Clone(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ListDeadLetters(Context* /*context*/,
+                                                            const Bytes* request, Bytes* response) {
+  using Request = admin::v1::ListDeadLettersRequest;
+  return Answer<Request>(*request, *response, [this](const Request& asked) {
+    return admin_.dead_letters().List(asked);
+  });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::GetDeadLetters(Context* /*context*/,
+                                                           const Bytes* request, Bytes* response) {
+  using Request = admin::v1::GetDeadLettersRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.dead_letters().Get(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ResendDeadLetters(Context* /*context*/,
+                                                              const Bytes* request,
+                                                              Bytes* response) {
+  using Request = admin::v1::ResendDeadLettersRequest;
+  return Answer<Request>(*request, *response, [this](const Request& asked) {
+    return admin_.dead_letters().Resend(asked);
+  });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::PurgeDeadLetters(Context* /*context*/,
+                                                             const Bytes* request,
+                                                             Bytes* response) {
+  using Request = admin::v1::PurgeDeadLettersRequest;
+  return Answer<Request>(*request, *response, [this](const Request& asked) {
+    return admin_.dead_letters().Purge(asked);
+  });
 }
 
 grpc::ServerUnaryReactor* AdminServiceImpl::GetMessages(Context* /*context*/, const Bytes* request,
@@ -141,6 +188,52 @@ grpc::ServerUnaryReactor* AdminServiceImpl::GetMessages(Context* /*context*/, co
   using Request = admin::v1::GetMessagesRequest;
   return Answer<Request>(*request, *response,
                          [this](const Request& asked) { return admin_.GetMessages(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::TraceMessages(Context* /*context*/,
+                                                          const Bytes* request, Bytes* response) {
+  using Request = admin::v1::GetMessagesRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.TraceMessages(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ListTransactions(Context* /*context*/,
+                                                             const Bytes* request,
+                                                             Bytes* response) {
+  using Request = admin::v1::ListTransactionsRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return transactions_.List(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::GetTransaction(Context* /*context*/,
+                                                           const Bytes* request, Bytes* response) {
+  using Request = admin::v1::GetTransactionRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return transactions_.Get(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ResolveTransaction(Context* /*context*/,
+                                                               const Bytes* request,
+                                                               Bytes* response) {
+  using Request = admin::v1::ResolveTransactionRequest;
+  return Answer<Request>(
+      *request, *response,
+      [this](const Request& asked) -> absl::StatusOr<admin::v1::ResolveTransactionResponse> {
+        RETURN_IF_ERROR(transactions_.Resolve(asked));
+        return admin::v1::ResolveTransactionResponse();
+      });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::RecheckTransaction(Context* /*context*/,
+                                                               const Bytes* request,
+                                                               Bytes* response) {
+  using Request = admin::v1::RecheckTransactionRequest;
+  return Answer<Request>(
+      *request, *response,
+      [this](const Request& asked) -> absl::StatusOr<admin::v1::RecheckTransactionResponse> {
+        RETURN_IF_ERROR(transactions_.Recheck(asked));
+        return admin::v1::RecheckTransactionResponse();
+      });
 }
 
 grpc::ServerUnaryReactor* AdminServiceImpl::ListClients(Context* /*context*/, const Bytes* request,

@@ -8,6 +8,7 @@
 
 #include "proto/dunlin/admin/v1/admin.grpc.pb.h"
 #include "services/broker/admin/admin.h"
+#include "services/broker/admin/transaction_admin.h"
 #include "services/runtime/executor.h"
 
 namespace dunlin::broker {
@@ -23,17 +24,26 @@ using AdminRaw2 =
     AdminV1::WithRawCallbackMethod_DeleteGroup<AdminV1::WithRawCallbackMethod_ListGroups<
         AdminV1::WithRawCallbackMethod_GetGroup<AdminV1::WithRawCallbackMethod_UpdateGroup<
             AdminV1::WithRawCallbackMethod_CreateGroup<AdminRaw1>>>>>;
-using AdminMethods =
-    AdminV1::WithRawCallbackMethod_Checkpoint<AdminV1::WithRawCallbackMethod_GetBroker<
-        AdminV1::WithRawCallbackMethod_ListClients<AdminV1::WithRawCallbackMethod_GetMessages<
-            AdminV1::WithRawCallbackMethod_ResetOffset<AdminRaw2>>>>>;
+using AdminRaw3 = AdminV1::WithRawCallbackMethod_RecheckTransaction<
+    AdminV1::WithRawCallbackMethod_ResolveTransaction<AdminV1::WithRawCallbackMethod_GetTransaction<
+        AdminV1::WithRawCallbackMethod_ListTransactions<AdminRaw2>>>>;
+using AdminRaw4 = AdminV1::WithRawCallbackMethod_Checkpoint<
+    AdminV1::WithRawCallbackMethod_GetBroker<AdminV1::WithRawCallbackMethod_ListClients<
+        AdminV1::WithRawCallbackMethod_TraceMessages<AdminV1::WithRawCallbackMethod_GetMessages<
+            AdminV1::WithRawCallbackMethod_ResetOffset<AdminRaw3>>>>>>;
+using AdminRaw5 = AdminV1::WithRawCallbackMethod_SkipMessages<
+    AdminV1::WithRawCallbackMethod_CloneOffsets<AdminRaw4>>;
+using AdminMethods = AdminV1::WithRawCallbackMethod_PurgeDeadLetters<
+    AdminV1::WithRawCallbackMethod_ResendDeadLetters<AdminV1::WithRawCallbackMethod_GetDeadLetters<
+        AdminV1::WithRawCallbackMethod_ListDeadLetters<AdminRaw5>>>>;
 
 }  // namespace internal
 
 class AdminServiceImpl final : public internal::AdminMethods {
  public:
-  // Both must outlive the server this is registered with.
-  AdminServiceImpl(Admin& admin, Executor& executor) : admin_(admin), executor_(executor) {}
+  // All must outlive the server this is registered with.
+  AdminServiceImpl(Admin& admin, TransactionAdmin& transactions, Executor& executor)
+      : admin_(admin), transactions_(transactions), executor_(executor) {}
 
   using Context = grpc::CallbackServerContext;
   using Bytes = grpc::ByteBuffer;
@@ -50,7 +60,18 @@ class AdminServiceImpl final : public internal::AdminMethods {
   Unary* ListGroups(Context* context, const Bytes* request, Bytes* response) override;
   Unary* DeleteGroup(Context* context, const Bytes* request, Bytes* response) override;
   Unary* ResetOffset(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* SkipMessages(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* CloneOffsets(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* ListDeadLetters(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* GetDeadLetters(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* ResendDeadLetters(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* PurgeDeadLetters(Context* context, const Bytes* request, Bytes* response) override;
   Unary* GetMessages(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* TraceMessages(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* ListTransactions(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* GetTransaction(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* ResolveTransaction(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* RecheckTransaction(Context* context, const Bytes* request, Bytes* response) override;
   Unary* ListClients(Context* context, const Bytes* request, Bytes* response) override;
   Unary* GetBroker(Context* context, const Bytes* request, Bytes* response) override;
   Unary* Checkpoint(Context* context, const Bytes* request, Bytes* response) override;
@@ -61,6 +82,7 @@ class AdminServiceImpl final : public internal::AdminMethods {
   Unary* Answer(const Bytes& request, Bytes& response, Command obey);
 
   Admin& admin_;
+  TransactionAdmin& transactions_;
   Executor& executor_;
 };
 

@@ -85,6 +85,10 @@ class OffsetAttachment final : public Attachment {
                    MessageFilter filter, uint32_t queue, QueueOffset from,
                    std::function<void(Attachment&)> ready);
 
+  // For whom it reads: it gets nothing while that group is paused, nor what is for another one.
+  // Before the first frame.
+  void ReadFor(GroupId reader) { reader_ = reader; }
+
   Produced NextFrame() override;
   std::chrono::milliseconds Patience() const override;
   Outcome TryServe() override;
@@ -103,6 +107,7 @@ class OffsetAttachment final : public Attachment {
   void ReadAhead(LogOffset at);
 
   const QueueKey queue_;
+  GroupId reader_;  // 0: none
   std::atomic<uint64_t> next_;
   // Entries to look at for the next frame: as many as the last one took. NextFrame only.
   size_t scan_;

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "services/base/status_macros.h"
 #include "services/broker/admission/receive_rules.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/status_map.h"
@@ -18,6 +19,11 @@ constexpr size_t kBatch = 512;
 // Messages that a consumer had when its stream ended come again after this.
 constexpr milliseconds kReleaseDelay{1000};
 
+TraceStep StepOf(v1::Verdict::Outcome outcome) {
+  if (outcome == v1::Verdict::ACK) return TraceStep::kAcknowledged;
+  return outcome == v1::Verdict::EXTEND ? TraceStep::kInvisibleChanged : TraceStep::kRefused;
+}
+
 }  // namespace
 
 GroupAttachment::GroupAttachment(ServiceContext& services, uint32_t binding,
@@ -26,10 +32,15 @@ GroupAttachment::GroupAttachment(ServiceContext& services, uint32_t binding,
     : Attachment(services, binding, subscription.topic, subscription.filter, std::move(ready)),
       subscription_(std::move(subscription)),
       group_id_(subscription_.group->id),
+      client_(services.trace.NumberOf(subscription_.client_id)),
       max_unsettled_(max_unsettled) {
   subscription_.bytes = kFrameBytes;  // what is leased is sent at once
   // Clients work on what a frame holds with many threads: neighbours would overtake each other.
   subscription_.message_group_batch = 1;
+}
+
+void GroupAttachment::Note(TraceStep step, const ReceiptHandle& handle) {
+  services_.trace.Note(step, handle.queue, handle.offset, 1, {client_, group_id_, handle.attempt});
 }
 
 void GroupAttachment::ForgetEnded() {
@@ -84,6 +95,7 @@ GroupAttachment::Taking GroupAttachment::Take() {
   }
   if (released_) return Taking::kReleased;
   if (!taken_.empty()) return Taking::kSome;
+  if (taken.throttled) return Taking::kHeldBack;
   return taken.exhausted ? Taking::kNothing : Taking::kMore;
 }
 
@@ -104,6 +116,8 @@ Waiter::Outcome GroupAttachment::TryServe() {
       return Outcome::kLookAgain;
     case Taking::kNothing:
       return Outcome::kNothing;
+    case Taking::kHeldBack:
+      return Outcome::kNotYet;
     case Taking::kSome:
       break;
   }
@@ -138,12 +152,41 @@ Attachment::Produced GroupAttachment::NextFrame() {
       frame.Add(message.message);
     }
     frame.AddLease(message.handle.lease_id, message.handle.attempt);
+    Note(TraceStep::kDelivered, message.handle);
     taken_.pop_front();
   }
   if (frame.empty()) return produced;  // released meanwhile
   produced.next = Next::kFrame;
   produced.frame = frame.Encode(binding(), 0, 0);
   return produced;
+}
+
+absl::Status GroupAttachment::Obey(const v1::Verdict& verdict, const ReceiptHandle& handle,
+                                   uint64_t& lease) {
+  milliseconds delay(verdict.delay_ms());
+  switch (verdict.outcome()) {
+    case v1::Verdict::ACK:
+      return services_.progress.Ack(handle);
+    case v1::Verdict::RELEASE:
+      RETURN_IF_ERROR(services_.progress.CheckLease(handle));
+      services_.progress.Return(handle, delay, /*counts=*/false);
+      break;
+    case v1::Verdict::BACKOFF:
+      if (const auto group = services_.topics.FindGroup(group_id_); group != nullptr) {
+        delay = group->RetryDelay(handle.attempt);
+      }
+      [[fallthrough]];
+    default: {
+      ASSIGN_OR_RETURN(const ReceiptHandle changed,
+                       services_.progress.ChangeInvisible(handle, delay, /*suspend=*/false));
+      if (verdict.outcome() != v1::Verdict::EXTEND) break;
+      lease = changed.lease_id;
+      MutexLock lock(mutex_);
+      unsettled_.insert_or_assign({verdict.queue(), verdict.queue_offset()}, changed);
+    }
+  }
+  if (delay.count() == 0) services_.waiting_room.Nudge(topic(), competes());
+  return absl::OkStatus();
 }
 
 void GroupAttachment::Settle(const v1::Verdict& verdict, v1::SubscribeResponse& response) {
@@ -162,30 +205,8 @@ void GroupAttachment::Settle(const v1::Verdict& verdict, v1::SubscribeResponse& 
     }
   }
   uint64_t lease = 0;
-  if (status.ok()) {
-    switch (verdict.outcome()) {
-      case v1::Verdict::ACK:
-        status = services_.progress.Ack(handle);
-        break;
-      case v1::Verdict::RELEASE:
-        status = services_.progress.CheckLease(handle);
-        if (status.ok()) services_.progress.Return(handle, delay, /*counts=*/false);
-        break;
-      default: {
-        const absl::StatusOr<ReceiptHandle> changed =
-            services_.progress.ChangeInvisible(handle, delay, /*suspend=*/false);
-        status = changed.status();
-        if (changed.ok() && verdict.outcome() == v1::Verdict::EXTEND) {
-          lease = changed->lease_id;
-          MutexLock lock(mutex_);
-          unsettled_.insert_or_assign({verdict.queue(), verdict.queue_offset()}, *changed);
-        }
-      }
-    }
-    if (status.ok() && delay.count() == 0 && verdict.outcome() != v1::Verdict::ACK) {
-      services_.waiting_room.Nudge(topic(), competes());
-    }
-  }
+  if (status.ok()) status = Obey(verdict, handle, lease);
+  if (status.ok()) Note(StepOf(verdict.outcome()), handle);
   if (status.ok() && verdict.outcome() != v1::Verdict::EXTEND) return;
   v1::Settled& settled = *response.add_settled();
   settled.set_binding(binding());
@@ -195,7 +216,16 @@ void GroupAttachment::Settle(const v1::Verdict& verdict, v1::SubscribeResponse& 
   *settled.mutable_status() = ToWire(status);
 }
 
+void GroupAttachment::LeaveSubscription() {
+  {
+    MutexLock lock(mutex_);
+    if (!std::exchange(entered_, false)) return;
+  }
+  services_.subscriptions.LeaveStream({group_id_, topic()}, subscription_.client_id);
+}
+
 void GroupAttachment::Release() {
+  LeaveSubscription();
   MutexLock lock(mutex_);
   released_ = true;
   for (const Delivered& message : taken_) {

@@ -28,11 +28,19 @@ absl::Status CheckNames(const CallContext& call, const v2::Resource& topic,
   return CheckGroupName(call, group);
 }
 
+void NoteSettled(ServiceContext& services, const CallContext& call, TraceStep step,
+                 const ReceiptHandle& handle) {
+  services.trace.Note(step, handle.queue, handle.offset, 1,
+                      {services.trace.NumberOf(call.client_id), handle.group, handle.attempt});
+}
+
 absl::Status AckOne(ServiceContext& services, const CallContext& call,
                     const v2::AckMessageRequest& request, const v2::AckMessageEntry& entry) {
   ASSIGN_OR_RETURN(const ReceiptHandle handle, FindLease(services, call, request.topic(),
                                                          request.group(), entry.receipt_handle()));
-  return services.progress.Ack(handle);
+  RETURN_IF_ERROR(services.progress.Ack(handle));
+  NoteSettled(services, call, TraceStep::kAcknowledged, handle);
+  return absl::OkStatus();
 }
 
 // Node.js push consumers ask for a redelivery after a few milliseconds when a listener fails, and
@@ -61,6 +69,8 @@ absl::StatusOr<ReceiptHandle> Change(ServiceContext& services, const CallContext
   const std::chrono::milliseconds invisible = WithFloor(services, call, handle, asked);
   ASSIGN_OR_RETURN(ReceiptHandle changed,
                    services.progress.ChangeInvisible(handle, invisible, request.suspend()));
+  // The SDKs say both with the same call: that a message failed, and that work on it goes on.
+  NoteSettled(services, call, TraceStep::kInvisibleChanged, handle);
   if (invisible.count() == 0) services.waiting_room.Nudge(handle.queue.topic, handle.group);
   return changed;
 }
@@ -90,6 +100,8 @@ absl::StatusOr<DeadLetters::Letter> FindLetter(
   letter.message = found.message.header().log_offset;
   letter.attempts = std::max<uint32_t>(
       handle.attempt, static_cast<uint32_t>(std::max(request.delivery_attempt(), 0)));
+  // Consumers of ordered groups count the attempts, and forward behind the last one.
+  letter.forwarded = letter.attempts < letter.group->max_attempts;
   return letter;
 }
 

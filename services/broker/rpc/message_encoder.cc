@@ -2,7 +2,9 @@
 
 #include <array>
 #include <string>
+#include <utility>
 
+#include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/base/status_macros.h"
 #include "services/broker/rpc/buffers.h"
 #include "services/broker/wire/delivered_message.h"
@@ -62,6 +64,30 @@ absl::StatusOr<grpc::ByteBuffer> EncodeDelivered(const ServiceContext& services,
                                              PinnedSlice(parts.middle, delivered.message.pin()),
                                              CopiedSlice(parts.tail)};
   return grpc::ByteBuffer(slices.data(), slices.size());
+}
+
+absl::StatusOr<v2::Message> ShowHalf(const ServiceContext& services, const v2::Resource& topic,
+                                     const Delivered& half) {
+  const store::RecordHeader& header = half.message.header();
+  Overlay overlay;
+  overlay.topic_namespace = topic.resource_namespace();
+  overlay.topic_name = topic.name();
+  overlay.queue_id = static_cast<int32_t>(header.queue.queue);
+  overlay.queue_offset = -1;
+  overlay.store_time = header.store_time;
+  overlay.store_host = services.advertised_host;
+  overlay.born_host = services.advertised_host;
+  overlay.born_time = header.store_time;
+  overlay.kind = MessageKind::kTransaction;
+  ASSIGN_OR_RETURN(const DeliveredMessage parts,
+                   MakeDelivered(half.message.payload(), header.properties_offset, overlay));
+  std::string bytes = parts.head;
+  bytes.append(parts.middle).append(parts.tail);
+  v2::ReceiveMessageResponse response;
+  if (!response.ParseFromString(bytes) || !response.has_message()) {
+    return absl::DataLossError("a half message cannot be read as a message");
+  }
+  return std::move(*response.mutable_message());
 }
 
 }  // namespace dunlin::broker

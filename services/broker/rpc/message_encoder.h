@@ -19,4 +19,10 @@ absl::StatusOr<grpc::ByteBuffer> EncodeDelivered(const ServiceContext& services,
                                                  const apache::rocketmq::v2::Resource& topic,
                                                  const Delivered& delivered, bool lease);
 
+// A half message as the question about its transaction shows it: whole, of kind TRANSACTION.
+// DATA_LOSS as above.
+absl::StatusOr<apache::rocketmq::v2::Message> ShowHalf(const ServiceContext& services,
+                                                       const apache::rocketmq::v2::Resource& topic,
+                                                       const Delivered& half);
+
 }  // namespace dunlin::broker

@@ -16,6 +16,7 @@
 #include "services/broker/rpc/route_calls.h"
 #include "services/broker/rpc/send_call.h"
 #include "services/broker/rpc/telemetry_call.h"
+#include "services/broker/rpc/transaction_call.h"
 #include "services/broker/rpc/unary_call.h"
 
 namespace dunlin::broker {
@@ -136,11 +137,14 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::QueryOffset(Context* context, co
       });
 }
 
-grpc::ServerUnaryReactor* MessagingServiceImpl::EndTransaction(Context* /*context*/,
+grpc::ServerUnaryReactor* MessagingServiceImpl::EndTransaction(Context* context,
                                                                const Bytes* request,
                                                                Bytes* response) {
-  return NotServed<v2::EndTransactionRequest, v2::EndTransactionResponse>(
-      *request, *response, "this server has no transactions: none was ever begun");
+  return AnswerUnary<v2::EndTransactionRequest, v2::EndTransactionResponse>(
+      *request, *response, [&](auto& call) {
+        broker::EndTransaction(services_, ReadCallContext(*context), call.request(),
+                               [&call](const absl::Status& status) { call.Done(status); });
+      });
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* MessagingServiceImpl::Telemetry(

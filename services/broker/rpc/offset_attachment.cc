@@ -8,6 +8,7 @@
 #include "services/base/strings.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/attachment.h"
+#include "services/broker/rpc/resources.h"
 
 namespace dunlin::broker {
 namespace {
@@ -52,6 +53,7 @@ OffsetAttachment::OffsetAttachment(ServiceContext& services, uint32_t binding,
 Waiter::Outcome OffsetAttachment::TryServe() {
   const store::QueueBounds bounds = services_.dispatcher.queues().Bounds(queue_);
   const uint64_t next = next_.load();
+  if (IsPaused(services_, reader_)) return Outcome::kNothing;
   // What is outside the queue, or was deleted, is worth a look too.
   if (bounds.max.value() == next && services_.topics.FindTopic(queue_.topic) != nullptr) {
     return Outcome::kNothing;
@@ -66,6 +68,7 @@ Attachment::Produced OffsetAttachment::NextFrame() {
     produced.next = Next::kGone;
     return produced;
   }
+  if (IsPaused(services_, reader_)) return produced;
   const store::QueueBounds bounds = services_.dispatcher.queues().Bounds(queue_);
   const uint64_t from = next_.load();
   if (QueueOffset(from) < bounds.min || QueueOffset(from) > bounds.max) {
@@ -137,10 +140,12 @@ bool OffsetAttachment::Add(const store::IndexEntry& entry, store::RecordReader& 
   if (entry.length == 0 || !filter_.MayMatch(entry.tag_hash)) return true;
   if (!frame.empty() && frame.bytes() + entry.length > kFrameBytes) return false;
   absl::StatusOr<store::RecordView> record = reader.Read(entry.log_offset);
-  if (record.ok() && record->header().kind == store::RecordKind::kDelivery) {
+  if (record.ok() && record->header().kind != store::RecordKind::kMessage) {
     absl::StatusOr<Delivered> origin = services_.taker.ReadEntry(entry);
     if (origin.ok()) {
       const QueueOffset offset = record->header().queue_offset;
+      const GroupId only = origin->only_group;
+      if (only != GroupId(0) && reader_ != GroupId(0) && only != reader_) return true;
       if (Matches(origin->message, search)) frame.AddAs(origin->message, queue_, offset);
       return true;
     }

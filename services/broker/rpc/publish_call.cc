@@ -7,12 +7,13 @@
 
 #include "services/base/status_macros.h"
 #include "services/base/strings.h"
+#include "services/broker/admission/placement.h"
+#include "services/broker/admission/send_quota.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/buffers.h"
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/status_map.h"
 #include "services/broker/timers/parking.h"
-#include "services/broker/wire/message_group.h"
 
 namespace dunlin::broker {
 namespace {
@@ -58,6 +59,7 @@ class PublishCall::Pending final : public store::CommitWaiter {
 
   void OnCommitted(const absl::Status& status) override {
     const std::shared_ptr<Pending> kept = std::move(self);
+    if (status.ok()) Trace();
     call_->Settle(*this, status);
   }
 
@@ -73,8 +75,17 @@ class PublishCall::Pending final : public store::CommitWaiter {
   std::vector<Error> errors;  // what was left out of it; told before what is stored
   std::vector<store::Appended> appended;
   std::shared_ptr<Pending> self;  // while the log has it
+  QueueKey queue;
 
  private:
+  void Trace() const {
+    for (const Run& run : runs) {
+      if (!run.record.has_value() || run.parked) continue;
+      call_->services_.trace.Note(TraceStep::kStored, queue, appended[*run.record].queue_offset,
+                                  static_cast<uint32_t>(run.count), {.client = call_->client_});
+    }
+  }
+
   const std::shared_ptr<PublishCall> call_;
 };
 
@@ -83,6 +94,7 @@ PublishCall::PublishCall(ServiceContext& services, OpenStreams& open_streams,
     : services_(services),
       open_streams_(open_streams),
       call_(ReadCallContext(context)),
+      client_(services.trace.NumberOf(call_.client_id)),
       limits_(StreamLimitsOf(services.config)) {}
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublishCall::Start(
@@ -219,12 +231,13 @@ absl::Status PublishCall::CheckBind(const v1::BindQueue& bind, const Topic& topi
                        fmt::format("next_sequence {}: sequences run from 1 to {}",
                                    bind.next_sequence(), kMaxSequence));
   }
-  if (bind.queue() >= topic.queues()) {
-    return PublicError(PublicCode::kBadRequest,
-                       fmt::format("topic {} has no queue {}: they run from 0 to {}", topic.name,
-                                   bind.queue(), topic.queues() - 1));
+  if (bind.queue() >= topic.write_queues) {
+    return PublicError(
+        PublicCode::kBadRequest,
+        fmt::format("topic {} has no queue {} for new messages: they run from 0 to {}", topic.name,
+                    bind.queue(), topic.write_queues - 1));
   }
-  for (const MessageKind kind : {MessageKind::kFifo, MessageKind::kDelay}) {
+  for (const MessageKind kind : {MessageKind::kFifo, MessageKind::kDelay, MessageKind::kPriority}) {
     if (topic.Accepts(static_cast<int32_t>(kind))) return absl::OkStatus();
   }
   return CheckKind(MessageKind::kNormal, topic.kinds, topic.name);
@@ -257,7 +270,7 @@ void PublishCall::FinishBind(const v1::BindQueue& bind,
   v1::Bound& bound = unsent_.AddBound(bind.binding(), status);
   bound.set_last_sequence(last);
   if (topic.ok()) {
-    bound.set_queues((*topic)->queues());
+    bound.set_queues((*topic)->write_queues);
     bound.set_topic_id((*topic)->id.value());
   }
   if (read_waits_) ReadOn();
@@ -360,17 +373,6 @@ absl::Status PublishCall::StoreIn(Binding& binding, size_t request_size) {
   return Append(binding, request_size, std::move(place));
 }
 
-absl::Status PublishCall::CheckQueue(const RawMessage& message, const Binding& binding) {
-  const uint32_t queues = binding.topic->queues();
-  if (QueueOfMessageGroup(message.message_group, queues) == binding.queue) return absl::OkStatus();
-  // Without the group and its queue: neighbours have the same fault, and are told of it once.
-  return PublicError(
-      PublicCode::kBadRequest,
-      fmt::format("the message group does not belong into queue {}, which this binding is for: its "
-                  "queue is the CRC-32C of its bytes modulo the {} queues that topic {} has now",
-                  binding.queue, queues, binding.topic->name));
-}
-
 void PublishCall::BuildFrame(const Binding& binding, uint64_t skip, std::vector<Error>& errors) {
   const Topic& topic = *binding.topic;
   const Timestamp now = services_.clock.Now();
@@ -384,14 +386,16 @@ void PublishCall::BuildFrame(const Binding& binding, uint64_t skip, std::vector<
     bool is_delayed = false;
     if (status.ok()) {
       const MessageKind kind = KindOf(message);
-      status = CheckKind(kind, topic.kinds, topic.name);
+      status = CheckTopicTakes(topic, kind, message);
       is_delayed = kind == MessageKind::kDelay;
-      if (status.ok() && kind == MessageKind::kFifo) status = CheckQueue(message, binding);
-      if (status.ok() && kind != MessageKind::kNormal && kind != MessageKind::kFifo &&
-          !is_delayed) {
+      if (status.ok()) status = CheckQueue(topic, kind, message, binding.queue);
+      if (status.ok() && (kind == MessageKind::kTransaction || kind == MessageKind::kLite)) {
         status =
             PublicError(PublicCode::kNotImplemented,
-                        fmt::format("messages of kind {} are not taken by streams", NameOf(kind)));
+                        fmt::format("messages of kind {} are not taken by streams{}", NameOf(kind),
+                                    kind == MessageKind::kTransaction
+                                        ? ": a half message is sent by SendMessage"
+                                        : ""));
       }
     }
     if (status.ok()) {
@@ -430,8 +434,11 @@ uint64_t PublishCall::SkipStored(const ProducerQueue& queue, Pending& pending) c
 
 absl::Status PublishCall::Append(Binding& binding, size_t request_size, Intake::Place place) {
   auto pending = std::make_shared<Pending>(self_, frame_.binding, request_size, std::move(place));
+  pending->queue = {binding.topic->id, binding.queue};
   builder_.Begin(*binding.topic, binding.queue, producer_id_);
+  const size_t messages = frame_.messages.size();
   if (binding.producer == nullptr) {
+    RETURN_IF_ERROR(TakeSendQuota(*binding.topic, messages, request_size));
     BuildFrame(binding, 0, pending->errors);
     return AppendBuilt(pending);
   }
@@ -442,9 +449,10 @@ absl::Status PublishCall::Append(Binding& binding, size_t request_size, Intake::
                        fmt::format("sequence {} comes behind {}: what is between them is missing",
                                    frame_.first_sequence, queue.last_sequence));
   }
+  RETURN_IF_ERROR(TakeSendQuota(*binding.topic, messages, request_size));
   BuildFrame(binding, SkipStored(queue, *pending), pending->errors);
   RETURN_IF_ERROR(AppendBuilt(pending));
-  const uint64_t last = frame_.first_sequence + frame_.messages.size() - 1;
+  const uint64_t last = frame_.first_sequence + messages - 1;
   queue.last_sequence = std::max(queue.last_sequence, last);
   if (builder_.runs().empty()) return absl::OkStatus();
   const Pending::Run& run = pending->runs.back();

@@ -86,8 +86,6 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   absl::StatusOr<Found> FindBinding(uint32_t number) ABSL_LOCKS_EXCLUDED(mutex_);
   // What the topic says to a frame as a whole.
   absl::Status CheckTopic(Binding& binding);
-  // Whether a message with a message group is in the queue of that group.
-  static absl::Status CheckQueue(const RawMessage& message, const Binding& binding);
   // Leaves out what cannot be stored, with the reason.
   void BuildFrame(const Binding& binding, uint64_t skip, std::vector<Error>& errors);
   absl::Status Append(Binding& binding, size_t request_size, Intake::Place place);
@@ -110,6 +108,7 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   ServiceContext& services_;
   OpenStreams& open_streams_;
   const CallContext call_;
+  const uint32_t client_;  // in the trace
   const Limits limits_;
   std::shared_ptr<PublishCall> self_;  // until OnDone
 

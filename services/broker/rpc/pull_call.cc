@@ -60,6 +60,9 @@ void PullCall::Run(const grpc::ByteBuffer& request) {
 absl::Status PullCall::Check() {
   RETURN_IF_ERROR(CheckClientId(call_));
   RETURN_IF_ERROR(CheckGroupName(call_, request_.group()));
+  const std::shared_ptr<const Group> group =
+      services_.topics.FindGroup(NamespaceOf(call_, request_.group()), request_.group().name());
+  if (group != nullptr) reader_ = group->id;
   ASSIGN_OR_RETURN(queue_, FindQueue(services_, call_, request_.message_queue()));
   ASSIGN_OR_RETURN(topic_, FindTopic(services_, call_, request_.message_queue().topic()));
   if (!topic_->readable()) {
@@ -99,9 +102,10 @@ Waiter::Outcome PullCall::TryServe() {
     MutexLock lock(mutex_);
     if (claimed_) return Outcome::kServed;
   }
-  absl::StatusOr<Taker::Pulled> pulled =
-      services_.taker.Pull(*topic_, queue_.queue,
-                           QueueOffset(static_cast<uint64_t>(request_.offset())), batch_, filter_);
+  if (IsPaused(services_, reader_)) return Outcome::kNothing;
+  absl::StatusOr<Taker::Pulled> pulled = services_.taker.Pull(
+      *topic_, queue_.queue, QueueOffset(static_cast<uint64_t>(request_.offset())), batch_, filter_,
+      reader_);
   // Messages that the filter passed over move the offset: worth an answer too.
   const bool nothing = pulled.ok() && pulled->messages.empty() &&
                        pulled->next.value() == static_cast<uint64_t>(request_.offset());

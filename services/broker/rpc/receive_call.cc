@@ -62,6 +62,8 @@ void ReceiveCall::Run(const grpc::ByteBuffer& request) {
                     [call = self_](absl::StatusOr<std::shared_ptr<const Group>> group) {
                       if (!group.ok()) return call->Answer(group.status(), {});
                       call->subscription_.group = *std::move(group);
+                      const absl::Status entered = call->EnterSubscription();
+                      if (!entered.ok()) return call->Answer(entered, {});
                       call->Wait();
                     });
 }
@@ -96,6 +98,12 @@ absl::Status ReceiveCall::Check() {
   ASSIGN_OR_RETURN(const milliseconds polling, PollingTime());
   deadline_ = services_.clock.Now() + polling;
   return absl::OkStatus();
+}
+
+absl::Status ReceiveCall::EnterSubscription() {
+  const v2::FilterExpression& filter = request_.filter_expression();
+  return services_.subscriptions.Enter({subscription_.group->id, subscription_.topic->id},
+                                       {filter.type(), filter.expression()}, call_.client_id);
 }
 
 absl::StatusOr<milliseconds> ReceiveCall::PollingTime() const {
@@ -142,6 +150,7 @@ Waiter::Outcome ReceiveCall::TryServe() {
   std::shared_ptr<const Group> group_now = services_.topics.FindGroup(subscription_.group->id);
   if (group_now != nullptr) subscription_.group = std::move(group_now);
   Taker::Taken taken = services_.taker.Take(subscription_);
+  if (taken.messages.empty() && taken.throttled) return Outcome::kNotYet;
   if (taken.messages.empty()) return taken.exhausted ? Outcome::kNothing : Outcome::kLookAgain;
   Answer(absl::OkStatus(), std::move(taken.messages));
   return Outcome::kServed;
@@ -178,6 +187,9 @@ void ReceiveCall::Answer(const absl::Status& status, std::vector<Delivered> mess
       services_.progress.Finish(message.handle);
       continue;
     }
+    services_.trace.Note(
+        TraceStep::kDelivered, message.handle.queue, message.handle.offset, 1,
+        {services_.trace.NumberOf(call_.client_id), message.handle.group, message.handle.attempt});
     encoded_.push_back(*std::move(encoded));
     messages_.push_back(std::move(message));
   }

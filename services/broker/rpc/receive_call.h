@@ -42,6 +42,8 @@ class ReceiveCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void Run(const grpc::ByteBuffer& request);
   // Checks all but the group; fills what is known of the subscription.
   absl::Status Check();
+  // The filter is the one of its group. PRECONDITION_FAILED otherwise.
+  absl::Status EnterSubscription();
   absl::StatusOr<std::chrono::milliseconds> PollingTime() const;
   void Wait();
   // The first claims the call; false when somebody else has.

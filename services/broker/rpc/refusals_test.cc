@@ -64,8 +64,6 @@ TEST_F(MessagingServiceTest, KindsThatAreNotServedAreRefusedAndNotStored) {
   EXPECT_EQ(ReceiveSome("topic", "group").size(), 1u);
   EXPECT_TRUE(Receive("topic", "group").messages.empty());
   using Stub = v2::MessagingService::Stub;
-  EXPECT_EQ(Call(&Stub::EndTransaction, v2::EndTransactionRequest()).status().code(),
-            v2::NOT_IMPLEMENTED);
   EXPECT_EQ(Call(&Stub::SyncLiteSubscription, v2::SyncLiteSubscriptionRequest()).status().code(),
             v2::NOT_IMPLEMENTED);
 }

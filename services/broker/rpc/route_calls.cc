@@ -86,6 +86,10 @@ void FillRoute(const ServiceContext& services, const Topic& topic,
     v2::MessageQueue& added = *response.add_message_queues();
     added = queue;
     added.set_id(static_cast<int32_t>(id));
+    if (id >= topic.write_queues) {
+      added.set_permission(
+          static_cast<v2::Permission>(topic.readable() ? Access::kRead : Access::kNone));
+    }
   }
 }
 

@@ -3,19 +3,24 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/base/status_macros.h"
 #include "services/base/strings.h"
 #include "services/broker/admission/admission.h"
+#include "services/broker/admission/placement.h"
+#include "services/broker/admission/send_quota.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/call_context.h"
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/status_map.h"
 #include "services/broker/timers/parking.h"
 #include "services/broker/timers/recall_handle.h"
-#include "services/broker/wire/message_group.h"
+#include "services/broker/transactions/check_policy.h"
+#include "services/broker/transactions/preparing.h"
+#include "services/broker/transactions/transaction_id.h"
 
 namespace dunlin::broker {
 namespace {
@@ -67,6 +72,7 @@ void SendCall::Run() {
   send_ = *std::move(scanned);
   const CallContext call = ReadCallContext(context_);
   absl::Status status = CheckClientId(call);
+  if (status.ok()) client_ = services_.trace.NumberOf(call.client_id);
   if (status.ok()) status = AdmitSend(send_, LimitsOf(services_.config), services_.clock.Now());
   if (!status.ok()) return Refuse(status);
   v2::Resource topic;
@@ -94,30 +100,39 @@ absl::Status SendCall::Append(const Topic& topic) {
   }
   const Timestamp now = services_.clock.Now();
   absl::InlinedVector<store::NewRecord, 1> records(send_.messages.size());
-  parked_.resize(records.size());
+  stored_.resize(records.size());
+  queues_.resize(records.size());
   for (size_t i = 0; i < records.size(); ++i) {
     const RawMessage& message = send_.messages[i];
     const MessageKind kind = KindOf(message);
-    RETURN_IF_ERROR(CheckKind(kind, topic.kinds, topic.name));
-    if (kind != MessageKind::kNormal && kind != MessageKind::kFifo && kind != MessageKind::kDelay) {
+    RETURN_IF_ERROR(CheckTopicTakes(topic, kind, message));
+    if (kind == MessageKind::kLite) {
       return PublicError(
           PublicCode::kNotImplemented,
           fmt::format("messages of kind {} are not served yet; nothing was stored", NameOf(kind)));
     }
     store::NewRecord& record = records[i];
-    // Messages of a group stand in one queue, in the order in which they came.
+    const std::optional<uint32_t> chosen = QueueOf(topic, kind, message);
     const uint32_t queue =
-        kind == MessageKind::kFifo
-            ? QueueOfMessageGroup(message.message_group, topic.queues())
-            : topic.turn->fetch_add(1, std::memory_order_relaxed) % topic.queues();
+        chosen.has_value()
+            ? *chosen
+            : topic.turn->fetch_add(1, std::memory_order_relaxed) % topic.write_queues;
+    queues_[i] = queue;
     record.queue = {topic.id, queue};
     record.tail = topic.tails[queue].get();
     record.properties_offset = message.properties_offset;
     record.payload = message.payload;
     if (message.gzip) record.flags = store::kFlagGzip;
-    parked_[i] = kind == MessageKind::kDelay && MustWait(message.delivery_time, now);
-    if (parked_[i]) Park(*message.delivery_time, record);
+    if (kind == MessageKind::kDelay && MustWait(message.delivery_time, now)) {
+      stored_[i] = Stored::kParked;
+      Park(*message.delivery_time, record);
+    } else if (kind == MessageKind::kTransaction) {
+      stored_[i] = Stored::kPrepared;
+      const CheckPolicy policy = CheckPolicyOf(services_.config.transactions());
+      Prepare(policy.FirstCheck(now, message.recovery_duration), record);
+    }
   }
+  RETURN_IF_ERROR(TakeSendQuota(topic, records.size(), received_.Length()));
   topic_ = topic.id;
   appended_.resize(records.size());
   return services_.log.Append({records.data(), records.size()},
@@ -134,12 +149,20 @@ void SendCall::OnCommitted(const absl::Status& status) {
     v2::SendResultEntry& entry = *response.add_entries();
     *entry.mutable_status() = response.status();
     entry.set_message_id(std::string(send_.messages[i].message_id));
-    if (parked_[i]) {
+    if (stored_[i] == Stored::kPrepared) {
+      entry.set_offset(-1);  // it gets one when it is committed
+      entry.set_transaction_id(
+          Encode(MakeTransactionId(topic_, appended_[i].log_offset, entry.message_id())));
+      continue;
+    }
+    if (stored_[i] == Stored::kParked) {
       const store::TimerKey timer{*send_.messages[i].delivery_time, appended_[i].log_offset};
       entry.set_offset(-1);  // it gets one when it is due
       entry.set_recall_handle(Encode(RecallHandle{topic_, timer, entry.message_id()}));
       continue;
     }
+    services_.trace.Note(TraceStep::kStored, {topic_, queues_[i]}, appended_[i].queue_offset, 1,
+                         {.client = client_});
     entry.set_offset(static_cast<int64_t>(appended_[i].queue_offset.value()));
   }
   response_ = Serialize(response);

@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <array>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -56,7 +57,11 @@ class SendCall final : public store::CommitWaiter {
   RawSend send_;
   TopicId topic_;
   absl::InlinedVector<store::Appended, 1> appended_;
-  absl::InlinedVector<bool, 1> parked_;  // which of them wait for their time
+  // Which of them have a place in their queue, and which wait for their time or their transaction.
+  enum class Stored : uint8_t { kPlaced, kParked, kPrepared };
+  absl::InlinedVector<Stored, 1> stored_;
+  absl::InlinedVector<uint32_t, 1> queues_;
+  uint32_t client_ = 0;  // in the trace
 };
 
 }  // namespace dunlin::broker

@@ -8,6 +8,8 @@
 #include "services/base/clock.h"
 #include "services/broker/admission/intake.h"
 #include "services/broker/clients/client_registry.h"
+#include "services/broker/clients/producer_sessions.h"
+#include "services/broker/clients/subscription_table.h"
 #include "services/broker/delivery/dead_letters.h"
 #include "services/broker/delivery/taker.h"
 #include "services/broker/delivery/waiting_room.h"
@@ -15,6 +17,7 @@
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/progress/progress.h"
 #include "services/broker/topics/topic_table.h"
+#include "services/broker/trace/message_trace.h"
 #include "services/runtime/executor.h"
 #include "services/store/dispatch/dispatcher.h"
 #include "services/store/log/commit_log.h"
@@ -37,9 +40,12 @@ struct ServiceContext {
   Taker& taker;
   WaitingRoom& waiting_room;
   ClientRegistry& clients;
+  SubscriptionTable& subscriptions;
   ProducerTable& producers;
+  ProducerSessions& producer_sessions;
   FilterCache& filters;
   Intake& intake;
+  MessageTrace& trace;
   Executor& executor;
   // Host and port put into routes when the client does not say how it reached the server.
   std::string advertised_host;

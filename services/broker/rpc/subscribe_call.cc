@@ -192,7 +192,8 @@ absl::StatusOr<QueueOffset> SubscribeCall::StartOf(const v1::OffsetMode& mode, Q
       }
       const absl::StatusOr<QueueOffset> committed =
           services_.progress.CommittedOffset(group_->id, queue);
-      return std::clamp(committed.value_or(bounds.min), bounds.min, bounds.max);
+      if (committed.ok()) return std::clamp(*committed, bounds.min, bounds.max);
+      return services_.taker.StartOf(*group_, queue);
     }
     default:
       return PublicError(PublicCode::kBadRequest, "`start` is not FIRST, LAST or COMMITTED");
@@ -225,8 +226,11 @@ absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeAttachment(const 
     attached.set_max_offset(bounds.max.value());
     ASSIGN_OR_RETURN(const QueueOffset start, StartOf(attach.offset(), queue, bounds));
     attached.set_start_offset(start.value());
-    return std::make_shared<OffsetAttachment>(services_, attach.binding(), topic, std::move(filter),
-                                              queue.queue, start, std::move(ready));
+    auto made =
+        std::make_shared<OffsetAttachment>(services_, attach.binding(), topic, std::move(filter),
+                                           queue.queue, start, std::move(ready));
+    if (group_ != nullptr) made->ReadFor(group_->id);
+    return made;
   }
   if (!attach.has_group()) return PublicError(PublicCode::kBadRequest, "`mode` is not set");
   if (group_ == nullptr) {
@@ -241,6 +245,10 @@ absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeAttachment(const 
     return PublicError(PublicCode::kBadRequest, fmt::format("max_unsettled is {}; choose 1 to {}",
                                                             unsettled, kMaxUnsettled));
   }
+  services_.clients.Touch(call_.client_id);
+  RETURN_IF_ERROR(services_.subscriptions.EnterStream(
+      {group_->id, topic->id}, {attach.filter().type(), attach.filter().expression()},
+      call_.client_id));
   Subscription subscription;
   subscription.group = group_;
   subscription.topic = topic;
@@ -278,7 +286,8 @@ absl::Status SubscribeCall::Settle(const v1::Settle& settle) {
   for (const v1::Verdict& verdict : settle.verdicts()) {
     if (!v1::Verdict::Outcome_IsValid(verdict.outcome())) {
       return absl::InvalidArgumentError(
-          fmt::format("outcome {} of a verdict: this server knows ACK, RETRY, EXTEND and RELEASE",
+          fmt::format("outcome {} of a verdict: this server knows ACK, RETRY, EXTEND, RELEASE and "
+                      "BACKOFF",
                       static_cast<int>(verdict.outcome())));
     }
     group->Settle(verdict, answers);

@@ -21,10 +21,32 @@ namespace v2 = apache::rocketmq::v2;
 // Answers a client does not read pile up to here, then the stream ends.
 constexpr size_t kMaxUnsent = 16;
 constexpr size_t kMaxUnsentBytes = 2u << 20;
+// Questions up to here; more are not taken for now.
+constexpr size_t kMaxOffers = 256;
+constexpr size_t kMaxOfferedBytes = 1u << 20;
 // Topics that one client publishes or subscribes to.
 constexpr int kMaxTopics = 1024;
 
 }  // namespace
+
+// Outlives the call, for those who have it from the table of sessions.
+class TelemetryCall::Session final : public ProducerSession {
+ public:
+  explicit Session(TelemetryCall* call) : call_(call) {}
+
+  bool Offer(const std::string& command) override {
+    MutexLock lock(mutex_);
+    return call_ != nullptr && call_->Offer(command);
+  }
+  void End() {
+    MutexLock lock(mutex_);
+    call_ = nullptr;
+  }
+
+ private:
+  Mutex mutex_;
+  TelemetryCall* call_ ABSL_GUARDED_BY(mutex_);
+};
 
 TelemetryCall::TelemetryCall(ServiceContext& services, const grpc::CallbackServerContext& context)
     : services_(services), call_(ReadCallContext(context)) {
@@ -60,6 +82,10 @@ absl::Status TelemetryCall::Take(const grpc::ByteBuffer& bytes) {
   Command answer;
   RETURN_IF_ERROR(ReadSettings(command.settings(), answer));
   Send(answer);
+  // Behind the answer: SDKs wait for that first.
+  if (publishes_.empty()) return absl::OkStatus();
+  if (session_ == nullptr) session_ = std::make_shared<Session>(this);
+  services_.producer_sessions.Put(session_, publishes_);
   return absl::OkStatus();
 }
 
@@ -81,6 +107,7 @@ absl::Status TelemetryCall::ReadSettings(const v2::Settings& sent, Command& answ
     RETURN_IF_ERROR(CheckTopicName(call_, topic));
     info.topics.push_back(QualifiedName(NamespaceOf(call_, topic), topic.name()));
   }
+  std::vector<std::string> publishes = info.topics;
   for (const v2::SubscriptionEntry& entry : sent.subscription().subscriptions()) {
     RETURN_IF_ERROR(CheckTopicName(call_, entry.topic()));
     info.topics.push_back(QualifiedName(NamespaceOf(call_, entry.topic()), entry.topic().name()));
@@ -99,25 +126,42 @@ absl::Status TelemetryCall::ReadSettings(const v2::Settings& sent, Command& answ
   ASSIGN_OR_RETURN(*answer.mutable_settings(),
                    MergeSettings(sent, group.get(), services_.config, call_.language));
   services_.clients.Update(info);
+  publishes_ = std::move(publishes);
   // Clients drop settings that come without an OK.
   *answer.mutable_status() = OkOnWire();
   return absl::OkStatus();
 }
 
 void TelemetryCall::Send(const Command& command) {
-  grpc::ByteBuffer bytes = Serialize(command);
+  const grpc::ByteBuffer bytes = Serialize(command);
   MutexLock lock(mutex_);
   if (finishing_) return;
-  const bool too_many_bytes = !unsent_.empty() && unsent_bytes_ + bytes.Length() > kMaxUnsentBytes;
-  if (unsent_.size() >= kMaxUnsent || too_many_bytes) {
+  const bool too_many_bytes =
+      answers_.count > 0 && answers_.bytes + bytes.Length() > kMaxUnsentBytes;
+  if (answers_.count >= kMaxUnsent || too_many_bytes) {
     finishing_ = true;
     result_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
                            "the client does not read what it is sent on this stream");
     return;
   }
-  unsent_bytes_ += bytes.Length();
-  unsent_.push_back(std::move(bytes));
+  ++answers_.count;
+  answers_.bytes += bytes.Length();
+  unsent_.push_back({bytes, false});
   WriteOrFinish();
+}
+
+bool TelemetryCall::Offer(const std::string& command) {
+  MutexLock lock(mutex_);
+  const bool too_many_bytes = offers_.bytes + command.size() > kMaxOfferedBytes;
+  if (finishing_ || offers_.count >= kMaxOffers || (offers_.count > 0 && too_many_bytes)) {
+    return false;
+  }
+  const grpc::Slice slice = CopiedSlice(command);
+  ++offers_.count;
+  offers_.bytes += command.size();
+  unsent_.push_back({grpc::ByteBuffer(&slice, 1), true});
+  WriteOrFinish();
+  return true;
 }
 
 void TelemetryCall::FinishWhenWritten(const grpc::Status& status) {
@@ -132,7 +176,7 @@ void TelemetryCall::WriteOrFinish() {
   if (writing_ || finished_) return;
   if (!unsent_.empty()) {
     writing_ = true;
-    StartWrite(&unsent_.front());
+    StartWrite(&unsent_.front().bytes);
   } else if (finishing_) {
     finished_ = true;
     Finish(result_);
@@ -142,11 +186,14 @@ void TelemetryCall::WriteOrFinish() {
 void TelemetryCall::OnWriteDone(bool ok) {
   MutexLock lock(mutex_);
   writing_ = false;
-  unsent_bytes_ -= unsent_.front().Length();
+  Waiting& waiting = unsent_.front().offered ? offers_ : answers_;
+  --waiting.count;
+  waiting.bytes -= unsent_.front().bytes.Length();
   unsent_.pop_front();
   if (!ok) {
     unsent_.clear();
-    unsent_bytes_ = 0;
+    answers_ = {};
+    offers_ = {};
     if (!finishing_) {
       finishing_ = true;
       result_ = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the client has gone");
@@ -160,6 +207,10 @@ void TelemetryCall::OnCancel() {
 }
 
 void TelemetryCall::OnDone() {
+  if (session_ != nullptr) {
+    services_.producer_sessions.Remove(session_);
+    session_->End();
+  }
   if (opened_) services_.clients.StreamClosed(call_.client_id);
   delete this;
 }

@@ -5,7 +5,9 @@
 #include <grpcpp/grpcpp.h>
 
 #include <deque>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/base/mutex.h"
@@ -25,8 +27,17 @@ class TelemetryCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void OnCancel() override;
   void OnDone() override;
 
+  // A question to the client, serialised. False when the stream is about to end, or too much waits
+  // for the client to read it.
+  bool Offer(const std::string& command) ABSL_LOCKS_EXCLUDED(mutex_);
+
  private:
   using Command = apache::rocketmq::v2::TelemetryCommand;
+  class Session;
+  struct Unsent {
+    grpc::ByteBuffer bytes;
+    bool offered = false;
+  };
 
   // What to do with one command; an error ends the stream.
   absl::Status Take(const grpc::ByteBuffer& bytes);
@@ -40,10 +51,18 @@ class TelemetryCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   const CallContext call_;
   grpc::ByteBuffer received_;  // of the read under way
   bool opened_ = false;
+  std::vector<std::string> publishes_;  // topics that a producer announced last
+  std::shared_ptr<Session> session_;    // of a producer
 
   Mutex mutex_;
-  std::deque<grpc::ByteBuffer> unsent_ ABSL_GUARDED_BY(mutex_);  // the first is being written
-  size_t unsent_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::deque<Unsent> unsent_ ABSL_GUARDED_BY(mutex_);  // the first is being written
+  // Of answers, and of what was offered.
+  struct Waiting {
+    size_t count = 0;
+    size_t bytes = 0;
+  };
+  Waiting answers_ ABSL_GUARDED_BY(mutex_);
+  Waiting offers_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finishing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

@@ -14,6 +14,7 @@ namespace dunlin::broker {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::UnorderedElementsAre;
 
 class TopicChangesTest : public MessagingServiceTest {
  protected:
@@ -58,6 +59,50 @@ TEST_F(TopicChangesTest, ALongPollThatWaitsHearsOfNewQueues) {
   poll.join();
   ASSERT_EQ(received.size(), 1u);
   EXPECT_EQ(received[0].body(), "new");
+}
+
+TEST_F(TopicChangesTest, FewerQueuesTakeMessagesAndAllAreRead) {
+  PublishInto(0, "first");
+  PublishInto(1, "second");
+  {
+    Publisher bound(*streams_, 0, Context());
+    bound.Bind(1, "t", 1);
+    admin_.Update(TopicAdmin::Topic("t", 1));
+
+    for (int i = 0; i < 4; ++i) {
+      const v2::SendMessageResponse sent = Send("t", "new" + std::to_string(i));
+      ASSERT_EQ(sent.status().code(), v2::OK);
+      EXPECT_EQ(sent.entries(0).offset(), i + 1);  // all in queue 0
+    }
+    Publisher late(*streams_, 0, Context());
+    EXPECT_EQ(late.Bind(1, "t", 1).status().code(), v2::BAD_REQUEST);
+    bound.Send(1, 1, {"on its way"});
+    EXPECT_EQ(bound.Ack().count(), 1u);
+  }
+  v2::QueryRouteRequest query;
+  query.mutable_topic()->set_name("t");
+  const v2::QueryRouteResponse route = Call(&v2::MessagingService::Stub::QueryRoute, query);
+  ASSERT_EQ(route.message_queues_size(), 2);
+  EXPECT_EQ(route.message_queues(0).permission(), v2::READ_WRITE);
+  EXPECT_EQ(route.message_queues(1).permission(), v2::READ);
+
+  std::vector<std::string> bodies;
+  while (bodies.size() < 7) {
+    const std::vector<v2::Message> some = ReceiveSome("t", "g");
+    ASSERT_FALSE(some.empty());
+    for (const v2::Message& message : some) bodies.push_back(message.body());
+  }
+  EXPECT_THAT(bodies, UnorderedElementsAre("first", "second", "new0", "new1", "new2", "new3",
+                                           "on its way"));
+  // And back, across a restart: offsets go on where they were.
+  StopAll();
+  Start();
+  streams_ = v1::StreamService::NewStub(server_->InProcessChannel({}));
+  TopicAdmin(server_->InProcessChannel({})).Update(TopicAdmin::Topic("t", 2));
+  Publisher again(*streams_, 0, Context());
+  again.Bind(1, "t", 1);
+  again.Send(1, 1, {"again"});
+  EXPECT_EQ(again.Ack().first_offset(), 2);
 }
 
 TEST_F(TopicChangesTest, WhoWaitsForADeletedTopicIsToldAtOnce) {

@@ -48,6 +48,7 @@ ns::Route RouteOf(const ServiceContext& services, std::string_view qualified_nam
     queues.set_broker(services.config.broker_name());
     queues.set_topic_id(topic->id.value());
     queues.set_queues(topic->queues());
+    queues.set_write_queues(topic->write_queues);
     queues.set_permission(static_cast<v2::Permission>(topic->access));
     for (int kind = v2::NORMAL; kind <= v2::PRIORITY; ++kind) {
       if (topic->Accepts(kind)) queues.add_accept_message_types(static_cast<v2::MessageType>(kind));

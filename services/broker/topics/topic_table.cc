@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
@@ -16,6 +17,9 @@ namespace {
 
 // Known kinds: NORMAL (1) to PRIORITY (6).
 constexpr uint32_t kAllKinds = 0b1111110;
+constexpr int32_t kNormal = 1;
+// Every consumer is told all of them.
+constexpr size_t kMaxRetryDelays = 64;
 
 absl::Status Invalid(const std::string& message) { return absl::InvalidArgumentError(message); }
 
@@ -26,6 +30,14 @@ absl::Status TooMany(std::string_view what, size_t limit) {
 }
 
 absl::Status CheckSpec(const TopicTable::TopicSpec& spec) {
+  if (spec.compacted && spec.kinds != KindBit(kNormal)) {
+    return Invalid(fmt::format(
+        "topic {}: one that is compacted takes NORMAL messages, and no other", spec.name));
+  }
+  if (spec.retention.max_age.count() < 0) {
+    return Invalid(
+        fmt::format("topic {}: a retention of {} ms", spec.name, spec.retention.max_age.count()));
+  }
   if (spec.queues < 1 || spec.queues > kMaxQueues) {
     return Invalid(
         fmt::format("topic {}: {} queues; choose 1 to {}", spec.name, spec.queues, kMaxQueues));
@@ -37,6 +49,15 @@ absl::Status CheckSpec(const TopicTable::TopicSpec& spec) {
         spec.name));
   }
   return absl::OkStatus();
+}
+
+void SetRate(const Rate& rate, storage::v1::Rate& proto) {
+  proto.set_messages_per_second(rate.messages);
+  proto.set_bytes_per_second(rate.bytes);
+}
+
+Rate ToRate(const storage::v1::Rate& proto) {
+  return {proto.messages_per_second(), proto.bytes_per_second()};
 }
 
 storage::v1::Topic ToProto(const Topic& topic) {
@@ -51,6 +72,14 @@ storage::v1::Topic ToProto(const Topic& topic) {
   proto.set_permission(static_cast<int32_t>(topic.access));
   proto.set_created_ms(ToUnixMillis(topic.created));
   proto.set_description(topic.description);
+  proto.set_compacted(topic.compacted);
+  if (topic.write_queues < topic.queues()) proto.set_write_queues(topic.write_queues);
+  if (topic.retention.IsSet()) {
+    proto.mutable_retention()->set_max_age_ms(topic.retention.max_age.count());
+    proto.mutable_retention()->set_max_queue_bytes(topic.retention.max_queue_bytes);
+    proto.mutable_retention()->set_consumed(topic.retention.consumed);
+  }
+  if (!topic.send_rate.IsNone()) SetRate(topic.send_rate, *proto.mutable_send_rate());
   return proto;
 }
 
@@ -63,7 +92,13 @@ std::shared_ptr<Topic> FromProto(const storage::v1::Topic& proto) {
   topic->access = static_cast<Access>(proto.permission());
   topic->created = FromUnixMillis(proto.created_ms());
   topic->description = proto.description();
+  topic->write_queues = proto.write_queues() == 0 ? proto.queues() : proto.write_queues();
+  topic->compacted = proto.compacted();
+  topic->retention.max_age = std::chrono::milliseconds(proto.retention().max_age_ms());
+  topic->retention.max_queue_bytes = proto.retention().max_queue_bytes();
+  topic->retention.consumed = proto.retention().consumed();
   topic->turn = std::make_shared<std::atomic<uint32_t>>(0);
+  topic->send_rate = ToRate(proto.send_rate());
   return topic;
 }
 
@@ -82,8 +117,13 @@ storage::v1::Group ToProto(const Group& group) {
     proto.mutable_exponential()->set_multiplier(group.exponential.multiplier);
   }
   proto.set_fifo(group.fifo);
+  proto.set_priority_factor(group.priority_factor);
   proto.set_created_ms(ToUnixMillis(group.created));
   proto.set_description(group.description);
+  proto.set_start_ms(ToUnixMillis(group.start));
+  proto.set_paused(group.paused);
+  if (!group.rate.IsNone()) SetRate(group.rate, *proto.mutable_rate());
+  proto.set_max_in_flight(group.max_in_flight);
   return proto;
 }
 
@@ -98,15 +138,34 @@ std::shared_ptr<Group> FromProto(const storage::v1::Group& proto) {
   group->exponential.max = std::chrono::milliseconds(proto.exponential().max_ms());
   group->exponential.multiplier = proto.exponential().multiplier();
   group->fifo = proto.fifo();
+  if (proto.has_priority_factor()) group->priority_factor = proto.priority_factor();
   group->created = FromUnixMillis(proto.created_ms());
   group->description = proto.description();
+  group->start = FromUnixMillis(proto.start_ms());
+  group->paused = proto.paused();
+  group->rate = ToRate(proto.rate());
+  group->max_in_flight = proto.max_in_flight();
   return group;
 }
 
 absl::Status CheckGroup(const Group& group) {
+  if (group.priority_factor > kPriorityAlone) {
+    return Invalid(fmt::format("group {}: a priority factor of {}; choose 0 to {}", group.name,
+                               group.priority_factor, kPriorityAlone));
+  }
   if (group.max_attempts < 1) {
     return Invalid(fmt::format("group {}: max attempts is 0; a message needs at least one delivery",
                                group.name));
+  }
+  // Clients count in 32 bits with a sign.
+  if (group.max_attempts > std::numeric_limits<int32_t>::max()) {
+    return Invalid(fmt::format("group {}: {} attempts; at most {} are allowed", group.name,
+                               group.max_attempts, std::numeric_limits<int32_t>::max()));
+  }
+  if (group.retry_delays.size() > kMaxRetryDelays) {
+    return Invalid(
+        fmt::format("group {}: {} retry delays; at most {} are allowed, the last repeats",
+                    group.name, group.retry_delays.size(), kMaxRetryDelays));
   }
   for (std::chrono::milliseconds delay : group.retry_delays) {
     if (delay.count() < 0) {
@@ -114,8 +173,8 @@ absl::Status CheckGroup(const Group& group) {
     }
   }
   const Group::Exponential& backoff = group.exponential;
-  if (group.retry_delays.empty() &&
-      (backoff.initial.count() <= 0 || backoff.max < backoff.initial || backoff.multiplier < 1)) {
+  if (group.retry_delays.empty() && (backoff.initial.count() <= 0 ||
+                                     backoff.max < backoff.initial || !(backoff.multiplier >= 1))) {
     return Invalid(fmt::format(
         "group {}: give a list of retry delays, or an exponential backoff with 0 < initial <= max "
         "and multiplier >= 1 (initial {} ms, max {} ms, multiplier {})",
@@ -187,6 +246,7 @@ absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& l
     for (uint32_t queue = 0; queue < proto.queues(); ++queue) {
       topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
     }
+    topic->send_limit = LimitOf(topic->send_rate, nullptr, clock);
     table->topics_[QualifiedName(topic->name_space, topic->name)] = topic;
     table->topics_by_id_[topic->id] = topic;
   }
@@ -200,6 +260,7 @@ absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& l
       }));
   for (const storage::v1::Group& proto : groups) {
     std::shared_ptr<Group> group = FromProto(proto);
+    group->limit = LimitOf(group->rate, nullptr, clock);
     table->groups_[QualifiedName(group->name_space, group->name)] = group;
     table->groups_by_id_[group->id] = group;
     ASSIGN_OR_RETURN(const std::vector<storage::v1::QueueProgress> rows,
@@ -280,6 +341,7 @@ absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::PutTopic(std::shared_pt
   storage::v1::ConfigChange change;
   *change.mutable_put_topic() = ToProto(*topic);
   RETURN_IF_ERROR(Record(change.SerializeAsString()));
+  topic->send_limit = LimitOf(topic->send_rate, std::move(topic->send_limit), clock_);
   MutexLock lock(mutex_);
   topics_[QualifiedName(topic->name_space, topic->name)] = topic;
   topics_by_id_[topic->id] = topic;
@@ -290,6 +352,7 @@ absl::StatusOr<std::shared_ptr<const Group>> TopicTable::PutGroup(std::shared_pt
   storage::v1::ConfigChange change;
   *change.mutable_put_group() = ToProto(*group);
   RETURN_IF_ERROR(Record(change.SerializeAsString()));
+  group->limit = LimitOf(group->rate, std::move(group->limit), clock_);
   MutexLock lock(mutex_);
   groups_[QualifiedName(group->name_space, group->name)] = group;
   groups_by_id_[group->id] = group;
@@ -312,6 +375,10 @@ TopicTable::ChangedTopic TopicTable::DoCreateTopic(const TopicSpec& spec) {
   topic->access = spec.access;
   topic->created = clock_.Now();
   topic->description = spec.description;
+  topic->retention = spec.retention;
+  topic->compacted = spec.compacted;
+  topic->write_queues = spec.queues;
+  topic->send_rate = spec.send_rate;
   topic->turn = std::make_shared<std::atomic<uint32_t>>(0);
   for (uint32_t queue = 0; queue < spec.queues; ++queue) {
     topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
@@ -329,15 +396,14 @@ TopicTable::ChangedTopic TopicTable::DoUpdateTopic(const TopicSpec& spec) {
     return absl::NotFoundError(
         fmt::format("there is no topic {}", QualifiedName(spec.name_space, spec.name)));
   }
-  if (spec.queues < old->queues()) {
-    return Invalid(fmt::format(
-        "topic {} has {} queues; {} would put messages out of reach. The number can only grow",
-        spec.name, old->queues(), spec.queues));
-  }
   auto topic = std::make_shared<Topic>(*old);
   topic->kinds = spec.kinds;
   topic->access = spec.access;
   topic->description = spec.description;
+  topic->retention = spec.retention;
+  topic->compacted = spec.compacted;
+  topic->write_queues = spec.queues;
+  topic->send_rate = spec.send_rate;
   while (topic->queues() < spec.queues) {
     topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
   }
@@ -405,6 +471,7 @@ absl::StatusOr<std::shared_ptr<const Group>> TopicTable::UpdateGroup(const Group
   auto updated = std::make_shared<Group>(group);
   updated->id = old->id;
   updated->created = old->created;
+  updated->limit = old->limit;
   return PutGroup(std::move(updated));
 }
 

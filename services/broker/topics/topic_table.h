@@ -26,6 +26,7 @@
 #include "services/base/mutex.h"
 #include "services/base/strings.h"
 #include "services/base/strong_int.h"
+#include "services/broker/topics/rate_limit.h"
 #include "services/broker/topics/topic_watchers.h"
 #include "services/store/dispatch/dispatcher.h"
 #include "services/store/log/commit_log.h"
@@ -38,6 +39,15 @@ constexpr uint32_t KindBit(int32_t message_type) { return uint32_t{1} << message
 
 enum class Access : int32_t { kNone = 1, kRead = 2, kWrite = 3, kReadWrite = 4 };  // v2.Permission
 
+// What a topic keeps of its messages, less than the broker does. Zeros: as long as the broker.
+struct TopicRetention {
+  std::chrono::milliseconds max_age{0};  // since a message came into its queue
+  uint64_t max_queue_bytes = 0;          // of messages, in each queue
+  bool consumed = false;                 // not what all groups of the queue are done with
+
+  bool IsSet() const { return max_age.count() > 0 || max_queue_bytes > 0 || consumed; }
+};
+
 // A topic as it was when looked up; changes make a new one that shares the tails.
 struct Topic {
   TopicId id;
@@ -47,16 +57,28 @@ struct Topic {
   Access access = Access::kReadWrite;
   Timestamp created;
   std::string description;
+  TopicRetention retention;
+  // Of messages with the same first key only the newest is kept.
+  bool compacted = false;
+  // New messages go to queues 0 .. write_queues - 1; the others are read until they are empty, and
+  // stay. 1 to queues().
+  uint32_t write_queues = 0;
   // One per queue; guarded by the append lock of the log.
   std::vector<std::shared_ptr<store::QueueTailSlot>> tails;
   // Spreads messages over the queues; shared by all versions of the topic.
   std::shared_ptr<std::atomic<uint32_t>> turn;
+  // What may be sent to it. The limit is made by the table; null: none.
+  Rate send_rate;
+  std::shared_ptr<RateLimit> send_limit;
 
   uint32_t queues() const { return static_cast<uint32_t>(tails.size()); }
   bool readable() const { return access == Access::kRead || access == Access::kReadWrite; }
   bool writable() const { return access == Access::kWrite || access == Access::kReadWrite; }
   bool Accepts(int32_t message_type) const { return (kinds & KindBit(message_type)) != 0; }
 };
+
+// The priority alone says what comes first.
+inline constexpr uint32_t kPriorityAlone = 100;
 
 struct Group {
   GroupId id;
@@ -71,8 +93,21 @@ struct Group {
     double multiplier = 1;
   } exponential;
   bool fifo = false;
+  // Of 100 receives on a topic with priorities, so many begin with the highest; the others with
+  // each priority in turn. 0 to 100.
+  uint32_t priority_factor = kPriorityAlone;
   Timestamp created;
   std::string description;
+  // Where it begins in a queue that it never consumed from: the first message stored at or after
+  // it. 1970: the first that is there.
+  Timestamp start;
+  // Nothing is delivered to it.
+  bool paused = false;
+  // What is delivered to it. The limit is made by the table; null: none.
+  Rate rate;
+  std::shared_ptr<RateLimit> limit;
+  // Messages of one topic that are leased at a time; 0: no limit of the group.
+  uint32_t max_in_flight = 0;
 
   // Delay before the next delivery after attempt `attempt` (1 or more) failed.
   std::chrono::milliseconds RetryDelay(uint32_t attempt) const;
@@ -122,20 +157,23 @@ class TopicTable {
     uint32_t kinds = 0;
     Access access = Access::kReadWrite;
     std::string description;
+    TopicRetention retention;
+    bool compacted = false;
+    Rate send_rate;
   };
   // `spec.name` is taken as valid (admission/names.h). Errors: ALREADY_EXISTS, INVALID_ARGUMENT
   // (queues, kinds), RESOURCE_EXHAUSTED (as many as allowed), those of the log.
   absl::StatusOr<std::shared_ptr<const Topic>> CreateTopic(const TopicSpec& spec)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
-  // Replaces everything but id and creation time. Errors: NOT_FOUND, INVALID_ARGUMENT (fewer
-  // queues than before: what is in them would be out of reach).
+  // Replaces everything but id and creation time. With fewer queues than before those that are too
+  // many get no new messages. Errors: NOT_FOUND, INVALID_ARGUMENT (queues, kinds).
   absl::StatusOr<std::shared_ptr<const Topic>> UpdateTopic(const TopicSpec& spec)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
   absl::StatusOr<std::shared_ptr<const Topic>> DeleteTopic(std::string_view name_space,
                                                            std::string_view name)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
 
-  // `group.id` and `group.created` are ignored. Errors as for topics.
+  // `group.id`, `group.created` and `group.limit` are ignored. Errors as for topics.
   absl::StatusOr<std::shared_ptr<const Group>> CreateGroup(const Group& group)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
   absl::StatusOr<std::shared_ptr<const Group>> UpdateGroup(const Group& group)

@@ -61,7 +61,10 @@ void WriteOverlay(const StoredMessage& stored, std::string_view body, const Over
                   WireWriter& writer) {
   WriteDigest(body, writer);
   writer.Int(property::kBodyEncoding, stored.gzip ? kEncodingGzip : kEncodingIdentity);
-  writer.Int(property::kMessageType, static_cast<int32_t>(overlay.kind.value_or(stored.kind)));
+  // Who gets a half message gets it since it was committed: then it is like any other.
+  const MessageKind kind =
+      stored.kind == MessageKind::kTransaction ? MessageKind::kNormal : stored.kind;
+  writer.Int(property::kMessageType, static_cast<int32_t>(overlay.kind.value_or(kind)));
   if (stored.born_host.empty()) writer.Bytes(property::kBornHost, overlay.born_host);
   if (!stored.has_born_timestamp) {
     WriteMillis(property::kBornTimestamp, overlay.born_time.time_since_epoch(), writer);

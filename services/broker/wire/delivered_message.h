@@ -36,7 +36,7 @@ struct Overlay {
   std::string_view born_host;
   Timestamp born_time;
   std::string_view message_id;
-  // Shown instead of the message's own kind: a committed transaction is delivered as NORMAL.
+  // Shown instead of the message's own kind, or NORMAL instead of TRANSACTION.
   std::optional<MessageKind> kind;
   // Of a dead letter: the topic it came from. Empty: it is none.
   std::string_view dead_letter_topic;

@@ -171,10 +171,10 @@ TEST(DeliveredMessageTest, CommittedTransactionIsShownAsNormal) {
   Overlay overlay = SomeOverlay();
   v2::ReceiveMessageResponse response;
   ASSERT_TRUE(response.ParseFromString(Deliver(Store(sent), overlay)));
-  EXPECT_EQ(response.message().system_properties().message_type(), v2::TRANSACTION);
-  overlay.kind = MessageKind::kNormal;
-  ASSERT_TRUE(response.ParseFromString(Deliver(Store(sent), overlay)));
   EXPECT_EQ(response.message().system_properties().message_type(), v2::NORMAL);
+  overlay.kind = MessageKind::kTransaction;
+  ASSERT_TRUE(response.ParseFromString(Deliver(Store(sent), overlay)));
+  EXPECT_EQ(response.message().system_properties().message_type(), v2::TRANSACTION);
 }
 
 TEST(DeliveredMessageTest, DeadLetterNamesItsOrigin) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -30,11 +31,20 @@ absl::Status ParsePayload(const RecordView& record, Proto& proto) {
                                          record.header().log_offset.value(), proto.GetTypeName()));
 }
 
+// Where what a DELIVERY or a RESOLUTION leads to was stored first.
+LogOffset FirstPlace(const storage::v1::Delivery& delivery) {
+  const uint64_t id = delivery.timer_id();
+  return LogOffset(id != 0 ? id : delivery.origin_log_offset());
+}
+
 // The timer that a DELIVERY of a parked message is about.
 TimerKey TimerOf(const storage::v1::Delivery& delivery) {
-  const uint64_t id = delivery.timer_id();
-  return {FromUnixMillis(delivery.due_ms()),
-          LogOffset(id != 0 ? id : delivery.origin_log_offset())};
+  return {FromUnixMillis(delivery.due_ms()), FirstPlace(delivery)};
+}
+
+std::optional<Timestamp> CheckTime(int64_t millis) {
+  if (millis == 0) return std::nullopt;
+  return FromUnixMillis(millis);
 }
 
 }  // namespace
@@ -46,6 +56,7 @@ Applier::Applier(CommitLog& log, const View& view, const storage::v1::Checkpoint
       keys_(view.keys),
       pointers_(view.pointers),
       timers_(view.timers),
+      transactions_(view.transactions),
       checkpoint_(checkpoint) {
   checkpoint_.set_next_topic_id(std::max(checkpoint_.next_topic_id(), 1u));
   checkpoint_.set_next_group_id(std::max(checkpoint_.next_group_id(), 1u));
@@ -54,17 +65,26 @@ Applier::Applier(CommitLog& log, const View& view, const storage::v1::Checkpoint
 absl::Status Applier::Apply(const RecordView& record) {
   const RecordHeader& header = record.header();
   if (header.kind == RecordKind::kMessage) {
-    return (header.flags & kFlagParked) != 0 ? ApplyParked(record) : ApplyMessage(record);
+    const bool waits = (header.flags & (kFlagParked | kFlagPrepared)) != 0;
+    return waits ? ApplyWaiting(record) : ApplyMessage(record);
   }
-  const uint8_t how = header.flags & (kFlagDue | kFlagParked | kFlagRelocated);
+  const uint8_t how = header.flags & (kFlagDue | kFlagParked | kFlagPrepared | kFlagRelocated);
   if (header.kind == RecordKind::kDelivery && how == kFlagDue) return ApplyDue(record);
+  if (header.kind == RecordKind::kResolution) return ApplyResolution(record);
   RETURN_IF_ERROR(PutRun());
   switch (header.kind) {
     case RecordKind::kDelivery:
-      return (how & kFlagParked) != 0 ? ApplyMoved(record)
-                                      : ApplyDelivery(record, /*state_only=*/false);
+      return (how & (kFlagParked | kFlagPrepared)) != 0
+                 ? ApplyMoved(record)
+                 : ApplyDelivery(record, /*state_only=*/false);
     case RecordKind::kRecall:
       return ApplyRecall(record);
+    case RecordKind::kTrim:
+      return ApplyTrim(record);
+    case RecordKind::kCompaction:
+      return ApplyCompaction(record);
+    case RecordKind::kCheck:
+      return ApplyChecks(record);
     case RecordKind::kProgress:
       return ApplyProgress(record);
     case RecordKind::kConfig:
@@ -115,15 +135,21 @@ absl::Status Applier::ApplyMessage(const RecordView& record) {
   return AddToRun(record.header(), PutKeys(record));
 }
 
-absl::Status Applier::ApplyParked(const RecordView& record) {
+absl::Status Applier::ApplyWaiting(const RecordView& record) {
   const RecordHeader& header = record.header();
-  Timer timer;
-  timer.key = {FromUnixMillis(static_cast<int64_t>(header.queue_offset.value())),
-               header.log_offset};
-  timer.place = header.log_offset;
-  timer.queue = header.queue;
-  timer.tag_hash = PutKeys(record);
-  timers_.Put(timer, batch_);
+  const uint32_t tag_hash = PutKeys(record);
+  const auto due = static_cast<int64_t>(header.queue_offset.value());
+  if ((header.flags & kFlagPrepared) != 0) {
+    Transaction half;
+    half.id = half.place = header.log_offset;
+    half.queue = header.queue;
+    half.tag_hash = tag_hash;
+    half.next_check = CheckTime(due);
+    transactions_.Put(half, batch_);
+    return absl::OkStatus();
+  }
+  timers_.Put({{FromUnixMillis(due), header.log_offset}, header.log_offset, header.queue, tag_hash},
+              batch_);
   return absl::OkStatus();
 }
 
@@ -154,8 +180,50 @@ absl::Status Applier::ApplyMoved(const RecordView& record) {
   const absl::StatusOr<MessageKeys> keys =
       ReadMessageKeys(delivery.message(), delivery.properties_offset());
   if (keys.ok()) keys_.Put(header.queue.topic, header.log_offset, *keys, batch_);
+  if ((header.flags & kFlagPrepared) != 0) {
+    Transaction half;
+    half.id = FirstPlace(delivery);
+    half.place = header.log_offset;
+    half.queue = header.queue;
+    half.tag_hash = delivery.tag_hash();
+    half.checks = delivery.checks();
+    half.next_check = CheckTime(delivery.due_ms());
+    return transactions_.Move(half, batch_);
+  }
   return timers_.Move({TimerOf(delivery), header.log_offset, header.queue, delivery.tag_hash()},
                       batch_);
+}
+
+absl::Status Applier::ApplyResolution(const RecordView& record) {
+  storage::v1::Delivery delivery;
+  RETURN_IF_ERROR(ParsePayload(record, delivery));
+  const RecordHeader& header = record.header();
+  const bool committed = (header.flags & kFlagDue) != 0;
+  Transaction half;
+  half.id = FirstPlace(delivery);
+  half.place = LogOffset(delivery.origin_log_offset());
+  half.state = committed ? TransactionState::kCommitted : TransactionState::kRolledBack;
+  half.queue = committed ? header.queue
+                         : QueueKey{TopicId(delivery.origin_topic_id()), delivery.origin_queue()};
+  half.next_check = CheckTime(delivery.due_ms());
+  transactions_.Resolve(half, batch_);
+  if (!committed) return absl::OkStatus();
+  pointers_.Collect({half.place, header.log_offset});
+  return AddToRun(header, delivery.tag_hash());
+}
+
+absl::Status Applier::ApplyChecks(const RecordView& record) {
+  storage::v1::TransactionChecks checks;
+  RETURN_IF_ERROR(ParsePayload(record, checks));
+  RETURN_IF_ERROR(WriteBatch());  // the rows may be in the batch under way
+  for (const storage::v1::TransactionChecks::Check& check : checks.checks()) {
+    Transaction checked;
+    checked.id = LogOffset(check.transaction_id());
+    checked.checks = check.checks();
+    checked.next_check = CheckTime(check.next_ms());
+    RETURN_IF_ERROR(transactions_.Check(checked, batch_));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Applier::ApplyRecall(const RecordView& record) {
@@ -164,6 +232,22 @@ absl::Status Applier::ApplyRecall(const RecordView& record) {
   PutDelivered();
   RETURN_IF_ERROR(WriteBatch());
   return timers_.Recalled({FromUnixMillis(recall.due_ms()), LogOffset(recall.timer_id())}, batch_);
+}
+
+absl::Status Applier::ApplyTrim(const RecordView& record) {
+  return queues_.Trim(record.header().queue, record.header().queue_offset, batch_);
+}
+
+absl::Status Applier::ApplyCompaction(const RecordView& record) {
+  storage::v1::Compaction compaction;
+  RETURN_IF_ERROR(ParsePayload(record, compaction));
+  std::vector<QueueOffset> removed;
+  uint64_t offset = 0;
+  for (const uint64_t delta : compaction.offset_deltas()) {
+    offset += delta;
+    removed.emplace_back(offset);
+  }
+  return queues_.Remove(record.header().queue, removed, batch_);
 }
 
 absl::Status Applier::PutRun() {
@@ -187,6 +271,7 @@ absl::Status Applier::IndexDelivery(const RecordView& record,
                                     const storage::v1::Delivery& delivery) {
   const RecordHeader& header = record.header();
   RecordView origin;  // what `keys` looks into
+  storage::v1::Delivery moved;
   absl::StatusOr<MessageKeys> keys = absl::NotFoundError("the origin has expired");
   if (!delivery.message().empty()) {
     keys = ReadMessageKeys(delivery.message(), delivery.properties_offset());
@@ -197,6 +282,8 @@ absl::Status Applier::IndexDelivery(const RecordView& record,
     if (found.ok() && found->header().kind == RecordKind::kMessage) {
       origin = *std::move(found);
       keys = ReadMessageKeys(origin.payload(), origin.header().properties_offset);
+    } else if (found.ok() && ParsePayload(*found, moved).ok() && !moved.message().empty()) {
+      keys = ReadMessageKeys(moved.message(), moved.properties_offset());
     }
   }
   IndexEntry entry{header.log_offset, header.length, 0};
@@ -314,6 +401,7 @@ absl::Status Applier::DropTopic(TopicId topic, bool state_only) {
   if (state_only) return absl::OkStatus();
   queues_.DropRows(topic, batch_);
   timers_.ForgetTopic(topic, batch_);
+  RETURN_IF_ERROR(transactions_.DropTopic(topic, batch_));
   RETURN_IF_ERROR(WriteBatch());
   queues_.ForgetTopic(topic);
   return absl::OkStatus();
@@ -415,6 +503,7 @@ absl::Status Applier::WriteBatch() {
     queues_.BatchWritten();
   }
   timers_.BatchWritten();
+  transactions_.BatchWritten();
   return absl::OkStatus();
 }
 

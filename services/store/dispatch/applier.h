@@ -18,6 +18,7 @@
 #include "services/store/index/pointer_rows.h"
 #include "services/store/index/queue_chunks.h"
 #include "services/store/index/timer_rows.h"
+#include "services/store/index/transaction_rows.h"
 #include "services/store/log/commit_log.h"
 #include "services/store/state/database.h"
 
@@ -32,6 +33,7 @@ class Applier {
     KeyRows& keys;
     PointerRows& pointers;
     TimerRows& timers;
+    TransactionRows& transactions;
   };
   Applier(CommitLog& log, const View& view, const storage::v1::Checkpoint& checkpoint);
 
@@ -62,11 +64,15 @@ class Applier {
   uint32_t PutKeys(const RecordView& record);
   absl::Status AddToRun(const RecordHeader& header, uint32_t tag_hash);
   absl::Status PutRun();
-  // A message was parked; what was parked moved; its time has come; it is recalled.
-  absl::Status ApplyParked(const RecordView& record);
+  // A message was parked, or prepared; such a one was moved; its time has come; it is recalled.
+  absl::Status ApplyWaiting(const RecordView& record);
   absl::Status ApplyMoved(const RecordView& record);
   absl::Status ApplyDue(const RecordView& record);
   absl::Status ApplyRecall(const RecordView& record);
+  absl::Status ApplyTrim(const RecordView& record);
+  absl::Status ApplyCompaction(const RecordView& record);
+  absl::Status ApplyResolution(const RecordView& record);
+  absl::Status ApplyChecks(const RecordView& record);
   void PutDelivered();
   absl::Status ApplyDelivery(const RecordView& record, bool state_only);
   absl::Status ApplyProgress(const RecordView& record);
@@ -88,6 +94,7 @@ class Applier {
   KeyRows& keys_;
   PointerRows& pointers_;
   TimerRows& timers_;
+  TransactionRows& transactions_;
   storage::v1::Checkpoint checkpoint_;
   rocksdb::WriteBatch batch_;
   uint64_t pending_bytes_ = 0;

@@ -17,6 +17,7 @@
 #include "services/store/index/pointer_rows.h"
 #include "services/store/index/queue_chunks.h"
 #include "services/store/index/timer_rows.h"
+#include "services/store/index/transaction_rows.h"
 #include "services/store/state/database.h"
 
 namespace dunlin::store {
@@ -56,7 +57,9 @@ struct View {
         keys(*database, log),
         pointers(*database),
         timers(*database, log),
-        applier(log, {*database, queues, keys, pointers, timers}, storage::v1::Checkpoint()) {}
+        transactions(*database, log),
+        applier(log, {*database, queues, keys, pointers, timers, transactions},
+                storage::v1::Checkpoint()) {}
 
   static std::unique_ptr<Database> Open(const std::string& directory) {
     auto database = Database::Open(directory);
@@ -69,6 +72,7 @@ struct View {
   KeyRows keys;
   PointerRows pointers;
   TimerRows timers;
+  TransactionRows transactions;
   Applier applier;
 };
 

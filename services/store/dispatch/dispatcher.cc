@@ -23,6 +23,7 @@
 #include "services/store/dispatch/relocation.h"
 #include "services/store/index/pointer_rows.h"
 #include "services/store/index/timer_rows.h"
+#include "services/store/index/transaction_rows.h"
 #include "services/store/state/state_keys.h"
 
 namespace dunlin::store {
@@ -50,8 +51,10 @@ class RealDispatcher final : public Dispatcher {
         keys_(state.database(), log),
         pointers_(state.database()),
         timers_(state.database(), log),
-        applier_(log, {state.database(), queues_, keys_, pointers_, timers_}, checkpoint),
-        relocation_(log, state.database(), queues_, pointers_, timers_),
+        transactions_(state.database(), log),
+        applier_(log, {state.database(), queues_, keys_, pointers_, timers_, transactions_},
+                 checkpoint),
+        relocation_(log, state.database(), queues_, pointers_, timers_, transactions_),
         database_(state.database()),
         checkpointed_(LogOffset(checkpoint.dispatched())) {}
   ~RealDispatcher() override {
@@ -67,6 +70,7 @@ class RealDispatcher final : public Dispatcher {
   const QueueIndex& queues() const override { return queues_; }
   const KeyIndex& keys() const override { return keys_; }
   TimerIndex& timers() override { return timers_; }
+  TransactionIndex& transactions() override { return transactions_; }
   absl::StatusOr<std::optional<LogOffset>> FindDelivery(LogOffset parked) const override;
   std::vector<TopicId> TakeChangedTopics() override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<QueueOffset> NextOffset(QueueKey queue) const override {
@@ -113,6 +117,7 @@ class RealDispatcher final : public Dispatcher {
   KeyRows keys_;
   PointerRows pointers_;
   TimerRows timers_;
+  TransactionRows transactions_;
   Applier applier_;
   Relocation relocation_;
   Database& database_;
@@ -182,6 +187,7 @@ absl::Status RealDispatcher::Recover(LogOffset from, bool rebuilding) {
   const LogOffset end = log_.confirmed().Get();
   applier_.SetRebuilding(rebuilding);
   RETURN_IF_ERROR(timers_.LoadCounts());
+  RETURN_IF_ERROR(transactions_.Load());
   auto last_line = std::chrono::steady_clock::now();
   LogOffset at = from;
   while (at < end) {
@@ -361,10 +367,13 @@ absl::Status RealDispatcher::Snapshot() {
 absl::Status RealDispatcher::MoveBefore(LogOffset begin) {
   // What is in other hands ends by a record that stands further on; it is applied soon.
   for (bool again = true; again;) {
-    ASSIGN_OR_RETURN(again, relocation_.MoveParked(begin));
+    ASSIGN_OR_RETURN(const bool more_parked, relocation_.MoveParked(begin));
+    ASSIGN_OR_RETURN(const bool more_open, relocation_.MoveOpen(begin));
+    again = more_parked || more_open;
     RETURN_IF_ERROR(WaitForAppended());
   }
   RETURN_IF_ERROR(RunOnThread([this, begin] { return relocation_.MovePointed(begin); }));
+  RETURN_IF_ERROR(RunOnThread([this, begin] { return relocation_.MoveKept(begin); }));
   return WaitForAppended();
 }
 

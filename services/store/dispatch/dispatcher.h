@@ -20,6 +20,7 @@
 #include "services/store/index/key_index.h"
 #include "services/store/index/queue_index.h"
 #include "services/store/index/timer_index.h"
+#include "services/store/index/transaction_index.h"
 #include "services/store/log/commit_log.h"
 #include "services/store/log/watermark.h"
 #include "services/store/state/state_store.h"
@@ -45,9 +46,10 @@ class Dispatcher {
   virtual const QueueIndex& queues() const = 0;
   virtual const KeyIndex& keys() const = 0;
   virtual TimerIndex& timers() = 0;
+  virtual TransactionIndex& transactions() = 0;
 
-  // The DELIVERY record by which the message parked at `parked` came into its queue; nullopt when
-  // it has not. For rare questions: reads many rows.
+  // The DELIVERY or RESOLUTION record by which the message parked or prepared at `parked` came into
+  // its queue; nullopt when it has not. For rare questions: reads many rows.
   virtual absl::StatusOr<std::optional<LogOffset>> FindDelivery(LogOffset parked) const = 0;
 
   // Topics that got messages since the last call (each once). For delivery, after `dispatched`
@@ -83,7 +85,7 @@ class Dispatcher {
 
   // Before retention drops what is below `begin`: messages down there to which a DELIVERY record
   // further on still points are appended again, in that record's place; and those that wait for
-  // their due time. Waits for them.
+  // their due time, or for the end of their transaction. Waits for them.
   virtual absl::Status MoveBefore(LogOffset begin) = 0;
   // What is below `begin` is gone: rows that point there may go too.
   virtual void ForgetBefore(LogOffset begin) = 0;

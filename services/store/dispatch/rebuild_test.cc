@@ -17,6 +17,7 @@
 #include "services/store/dispatch/testing/store_rig.h"
 #include "services/store/index/tag_hash.h"
 #include "services/store/index/timer.h"
+#include "services/store/index/transaction.h"
 #include "services/store/state/database.h"
 #include "services/store/state/state_keys.h"
 
@@ -99,6 +100,7 @@ class Workload {
       rig_.BuryLetter(GroupId(static_cast<uint32_t>(Below(3))), queue, message, {kLetters, 0});
     } else if (dice < 94) {
       ChangeTimers();
+      ChangeTransactions();
     } else if (dice < 95) {
       rig_.PutTopic(TopicId(static_cast<uint32_t>(1 + Below(6))));
     } else if (dice < 97) {
@@ -132,6 +134,35 @@ class Workload {
     }
   }
 
+  // Prepares some, checks some, ends some.
+  void ChangeTransactions() {
+    for (int i = Below(8); i > 0; --i) {
+      const Timestamp check = rig_.clock().Now() + std::chrono::milliseconds(Below(100));
+      halves_.push_back(rig_.Prepare(AnyQueue(Below(6) == 0 ? kDoomed : kTopic), check,
+                                     i % 2 == 0 ? "even" : "odd",
+                                     {Keys()[static_cast<size_t>(Below(3))]}));
+    }
+    for (int i = Below(7); i > 0 && !halves_.empty(); --i) {
+      std::swap(halves_[static_cast<size_t>(Below(static_cast<int>(halves_.size())))],
+                halves_.back());
+      // Whoever ends a transaction takes it first: retention may have moved it.
+      rig_.Settle();
+      const auto half = rig_.dispatcher().transactions().Find(halves_.back().id);
+      const int dice = Below(4);
+      if (half.ok() && dice < 2) {
+        Transaction checked = *half;
+        ++checked.checks;
+        checked.next_check.reset();
+        if (dice == 0) checked.next_check = rig_.clock().Now() + std::chrono::seconds(30);
+        rig_.CheckTransaction(checked);
+        continue;
+      }
+      halves_.pop_back();
+      if (!half.ok()) continue;  // its topic was deleted
+      rig_.Resolve(*half, dice == 2 ? TransactionState::kCommitted : TransactionState::kRolledBack);
+    }
+  }
+
   void SendOne() {
     if (Below(10) == 0) {
       rig_.Send(AnyQueue(kDoomed), "doomed", {Keys()[static_cast<size_t>(Below(3))]});
@@ -153,6 +184,7 @@ class Workload {
   }
 
   std::vector<Timer> parked_;
+  std::vector<Transaction> halves_;
   StoreRig& rig_;
   std::mt19937 random_;
   uint64_t sequence_ = 0;
@@ -239,6 +271,34 @@ TEST_P(RebuildTest, ACompletedRebuildIsKept) {
   rig_.Open();
   EXPECT_FALSE(rig_.state().GetCheckpoint().rebuilding());
   EXPECT_EQ(Difference(Describe(), before), "");
+}
+
+TEST_P(RebuildTest, WhatIsTrimmedStaysTrimmed) {
+  std::mt19937 random(GetParam());
+  rig_.Open();
+  Workload workload(rig_, GetParam());
+  for (int round = 0; round < 6; ++round) {
+    workload.Run(400);
+    for (const QueueKey queue : Workload::Queues()) {
+      const QueueBounds bounds = rig_.dispatcher().queues().Bounds(queue);
+      const uint64_t held = bounds.max - bounds.min;
+      rig_.Trim(queue, bounds.min.value() + random() % (held + 2));
+    }
+    rig_.Settle();
+    if (round % 2 == 1) {
+      ASSERT_OK(rig_.Expire(256u << 10));
+    }
+    if (round % 3 == 2) workload.Run(50);
+    const Words before = Describe();
+    if (random() % 3 == 0) {
+      rig_.Crash();
+    } else {
+      rig_.Close();
+      if (random() % 2 == 0) RemoveState();
+    }
+    rig_.Open();
+    ASSERT_EQ(Difference(Describe(), before), "") << "round " << round;
+  }
 }
 
 class DamageTest : public RebuildTest {
@@ -452,6 +512,26 @@ TEST_F(DeadLetterTest, IsMovedOnceOnly) {
   ASSERT_OK(rig_.dispatcher().MoveBefore(LogOffset(128u << 10)));
   EXPECT_EQ(rig_.log().end(), end);
   EXPECT_EQ(Letter().header().log_offset, letter);
+}
+
+TEST_F(DeadLetterTest, WhatPointsToOneThatWasMovedIsFoundByItsTagAndKey) {
+  rig_.Open();
+  const Appended message = rig_.Send(kQueue, "precious", {"k"});
+  rig_.Fill(kQueue, 70u << 10);
+  rig_.BuryLetter(GroupId(0), kQueue, message, kLetterQueue);
+  rig_.Settle();
+  ASSERT_OK(rig_.dispatcher().MoveBefore(LogOffset(64u << 10)));
+  Appended moved = message;
+  moved.log_offset = Letter().header().log_offset;
+  const Appended again = rig_.BuryLetter(GroupId(0), kQueue, moved, kQueue);
+  rig_.Settle();
+  std::vector<IndexEntry> entries;
+  ASSERT_OK(rig_.dispatcher().queues().Read(kQueue, again.queue_offset, 1, entries));
+  ASSERT_EQ(entries.size(), 1u);
+  EXPECT_EQ(entries[0].tag_hash, TagHash("precious"));
+  const auto found = rig_.dispatcher().keys().FindByKey(kTopic, "k", 9);
+  ASSERT_OK(found);
+  EXPECT_EQ(found->front(), again.log_offset);
 }
 
 }  // namespace

@@ -8,12 +8,15 @@
 #include "services/base/clock.h"
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
+#include "services/store/state/state_keys.h"
 
 namespace dunlin::store {
 namespace {
 
 // Timers in hand take memory until what was appended for them is applied.
 constexpr size_t kMostAtOnce = size_t{1} << 20;
+// Entries of a queue that are looked through at a time.
+constexpr size_t kEntriesAtOnce = 4096;
 
 // What is damaged, or gone, cannot be moved.
 bool IsLost(const absl::Status& status) {
@@ -89,6 +92,58 @@ absl::Status Relocation::MovePointed(LogOffset begin) {
   return absl::OkStatus();
 }
 
+absl::Status Relocation::MoveKept(LogOffset begin) {
+  std::vector<storage::v1::Topic> topics;
+  RETURN_IF_ERROR(
+      database_.Scan(Family::kConfig, kTopicPrefix, [&](std::string_view, std::string_view value) {
+        storage::v1::Topic topic;
+        if (topic.ParseFromArray(value.data(), static_cast<int>(value.size())) &&
+            topic.compacted()) {
+          topics.push_back(std::move(topic));
+        }
+        return true;
+      }));
+  for (const storage::v1::Topic& topic : topics) {
+    for (uint32_t queue = 0; queue < topic.queues(); ++queue) {
+      RETURN_IF_ERROR(MoveKeptOf({TopicId(topic.id()), queue}, begin));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Relocation::MoveKeptOf(QueueKey queue, LogOffset begin) {
+  const QueueBounds bounds = queues_.Bounds(queue);
+  std::vector<IndexEntry> entries;
+  for (QueueOffset from = bounds.min; from < bounds.max; from += entries.size()) {
+    entries.clear();
+    RETURN_IF_ERROR(queues_.Read(queue, from, kEntriesAtOnce, entries));
+    if (entries.empty()) break;
+    for (size_t i = 0; i < entries.size(); ++i) {
+      if (entries[i].length == 0 || entries[i].log_offset >= begin) continue;
+      const absl::Status moved = MoveKeptOne(queue, from + i, entries[i]);
+      RETURN_IF_ERROR(database_.health());
+      if (IsLost(moved)) {
+        log::Error("a message is lost with the log it stands in: {}", moved.ToString());
+        continue;
+      }
+      RETURN_IF_ERROR(moved);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Relocation::MoveKeptOne(QueueKey queue, QueueOffset offset, const IndexEntry& entry) {
+  storage::v1::Delivery delivery;
+  RETURN_IF_ERROR(Embed(entry.log_offset, delivery));
+  delivery.set_origin_log_offset(entry.log_offset.value());
+  NewRecord append;
+  append.kind = RecordKind::kDelivery;
+  append.flags = kFlagRelocated | kFlagKept;
+  append.queue = queue;
+  append.queue_offset = offset;
+  return Append(append, delivery.SerializeAsString());
+}
+
 absl::StatusOr<bool> Relocation::MoveParked(LogOffset begin) {
   ASSIGN_OR_RETURN(const std::vector<TimerKey> keys, timers_.PlacedBefore(begin, kMostAtOnce));
   bool again = keys.size() == kMostAtOnce;
@@ -136,6 +191,59 @@ absl::Status Relocation::EndLost(const Timer& timer) {
   NewRecord record;
   record.kind = RecordKind::kRecall;
   return Append(record, recall.SerializeAsString());
+}
+
+absl::StatusOr<bool> Relocation::MoveOpen(LogOffset begin) {
+  ASSIGN_OR_RETURN(const std::vector<LogOffset> ids,
+                   transactions_.PlacedBefore(begin, kMostAtOnce));
+  bool again = ids.size() == kMostAtOnce;
+  for (const LogOffset id : ids) {
+    const absl::StatusOr<Transaction> half = transactions_.Take(id);
+    again |= absl::IsAborted(half.status());
+    if (absl::IsDataLoss(half.status())) return half.status();
+    if (!half.ok() || half->state != TransactionState::kOpen) continue;  // it ended meanwhile
+    absl::Status moved = MoveHalf(*half);
+    if (IsLost(moved)) {
+      log::Error("a half message is lost with the log it stands in: {}", moved.ToString());
+      moved = RollBackLost(*half);
+    }
+    if (!moved.ok()) {
+      transactions_.GiveBack({&*half, 1});
+      return moved;
+    }
+  }
+  return again;
+}
+
+absl::Status Relocation::MoveHalf(const Transaction& half) {
+  storage::v1::Delivery delivery;
+  RETURN_IF_ERROR(Embed(half.place, delivery));
+  const int64_t next = half.next_check.has_value() ? ToUnixMillis(*half.next_check) : 0;
+  delivery.set_origin_log_offset(half.place.value());
+  delivery.set_origin_topic_id(half.queue.topic.value());
+  delivery.set_origin_queue(half.queue.queue);
+  delivery.set_due_ms(next);
+  delivery.set_timer_id(half.id.value());
+  delivery.set_tag_hash(half.tag_hash);
+  delivery.set_checks(half.checks);
+  NewRecord record;
+  record.kind = RecordKind::kDelivery;
+  record.flags = kFlagRelocated | kFlagPrepared;
+  record.queue = half.queue;
+  record.queue_offset = QueueOffset(static_cast<uint64_t>(next));
+  return Append(record, delivery.SerializeAsString());
+}
+
+absl::Status Relocation::RollBackLost(const Transaction& half) {
+  storage::v1::Delivery delivery;
+  delivery.set_origin_log_offset(half.place.value());
+  delivery.set_origin_topic_id(half.queue.topic.value());
+  delivery.set_origin_queue(half.queue.queue);
+  delivery.set_timer_id(half.id.value());
+  if (half.next_check.has_value()) delivery.set_due_ms(ToUnixMillis(*half.next_check));
+  NewRecord record;
+  record.kind = RecordKind::kResolution;
+  return Append(record, delivery.SerializeAsString());
 }
 
 }  // namespace dunlin::store

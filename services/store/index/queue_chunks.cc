@@ -148,8 +148,12 @@ absl::StatusOr<std::vector<IndexEntry>> QueueChunks::ChunkOf(const Queue& state,
 }
 
 absl::Status QueueChunks::AdvanceMin(Queue& state, QueueKey queue) const {
+  if (state.IsEmpty() || state.min_log_offset >= log_.start()) return absl::OkStatus();
+  return SeekMin(state, queue);
+}
+
+absl::Status QueueChunks::SeekMin(Queue& state, QueueKey queue) const {
   const LogOffset start = log_.start();
-  if (state.IsEmpty() || state.min_log_offset >= start) return absl::OkStatus();
   while (state.min < state.next) {
     const uint64_t chunk = state.min.value() / kChunkEntries;
     ASSIGN_OR_RETURN(const std::vector<IndexEntry> entries, ChunkOf(state, queue, chunk));
@@ -345,6 +349,44 @@ void QueueChunks::PutFull(Queue& state, QueueKey queue, uint64_t chunk,
   std::erase_if(state.unwritten, [chunk](const auto& other) { return other.first == chunk; });
   state.unwritten.emplace_back(chunk, std::move(entries));
   with_full_.push_back(queue);
+}
+
+absl::Status QueueChunks::Trim(QueueKey queue, QueueOffset offset, rocksdb::WriteBatch& batch) {
+  Shard& shard = ShardOf(queue);
+  MutexLock lock(shard.mutex);
+  ASSIGN_OR_RETURN(Queue* const state, Find(shard, queue, /*make=*/false));
+  if (state == nullptr || offset <= state->min || state->IsEmpty()) return absl::OkStatus();
+  const uint64_t first = state->min.value() / kChunkEntries;
+  state->min = std::min(offset, state->next);
+  const uint64_t kept = std::min(state->min.value() / kChunkEntries, state->OpenChunk());
+  for (uint64_t chunk = first; chunk < kept; ++chunk) {
+    batch.Delete(database_.handle(Family::kChunks), ChunkKey(queue, chunk));
+  }
+  MarkChanged(*state, queue);
+  return SeekMin(*state, queue);
+}
+
+absl::Status QueueChunks::Remove(QueueKey queue, std::span<const QueueOffset> offsets,
+                                 rocksdb::WriteBatch& batch) {
+  Shard& shard = ShardOf(queue);
+  MutexLock lock(shard.mutex);
+  ASSIGN_OR_RETURN(Queue* const state, Find(shard, queue, /*make=*/false));
+  if (state == nullptr) return absl::OkStatus();
+  for (size_t i = 0; i < offsets.size();) {
+    const uint64_t chunk = offsets[i].value() / kChunkEntries;
+    ASSIGN_OR_RETURN(std::vector<IndexEntry> entries, ChunkOf(*state, queue, chunk));
+    for (; i < offsets.size() && offsets[i].value() / kChunkEntries == chunk; ++i) {
+      const uint64_t place = offsets[i].value() % kChunkEntries;
+      if (place < entries.size()) entries[place] = IndexEntry();
+    }
+    if (chunk == state->OpenChunk()) {
+      std::copy(entries.begin(), entries.end(), state->open.begin());
+    } else if (!entries.empty()) {
+      PutFull(*state, queue, chunk, std::move(entries), batch);
+    }
+  }
+  MarkChanged(*state, queue);
+  return SeekMin(*state, queue);
 }
 
 absl::Status QueueChunks::RaiseTail(QueueKey queue, QueueOffset next, rocksdb::WriteBatch& batch) {

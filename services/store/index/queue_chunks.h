@@ -63,6 +63,11 @@ class QueueChunks final : public QueueIndex {
   // The same for entries of offsets in a row.
   absl::Status PutRun(QueueKey queue, QueueOffset first, std::span<const IndexEntry> entries,
                       rocksdb::WriteBatch& batch);
+  // Entries before `offset` are not served any more. At most all that there are.
+  absl::Status Trim(QueueKey queue, QueueOffset offset, rocksdb::WriteBatch& batch);
+  // The entries at these offsets, which ascend, read as gone.
+  absl::Status Remove(QueueKey queue, std::span<const QueueOffset> offsets,
+                      rocksdb::WriteBatch& batch);
   // The next offset of a queue becomes at least `next` (from a snapshot).
   absl::Status RaiseTail(QueueKey queue, QueueOffset next, rocksdb::WriteBatch& batch);
   // The batch was written: full chunks need not be kept in memory any more.
@@ -96,6 +101,8 @@ class QueueChunks final : public QueueIndex {
                                                   uint64_t chunk) const;
   absl::StatusOr<QueueBounds> FindBounds(QueueKey queue) const;
   absl::Status AdvanceMin(Queue& state, QueueKey queue) const;
+  // From `min` on to the first entry that the log still holds.
+  absl::Status SeekMin(Queue& state, QueueKey queue) const;
   absl::Status Replace(Queue& state, QueueKey queue, QueueOffset offset, const IndexEntry& entry,
                        rocksdb::WriteBatch& batch);
   // Makes `offset` the next one.

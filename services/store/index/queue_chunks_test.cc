@@ -135,6 +135,36 @@ TEST_F(QueueChunksTest, AGapReadsAsDamagedHoweverWide) {
   for (size_t i = 3; i < 200; ++i) EXPECT_TRUE(entries[i] == IndexEntry());
 }
 
+TEST_F(QueueChunksTest, WhatIsTrimmedIsNotServed) {
+  constexpr uint64_t kCount = 3 * kChunkEntries + 10;
+  for (uint64_t i = 0; i < kCount; ++i) Put(kQueue, i);
+  ASSERT_OK(chunks_->Trim(kQueue, QueueOffset(kChunkEntries + 5), batch_));
+  std::vector<IndexEntry> entries;
+  for (bool saved : {false, true}) {
+    if (saved) {
+      Save();
+      Forget();
+    }
+    EXPECT_EQ(chunks_->Bounds(kQueue).min, QueueOffset(kChunkEntries + 5));
+    EXPECT_EQ(chunks_->Bounds(kQueue).max, QueueOffset(kCount));
+    EXPECT_TRUE(absl::IsOutOfRange(chunks_->Read(kQueue, QueueOffset(3), 1, entries)));
+    entries.clear();
+    ASSERT_OK(chunks_->Read(kQueue, QueueOffset(kChunkEntries + 5), kCount, entries));
+    ASSERT_EQ(entries.size(), kCount - kChunkEntries - 5);
+    EXPECT_TRUE(entries.front() == Entry(kChunkEntries + 5));
+    EXPECT_TRUE(entries.back() == Entry(kCount - 1));
+  }
+  // Never back, never beyond the end.
+  ASSERT_OK(chunks_->Trim(kQueue, QueueOffset(2), batch_));
+  EXPECT_EQ(chunks_->Bounds(kQueue).min, QueueOffset(kChunkEntries + 5));
+  ASSERT_OK(chunks_->Trim(kQueue, QueueOffset(kCount + 100), batch_));
+  EXPECT_EQ(chunks_->Bounds(kQueue).min, QueueOffset(kCount));
+  Put(kQueue, kCount);
+  EXPECT_EQ(chunks_->Bounds(kQueue).min, QueueOffset(kCount));
+  EXPECT_EQ(chunks_->Bounds(kQueue).max, QueueOffset(kCount + 1));
+  ASSERT_OK(chunks_->Trim({TopicId(9), 9}, QueueOffset(1), batch_));
+}
+
 TEST_F(QueueChunksTest, RaisingTheTailKeepsWhatTheOpenChunkHolds) {
   for (uint64_t i = 0; i < 5; ++i) Put(kQueue, i);
   ASSERT_OK(chunks_->RaiseTail(kQueue, QueueOffset(7), batch_));

@@ -14,7 +14,7 @@ namespace dunlin::store {
 // Numbers are on disk and never reused.
 enum class RecordKind : uint8_t {
   kMessage = 1,     // a serialised apache.rocketmq.v2.Message
-  kResolution = 2,  // commit or rollback of a half message
+  kResolution = 2,  // storage.v1.Delivery: a transaction was committed, or rolled back
   kDelivery = 3,    // storage.v1.Delivery: an earlier message now stands in this queue too
   kProgress = 4,    // storage.v1.ProgressChanges
   kConfig = 5,      // storage.v1.ConfigChange
@@ -22,6 +22,11 @@ enum class RecordKind : uint8_t {
   kPadding = 7,     // the rest of the segment is unused
   kProducer = 8,    // storage.v1.ProducerRun: whose the next messages are
   kRecall = 9,      // storage.v1.Recall: a parked message is not to be delivered
+  kCheck = 10,      // storage.v1.TransactionChecks: producers were asked, or are to be
+  // No payload: what stands in the record's queue before its queue offset is not served any more.
+  kTrim = 20,
+  kCompaction =
+      21,  // storage.v1.Compaction: messages of the record's queue that newer ones replace
 };
 
 // Bits of RecordHeader::flags.
@@ -31,7 +36,14 @@ inline constexpr uint8_t kFlagRelocated = 1 << 1;  // a message moved ahead of r
 // A message that stands in no queue before its time; in place of the queue offset the header has
 // the due time, ms since 1970. A DELIVERY with it is such a message moved ahead of retention.
 inline constexpr uint8_t kFlagParked = 1 << 2;
-inline constexpr uint8_t kFlagDue = 1 << 3;  // a DELIVERY: the time of a parked message has come
+// A DELIVERY: the time of a parked message has come. A RESOLUTION: the transaction was committed.
+inline constexpr uint8_t kFlagDue = 1 << 3;
+// A half message: it stands in no queue before its transaction is committed; in place of the queue
+// offset the header has the time of the first check. A DELIVERY with it is one moved ahead of
+// retention.
+inline constexpr uint8_t kFlagPrepared = 1 << 4;
+// A DELIVERY: the newest message of a key in a compacted topic, moved ahead of retention.
+inline constexpr uint8_t kFlagKept = 1 << 6;
 
 // In memory as decoded; on disk little-endian at these offsets:
 //   0 length u32, 4 crc u32, 8 kind u8, 9 flags u8, 10 reserved u16 (0), 12 epoch u32,

@@ -12,9 +12,14 @@
 #include "services/base/log.h"
 #include "services/base/mutex.h"
 #include "services/base/status_macros.h"
+#include "services/store/index/queue_index.h"
+#include "services/store/log/record.h"
 
 namespace dunlin::store {
 namespace {
+
+// How much of the log one round reads to find out what is still needed.
+constexpr uint64_t kNeededStep = 256u << 20;
 
 class RealRetention final : public Retention {
  public:
@@ -38,7 +43,11 @@ class RealRetention final : public Retention {
  private:
   void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
   // Where the log may begin from now on; nullopt when all of it stays.
-  absl::StatusOr<std::optional<LogOffset>> Choose();
+  absl::StatusOr<std::optional<LogOffset>> Choose() ABSL_LOCKS_EXCLUDED(step_mutex_);
+  // The first record that something still needs, at or before `end`: all before it are of queues
+  // that do not reach back so far any more. Goes on where it stopped, and only so far at a time.
+  absl::StatusOr<LogOffset> FindNeeded(LogOffset end) ABSL_LOCKS_EXCLUDED(step_mutex_);
+  bool IsNeeded(const RecordHeader& header) const;
 
   const RetentionOptions options_;
   CommitLog& log_;
@@ -47,6 +56,9 @@ class RealRetention final : public Retention {
   const std::string directory_;
   const Clock& clock_;
   std::atomic<bool> disk_is_full_{false};
+
+  Mutex step_mutex_;
+  LogOffset needed_ ABSL_GUARDED_BY(step_mutex_);
 
   Mutex mutex_;
   CondVar stop_;
@@ -73,6 +85,7 @@ absl::StatusOr<std::optional<LogOffset>> RealRetention::Choose() {
   for (const CommitLog::SegmentInfo& segment : segments) total += segment.bytes_on_disk;
   const LogOffset written = log_.written().Get();
   const LogOffset dispatched = dispatcher_.dispatched().Get();
+  ASSIGN_OR_RETURN(const LogOffset needed, FindNeeded(std::min(written, dispatched)));
   std::optional<LogOffset> begin;
   for (const CommitLog::SegmentInfo& segment : segments) {
     // The one being written to stays, and what the index still needs.
@@ -80,12 +93,39 @@ absl::StatusOr<std::optional<LogOffset>> RealRetention::Choose() {
     const bool old = options_.max_age != std::chrono::milliseconds::max() &&
                      clock_.Now() - segment.last_write > options_.max_age;
     const bool too_much = options_.max_bytes != 0 && total > options_.max_bytes;
-    if (!old && !too_much && over_disk == 0) break;
+    if (!old && !too_much && over_disk == 0 && segment.end > needed) break;
     begin = segment.end;
     total -= segment.bytes_on_disk;
     over_disk -= std::min(over_disk, segment.bytes_on_disk);
   }
   return begin;
+}
+
+bool RealRetention::IsNeeded(const RecordHeader& header) const {
+  const bool in_queue = header.kind == RecordKind::kMessage ||
+                        header.kind == RecordKind::kDelivery ||
+                        (header.kind == RecordKind::kResolution && (header.flags & kFlagDue) != 0);
+  // What waits for its time, or for its transaction, is moved along.
+  if (!in_queue || (header.flags & (kFlagParked | kFlagPrepared)) != 0) return false;
+  const QueueBounds bounds = dispatcher_.queues().Bounds(header.queue);
+  return header.queue_offset >= bounds.min && header.queue_offset < bounds.max;
+}
+
+absl::StatusOr<LogOffset> RealRetention::FindNeeded(LogOffset end) {
+  MutexLock lock(step_mutex_);
+  needed_ = std::max(needed_, log_.start());
+  const LogOffset stop = std::min(end, needed_ + kNeededStep);
+  while (needed_ < stop) {
+    const absl::StatusOr<RecordView> record = log_.ReadNext(needed_, stop);
+    if (absl::IsOutOfRange(record.status())) break;
+    RETURN_IF_ERROR(record.status());
+    if (IsNeeded(record->header())) {
+      needed_ = record->header().log_offset;  // nothing but the end of a segment is before it
+      break;
+    }
+    needed_ = record->end();
+  }
+  return needed_;
 }
 
 absl::Status RealRetention::Step() {

@@ -1,7 +1,8 @@
 // Retention: decides what of the log may go, moves what is still needed, lets the rest go.
 //
-// By age, by size and by the fill of the disk; never past the checkpoint and never past the last
-// snapshot. One thread (`retention`) calls Step(); tests call it themselves.
+// By age, by size and by the fill of the disk, and when no queue reaches back so far any more;
+// never past the checkpoint and never past the last snapshot. One thread (`retention`) calls
+// Step(); tests call it themselves.
 
 #pragma once
 

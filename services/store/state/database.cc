@@ -23,9 +23,9 @@
 namespace dunlin::store {
 namespace {
 
-constexpr std::array<const char*, kFamilies> kNames = {"default", "config", "progress", "tails",
-                                                       "chunks",  "keys",   "pointers", "producers",
-                                                       "timers",  "parked"};
+constexpr std::array<const char*, kFamilies> kNames = {
+    "default",  "config",    "progress", "tails",  "chunks",      "keys",
+    "pointers", "producers", "timers",   "parked", "transactions"};
 // Blocks, indexes and filters of all families.
 constexpr size_t kCacheBytes = 32u << 20;
 // Made when a read found damage: the next Open starts from nothing.
@@ -51,7 +51,7 @@ class ExpiredKeys final : public rocksdb::CompactionFilter {
 };
 
 // Rows that begin with the largest log offset they lead to: chunks of the queue index, producers,
-// timers.
+// timers, transactions.
 class ExpiredRows final : public rocksdb::CompactionFilter {
  public:
   explicit ExpiredRows(const std::atomic<uint64_t>& expiry) : expiry_(expiry) {}
@@ -177,7 +177,8 @@ struct Database::Filters {
   ExpiredKeys pointers{expiry, /*offset_at=*/0};  // origin, DELIVERY record
 
   const rocksdb::CompactionFilter* Of(Family family) const {
-    if (family == Family::kChunks || family == Family::kProducers || family == Family::kTimers) {
+    if (family == Family::kChunks || family == Family::kProducers || family == Family::kTimers ||
+        family == Family::kTransactions) {
       return &rows;
     }
     if (family == Family::kKeys) return &keys;

@@ -24,18 +24,19 @@
 namespace dunlin::store {
 
 enum class Family : size_t {
-  kMeta,       // the checkpoint
-  kConfig,     // topics, groups
-  kProgress,   // of each group in each queue
-  kTails,      // next offset of each queue
-  kChunks,     // the queue index
-  kKeys,       // the key index
-  kPointers,   // DELIVERY records by the message they point to
-  kProducers,  // the last PRODUCER record of each producer in each queue
-  kTimers,     // parked messages by due time
-  kParked,     // how many of them each queue has
+  kMeta,          // the checkpoint
+  kConfig,        // topics, groups
+  kProgress,      // of each group in each queue
+  kTails,         // next offset of each queue
+  kChunks,        // the queue index
+  kKeys,          // the key index
+  kPointers,      // DELIVERY records by the message they point to
+  kProducers,     // the last PRODUCER record of each producer in each queue
+  kTimers,        // parked messages by due time
+  kParked,        // how many of them each queue has
+  kTransactions,  // half messages, when to check them, how they ended
 };
-inline constexpr size_t kFamilies = 10;
+inline constexpr size_t kFamilies = 11;
 
 // Big-endian, so that the order of bytes is the order of numbers.
 std::string BigEndian(uint32_t value);

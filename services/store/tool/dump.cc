@@ -61,6 +61,12 @@ const char* NameOf(RecordKind kind) {
       return "PRODUCER";
     case RecordKind::kRecall:
       return "RECALL";
+    case RecordKind::kCheck:
+      return "CHECK";
+    case RecordKind::kTrim:
+      return "TRIM";
+    case RecordKind::kCompaction:
+      return "COMPACTION";
   }
   return "?";
 }
@@ -85,7 +91,10 @@ std::string Contents(const RecordView& record) {
     case RecordKind::kRecall:
       return Text<storage::v1::Recall>(record.payload());
     case RecordKind::kDelivery:
+    case RecordKind::kResolution:
       return Text<storage::v1::Delivery>(record.payload());
+    case RecordKind::kCheck:
+      return Text<storage::v1::TransactionChecks>(record.payload());
     case RecordKind::kProgress:
       return Text<storage::v1::ProgressChanges>(record.payload());
     case RecordKind::kConfig:
@@ -104,7 +113,9 @@ std::string Contents(const RecordView& record) {
 
 void Print(const RecordView& record) {
   const RecordHeader& header = record.header();
-  const char* const at = (header.flags & kFlagParked) != 0 ? " due " : "@";
+  const char* const at = (header.flags & kFlagParked) != 0     ? " due "
+                         : (header.flags & kFlagPrepared) != 0 ? " check "
+                                                               : "@";
   const std::string place = header.queue.topic.value() == 0
                                 ? std::string("-")
                                 : fmt::format("{}/{}{}{}", header.queue.topic.value(),

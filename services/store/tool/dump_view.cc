@@ -13,6 +13,8 @@
 #include "services/store/index/pointer_rows.h"
 #include "services/store/index/queue_chunks.h"
 #include "services/store/index/timer_rows.h"
+#include "services/store/index/transaction.h"
+#include "services/store/index/transaction_rows.h"
 #include "services/store/state/database.h"
 #include "services/store/state/producer_row.h"
 #include "services/store/state/state_keys.h"
@@ -84,6 +86,24 @@ std::string TimerText(std::string_view key, std::string_view value) {
                      timer.queue.queue, row->recalled ? " recalled" : "");
 }
 
+std::string TransactionText(std::string_view key, std::string_view value) {
+  if (const auto check = DecodeCheckKey(key); check.ok()) {
+    return fmt::format("check of transaction {} at {}", check->id.value(),
+                       ToUnixMillis(check->due));
+  }
+  const auto row = DecodeTransactionRow(key, value);
+  if (!row.ok()) return std::string(kUndecodable);
+  if (row->state != TransactionState::kOpen) {
+    return fmt::format("transaction {} at {} {}", row->id.value(), row->place.value(),
+                       row->state == TransactionState::kCommitted ? "committed" : "rolled back");
+  }
+  return fmt::format("transaction {} at {} for {}/{}, {} checks, {}", row->id.value(),
+                     row->place.value(), row->queue.topic.value(), row->queue.queue, row->checks,
+                     row->next_check.has_value()
+                         ? fmt::format("the next at {}", ToUnixMillis(*row->next_check))
+                         : "parked");
+}
+
 std::string RowText(Family family, std::string_view key, std::string_view value) {
   switch (family) {
     case Family::kMeta:
@@ -109,6 +129,8 @@ std::string RowText(Family family, std::string_view key, std::string_view value)
       return fmt::format("parked in {}: {}", QueueText(key), LoadLittle<uint64_t>(value.data()));
     case Family::kProducers:
       return ProducerText(key, value);
+    case Family::kTransactions:
+      return TransactionText(key, value);
   }
   return std::string(kUndecodable);
 }

@@ -8,9 +8,11 @@
 #include <set>
 #include <string>
 
+#include "services/base/clock.h"
 #include "services/base/strong_int.h"
 #include "services/base/testing/status_matchers.h"
 #include "services/store/dispatch/testing/store_rig.h"
+#include "services/store/index/transaction.h"
 
 namespace dunlin::store {
 namespace {
@@ -30,6 +32,8 @@ class DumpViewTest : public ::testing::Test {
     rig_.AnnounceProducer(0xAB, {TopicId(1), 3}, 7, 5);
     rig_.PutProgress(GroupId(1), queue, 1, {0});
     rig_.BuryLetter(GroupId(1), queue, first, {TopicId(2), 0});
+    rig_.Prepare(queue, FromUnixMillis(1234));
+    rig_.Resolve(rig_.Prepare(queue, FromUnixMillis(1234)), TransactionState::kRolledBack);
     rig_.Settle();
     rig_.Close();
   }
@@ -56,7 +60,8 @@ TEST_F(DumpViewTest, PrintsEveryKindOfRowAndWritesNothing) {
                     HasSubstr("tail 1/2 holds 0 to 1"), HasSubstr("chunk 1/2 from 0: "),
                     HasSubstr("key "), HasSubstr("pointer to "),
                     HasSubstr("producer 00000000000000ab in 1/3: 5 from sequence 7 on at "),
-                    HasSubstr(" 0 undecodable")));
+                    HasSubstr("check of transaction "), HasSubstr("0 checks, the next at 1234"),
+                    HasSubstr(" rolled back"), HasSubstr(" 0 undecodable")));
   EXPECT_EQ(Files(), before);
 }
 

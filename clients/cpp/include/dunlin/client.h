@@ -16,11 +16,15 @@ namespace dunlin {
 class Producer;
 class PullConsumer;
 class PushConsumer;
+class Requester;
 class SimpleConsumer;
+class TransactionProducer;
 struct ProducerOptions;
 struct PullConsumerOptions;
 struct PushConsumerOptions;
+struct RequesterOptions;
 struct SimpleConsumerOptions;
+struct TransactionProducerOptions;
 
 enum class Tls {
   kOff,
@@ -53,10 +57,14 @@ class Client {
 
   // INVALID_ARGUMENT: an option makes no sense.
   absl::StatusOr<Producer> MakeProducer(const ProducerOptions& options) const;
+  absl::StatusOr<TransactionProducer> MakeTransactionProducer(
+      const TransactionProducerOptions& options) const;
   absl::StatusOr<PullConsumer> MakePullConsumer(const PullConsumerOptions& options) const;
   absl::StatusOr<SimpleConsumer> MakeSimpleConsumer(const SimpleConsumerOptions& options) const;
   // Subscribes and begins; errors also as of SimpleConsumer::Subscribe.
   absl::StatusOr<PushConsumer> MakePushConsumer(const PushConsumerOptions& options) const;
+  // Reads replies from now on; errors as of PullConsumer::Assign.
+  absl::StatusOr<Requester> MakeRequester(const RequesterOptions& options) const;
 
  private:
   explicit Client(std::shared_ptr<internal::Connection> connection)

@@ -39,6 +39,10 @@ struct Message {
   // Not delivered before. Set on every message for a topic of kind DELAY, and only there; in the
   // past: at once. Such a message has no offset in its Receipt.
   std::optional<Timestamp> deliver_at;
+  // The higher, the earlier it is delivered; 0 or more. It chooses the queue, whatever ordering_key
+  // says: as many priorities count as the topic has queues, what is above shares the highest. The
+  // topic must take PRIORITY messages.
+  std::optional<int32_t> priority;
 };
 
 namespace internal {
@@ -71,6 +75,7 @@ class MessageView {
   // Decoded at each call.
   std::string_view tag() const;
   std::string_view message_group() const;
+  std::optional<int32_t> priority() const;
   std::vector<std::string_view> keys() const;
   std::vector<std::pair<std::string_view, std::string_view>> properties() const;
   std::optional<std::string_view> property(std::string_view name) const;

@@ -35,7 +35,8 @@ class SimpleConsumer {
   ~SimpleConsumer();
 
   // Adds a topic. Errors: ALREADY_EXISTS, NOT_FOUND (topic), INVALID_ARGUMENT (filter, group,
-  // invisible_duration), PERMISSION_DENIED, DEADLINE_EXCEEDED (no broker).
+  // invisible_duration), PERMISSION_DENIED, DEADLINE_EXCEEDED (no broker), FAILED_PRECONDITION
+  // (other consumers of the group have another filter: try again when they have ended).
   absl::Status Subscribe(std::string_view topic, const Filter& filter = Filter());
   // NOT_FOUND: it was not subscribed to.
   absl::Status Unsubscribe(std::string_view topic);

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,8 @@ var cases = map[string]func(*suite, string) error{
 	"errors":      (*suite).errors,
 	"fifo":        (*suite).fifo,
 	"delay":       (*suite).delay,
+	"priority":    (*suite).priority,
+	"transaction": (*suite).transaction,
 	"restart":     (*suite).restart,
 }
 
@@ -301,7 +304,8 @@ func (s *suite) push(name string) error {
 		equal("deliveries", count, deliveries.Load()))
 }
 
-// What a listener refuses comes again, one attempt higher.
+// What a listener refuses comes again, one attempt higher, after the delays that the group was made
+// with: 2 s, then 4 s.
 func (s *suite) pushRetry(name string) error {
 	producer, err := s.producer(name)
 	if err != nil {
@@ -309,7 +313,12 @@ func (s *suite) pushRetry(name string) error {
 	}
 	defer producer.GracefulStop()
 	attempts := make(chan int32, 100)
+	var mutex sync.Mutex
+	var times []time.Time
 	consumer, err := s.pushConsumer(name, func(view *rmq.MessageView) bool {
+		mutex.Lock()
+		times = append(times, time.Now())
+		mutex.Unlock()
 		attempts <- view.GetDeliveryAttempt()
 		return view.GetDeliveryAttempt() >= 3
 	})
@@ -324,7 +333,14 @@ func (s *suite) pushRetry(name string) error {
 		return err
 	}
 	time.Sleep(10 * time.Second)
-	return equal("attempts after success", 0, len(attempts))
+	mutex.Lock()
+	defer mutex.Unlock()
+	return errors.Join(
+		equal("attempts after success", 0, len(attempts)),
+		between("after the first failure", 1900*time.Millisecond, 3500*time.Millisecond,
+			times[1].Sub(times[0])),
+		between("after the second failure", 3900*time.Millisecond, 6*time.Second,
+			times[2].Sub(times[1])))
 }
 
 // The group allows 2 attempts: then the message lies in the group's dead letter topic.
@@ -567,6 +583,116 @@ func (s *suite) delay(name string) error {
 		equal("code of 25 hours", v2.Code_ILLEGAL_DELIVERY_TIME, codeOf(tooFar)),
 		equal("messages after the last", 0, len(left)),
 		consumer.Ack(context.Background(), view))
+}
+
+// What is most urgent comes first.
+func (s *suite) priority(name string) error {
+	producer, consumer, stop, err := s.producerAndConsumer(name)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for _, priority := range []int32{1, 3, 2} {
+		message := &rmq.Message{Topic: name, Body: []byte(fmt.Sprint(priority))}
+		if err := message.SetPriority(priority); err != nil {
+			return err
+		}
+		if _, err := producer.Send(context.Background(), message); err != nil {
+			return err
+		}
+	}
+	probe, err := s.simpleConsumer(name, name+"-probe", "*")
+	if err != nil {
+		return err
+	}
+	defer probe.GracefulStop()
+	for range 3 { // until all are there
+		if _, err := receiveOne(probe, longLease, 20*time.Second); err != nil {
+			return err
+		}
+	}
+	views, err := receive(consumer, 32, longLease)
+	if err != nil {
+		return err
+	}
+	var bodies string
+	for _, view := range views {
+		bodies += string(view.GetBody())
+		err = errors.Join(err, consumer.Ack(context.Background(), view))
+	}
+	return errors.Join(err, equal("bodies", "321", bodies))
+}
+
+// What is committed is received, what is rolled back never; what is left open the server asks about.
+func (s *suite) transaction(name string) error {
+	var asked atomic.Int32
+	producer, err := rmq.NewProducer(s.config(""), rmq.WithTopics(name),
+		rmq.WithTransactionChecker(&rmq.TransactionChecker{
+			Check: func(view *rmq.MessageView) rmq.TransactionResolution {
+				switch asked.Add(1); string(view.GetBody()) {
+				case "checked, committed":
+					return rmq.COMMIT
+				case "checked, rolled back":
+					return rmq.ROLLBACK
+				}
+				return rmq.UNKNOWN
+			},
+		}))
+	if err != nil {
+		return err
+	}
+	if err = producer.Start(); err != nil {
+		return err
+	}
+	defer func() { _ = producer.GracefulStop() }()
+	consumer, err := s.simpleConsumer(name, name, "*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = consumer.GracefulStop() }()
+	prepare := func(body string) (rmq.Transaction, error) {
+		transaction := producer.BeginTransaction()
+		_, err := producer.SendWithTransaction(context.Background(),
+			&rmq.Message{Topic: name, Body: []byte(body)}, transaction)
+		return transaction, err
+	}
+	committed, err := prepare("committed")
+	if err != nil {
+		return err
+	}
+	rolledBack, err := prepare("rolled back")
+	if err != nil {
+		return err
+	}
+	for _, body := range []string{"checked, committed", "checked, rolled back"} {
+		if _, err = prepare(body); err != nil {
+			return err
+		}
+	}
+	if err = errors.Join(committed.Commit(), rolledBack.RollBack()); err != nil {
+		return err
+	}
+	_, refused := send(producer, name, "", "not of a transaction")
+	var bodies []string
+	for range 2 {
+		view, err := receiveOne(consumer, longLease, 60*time.Second)
+		if err != nil {
+			return err
+		}
+		bodies = append(bodies, string(view.GetBody()))
+		if err = consumer.Ack(context.Background(), view); err != nil {
+			return err
+		}
+	}
+	left, err := receive(consumer, 32, longLease)
+	if refused == nil {
+		err = errors.Join(err, errors.New("a message without a transaction was accepted"))
+	}
+	return errors.Join(err,
+		equal("received", "committed; checked, committed", strings.Join(bodies, "; ")),
+		equal("messages after the last", 0, len(left)),
+		committed.Commit(), // a second time changes nothing
+		equal("questions, at least 2", true, asked.Load() >= 2))
 }
 
 // The server is killed and started again under running clients. Asks for it on standard output with

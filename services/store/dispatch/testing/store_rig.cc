@@ -12,6 +12,8 @@
 #include "services/store/index/pointer_rows.h"
 #include "services/store/index/tag_hash.h"
 #include "services/store/index/timer_rows.h"
+#include "services/store/index/transaction_index.h"
+#include "services/store/index/transaction_rows.h"
 #include "services/store/log/record.h"
 #include "services/store/state/database.h"
 
@@ -137,14 +139,18 @@ Appended StoreRig::Append(NewRecord record, std::string_view payload) {
   return *appended;
 }
 
+QueueTailSlot* StoreRig::TailOf(QueueKey queue) {
+  std::unique_ptr<QueueTailSlot>& tail = tails_[queue];
+  if (tail == nullptr) tail = std::make_unique<QueueTailSlot>();
+  return tail.get();
+}
+
 Appended StoreRig::Send(QueueKey queue, std::string_view tag, const std::vector<std::string>& keys,
                         std::string_view message_id, std::string_view body) {
   const TestMessage message = MakeMessage(body, tag, keys, message_id);
-  std::unique_ptr<QueueTailSlot>& tail = tails_[queue];
-  if (tail == nullptr) tail = std::make_unique<QueueTailSlot>();
   NewRecord record;
   record.queue = queue;
-  record.tail = tail.get();
+  record.tail = TailOf(queue);
   record.properties_offset = message.properties_offset;
   return Append(record, message.payload);
 }
@@ -228,12 +234,10 @@ Appended StoreRig::BuryLetter(GroupId group, QueueKey origin, const Appended& me
   delivery.set_origin_queue_offset(message.queue_offset.value());
   delivery.set_group_id(group.value());
   delivery.set_attempts(3);
-  std::unique_ptr<QueueTailSlot>& tail = tails_[into];
-  if (tail == nullptr) tail = std::make_unique<QueueTailSlot>();
   NewRecord record;
   record.kind = RecordKind::kDelivery;
   record.queue = into;
-  record.tail = tail.get();
+  record.tail = TailOf(into);
   return Append(record, delivery.SerializeAsString());
 }
 
@@ -255,13 +259,11 @@ Appended StoreRig::DeliverTimer(const Timer& timer) {
   delivery.set_due_ms(ToUnixMillis(timer.key.due));
   if (timer.key.id != timer.place) delivery.set_timer_id(timer.key.id.value());
   delivery.set_tag_hash(timer.tag_hash);
-  std::unique_ptr<QueueTailSlot>& tail = tails_[timer.queue];
-  if (tail == nullptr) tail = std::make_unique<QueueTailSlot>();
   NewRecord record;
   record.kind = RecordKind::kDelivery;
   record.flags = kFlagDue;
   record.queue = timer.queue;
-  record.tail = tail.get();
+  record.tail = TailOf(timer.queue);
   return Append(record, delivery.SerializeAsString());
 }
 
@@ -270,6 +272,58 @@ void StoreRig::RecallTimer(TimerKey key) {
   recall.set_due_ms(ToUnixMillis(key.due));
   recall.set_timer_id(key.id.value());
   AppendRecord(RecordKind::kRecall, recall.SerializeAsString());
+}
+
+void StoreRig::Trim(QueueKey queue, uint64_t offset) {
+  NewRecord record;
+  record.kind = RecordKind::kTrim;
+  record.queue = queue;
+  record.queue_offset = QueueOffset(offset);
+  Append(record, "");
+}
+
+Transaction StoreRig::Prepare(QueueKey queue, Timestamp check, std::string_view tag,
+                              const std::vector<std::string>& keys, std::string_view body) {
+  const TestMessage message = MakeMessage(body, tag, keys, "");
+  NewRecord record;
+  record.flags = kFlagPrepared;
+  record.queue = queue;
+  record.queue_offset = QueueOffset(static_cast<uint64_t>(ToUnixMillis(check)));
+  record.properties_offset = message.properties_offset;
+  Transaction half;
+  half.id = half.place = Append(record, message.payload).log_offset;
+  half.queue = queue;
+  half.tag_hash = TagHash(tag);
+  half.next_check = check;
+  return half;
+}
+
+Appended StoreRig::Resolve(const Transaction& half, TransactionState state) {
+  storage::v1::Delivery delivery;
+  delivery.set_origin_log_offset(half.place.value());
+  if (half.id != half.place) delivery.set_timer_id(half.id.value());
+  if (half.next_check.has_value()) delivery.set_due_ms(ToUnixMillis(*half.next_check));
+  NewRecord record;
+  record.kind = RecordKind::kResolution;
+  if (state == TransactionState::kCommitted) {
+    delivery.set_tag_hash(half.tag_hash);
+    record.flags = kFlagDue;
+    record.queue = half.queue;
+    record.tail = TailOf(half.queue);
+  } else {
+    delivery.set_origin_topic_id(half.queue.topic.value());
+    delivery.set_origin_queue(half.queue.queue);
+  }
+  return Append(record, delivery.SerializeAsString());
+}
+
+void StoreRig::CheckTransaction(const Transaction& half) {
+  storage::v1::TransactionChecks checks;
+  storage::v1::TransactionChecks::Check& check = *checks.add_checks();
+  check.set_transaction_id(half.id.value());
+  check.set_checks(half.checks);
+  if (half.next_check.has_value()) check.set_next_ms(ToUnixMillis(*half.next_check));
+  AppendRecord(RecordKind::kCheck, checks.SerializeAsString());
 }
 
 void StoreRig::Fill(QueueKey queue, uint64_t bytes) {
@@ -328,6 +382,37 @@ absl::Status StoreRig::DescribeTimers(const std::vector<QueueKey>& queues,
   return absl::OkStatus();
 }
 
+absl::Status StoreRig::DescribeTransactions(const std::vector<QueueKey>& queues,
+                                            std::map<std::string, std::string>& words) {
+  bool whole = true;
+  RETURN_IF_ERROR(state_->database().Scan(
+      Family::kTransactions, "", [&](std::string_view key, std::string_view value) {
+        if (const auto check = DecodeCheckKey(key); check.ok()) {
+          words[fmt::format("check of {}", check->id.value())] +=
+              fmt::format("at {} ", ToUnixMillis(check->due));
+          return true;
+        }
+        const absl::StatusOr<Transaction> row = DecodeTransactionRow(key, value);
+        whole = row.ok();
+        if (!whole) return false;
+        if (row->place < log_->start()) return true;  // expired: compaction may have taken it
+        words[fmt::format("transaction {}", row->id.value())] = fmt::format(
+            "at {}, state {}, for {}/{}, tag {}, {} checks, the next at {}", row->place.value(),
+            static_cast<int>(row->state), row->queue.topic.value(), row->queue.queue, row->tag_hash,
+            row->checks, row->next_check.has_value() ? ToUnixMillis(*row->next_check) : 0);
+        return true;
+      }));
+  if (!whole) return absl::DataLossError("a transaction cannot be decoded");
+  const TransactionIndex& transactions = dispatcher_->transactions();
+  for (QueueKey queue : queues) {
+    words[fmt::format("open in {}/{}", queue.topic.value(), queue.queue)] =
+        fmt::format("{}", transactions.Open(queue));
+  }
+  words["transactions"] =
+      fmt::format("{} open, {} parked", transactions.counts().open, transactions.counts().parked);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::map<std::string, std::string>> StoreRig::Describe(
     const std::vector<QueueKey>& queues, const std::vector<std::string>& keys) {
   std::map<std::string, std::string> words;
@@ -375,6 +460,7 @@ absl::StatusOr<std::map<std::string, std::string>> StoreRig::Describe(
     }
   }
   RETURN_IF_ERROR(DescribeTimers(queues, words));
+  RETURN_IF_ERROR(DescribeTransactions(queues, words));
   words["next ids"] = fmt::format("{} {}", dispatcher_->next_topic_id().value(),
                                   dispatcher_->next_group_id().value());
   RETURN_IF_ERROR(dispatcher_->health());

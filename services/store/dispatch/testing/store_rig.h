@@ -20,6 +20,7 @@
 #include "services/base/testing/temp_dir.h"
 #include "services/store/dispatch/dispatcher.h"
 #include "services/store/index/timer.h"
+#include "services/store/index/transaction.h"
 #include "services/store/log/commit_log.h"
 #include "services/store/log/record.h"
 #include "services/store/retention/retention.h"
@@ -73,6 +74,13 @@ class StoreRig {
              const std::vector<std::string>& keys = {}, std::string_view body = "body");
   Appended DeliverTimer(const Timer& timer);
   void RecallTimer(TimerKey key);
+  // A half message that is to be checked at `check`; and what becomes of it.
+  Transaction Prepare(QueueKey queue, Timestamp check, std::string_view tag = "",
+                      const std::vector<std::string>& keys = {}, std::string_view body = "body");
+  Appended Resolve(const Transaction& half, TransactionState state);
+  // As `half` says.
+  void CheckTransaction(const Transaction& half);
+  void Trim(QueueKey queue, uint64_t offset);
   // Fills the log until it has come `bytes` further.
   void Fill(QueueKey queue, uint64_t bytes);
 
@@ -98,6 +106,9 @@ class StoreRig {
 
  private:
   Appended Append(NewRecord record, std::string_view payload);
+  absl::Status DescribeTransactions(const std::vector<QueueKey>& queues,
+                                    std::map<std::string, std::string>& words);
+  QueueTailSlot* TailOf(QueueKey queue);
   absl::Status DescribeTimers(const std::vector<QueueKey>& queues,
                               std::map<std::string, std::string>& words);
   void AppendChange(const storage::v1::ConfigChange& change);

@@ -31,6 +31,9 @@ import org.apache.rocketmq.client.apis.message.MessageView;
 import org.apache.rocketmq.client.apis.producer.Producer;
 import org.apache.rocketmq.client.apis.producer.RecallReceipt;
 import org.apache.rocketmq.client.apis.producer.SendReceipt;
+import org.apache.rocketmq.client.apis.producer.Transaction;
+import org.apache.rocketmq.client.apis.producer.TransactionChecker;
+import org.apache.rocketmq.client.apis.producer.TransactionResolution;
 import org.apache.rocketmq.client.java.exception.BadRequestException;
 import org.apache.rocketmq.client.java.exception.NotFoundException;
 import org.apache.rocketmq.client.java.message.MessageBuilderImpl;
@@ -70,6 +73,8 @@ final class Cases {
     all.put("errors", this::errors);
     all.put("fifo", this::fifo);
     all.put("delay", this::delay);
+    all.put("priority", this::priority);
+    all.put("transaction", this::transaction);
     all.put("restart", this::restart);
     return all;
   }
@@ -375,6 +380,72 @@ final class Cases {
       consumer.ack(view);
       Check.equal("messages after the last", 0, consumer.receive(32, LONG).size());
     }
+  }
+
+  /** What is most urgent comes first, and says how urgent it is. */
+  void priority() throws Exception {
+    String name = prefix + "-priority";
+    try (Producer producer = clients.producer();
+        SimpleConsumer consumer = clients.simpleConsumer(name, name, "*");
+        SimpleConsumer probe = clients.simpleConsumer(name, name + "-probe", "*")) {
+      for (int priority : new int[] {1, 3, 2}) {
+        producer.send(new MessageBuilderImpl()
+            .setTopic(name)
+            .setBody(Integer.toString(priority).getBytes(UTF_8))
+            .setPriority(priority)
+            .build());
+      }
+      for (int i = 0; i < 3; i++) receiveOne(probe, LONG, 20);  // until all are there
+      List<String> seen = new ArrayList<>();
+      for (MessageView view : consumer.receive(32, LONG)) {
+        seen.add(text(view) + view.getPriority().orElse(-1));
+        consumer.ack(view);
+      }
+      Check.equal("bodies and priorities", List.of("33", "22", "11"), seen);
+    }
+  }
+
+  /** What is committed is received, what is rolled back never; what is left open is asked about. */
+  void transaction() throws Exception {
+    String name = prefix + "-transaction";
+    AtomicInteger asked = new AtomicInteger();
+    TransactionChecker checker = view -> {
+      asked.incrementAndGet();
+      switch (text(view)) {
+        case "checked, committed": return TransactionResolution.COMMIT;
+        case "checked, rolled back": return TransactionResolution.ROLLBACK;
+        default: return TransactionResolution.UNKNOWN;
+      }
+    };
+    try (Producer producer = clients.producer(name, checker);
+        SimpleConsumer consumer = clients.simpleConsumer(name, name, "*")) {
+      Transaction committed = prepare(producer, name, "committed");
+      Transaction rolledBack = prepare(producer, name, "rolled back");
+      prepare(producer, name, "checked, committed");
+      prepare(producer, name, "checked, rolled back");
+      committed.commit();
+      rolledBack.rollback();
+      Check.throwing(IllegalArgumentException.class, "a message without a transaction",
+          () -> producer.send(new MessageBuilderImpl()
+              .setTopic(name).setBody("normal".getBytes(UTF_8)).build()));
+      List<String> bodies = new ArrayList<>();
+      while (bodies.size() < 2) {
+        MessageView view = receiveOne(consumer, LONG, 60);
+        bodies.add(text(view));
+        consumer.ack(view);
+      }
+      Check.equal("received", List.of("committed", "checked, committed"), bodies);
+      Check.equal("messages after the last", 0, consumer.receive(32, LONG).size());
+      Check.that(asked.get() >= 2, "the server asked " + asked.get() + " times");
+    }
+  }
+
+  private static Transaction prepare(Producer producer, String topic, String body)
+      throws ClientException {
+    Transaction transaction = producer.beginTransaction();
+    producer.send(new MessageBuilderImpl()
+        .setTopic(topic).setBody(body.getBytes(UTF_8)).build(), transaction);
+    return transaction;
   }
 
   /** Bad sends are refused with the exception an application would catch. */

@@ -10,6 +10,7 @@ import org.apache.rocketmq.client.apis.consumer.MessageListener;
 import org.apache.rocketmq.client.apis.consumer.PushConsumer;
 import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
 import org.apache.rocketmq.client.apis.producer.Producer;
+import org.apache.rocketmq.client.apis.producer.TransactionChecker;
 
 /** Makes the SDK's clients for one access point. */
 final class Clients {
@@ -25,6 +26,15 @@ final class Clients {
 
   Producer producer() throws ClientException {
     return provider.newProducerBuilder().setClientConfiguration(configuration).build();
+  }
+
+  Producer producer(String topic, TransactionChecker checker) throws ClientException {
+    return provider
+        .newProducerBuilder()
+        .setClientConfiguration(configuration)
+        .setTopics(topic)
+        .setTransactionChecker(checker)
+        .build();
   }
 
   SimpleConsumer simpleConsumer(String topic, String group, String tags) throws ClientException {

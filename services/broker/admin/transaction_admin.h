@@ -1,0 +1,58 @@
+// TransactionAdmin: what operators see of transactions, and do in place of a producer. No gRPC
+// here.
+//
+// Everything may wait for the log or read from disk: call it on an executor, not on an RPC thread.
+// Errors are canonical statuses.
+
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "proto/dunlin/admin/v1/admin.pb.h"
+#include "services/base/clock.h"
+#include "services/broker/delivery/taker.h"
+#include "services/broker/topics/topic_table.h"
+#include "services/broker/transactions/transaction_id.h"
+#include "services/store/dispatch/dispatcher.h"
+#include "services/store/index/transaction.h"
+#include "services/store/log/commit_log.h"
+
+namespace dunlin::broker {
+
+// The rooms it looks into; all outlive it.
+struct TransactionAdminRooms {
+  store::CommitLog& log;
+  store::Dispatcher& dispatcher;
+  const TopicTable& topics;
+  const Taker& taker;
+  const Clock& clock;
+};
+
+class TransactionAdmin {
+ public:
+  explicit TransactionAdmin(const TransactionAdminRooms& rooms) : rooms_(rooms) {}
+
+  absl::StatusOr<admin::v1::ListTransactionsResponse> List(
+      const admin::v1::ListTransactionsRequest& request) const;
+  absl::StatusOr<admin::v1::GetTransactionResponse> Get(
+      const admin::v1::GetTransactionRequest& request) const;
+  absl::Status Resolve(const admin::v1::ResolveTransactionRequest& request);
+  absl::Status Recheck(const admin::v1::RecheckTransactionRequest& request);
+
+ private:
+  absl::StatusOr<std::shared_ptr<const Topic>> FindTopic(const std::string& name_space,
+                                                         const std::string& name) const;
+  // The id that `text` is, if it is one of the topic.
+  absl::StatusOr<TransactionId> IdOf(const Topic& topic, const std::string& text) const;
+  // How it looks from outside; its half message goes to `half` when it can be read.
+  admin::v1::Transaction Shown(const Topic& topic, const store::Transaction& transaction,
+                               Delivered& half) const;
+
+  const TransactionAdminRooms rooms_;
+};
+
+}  // namespace dunlin::broker
