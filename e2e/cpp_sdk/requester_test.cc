@@ -67,6 +67,17 @@ class RequesterTest : public ::testing::Test {
     EXPECT_TRUE(status.ok()) << status.error_message();
   }
 
+  void DeleteTopic(const std::string& name) {
+    const auto stub = admin::v1::AdminService::NewStub(
+        grpc::CreateChannel(broker_->address(), grpc::InsecureChannelCredentials()));
+    admin::v1::DeleteTopicRequest request;
+    request.set_name(name);
+    grpc::ClientContext context;
+    admin::v1::DeleteTopicResponse response;
+    const grpc::Status status = stub->DeleteTopic(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
+
   // Answers each question with its body and "!"; those that begin with "-" never.
   void Serve() {
     auto producer = client_->MakeProducer(ProducerOptions());
@@ -171,6 +182,21 @@ TEST_F(RequesterTest, SaysWhyThereIsNoReply) {
 
   options.reply_topic = "no-such-topic";
   EXPECT_FALSE(client_->MakeRequester(options).ok());
+}
+
+TEST_F(RequesterTest, GoesOnWhenTheReplyTopicIsMadeAgain) {
+  Serve();
+  auto requester = client_->MakeRequester(RequesterOptions());
+  ASSERT_TRUE(requester.ok());
+  ASSERT_TRUE(requester->Request(Question("one"), kPatience).ok());
+  DeleteTopic("replies");
+  while (!absl::IsNotFound(requester->Request(Question("-two"), milliseconds(100)).status())) {
+  }
+  CreateTopic("replies", admin::v1::NORMAL);
+  absl::StatusOr<ReceivedMessage> reply = absl::NotFoundError("");
+  while (absl::IsNotFound(reply.status())) reply = requester->Request(Question("three"), kPatience);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->body(), "three!");
 }
 
 TEST_F(RequesterTest, PlainMessagesAskForNoReply) {

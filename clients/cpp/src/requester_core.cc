@@ -10,20 +10,19 @@
 #include <string_view>
 #include <vector>
 
-#include "services/base/crc32c.h"
-
 namespace dunlin {
 namespace {
 
 // Properties of requests and replies: docs/request-reply.md.
 constexpr std::string_view kReplyTopic = "reply-topic";
-constexpr std::string_view kReplyQueue = "reply-queue";
 constexpr std::string_view kReplyTag = "reply-tag";
 constexpr std::string_view kReplyBy = "reply-by";
 constexpr std::string_view kCorrelation = "correlation-id";
 
 // How long the thread sleeps at most: a bound for requests that begin to wait meanwhile.
 constexpr std::chrono::milliseconds kIdleNap{50};
+// Before the next try to read replies, after the topic was deleted.
+constexpr std::chrono::seconds kAttachInterval{1};
 constexpr std::chrono::milliseconds kNap{20};
 
 template <typename Number>
@@ -36,8 +35,8 @@ std::optional<Number> ToNumber(std::optional<std::string_view> text) {
 }
 
 bool IsOurs(std::string_view property) {
-  return property == kReplyTopic || property == kReplyQueue || property == kReplyTag ||
-         property == kReplyBy || property == kCorrelation;
+  return property == kReplyTopic || property == kReplyTag || property == kReplyBy ||
+         property == kCorrelation;
 }
 
 std::string NewInbox() {
@@ -50,15 +49,13 @@ std::string NewInbox() {
 
 absl::StatusOr<Message> ReplyTo(const MessageView& request) {
   const std::optional<std::string_view> topic = request.property(kReplyTopic);
-  const std::optional<uint32_t> queue = ToNumber<uint32_t>(request.property(kReplyQueue));
   const std::optional<std::string_view> tag = request.property(kReplyTag);
   const std::optional<std::string_view> correlation = request.property(kCorrelation);
-  if (!topic.has_value() || !queue.has_value() || !tag.has_value() || !correlation.has_value()) {
+  if (!topic.has_value() || !tag.has_value() || !correlation.has_value()) {
     return absl::InvalidArgumentError("the message asks for no reply");
   }
   Message reply;
   reply.topic = std::string(*topic);
-  reply.queue = *queue;
   reply.tag = std::string(*tag);
   reply.properties.emplace_back(kCorrelation, *correlation);
   return reply;
@@ -75,34 +72,35 @@ namespace internal {
 absl::StatusOr<std::shared_ptr<RequesterCore>> RequesterCore::Start(const RequesterOptions& options,
                                                                     Producer producer,
                                                                     PullConsumer consumer) {
-  const std::string inbox = NewInbox();
-  const Filter mine = Filter::Tags(inbox);
-  const absl::StatusOr<QueueBounds> first =
-      consumer.Assign(options.reply_topic, 0, StartAt::Last(), mine);
-  if (!first.ok()) return first.status();
-  // Inboxes are spread over the queues: each requester's broker looks through one of them.
-  const uint32_t queue = Crc32c(inbox) % first->queues;
-  if (queue != 0) {
-    absl::Status moved = consumer.Unassign(options.reply_topic, 0);
-    if (moved.ok()) {
-      moved = consumer.Assign(options.reply_topic, queue, StartAt::Last(), mine).status();
-    }
-    if (!moved.ok()) return moved;
-  }
   auto core = std::shared_ptr<RequesterCore>(
-      new RequesterCore(options, std::move(producer), std::move(consumer), inbox, queue));
+      new RequesterCore(options, std::move(producer), std::move(consumer)));
+  const absl::Status attached = core->Attach();
+  if (!attached.ok()) return attached;
   core->thread_ = std::thread([core = core.get()] { core->Loop(); });
   pthread_setname_np(core->thread_.native_handle(), "requester");
   return core;
 }
 
 RequesterCore::RequesterCore(const RequesterOptions& options, Producer producer,
-                             PullConsumer consumer, std::string inbox, uint32_t queue)
+                             PullConsumer consumer)
     : options_(options),
-      inbox_(std::move(inbox)),
-      queue_(queue),
+      inbox_(NewInbox()),
       producer_(std::move(producer)),
       consumer_(std::move(consumer)) {}
+
+absl::Status RequesterCore::Attach() {
+  return consumer_.AssignAll(options_.reply_topic, StartAt::Last(), Filter::Tags(inbox_)).status();
+}
+
+void RequesterCore::AttachAgain() {
+  const SteadyTime now = std::chrono::steady_clock::now();
+  if (now < attach_at_) return;
+  attach_at_ = now + kAttachInterval;
+  absl::Status attached = Attach();
+  if (absl::IsAlreadyExists(attached)) attached = absl::OkStatus();
+  MutexLock lock(mutex_);
+  readable_ = attached;
+}
 
 absl::Status RequesterCore::RequestAsync(const Message& request, std::chrono::milliseconds timeout,
                                          Requester::Callback callback) {
@@ -116,6 +114,7 @@ absl::Status RequesterCore::RequestAsync(const Message& request, std::chrono::mi
   {
     MutexLock lock(mutex_);
     if (closed_) return absl::CancelledError("the requester is closed");
+    if (!readable_.ok()) return readable_;
     if (waiting_.size() >= options_.max_waiting) {
       return absl::ResourceExhaustedError("max_waiting requests have no reply yet");
     }
@@ -127,7 +126,6 @@ absl::Status RequesterCore::RequestAsync(const Message& request, std::chrono::mi
   const auto until =
       std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now() + timeout);
   asking.properties.emplace_back(kReplyTopic, options_.reply_topic);
-  asking.properties.emplace_back(kReplyQueue, std::to_string(queue_));
   asking.properties.emplace_back(kReplyTag, inbox_);
   asking.properties.emplace_back(kReplyBy, std::to_string(until.time_since_epoch().count()));
   asking.properties.emplace_back(kCorrelation, std::to_string(number));
@@ -178,6 +176,11 @@ void RequesterCore::TimeOut() {
   }
 }
 
+bool RequesterCore::IsReadable() {
+  MutexLock lock(mutex_);
+  return readable_.ok();
+}
+
 std::chrono::milliseconds RequesterCore::UntilNext() {
   MutexLock lock(mutex_);
   if (deadlines_.empty()) return kIdleNap;
@@ -193,7 +196,13 @@ void RequesterCore::Loop() {
       if (closed_) return;
     }
     const absl::StatusOr<MessageBatch> batch = consumer_.Poll(UntilNext());
-    if (batch.ok()) TakeReplies(*batch);
+    if (batch.ok()) {
+      TakeReplies(*batch);
+    } else if (absl::IsNotFound(batch.status()) || absl::IsOutOfRange(batch.status())) {
+      MutexLock lock(mutex_);
+      readable_ = batch.status();
+    }
+    if (!IsReadable()) AttachAgain();
     TimeOut();
   }
 }

@@ -23,7 +23,7 @@ namespace dunlin::internal {
 
 class RequesterCore {
  public:
-  // Reads its queue of the reply topic from now on. Errors as of PullConsumer::Assign.
+  // Reads its replies from now on. Errors as of PullConsumer::Assign.
   static absl::StatusOr<std::shared_ptr<RequesterCore>> Start(const RequesterOptions& options,
                                                               Producer producer,
                                                               PullConsumer consumer);
@@ -41,8 +41,12 @@ class RequesterCore {
     Deadlines::iterator deadline;
   };
 
-  RequesterCore(const RequesterOptions& options, Producer producer, PullConsumer consumer,
-                std::string inbox, uint32_t queue);
+  RequesterCore(const RequesterOptions& options, Producer producer, PullConsumer consumer);
+
+  // Reads the inbox in all queues that there are, and those that come.
+  absl::Status Attach();
+  // The replies cannot be read; tries again, and remembers what came of it.
+  void AttachAgain() ABSL_LOCKS_EXCLUDED(mutex_);
 
   void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
   void TakeReplies(const MessageBatch& batch) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -50,11 +54,11 @@ class RequesterCore {
   // Ends a request with what it came to, unless it has ended.
   void Finish(uint64_t number, const absl::StatusOr<ReceivedMessage>& reply)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  bool IsReadable() ABSL_LOCKS_EXCLUDED(mutex_);
   std::chrono::milliseconds UntilNext() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const RequesterOptions options_;
   const std::string inbox_;
-  const uint32_t queue_;
   Producer producer_;
   PullConsumer consumer_;
 
@@ -62,6 +66,8 @@ class RequesterCore {
   absl::flat_hash_map<uint64_t, Waiting> waiting_ ABSL_GUARDED_BY(mutex_);
   Deadlines deadlines_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_ ABSL_GUARDED_BY(mutex_) = 1;
+  absl::Status readable_ ABSL_GUARDED_BY(mutex_);  // why no reply can come
+  SteadyTime attach_at_;                           // thread only
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <iterator>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -14,9 +15,9 @@
 #include "services/broker/admin/lookups.h"
 #include "services/broker/admin/paging.h"
 #include "services/broker/admin/resource_protos.h"
+#include "services/broker/admission/placement.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/progress/concurrent_queue.h"
-#include "services/broker/wire/message_group.h"
 #include "services/broker/wire/stored_message.h"
 #include "services/store/log/record.h"
 
@@ -313,10 +314,14 @@ absl::StatusOr<DeadLetterAdmin::Resent> DeadLetterAdmin::Address(const Box& box,
   const store::RecordView& message = letter.message.message;
   ASSIGN_OR_RETURN(const StoredMessage stored,
                    ScanStored(message.payload(), message.header().properties_offset));
-  const uint32_t queues = resent.topic->queues();
-  resent.queue = stored.message_group.empty()
-                     ? resent.topic->turn->fetch_add(1, std::memory_order_relaxed) % queues
-                     : QueueOfMessageGroup(stored.message_group, queues);
+  const Topic& into = *resent.topic;
+  // The topic may have become a compacted one, for which it would lack a key.
+  const bool chosen = !into.compacted || !stored.keys.empty();
+  const std::optional<uint32_t> queue =
+      chosen ? QueueOf(into, stored.kind, stored) : std::optional<uint32_t>();
+  resent.queue = queue.has_value()
+                     ? *queue
+                     : into.turn->fetch_add(1, std::memory_order_relaxed) % into.write_queues;
   storage::v1::Delivery delivery;
   delivery.set_origin_log_offset(letter.log_offset.value());
   delivery.set_origin_topic_id(origin.origin_topic_id());

@@ -26,7 +26,8 @@ std::string_view RuleOf(const Topic& topic, MessageKind kind) {
 
 }  // namespace
 
-absl::Status CheckTopicTakes(const Topic& topic, MessageKind kind, const RawMessage& message) {
+absl::Status CheckTopicTakes(const Topic& topic, MessageKind kind,
+                             const MessageProperties& message) {
   RETURN_IF_ERROR(CheckKind(kind, topic.kinds, topic.name));
   if (!topic.compacted || (!message.keys.empty() && !message.keys.front().empty())) {
     return absl::OkStatus();
@@ -37,7 +38,8 @@ absl::Status CheckTopicTakes(const Topic& topic, MessageKind kind, const RawMess
                                  Quoted(topic.name)));
 }
 
-std::optional<uint32_t> QueueOf(const Topic& topic, MessageKind kind, const RawMessage& message) {
+std::optional<uint32_t> QueueOf(const Topic& topic, MessageKind kind,
+                                const MessageProperties& message) {
   if (topic.compacted) return QueueOfMessageGroup(message.keys.front(), topic.write_queues);
   if (kind == MessageKind::kFifo) {
     return QueueOfMessageGroup(message.message_group, topic.write_queues);
@@ -46,7 +48,7 @@ std::optional<uint32_t> QueueOf(const Topic& topic, MessageKind kind, const RawM
   return std::nullopt;
 }
 
-absl::Status CheckQueue(const Topic& topic, MessageKind kind, const RawMessage& message,
+absl::Status CheckQueue(const Topic& topic, MessageKind kind, const MessageProperties& message,
                         uint32_t queue) {
   const std::optional<uint32_t> chosen = QueueOf(topic, kind, message);
   if (!chosen.has_value() || *chosen == queue) return absl::OkStatus();

@@ -96,6 +96,12 @@ class SubscriptionTable::State {
     return absl::OkStatus();
   }
 
+  bool IsInForce(Place place, const Filter& filter) ABSL_LOCKS_EXCLUDED(mutex_) {
+    MutexLock lock(mutex_);
+    const auto found = entries_.find(std::pair(place.group, place.topic));
+    return found == entries_.end() || IsSame(found->second, filter);
+  }
+
   void LeaveStream(Place place, std::string_view client) ABSL_LOCKS_EXCLUDED(mutex_) {
     MutexLock lock(mutex_);
     auto found = entries_.find(std::pair(place.group, place.topic));
@@ -183,6 +189,10 @@ SubscriptionTable::~SubscriptionTable() = default;
 
 absl::Status SubscriptionTable::Enter(Place place, const Filter& filter, std::string_view client) {
   return state_->Enter(place, filter, client, 0);
+}
+
+bool SubscriptionTable::IsInForce(Place place, const Filter& filter) const {
+  return state_->IsInForce(place, filter);
 }
 
 absl::Status SubscriptionTable::EnterStream(Place place, const Filter& filter,

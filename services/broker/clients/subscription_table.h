@@ -46,6 +46,9 @@ class SubscriptionTable {
   // `client` consumes with `filter` from now on. PRECONDITION_FAILED, naming both filters and a
   // client that holds the other one, when the group consumes with another filter.
   absl::Status Enter(Place place, const Filter& filter, std::string_view client);
+  // Whether `filter` is still the one that the group consumes with: a client that waits may have
+  // asked with another one meanwhile.
+  bool IsInForce(Place place, const Filter& filter) const;
   // The same for a stream, which is alive as long as it does not leave.
   absl::Status EnterStream(Place place, const Filter& filter, std::string_view client);
   void LeaveStream(Place place, std::string_view client);

@@ -80,6 +80,15 @@ TEST_F(SubscriptionTableTest, AGroupChangesOverOneByOne) {
   EXPECT_FALSE(Poll("c", Tags("red")).ok());
 }
 
+TEST_F(SubscriptionTableTest, APollThatWaitsLearnsThatItsFilterIsNotInForceAnyMore) {
+  EXPECT_TRUE(table_.IsInForce(kPlace, Tags("red")));  // nobody has come yet
+  EXPECT_OK(Poll("a", Tags("red || blue")));
+  EXPECT_TRUE(table_.IsInForce(kPlace, Tags("blue || red")));
+  EXPECT_OK(Poll("a", Tags("green")));
+  EXPECT_FALSE(table_.IsInForce(kPlace, Tags("red || blue")));
+  EXPECT_TRUE(table_.IsInForce(kPlace, Tags("green")));
+}
+
 TEST_F(SubscriptionTableTest, WhoHasEndedHoldsNothing) {
   EXPECT_OK(Poll("old", Tags("red")));
   EXPECT_FALSE(Poll("new", Tags("green")).ok());

@@ -90,7 +90,9 @@ std::string Compactor::KeyOf(const store::IndexEntry& entry) const {
   std::string_view payload = record->payload();
   uint32_t properties_offset = record->header().properties_offset;
   storage::v1::Delivery moved;
-  if (record->header().kind == store::RecordKind::kDelivery) {
+  if (record->header().kind != store::RecordKind::kMessage) {
+    // Others are dead letters that were sent again: old values, and no news.
+    if ((record->header().flags & store::kFlagKept) == 0) return "";
     if (!moved.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) return "";
     payload = moved.message();
     properties_offset = moved.properties_offset();

@@ -66,7 +66,7 @@ absl::Status TopicExpiry::Expire(const Topic& topic) {
   const TopicRetention& retention = topic.retention;
   Offsets consumed;
   if (retention.consumed) {
-    ASSIGN_OR_RETURN(consumed, FindConsumed(topic.id));
+    ASSIGN_OR_RETURN(consumed, FindConsumed(topic.id, topic.queues()));
   }
   for (uint32_t queue = 0; queue < topic.queues(); ++queue) {
     const QueueKey key{topic.id, queue};
@@ -96,17 +96,19 @@ absl::Status TopicExpiry::Expire(const Topic& topic) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<TopicExpiry::Offsets> TopicExpiry::FindConsumed(TopicId topic) const {
+absl::StatusOr<TopicExpiry::Offsets> TopicExpiry::FindConsumed(TopicId topic,
+                                                               uint32_t queues) const {
   Offsets consumed;
   for (const std::shared_ptr<const Group>& group : rooms_.topics.Groups()) {
     ASSIGN_OR_RETURN(const std::vector<storage::v1::QueueProgress> rows,
                      rooms_.state.ListProgress(group->id, topic));
-    for (const storage::v1::QueueProgress& row : rows) {
-      const absl::StatusOr<QueueOffset> done =
-          rooms_.progress.CommittedOffset(group->id, {topic, row.queue()});
-      if (!done.ok()) continue;
-      const auto [known, added] = consumed.try_emplace(row.queue(), *done);
-      if (!added) known->second = std::min(known->second, *done);
+    // A group that consumes from the topic holds every queue of it, also those in which it has not
+    // begun.
+    for (uint32_t queue = 0; !rows.empty() && queue < queues; ++queue) {
+      const QueueOffset done =
+          rooms_.progress.CommittedOffset(group->id, {topic, queue}).value_or(QueueOffset());
+      const auto [known, added] = consumed.try_emplace(queue, done);
+      if (!added) known->second = std::min(known->second, done);
     }
   }
   return consumed;
@@ -141,10 +143,12 @@ absl::StatusOr<QueueOffset> TopicExpiry::FindBySize(QueueKey queue, store::Queue
   }));
   RETURN_IF_ERROR(ForEachLength(queue, size.first, size.end, [&](uint32_t length) {
     if (size.bytes <= max_bytes) return false;
-    size.bytes -= length;
+    // One that was moved ahead of retention is longer than it was.
+    size.bytes -= std::min<uint64_t>(size.bytes, length);
     ++size.first;
     return true;
   }));
+  if (size.first == size.end) size.bytes = 0;
   return size.first;
 }
 

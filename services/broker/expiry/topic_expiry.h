@@ -59,8 +59,9 @@ class TopicExpiry {
 
   void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Expire(const Topic& topic);
-  // Up to where every group that consumes from a queue is done with it.
-  absl::StatusOr<Offsets> FindConsumed(TopicId topic) const;
+  // Up to where every group that consumes from the topic is done with each queue; none without such
+  // a group.
+  absl::StatusOr<Offsets> FindConsumed(TopicId topic, uint32_t queues) const;
   // The first offset behind which at most `max_bytes` of messages stand.
   absl::StatusOr<QueueOffset> FindBySize(QueueKey queue, store::QueueBounds bounds,
                                          uint64_t max_bytes);

@@ -146,6 +146,13 @@ TEST_F(TopicExpiryTest, WhatAllGroupsAreDoneWith) {
   Consume(other, {own_, 0}, 10);
   Step();
   EXPECT_EQ(First(own_, 0), 9u);
+  // Who consumes from the topic holds also the queues that it has not reached yet.
+  Consume(one, {own_, 1}, 5);
+  Step();
+  EXPECT_EQ(First(own_, 1), 0u);
+  Consume(other, {own_, 1}, 4);
+  Step();
+  EXPECT_EQ(First(own_, 1), 4u);
 }
 
 TEST_F(TopicExpiryTest, ADiskIsFreedWhenNobodyNeedsASegment) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -157,6 +158,22 @@ TEST_F(GroupsTest, AClientMayChangeItsFilter) {
   CreateTopic("t", 1);
   EXPECT_EQ(ReceiveWith("red", "one").status.code(), v2::MESSAGE_NOT_FOUND);
   EXPECT_EQ(ReceiveWith("green", "one").status.code(), v2::MESSAGE_NOT_FOUND);
+}
+
+TEST_F(GroupsTest, APollWithTheFormerFilterPassesNothingOver) {
+  CreateTopic("t", 1);
+  Create(Named("g"));
+  auto former = std::async(std::launch::async, [this] {
+    v2::ReceiveMessageRequest request = ReceiveRequest("t", "g");
+    request.mutable_filter_expression()->set_expression("red");
+    request.mutable_long_polling_timeout()->set_seconds(5);
+    return Receive(request, "one").status.code();
+  });
+  AwaitWaiting(1);
+  EXPECT_EQ(ReceiveWith("green", "one").status.code(), v2::MESSAGE_NOT_FOUND);
+  Send("t", "body", "green");
+  EXPECT_EQ(former.get(), v2::MESSAGE_NOT_FOUND);
+  EXPECT_EQ(ReceiveWith("green", "one").messages.size(), 1u);
 }
 
 TEST_F(GroupsTest, ATopicTakesNoMoreThanItsRate) {

@@ -106,6 +106,12 @@ absl::Status ReceiveCall::EnterSubscription() {
                                        {filter.type(), filter.expression()}, call_.client_id);
 }
 
+bool ReceiveCall::IsFilterInForce() const {
+  const v2::FilterExpression& filter = request_.filter_expression();
+  return services_.subscriptions.IsInForce({subscription_.group->id, subscription_.topic->id},
+                                           {filter.type(), filter.expression()});
+}
+
 absl::StatusOr<milliseconds> ReceiveCall::PollingTime() const {
   const milliseconds longest(services_.config.max_long_polling_ms());
   const auto now = std::chrono::system_clock::now();
@@ -149,6 +155,12 @@ Waiter::Outcome ReceiveCall::TryServe() {
   subscription_.topic = std::move(topic_now);
   std::shared_ptr<const Group> group_now = services_.topics.FindGroup(subscription_.group->id);
   if (group_now != nullptr) subscription_.group = std::move(group_now);
+  if (!IsFilterInForce()) {
+    Answer(PublicError(PublicCode::kMessageNotFound,
+                       "the group has changed over to another filter while the poll waited"),
+           {});
+    return Outcome::kServed;
+  }
   Taker::Taken taken = services_.taker.Take(subscription_);
   if (taken.messages.empty() && taken.throttled) return Outcome::kNotYet;
   if (taken.messages.empty()) return taken.exhausted ? Outcome::kNothing : Outcome::kLookAgain;

@@ -44,6 +44,7 @@ class ReceiveCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   absl::Status Check();
   // The filter is the one of its group. PRECONDITION_FAILED otherwise.
   absl::Status EnterSubscription();
+  bool IsFilterInForce() const;
   absl::StatusOr<std::chrono::milliseconds> PollingTime() const;
   void Wait();
   // The first claims the call; false when somebody else has.

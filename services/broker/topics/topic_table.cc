@@ -30,6 +30,12 @@ absl::Status TooMany(std::string_view what, size_t limit) {
 }
 
 absl::Status CheckSpec(const TopicTable::TopicSpec& spec) {
+  if (spec.compacted && spec.retention.IsSet()) {
+    return Invalid(
+        fmt::format("topic {}: one that is compacted keeps the newest message of each key "
+                    "as long as it exists; it has no age, size or consumption limit",
+                    spec.name));
+  }
   if (spec.compacted && spec.kinds != KindBit(kNormal)) {
     return Invalid(fmt::format(
         "topic {}: one that is compacted takes NORMAL messages, and no other", spec.name));
@@ -395,6 +401,12 @@ TopicTable::ChangedTopic TopicTable::DoUpdateTopic(const TopicSpec& spec) {
   if (old == nullptr) {
     return absl::NotFoundError(
         fmt::format("there is no topic {}", QualifiedName(spec.name_space, spec.name)));
+  }
+  if (old->compacted && !spec.compacted) {
+    return Invalid(
+        fmt::format("topic {} is compacted and stays so: what newer messages replaced is "
+                    "gone. Make another topic",
+                    spec.name));
   }
   auto topic = std::make_shared<Topic>(*old);
   topic->kinds = spec.kinds;

@@ -39,6 +39,30 @@ TEST(TopicTableTest, NewMessagesStandBehindTheCursorOfEveryGroup) {
   EXPECT_EQ(topic->tails[2]->next, QueueOffset(0));
 }
 
+TEST(TopicTableTest, ACompactedTopicKeepsByKeyAndStaysOne) {
+  store::StoreRig rig;
+  rig.Open();
+  auto table = TopicTable::Load(rig.log(), rig.dispatcher(), rig.state(), rig.clock(), {});
+  ASSERT_OK(table);
+  TopicTable::TopicSpec spec;
+  spec.name = "state";
+  spec.kinds = KindBit(1);
+  spec.compacted = true;
+  spec.retention.max_age = std::chrono::hours(1);
+  EXPECT_THAT((*table)->CreateTopic(spec),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no age, size")));
+  spec.retention = {};
+  ASSERT_OK((*table)->CreateTopic(spec));
+  spec.retention.consumed = true;
+  EXPECT_THAT((*table)->UpdateTopic(spec),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no age, size")));
+  spec.retention = {};
+  spec.compacted = false;
+  EXPECT_THAT((*table)->UpdateTopic(spec),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("stays so")));
+  EXPECT_TRUE((*table)->FindTopic("", "state")->compacted);
+}
+
 TEST(TopicTableTest, TopicsAndGroupsAreBounded) {
   store::StoreRig rig;
   rig.Open();

@@ -133,6 +133,11 @@ absl::Status Relocation::MoveKeptOf(QueueKey queue, LogOffset begin) {
 }
 
 absl::Status Relocation::MoveKeptOne(QueueKey queue, QueueOffset offset, const IndexEntry& entry) {
+  ASSIGN_OR_RETURN(const RecordView record, log_.Read(entry.log_offset));
+  const RecordHeader& header = record.header();
+  // A dead letter that was sent again is no value of the key: it expires.
+  const bool kept = header.kind == RecordKind::kMessage || (header.flags & kFlagKept) != 0;
+  if (!kept) return absl::OkStatus();
   storage::v1::Delivery delivery;
   RETURN_IF_ERROR(Embed(entry.log_offset, delivery));
   delivery.set_origin_log_offset(entry.log_offset.value());

@@ -20,6 +20,8 @@ namespace {
 
 // How much of the log one round reads to find out what is still needed.
 constexpr uint64_t kNeededStep = 256u << 20;
+// For so long at least an idempotent producer is known.
+constexpr std::chrono::hours kProducersKept{1};
 
 class RealRetention final : public Retention {
  public:
@@ -47,7 +49,7 @@ class RealRetention final : public Retention {
   // The first record that something still needs, at or before `end`: all before it are of queues
   // that do not reach back so far any more. Goes on where it stopped, and only so far at a time.
   absl::StatusOr<LogOffset> FindNeeded(LogOffset end) ABSL_LOCKS_EXCLUDED(step_mutex_);
-  bool IsNeeded(const RecordHeader& header) const;
+  absl::StatusOr<bool> IsNeeded(const RecordHeader& header) const;
 
   const RetentionOptions options_;
   CommitLog& log_;
@@ -101,14 +103,28 @@ absl::StatusOr<std::optional<LogOffset>> RealRetention::Choose() {
   return begin;
 }
 
-bool RealRetention::IsNeeded(const RecordHeader& header) const {
-  const bool in_queue = header.kind == RecordKind::kMessage ||
-                        header.kind == RecordKind::kDelivery ||
-                        (header.kind == RecordKind::kResolution && (header.flags & kFlagDue) != 0);
-  // What waits for its time, or for its transaction, is moved along.
-  if (!in_queue || (header.flags & (kFlagParked | kFlagPrepared)) != 0) return false;
-  const QueueBounds bounds = dispatcher_.queues().Bounds(header.queue);
-  return header.queue_offset >= bounds.min && header.queue_offset < bounds.max;
+absl::StatusOr<bool> RealRetention::IsNeeded(const RecordHeader& header) const {
+  switch (header.kind) {
+    case RecordKind::kProducer:
+      // By it a message that a producer sends again is known.
+      return clock_.Now() - header.store_time < kProducersKept;
+    case RecordKind::kMessage:
+    case RecordKind::kDelivery:
+    case RecordKind::kResolution:
+      break;
+    default:
+      return false;
+  }
+  // What waits, or waited, for its time or its transaction: to move it would be to write it again
+  // and again.
+  if ((header.flags & (kFlagParked | kFlagPrepared)) != 0) return true;
+  if (header.kind == RecordKind::kResolution && (header.flags & kFlagDue) == 0) return false;
+  std::vector<IndexEntry> entry;
+  const absl::Status read = dispatcher_.queues().Read(header.queue, header.queue_offset, 1, entry);
+  if (absl::IsOutOfRange(read)) return false;
+  RETURN_IF_ERROR(read);
+  // Else the topic is gone, or something further on stands in the message's place.
+  return !entry.empty() && entry.front().log_offset == header.log_offset;
 }
 
 absl::StatusOr<LogOffset> RealRetention::FindNeeded(LogOffset end) {
@@ -119,7 +135,8 @@ absl::StatusOr<LogOffset> RealRetention::FindNeeded(LogOffset end) {
     const absl::StatusOr<RecordView> record = log_.ReadNext(needed_, stop);
     if (absl::IsOutOfRange(record.status())) break;
     RETURN_IF_ERROR(record.status());
-    if (IsNeeded(record->header())) {
+    ASSIGN_OR_RETURN(const bool is_needed, IsNeeded(record->header()));
+    if (is_needed) {
       needed_ = record->header().log_offset;  // nothing but the end of a segment is before it
       break;
     }

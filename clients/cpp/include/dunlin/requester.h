@@ -1,7 +1,7 @@
 // Requester: sends messages that ask for an answer, and waits for it. ReplyTo: answers one.
 //
 // A request is a message with a few properties that say where its reply belongs: an inbox, which is
-// a tag of the requester's own in one queue of a reply topic. Any consumer may answer, with any
+// a tag of the requester's own in a reply topic. Any consumer may answer, with any
 // producer: docs/request-reply.md has the properties, for clients in other languages. The first
 // reply counts.
 
@@ -44,8 +44,8 @@ class Requester {
   ~Requester();
 
   // The reply. Errors: those of Producer::Send; DEADLINE_EXCEEDED: none came in time, whatever
-  // became of the request; RESOURCE_EXHAUSTED: max_waiting; INVALID_ARGUMENT: no timeout above 0,
-  // or a property of requests is set; CANCELLED: closed.
+  // became of the request; NOT_FOUND: the reply topic is gone; RESOURCE_EXHAUSTED: max_waiting;
+  // INVALID_ARGUMENT: no timeout above 0, or a property of requests is set; CANCELLED: closed.
   absl::StatusOr<ReceivedMessage> Request(const Message& request,
                                           std::chrono::milliseconds timeout);
   // Returns when the request is on its way; `callback` gets what Request would return. Errors,
