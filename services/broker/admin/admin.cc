@@ -1,7 +1,6 @@
 #include "services/broker/admin/admin.h"
 
 #include <fmt/format.h>
-#include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
 #include <string>
@@ -11,6 +10,7 @@
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/status_macros.h"
 #include "services/base/version.h"
+#include "services/broker/admin/resource_protos.h"
 #include "services/broker/admission/names.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/wire/message_fields.h"
@@ -26,25 +26,6 @@ constexpr uint32_t kDefaultPage = 100;
 constexpr uint32_t kMaxPage = 1000;
 constexpr uint32_t kDefaultMessages = 32;
 constexpr uint32_t kMaxMessages = 64;
-
-void SetTime(Timestamp from, google::protobuf::Timestamp* to) {
-  const int64_t millis = ToUnixMillis(from);
-  to->set_seconds(millis / 1000);
-  to->set_nanos(static_cast<int32_t>(millis % 1000) * 1'000'000);
-}
-
-// INVALID_ARGUMENT outside the years 1 to 9999, which is what the type allows.
-absl::StatusOr<Timestamp> ToTimestamp(const google::protobuf::Timestamp& from) {
-  using google::protobuf::util::TimeUtil;
-  if (from.seconds() < TimeUtil::kTimestampMinSeconds ||
-      from.seconds() > TimeUtil::kTimestampMaxSeconds || from.nanos() < 0 ||
-      from.nanos() > 999'999'999) {
-    return absl::InvalidArgumentError(
-        fmt::format("a time of {} s and {} ns after 1970; the years 1 to 9999 can be told",
-                    from.seconds(), from.nanos()));
-  }
-  return FromUnixMillis(from.seconds() * 1000 + from.nanos() / 1'000'000);
-}
 
 absl::Status CheckQueue(const Topic& topic, uint32_t queue) {
   if (queue < topic.queues()) return absl::OkStatus();
@@ -65,88 +46,6 @@ absl::Status CheckTopic(const std::string& name_space, const std::string& name) 
 absl::Status CheckGroup(const std::string& name_space, const std::string& name) {
   RETURN_IF_ERROR(Canonical(ValidateNamespace(name_space, PublicCode::kIllegalConsumerGroup)));
   return Canonical(ValidateGroupName(name));
-}
-
-absl::StatusOr<TopicTable::TopicSpec> SpecOf(const admin::v1::Topic& topic) {
-  TopicTable::TopicSpec spec;
-  spec.name_space = topic.namespace_();
-  spec.name = topic.name();
-  spec.queues = topic.queues();
-  for (int kind : topic.kinds()) {
-    if (kind < admin::v1::NORMAL || kind > admin::v1::PRIORITY) {
-      return absl::InvalidArgumentError(fmt::format("{} is no kind of message", kind));
-    }
-    spec.kinds |= KindBit(kind);
-  }
-  if (topic.permission() < 0 || topic.permission() > admin::v1::READ_WRITE) {
-    return absl::InvalidArgumentError(
-        fmt::format("{} is no permission", static_cast<int>(topic.permission())));
-  }
-  spec.access = static_cast<Access>(topic.permission());
-  spec.description = topic.description();
-  return spec;
-}
-
-admin::v1::Topic ToProto(const Topic& topic) {
-  admin::v1::Topic proto;
-  proto.set_namespace_(topic.name_space);
-  proto.set_name(topic.name);
-  proto.set_queues(topic.queues());
-  for (int kind = admin::v1::NORMAL; kind <= admin::v1::PRIORITY; ++kind) {
-    if (topic.Accepts(kind)) proto.add_kinds(static_cast<admin::v1::MessageKind>(kind));
-  }
-  proto.set_permission(static_cast<admin::v1::Permission>(topic.access));
-  proto.set_description(topic.description);
-  proto.set_id(topic.id.value());
-  SetTime(topic.created, proto.mutable_create_time());
-  return proto;
-}
-
-absl::Status CheckOrder(const admin::v1::Group& group) {
-  if (admin::v1::DeliveryOrder_IsValid(group.delivery_order())) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      fmt::format("{} is no delivery order; choose CONCURRENT or IN_ORDER",
-                  static_cast<int>(group.delivery_order())));
-}
-
-// Takes from `proto` what it says; the rest stays as it is in `group`.
-void Merge(const admin::v1::Group& proto, Group& group) {
-  group.name_space = proto.namespace_();
-  group.name = proto.name();
-  if (proto.max_attempts() != 0) group.max_attempts = proto.max_attempts();
-  if (proto.has_exponential()) {
-    group.retry_delays.clear();
-    group.exponential.initial = std::chrono::milliseconds(proto.exponential().initial_ms());
-    group.exponential.max = std::chrono::milliseconds(proto.exponential().max_ms());
-    group.exponential.multiplier = proto.exponential().multiplier();
-  } else if (proto.retry_delays_ms_size() > 0) {
-    group.retry_delays.clear();
-    for (int64_t delay : proto.retry_delays_ms()) group.retry_delays.emplace_back(delay);
-  }
-  if (!proto.description().empty()) group.description = proto.description();
-  if (proto.delivery_order() != admin::v1::DELIVERY_ORDER_UNSPECIFIED) {
-    group.fifo = proto.delivery_order() == admin::v1::IN_ORDER;
-  }
-}
-
-admin::v1::Group ToProto(const Group& group) {
-  admin::v1::Group proto;
-  proto.set_namespace_(group.name_space);
-  proto.set_name(group.name);
-  proto.set_max_attempts(group.max_attempts);
-  for (std::chrono::milliseconds delay : group.retry_delays) {
-    proto.add_retry_delays_ms(delay.count());
-  }
-  if (group.retry_delays.empty()) {
-    proto.mutable_exponential()->set_initial_ms(group.exponential.initial.count());
-    proto.mutable_exponential()->set_max_ms(group.exponential.max.count());
-    proto.mutable_exponential()->set_multiplier(group.exponential.multiplier);
-  }
-  proto.set_description(group.description);
-  proto.set_delivery_order(group.fifo ? admin::v1::IN_ORDER : admin::v1::CONCURRENT);
-  proto.set_id(group.id.value());
-  SetTime(group.created, proto.mutable_create_time());
-  return proto;
 }
 
 // One page of `all`, which ascends by qualified name; the token is the last name of the page
@@ -216,8 +115,10 @@ absl::StatusOr<std::shared_ptr<const Group>> Admin::FindGroup(const std::string&
 absl::StatusOr<admin::v1::Topic> Admin::CreateTopic(const admin::v1::Topic& topic) {
   RETURN_IF_ERROR(CheckTopic(topic.namespace_(), topic.name()));
   ASSIGN_OR_RETURN(TopicTable::TopicSpec spec, SpecOf(topic));
-  if (spec.queues == 0) spec.queues = rooms_.config.default_topic_queues();
   if (spec.kinds == 0) spec.kinds = KindBit(admin::v1::NORMAL);
+  // Clients want a route of one queue at least.
+  const uint32_t queues = spec.kinds == kLiteKinds ? 1 : rooms_.config.default_topic_queues();
+  if (spec.queues == 0) spec.queues = queues;
   if (topic.permission() == admin::v1::PERMISSION_UNSPECIFIED) spec.access = Access::kReadWrite;
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> created, rooms_.topics.CreateTopic(spec));
   return ToProto(*created);
@@ -231,7 +132,9 @@ absl::StatusOr<admin::v1::Topic> Admin::UpdateTopic(const admin::v1::Topic& topi
   if (spec.kinds == 0) spec.kinds = old->kinds;
   if (topic.permission() == admin::v1::PERMISSION_UNSPECIFIED) spec.access = old->access;
   if (spec.description.empty()) spec.description = old->description;
+  if (!topic.has_lite_expiration_minutes()) spec.lite_expiration = old->lite_expiration;
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> updated, rooms_.topics.UpdateTopic(spec));
+  if (updated->lite_expiration != old->lite_expiration) rooms_.lite.table().LookAtAll(updated->id);
   rooms_.waiting_room.Nudge(updated->id);
   return ToProto(*updated);
 }
@@ -242,6 +145,7 @@ absl::StatusOr<admin::v1::GetTopicResponse> Admin::GetTopic(
                    FindTopic(request.namespace_(), request.name()));
   admin::v1::GetTopicResponse response;
   *response.mutable_topic() = ToProto(*topic);
+  response.set_lite_topics(rooms_.lite.table().CountOf(topic->id));
   std::vector<store::IndexEntry> entry;
   for (uint32_t queue = 0; queue < topic->queues(); ++queue) {
     const QueueKey key{topic->id, queue};
@@ -275,6 +179,8 @@ absl::Status Admin::DeleteTopic(const admin::v1::DeleteTopicRequest& request) {
   RETURN_IF_ERROR(FindTopic(request.namespace_(), request.name()).status());
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> deleted,
                    rooms_.topics.DeleteTopic(request.namespace_(), request.name()));
+  rooms_.lite.subscriptions().DropParent(deleted->id);
+  rooms_.lite.table().DropParent(deleted->id);
   rooms_.progress.DropTopic(deleted->id);
   rooms_.waiting_room.Nudge(deleted->id);
   return absl::OkStatus();
@@ -289,6 +195,7 @@ absl::StatusOr<admin::v1::Group> Admin::CreateGroup(const admin::v1::Group& prot
     group.retry_delays.push_back(std::chrono::seconds(delay));
   }
   Merge(proto, group);
+  RETURN_IF_ERROR(lite_.CheckBindTopic(group));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> created, rooms_.topics.CreateGroup(group));
   return ToProto(*created);
 }
@@ -299,6 +206,9 @@ absl::StatusOr<admin::v1::Group> Admin::UpdateGroup(const admin::v1::Group& prot
   RETURN_IF_ERROR(CheckOrder(proto));
   Group group = *old;
   Merge(proto, group);
+  if (group.lite_bind_topic != old->lite_bind_topic || group.lite_exclusive) {
+    RETURN_IF_ERROR(lite_.CheckBindTopic(group));
+  }
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> updated, rooms_.topics.UpdateGroup(group));
   return ToProto(*updated);
 }
@@ -330,8 +240,12 @@ absl::StatusOr<admin::v1::GetGroupResponse> Admin::GetGroup(
                    FindGroup(request.namespace_(), request.name()));
   admin::v1::GetGroupResponse response;
   *response.mutable_group() = ToProto(*group);
-  ASSIGN_OR_RETURN(const std::vector<storage::v1::QueueProgress> rows,
-                   rooms_.state.ListProgress(group->id));
+  response.set_lite_subscriptions(rooms_.lite.subscriptions().CountOf(group->id));
+  std::vector<storage::v1::QueueProgress> rows;
+  // In lightweight topics there may be millions.
+  if (group->lite_bind_topic.empty()) {
+    ASSIGN_OR_RETURN(rows, rooms_.state.ListProgress(group->id));
+  }
   for (const storage::v1::QueueProgress& row : rows) {
     const std::shared_ptr<const Topic> topic = rooms_.topics.FindTopic(TopicId(row.topic_id()));
     if (topic == nullptr) continue;
@@ -358,6 +272,7 @@ absl::Status Admin::DeleteGroup(const admin::v1::DeleteGroupRequest& request) {
   RETURN_IF_ERROR(FindGroup(request.namespace_(), request.name()).status());
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> deleted,
                    rooms_.topics.DeleteGroup(request.namespace_(), request.name()));
+  rooms_.lite.subscriptions().DropGroup(deleted->id);
   rooms_.progress.DropGroup(deleted->id);
   return absl::OkStatus();
 }
@@ -398,7 +313,11 @@ absl::StatusOr<admin::v1::ResetOffsetResponse> Admin::ResetOffset(
                    FindTopic(request.namespace_(), request.topic()));
   uint32_t first = 0;
   uint32_t end = topic->queues();
-  if (request.has_position()) {
+  if (!request.lite_topic().empty() || topic->lite()) {
+    ASSIGN_OR_RETURN(const QueueKey lite, lite_.QueueOf(*topic, request.lite_topic()));
+    first = lite.queue;
+    end = first + 1;
+  } else if (request.has_position()) {
     first = request.position().queue();
     RETURN_IF_ERROR(CheckQueue(*topic, first));
     end = first + 1;
@@ -416,7 +335,9 @@ absl::StatusOr<admin::v1::ResetOffsetResponse> Admin::ResetOffset(
 
 absl::StatusOr<admin::v1::StoredMessage> Admin::ReadPosition(
     const Topic& topic, const admin::v1::Position& position) const {
-  RETURN_IF_ERROR(CheckQueue(topic, position.queue()));
+  if (!rooms_.lite.table().Find(QueueKey{topic.id, position.queue()})) {
+    RETURN_IF_ERROR(CheckQueue(topic, position.queue()));
+  }
   std::vector<store::IndexEntry> entries;
   const absl::Status read = rooms_.dispatcher.queues().Read(
       {topic.id, position.queue()}, QueueOffset(static_cast<uint64_t>(position.offset())), 1,
@@ -513,6 +434,20 @@ absl::StatusOr<admin::v1::GetMessagesResponse> Admin::GetMessages(
   return response;
 }
 
+absl::StatusOr<admin::v1::ListLiteTopicsResponse> Admin::ListLiteTopics(
+    const admin::v1::ListLiteTopicsRequest& request) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
+                   FindTopic(request.namespace_(), request.topic()));
+  return lite_.List(*topic, request);
+}
+
+absl::StatusOr<admin::v1::LiteTopic> Admin::GetLiteTopic(
+    const admin::v1::GetLiteTopicRequest& request) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
+                   FindTopic(request.namespace_(), request.topic()));
+  return lite_.Get(*topic, request.lite_topic());
+}
+
 admin::v1::ListClientsResponse Admin::ListClients() const {
   admin::v1::ListClientsResponse response;
   for (const ClientInfo& info : rooms_.clients.List()) {
@@ -558,6 +493,8 @@ admin::v1::Broker Admin::GetBroker() const {
   broker.set_pending_bytes(static_cast<int64_t>(intake.bytes));
   broker.set_refused_sends(static_cast<int64_t>(intake.refused));
   broker.set_delayed_messages(static_cast<int64_t>(rooms_.dispatcher.timers().Pending()));
+  broker.set_lite_topics(static_cast<int64_t>(rooms_.lite.table().size()));
+  broker.set_lite_subscriptions(static_cast<int64_t>(rooms_.lite.subscriptions().size()));
   broker.set_disk_full(rooms_.retention.DiskIsFull());
   broker.set_topics(static_cast<uint32_t>(rooms_.topics.Topics().size()));
   broker.set_groups(static_cast<uint32_t>(rooms_.topics.Groups().size()));

@@ -10,8 +10,10 @@
 #include "proto/dunlin/admin/v1/admin.pb.h"
 #include "proto/dunlin/config/v1/config.pb.h"
 #include "services/base/clock.h"
+#include "services/broker/admin/lite_admin.h"
 #include "services/broker/admission/intake.h"
 #include "services/broker/clients/client_registry.h"
+#include "services/broker/delivery/lite_delivery.h"
 #include "services/broker/delivery/taker.h"
 #include "services/broker/delivery/waiting_room.h"
 #include "services/broker/progress/progress.h"
@@ -37,12 +39,16 @@ struct AdminRooms {
   WaitingRoom& waiting_room;
   ClientRegistry& clients;
   const Intake& intake;
+  LiteDelivery& lite;
   Timestamp started;  // of the broker
 };
 
 class Admin {
  public:
-  explicit Admin(const AdminRooms& rooms) : rooms_(rooms) {}
+  explicit Admin(const AdminRooms& rooms)
+      : rooms_(rooms),
+        lite_(
+            {rooms.log, rooms.state, rooms.dispatcher, rooms.topics, rooms.progress, rooms.lite}) {}
 
   absl::StatusOr<admin::v1::Topic> CreateTopic(const admin::v1::Topic& topic);
   absl::StatusOr<admin::v1::Topic> UpdateTopic(const admin::v1::Topic& topic);
@@ -59,6 +65,10 @@ class Admin {
   absl::Status DeleteGroup(const admin::v1::DeleteGroupRequest& request);
   absl::StatusOr<admin::v1::ResetOffsetResponse> ResetOffset(
       const admin::v1::ResetOffsetRequest& request);
+
+  absl::StatusOr<admin::v1::ListLiteTopicsResponse> ListLiteTopics(
+      const admin::v1::ListLiteTopicsRequest& request);
+  absl::StatusOr<admin::v1::LiteTopic> GetLiteTopic(const admin::v1::GetLiteTopicRequest& request);
 
   absl::StatusOr<admin::v1::GetMessagesResponse> GetMessages(
       const admin::v1::GetMessagesRequest& request);
@@ -85,6 +95,7 @@ class Admin {
                                                                const Position& position) const;
 
   const AdminRooms rooms_;
+  LiteAdmin lite_;
 };
 
 }  // namespace dunlin::broker

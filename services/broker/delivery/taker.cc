@@ -88,6 +88,7 @@ Taker::Taken Taker::Take(const Subscription& subscription) {
   Budget budget;
   budget.messages = subscription.batch;
   budget.bytes = std::min(kByteBudget, subscription.bytes);
+  if (subscription.lite != nullptr) return TakeLite(subscription, budget);
   const bool ordered = subscription.group->fifo;
   if (ordered && !subscription.attempt_id.empty()) {
     TakeAgain(subscription, budget, taken.messages);
@@ -104,6 +105,18 @@ Taker::Taken Taker::Take(const Subscription& subscription) {
     }
   }
   taken.exhausted = budget.exhausted && !budget.IsSpent();
+  return taken;
+}
+
+Taker::Taken Taker::TakeLite(const Subscription& subscription, Budget& budget) {
+  Taken taken;
+  while (!budget.IsSpent()) {
+    const std::optional<uint32_t> queue = subscription.lite->Next();
+    if (!queue.has_value()) return taken;
+    TakeInOrder(subscription, *queue, budget, taken.messages);
+    if (!budget.IsFilled() && budget.IsSpent()) subscription.lite->LookAgain(*queue);
+  }
+  taken.exhausted = false;
   return taken;
 }
 
@@ -143,6 +156,7 @@ void Taker::TakeInOrder(const Subscription& subscription, uint32_t queue, Budget
   OrderedRequest ordered;
   ordered.attempt_id = subscription.attempt_id;
   ordered.lane_limit = subscription.message_group_batch;
+  ordered.one_lane = subscription.lite != nullptr;
   OrderedReserved reserved;
   Ahead ahead;
   // What was read is told in any case: messages that a filter passes over are done then.

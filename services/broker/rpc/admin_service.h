@@ -23,10 +23,12 @@ using AdminRaw2 =
     AdminV1::WithRawCallbackMethod_DeleteGroup<AdminV1::WithRawCallbackMethod_ListGroups<
         AdminV1::WithRawCallbackMethod_GetGroup<AdminV1::WithRawCallbackMethod_UpdateGroup<
             AdminV1::WithRawCallbackMethod_CreateGroup<AdminRaw1>>>>>;
+using AdminRaw3 = AdminV1::WithRawCallbackMethod_GetLiteTopic<
+    AdminV1::WithRawCallbackMethod_ListLiteTopics<AdminRaw2>>;
 using AdminMethods =
     AdminV1::WithRawCallbackMethod_Checkpoint<AdminV1::WithRawCallbackMethod_GetBroker<
         AdminV1::WithRawCallbackMethod_ListClients<AdminV1::WithRawCallbackMethod_GetMessages<
-            AdminV1::WithRawCallbackMethod_ResetOffset<AdminRaw2>>>>>;
+            AdminV1::WithRawCallbackMethod_ResetOffset<AdminRaw3>>>>>;
 
 }  // namespace internal
 
@@ -50,6 +52,8 @@ class AdminServiceImpl final : public internal::AdminMethods {
   Unary* ListGroups(Context* context, const Bytes* request, Bytes* response) override;
   Unary* DeleteGroup(Context* context, const Bytes* request, Bytes* response) override;
   Unary* ResetOffset(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* ListLiteTopics(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* GetLiteTopic(Context* context, const Bytes* request, Bytes* response) override;
   Unary* GetMessages(Context* context, const Bytes* request, Bytes* response) override;
   Unary* ListClients(Context* context, const Bytes* request, Bytes* response) override;
   Unary* GetBroker(Context* context, const Bytes* request, Bytes* response) override;

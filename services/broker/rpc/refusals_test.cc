@@ -66,8 +66,6 @@ TEST_F(MessagingServiceTest, KindsThatAreNotServedAreRefusedAndNotStored) {
   using Stub = v2::MessagingService::Stub;
   EXPECT_EQ(Call(&Stub::EndTransaction, v2::EndTransactionRequest()).status().code(),
             v2::NOT_IMPLEMENTED);
-  EXPECT_EQ(Call(&Stub::SyncLiteSubscription, v2::SyncLiteSubscriptionRequest()).status().code(),
-            v2::NOT_IMPLEMENTED);
 }
 
 TEST_F(MessagingServiceTest, UnknownTopicsAreNotFoundUnlessTheyMayBeMade) {

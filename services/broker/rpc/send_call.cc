@@ -11,6 +11,7 @@
 #include "services/broker/admission/admission.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/call_context.h"
+#include "services/broker/rpc/lite_send.h"
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/status_map.h"
 #include "services/broker/timers/parking.h"
@@ -92,6 +93,7 @@ absl::Status SendCall::Append(const Topic& topic) {
   if (services_.retention.DiskIsFull()) {
     return DiskFull();
   }
+  if (topic.lite()) return AppendLite(topic);
   const Timestamp now = services_.clock.Now();
   absl::InlinedVector<store::NewRecord, 1> records(send_.messages.size());
   parked_.resize(records.size());
@@ -124,23 +126,37 @@ absl::Status SendCall::Append(const Topic& topic) {
                               {appended_.data(), appended_.size()}, this, store::CommitBy::kCaller);
 }
 
+absl::Status SendCall::AppendLite(const Topic& topic) {
+  LiteBatch batch;
+  RETURN_IF_ERROR(batch.Plan(services_.lite.table(), topic, send_));
+  topic_ = topic.id;
+  parked_.resize(send_.messages.size());
+  first_message_ = batch.Announcements();
+  appended_.resize(batch.Records().size());
+  RETURN_IF_ERROR(services_.log.Append(batch.Records(), {appended_.data(), appended_.size()}, this,
+                                       store::CommitBy::kCaller));
+  batch.Appended();  // the call may be gone now
+  return absl::OkStatus();
+}
+
 void SendCall::OnCommitted(const absl::Status& status) {
   if (!status.ok()) {
     return Refuse(PublicError(PublicCode::kMasterPersistenceTimeout, FromAbsl(status.message())));
   }
   v2::SendMessageResponse response;
   *response.mutable_status() = OkOnWire();
-  for (size_t i = 0; i < appended_.size(); ++i) {
+  for (size_t i = 0; i < send_.messages.size(); ++i) {
+    const store::Appended& appended = appended_[first_message_ + i];
     v2::SendResultEntry& entry = *response.add_entries();
     *entry.mutable_status() = response.status();
     entry.set_message_id(std::string(send_.messages[i].message_id));
     if (parked_[i]) {
-      const store::TimerKey timer{*send_.messages[i].delivery_time, appended_[i].log_offset};
+      const store::TimerKey timer{*send_.messages[i].delivery_time, appended.log_offset};
       entry.set_offset(-1);  // it gets one when it is due
       entry.set_recall_handle(Encode(RecallHandle{topic_, timer, entry.message_id()}));
       continue;
     }
-    entry.set_offset(static_cast<int64_t>(appended_[i].queue_offset.value()));
+    entry.set_offset(static_cast<int64_t>(appended.queue_offset.value()));
   }
   response_ = Serialize(response);
   Finish(grpc::Status::OK);

@@ -9,11 +9,13 @@
 #include "services/broker/admission/intake.h"
 #include "services/broker/clients/client_registry.h"
 #include "services/broker/delivery/dead_letters.h"
+#include "services/broker/delivery/lite_delivery.h"
 #include "services/broker/delivery/taker.h"
 #include "services/broker/delivery/waiting_room.h"
 #include "services/broker/filter/filter_cache.h"
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/progress/progress.h"
+#include "services/broker/rpc/command_streams.h"
 #include "services/broker/topics/topic_table.h"
 #include "services/runtime/executor.h"
 #include "services/store/dispatch/dispatcher.h"
@@ -41,6 +43,8 @@ struct ServiceContext {
   FilterCache& filters;
   Intake& intake;
   Executor& executor;
+  LiteDelivery& lite;
+  CommandStreams& command_streams;
   // Host and port put into routes when the client does not say how it reached the server.
   std::string advertised_host;
   int32_t advertised_port = 0;

@@ -18,8 +18,8 @@ namespace {
 
 namespace v2 = apache::rocketmq::v2;
 
-// Answers a client does not read pile up to here, then the stream ends.
-constexpr size_t kMaxUnsent = 16;
+// Answers and commands a client does not read pile up to here, then the stream ends.
+constexpr size_t kMaxUnsent = 1024;
 constexpr size_t kMaxUnsentBytes = 2u << 20;
 // Topics that one client publishes or subscribes to.
 constexpr int kMaxTopics = 1024;
@@ -37,6 +37,7 @@ TelemetryCall::TelemetryCall(ServiceContext& services, const grpc::CallbackServe
     return;
   }
   services_.clients.StreamOpened(call_.client_id);
+  services_.command_streams.Add(call_.client_id, *this);
   opened_ = true;
   StartRead(&received_);
 }
@@ -160,7 +161,10 @@ void TelemetryCall::OnCancel() {
 }
 
 void TelemetryCall::OnDone() {
-  if (opened_) services_.clients.StreamClosed(call_.client_id);
+  if (opened_) {
+    services_.command_streams.Remove(call_.client_id, *this);
+    services_.clients.StreamClosed(call_.client_id);
+  }
   delete this;
 }
 

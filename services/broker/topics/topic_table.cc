@@ -36,6 +36,18 @@ absl::Status CheckSpec(const TopicTable::TopicSpec& spec) {
         "LITE, PRIORITY",
         spec.name));
   }
+  if (spec.lite_expiration > kMaxLiteExpiration) {
+    return Invalid(
+        fmt::format("topic {}: lightweight topics expire after {} minutes; choose 1 to "
+                    "{}, or 0 for never",
+                    spec.name, spec.lite_expiration.count(), kMaxLiteExpiration.count()));
+  }
+  if (spec.lite_expiration.count() > 0 && spec.kinds != kLiteKinds) {
+    return Invalid(
+        fmt::format("topic {}: only a topic of kind LITE has lightweight topics that "
+                    "expire",
+                    spec.name));
+  }
   return absl::OkStatus();
 }
 
@@ -51,6 +63,7 @@ storage::v1::Topic ToProto(const Topic& topic) {
   proto.set_permission(static_cast<int32_t>(topic.access));
   proto.set_created_ms(ToUnixMillis(topic.created));
   proto.set_description(topic.description);
+  proto.set_lite_expiration_minutes(static_cast<uint32_t>(topic.lite_expiration.count()));
   return proto;
 }
 
@@ -63,6 +76,7 @@ std::shared_ptr<Topic> FromProto(const storage::v1::Topic& proto) {
   topic->access = static_cast<Access>(proto.permission());
   topic->created = FromUnixMillis(proto.created_ms());
   topic->description = proto.description();
+  topic->lite_expiration = std::chrono::minutes(proto.lite_expiration_minutes());
   topic->turn = std::make_shared<std::atomic<uint32_t>>(0);
   return topic;
 }
@@ -84,6 +98,8 @@ storage::v1::Group ToProto(const Group& group) {
   proto.set_fifo(group.fifo);
   proto.set_created_ms(ToUnixMillis(group.created));
   proto.set_description(group.description);
+  proto.set_lite_bind_topic(group.lite_bind_topic);
+  proto.set_lite_exclusive(group.lite_exclusive);
   return proto;
 }
 
@@ -100,6 +116,8 @@ std::shared_ptr<Group> FromProto(const storage::v1::Group& proto) {
   group->fifo = proto.fifo();
   group->created = FromUnixMillis(proto.created_ms());
   group->description = proto.description();
+  group->lite_bind_topic = proto.lite_bind_topic();
+  group->lite_exclusive = proto.lite_exclusive();
   return group;
 }
 
@@ -202,9 +220,9 @@ absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& l
     std::shared_ptr<Group> group = FromProto(proto);
     table->groups_[QualifiedName(group->name_space, group->name)] = group;
     table->groups_by_id_[group->id] = group;
-    ASSIGN_OR_RETURN(const std::vector<storage::v1::QueueProgress> rows,
-                     state.ListProgress(group->id));
-    for (const storage::v1::QueueProgress& row : rows) table->RaiseTail(row);
+    RETURN_IF_ERROR(state.VisitProgress(
+        group->id, [&](const storage::v1::QueueProgress& row)
+                       ABSL_NO_THREAD_SAFETY_ANALYSIS { table->RaiseTail(row); }));
   }
   return table;
 }
@@ -256,6 +274,15 @@ std::vector<std::shared_ptr<const Topic>> TopicTable::Topics() const {
 std::vector<std::shared_ptr<const Group>> TopicTable::Groups() const {
   MutexLock lock(mutex_);
   return SortedByName(groups_);
+}
+
+std::vector<std::shared_ptr<const Group>> TopicTable::GroupsBoundTo(const Topic& topic) const {
+  std::vector<std::shared_ptr<const Group>> bound;
+  MutexLock lock(mutex_);
+  for (const auto& [name, group] : groups_) {
+    if (group->BoundTo(topic)) bound.push_back(group);
+  }
+  return bound;
 }
 
 size_t TopicTable::CountTopics() const {
@@ -312,6 +339,7 @@ TopicTable::ChangedTopic TopicTable::DoCreateTopic(const TopicSpec& spec) {
   topic->access = spec.access;
   topic->created = clock_.Now();
   topic->description = spec.description;
+  topic->lite_expiration = spec.lite_expiration;
   topic->turn = std::make_shared<std::atomic<uint32_t>>(0);
   for (uint32_t queue = 0; queue < spec.queues; ++queue) {
     topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
@@ -334,10 +362,17 @@ TopicTable::ChangedTopic TopicTable::DoUpdateTopic(const TopicSpec& spec) {
         "topic {} has {} queues; {} would put messages out of reach. The number can only grow",
         spec.name, old->queues(), spec.queues));
   }
+  if (old->lite() != (spec.kinds == kLiteKinds)) {
+    return Invalid(fmt::format(
+        "topic {} is {} of kind LITE; to change that would put messages out of reach: make another "
+        "topic",
+        spec.name, old->lite() ? "one" : "not one"));
+  }
   auto topic = std::make_shared<Topic>(*old);
   topic->kinds = spec.kinds;
   topic->access = spec.access;
   topic->description = spec.description;
+  topic->lite_expiration = spec.lite_expiration;
   while (topic->queues() < spec.queues) {
     topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
   }
@@ -401,6 +436,10 @@ absl::StatusOr<std::shared_ptr<const Group>> TopicTable::UpdateGroup(const Group
   if (old == nullptr) {
     return absl::NotFoundError(
         fmt::format("there is no consumer group {}", QualifiedName(group.name_space, group.name)));
+  }
+  if (!old->lite_bind_topic.empty() && group.lite_bind_topic != old->lite_bind_topic) {
+    return Invalid(fmt::format("group {} is bound to topic {} for good; make another group for {}",
+                               group.name, old->lite_bind_topic, group.lite_bind_topic));
   }
   auto updated = std::make_shared<Group>(group);
   updated->id = old->id;
