@@ -31,8 +31,8 @@ BIN = ROOT / "bin"
 BUILT = ROOT / ".cache/compat"  # Go programs
 
 CASES = ["hello", "round-trip", "tags", "sql", "redelivery", "invisible", "push", "push-retry",
-         "dead-letter", "errors", "fifo", "delay"]
-KINDS = {"fifo": "FIFO", "delay": "DELAY"}  # of topics; the others take NORMAL messages
+         "dead-letter", "errors", "fifo", "delay", "lite"]
+KINDS = {"fifo": "FIFO", "delay": "DELAY", "lite": "LITE"}  # of topics; the others take NORMAL messages
 ATTEMPTS_BEFORE_DEAD_LETTER = 2
 SUITE_LIMIT_SECONDS = 200
 LINE = re.compile(r"^(ok|FAIL) ([\w-]+)(?:: (.*))?$")
@@ -266,6 +266,9 @@ class Run:
                    "--max-attempts", str(ATTEMPTS_BEFORE_DEAD_LETTER))
         for group in ("fifo", "fifo-simple"):
             self.admin("group", "create", f"{prefix}-{group}", "--delivery-order", "IN_ORDER")
+        for group, model in (("lite", "SHARED"), ("lite-one", "EXCLUSIVE")):
+            self.admin("group", "create", f"{prefix}-{group}", "--lite-bind-topic",
+                       f"{prefix}-lite", "--lite-model", model)
         self.suite(sdk, "suite", prefix, CASES, ["--messages", str(self.options.messages)])
         if sdk.verifies and not self.server:
             self.tally.skip(sdk, "other-tls hello", "only where this program starts the server")

@@ -24,6 +24,8 @@ import org.apache.rocketmq.client.apis.ClientException;
 import org.apache.rocketmq.client.apis.consumer.ConsumeResult;
 import org.apache.rocketmq.client.apis.consumer.FilterExpression;
 import org.apache.rocketmq.client.apis.consumer.FilterExpressionType;
+import org.apache.rocketmq.client.apis.consumer.LitePushConsumer;
+import org.apache.rocketmq.client.apis.consumer.OffsetOption;
 import org.apache.rocketmq.client.apis.consumer.PushConsumer;
 import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
 import org.apache.rocketmq.client.apis.message.MessageBuilder;
@@ -70,6 +72,7 @@ final class Cases {
     all.put("errors", this::errors);
     all.put("fifo", this::fifo);
     all.put("delay", this::delay);
+    all.put("lite", this::lite);
     all.put("restart", this::restart);
     return all;
   }
@@ -374,6 +377,86 @@ final class Cases {
           () -> sendDelayed(producer, name, "far", Duration.ofHours(25)));
       consumer.ack(view);
       Check.equal("messages after the last", 0, consumer.receive(32, LONG).size());
+    }
+  }
+
+  /**
+   * A consumer gets the messages of the lightweight topics it subscribes to, each in its order; one
+   * of the exclusive group NAME-one goes to the last that subscribed to it.
+   */
+  void lite() throws Exception {
+    String name = prefix + "-lite";
+    int count = 5;
+    LiteOrder seen = new LiteOrder();
+    LiteOrder lost = new LiteOrder();
+    LiteOrder got = new LiteOrder();
+    try (Producer producer = clients.producer();
+        LitePushConsumer consumer = clients.litePushConsumer(name, name, seen::done)) {
+      consumer.subscribeLite("a");
+      consumer.subscribeLite("b");
+      sendLite(producer, name, "c", "0");
+      for (int number = 0; number < count; number++) {
+        sendLite(producer, name, "a", Integer.toString(number));
+        sendLite(producer, name, "b", Integer.toString(number));
+      }
+      seen.await(2 * count);
+      Check.throwing(ClientException.class, "a name that is none", () -> {
+        consumer.subscribeLite("a$b");
+        return null;
+      });
+      consumer.unsubscribeLite("b");
+      sendLite(producer, name, "b", "late");
+      consumer.subscribeLite("c", OffsetOption.MIN_OFFSET);
+      seen.await(2 * count + 1);
+      try (LitePushConsumer first = clients.litePushConsumer(name, name + "-one", lost::done);
+          LitePushConsumer second = clients.litePushConsumer(name, name + "-one", got::done)) {
+        first.subscribeLite("one");
+        second.subscribeLite("one");
+        await(20, () -> first.getLiteTopicSet().isEmpty(), () -> "the first was not told");
+        sendLite(producer, name, "one", "0");
+        got.await(1);
+      }
+    }
+    seen.check("a", count);
+    seen.check("b", count);
+    seen.check("c", 1);
+    lost.check("one", 0);
+    got.check("one", 1);
+  }
+
+  private static void sendLite(Producer producer, String topic, String liteTopic, String body)
+      throws ClientException {
+    producer.send(new MessageBuilderImpl()
+        .setTopic(topic)
+        .setLiteTopic(liteTopic)
+        .setBody(body.getBytes(UTF_8))
+        .build());
+  }
+
+  /** What was done of each lightweight topic; the second message of each fails once. */
+  private static final class LiteOrder {
+    private final Map<String, List<String>> bodies = new LinkedHashMap<>();
+    private final Set<String> failed = new TreeSet<>();
+
+    synchronized ConsumeResult done(MessageView view) {
+      String liteTopic = view.getLiteTopic().orElseThrow();
+      if (text(view).equals("1") && failed.add(liteTopic)) return ConsumeResult.FAILURE;
+      bodies.computeIfAbsent(liteTopic, unused -> new ArrayList<>()).add(text(view));
+      return ConsumeResult.SUCCESS;
+    }
+
+    private synchronized int count() {
+      return bodies.values().stream().mapToInt(List::size).sum();
+    }
+
+    void await(int count) throws InterruptedException {
+      Cases.await(60, () -> count() >= count, () -> count() + " of " + count + " lite messages");
+    }
+
+    synchronized void check(String liteTopic, int count) {
+      List<String> want = new ArrayList<>();
+      for (int number = 0; number < count; number++) want.add(Integer.toString(number));
+      Check.equal("messages of " + liteTopic, want, bodies.getOrDefault(liteTopic, List.of()));
     }
   }
 
