@@ -57,6 +57,8 @@ BENCHES = {
                   "e2e/benchmarks/streams.py --bench=cold-read", STREAMS),
     "queues-1m": ("20,000 messages a second over a million queues, against one; runs of N seconds",
                   "e2e/benchmarks/queues.py --bench=queues-1m", STREAMS),
+    "lite-1m": ("N thousand lightweight topics made, consumed, restarted: memory of each",
+                "e2e/benchmarks/lite.py --bench=lite-1m", STREAMS),
     "timers-insert": ("Publish of delayed messages, N millions pending: rate, memory, restart",
                       "e2e/benchmarks/timers.py --bench=timers-insert", STREAMS),
     "timers-burst": ("N millions of messages that are due at one moment, until all are in their "

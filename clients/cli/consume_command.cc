@@ -23,6 +23,7 @@ struct ConsumeOptions {
   std::string group;
   std::string tag = "*";
   std::string sql;  // empty: by tag
+  std::vector<std::string> lite_topics;
   int count = 0;
   int wait_seconds = 5;
   int invisible_seconds = 30;
@@ -95,7 +96,27 @@ void Leave(Connection& connection, const ConsumeOptions& options) {
   connection.messaging().NotifyClientTermination(context.get(), request, &response);
 }
 
+// Tells which lightweight topics this client wants.
+int Subscribe(Connection& connection, const ConsumeOptions& options) {
+  v2::SyncLiteSubscriptionRequest request;
+  request.set_action(v2::PARTIAL_ADD);
+  request.mutable_group()->set_resource_namespace(connection.options().name_space);
+  request.mutable_group()->set_name(options.group);
+  request.mutable_topic()->set_resource_namespace(connection.options().name_space);
+  request.mutable_topic()->set_name(options.topic);
+  for (const std::string& name : options.lite_topics) request.add_lite_topic_set(name);
+  v2::SyncLiteSubscriptionResponse response;
+  const auto context = connection.Context();
+  const grpc::Status status =
+      connection.messaging().SyncLiteSubscription(context.get(), request, &response);
+  if (!status.ok()) return connection.Report(status);
+  return connection.Report(response.status());
+}
+
 int Consume(Connection& connection, const ConsumeOptions& options) {
+  if (!options.lite_topics.empty()) {
+    if (const int exit = Subscribe(connection, options); exit != kOk) return exit;
+  }
   int left = options.count;
   int waited = 0;
   for (;;) {
@@ -148,6 +169,12 @@ void AddConsumeCommand(CLI::App& app, Command& command) {
         return text.empty() ? "an empty predicate; leave the option out" : "";
       })
       ->excludes(tag);
+  consume
+      .add_option(
+          "--lite-topic", options->lite_topics,
+          "Subscribe to this lightweight topic; the group must be bound to the topic. May be "
+          "repeated")
+      ->allow_extra_args(false);
   consume.add_option("--wait", options->wait_seconds, "Seconds to wait for the next message")
       ->check(CLI::NonNegativeNumber);
   consume

@@ -27,7 +27,10 @@ struct GroupOptions {
   std::string start;
   RateOptions rate;
   std::optional<uint32_t> max_in_flight;
+  std::string lite_bind_topic;
+  std::string lite_model;
   std::string topic;
+  std::string lite_topic;
   std::vector<std::string> exponential;  // initial ms, max ms, multiplier
   bool first = false;
   bool last = false;
@@ -102,6 +105,10 @@ Group ToProto(const GroupOptions& options, const Connection& connection) {
   }
   FillRate(options.rate, *group.mutable_rate());
   if (options.max_in_flight.has_value()) group.set_max_in_flight(*options.max_in_flight);
+  group.set_lite_bind_topic(options.lite_bind_topic);
+  admin::v1::LiteModel model = admin::v1::LITE_MODEL_UNSPECIFIED;
+  if (!options.lite_model.empty()) admin::v1::LiteModel_Parse("LITE_" + options.lite_model, &model);
+  group.set_lite_model(model);
   return group;
 }
 
@@ -149,8 +156,17 @@ int Describe(Connection& connection, const std::string& name) {
     std::fputs(Json(response).c_str(), stdout);
     return kOk;
   }
-  fmt::print("{}\n{}\nconsumers online: {}\n", Table({Header(), Row(response.group())}),
-             QueueTable(response.queues()), response.clients_size());
+  if (response.group().lite_bind_topic().empty()) {
+    fmt::print("{}\n{}\nconsumers online: {}\n", Table({Header(), Row(response.group())}),
+               QueueTable(response.queues()), response.clients_size());
+  } else {
+    fmt::print(
+        "{}\nbound to topic {}, {}: {} subscriptions to its lightweight topics\n\n"
+        "consumers online: {}\n",
+        Table({Header(), Row(response.group())}), response.group().lite_bind_topic(),
+        admin::v1::LiteModel_Name(response.group().lite_model()), response.lite_subscriptions(),
+        response.clients_size());
+  }
   for (const std::string& client : response.clients()) fmt::print("  {}\n", client);
   for (const admin::v1::GroupSubscription& subscription : response.subscriptions()) {
     fmt::print("consumes {} with {}: {}\n", subscription.topic(), subscription.filter(),
@@ -182,6 +198,7 @@ int Reset(Connection& connection, const GroupOptions& options) {
   request.set_namespace_(connection.options().name_space);
   request.set_group(options.name);
   request.set_topic(options.topic);
+  request.set_lite_topic(options.lite_topic);
   if (options.first) request.set_first(true);
   if (options.last) request.set_last(true);
   if (!options.time.empty()) {
@@ -242,6 +259,14 @@ void AddSpec(CLI::App& command, GroupOptions& options) {
   AddRate(command, options.rate, "are delivered to the group");
   command.add_option("--max-in-flight", options.max_in_flight,
                      "Messages of one topic that are leased to the group at a time; 0: no limit");
+  command.add_option("--lite-bind-topic", options.lite_bind_topic,
+                     "The group consumes the lightweight topics of this topic of kind LITE, and "
+                     "nothing else, for good");
+  command
+      .add_option("--lite-model", options.lite_model,
+                  "EXCLUSIVE: a lightweight topic goes to the consumer that subscribed to it last; "
+                  "SHARED when left out: to all that do")
+      ->check(CLI::IsMember({"SHARED", "EXCLUSIVE"}));
   command.add_option("--description", options.description, "What it is for");
 }
 
@@ -250,6 +275,8 @@ void AddReset(CLI::App& group, const std::shared_ptr<GroupOptions>& options, Com
       "reset-offset", "Move a group in a topic; what is in flight is delivered again");
   reset.add_option("NAME", options->name, "Name of the group")->required();
   reset.add_option("--topic", options->topic, "Name of the topic")->required();
+  reset.add_option("--lite-topic", options->lite_topic,
+                   "Of a topic of kind LITE: the lightweight topic, to --first, --last or --time");
   CLI::Option_group& to = *reset.add_option_group("to", "Where to: exactly one");
   to.add_flag("--first", options->first, "To the first message that is still there");
   to.add_flag("--last", options->last, "Behind the last message");
@@ -284,7 +311,8 @@ void AddGroupCommands(CLI::App& app, Command& command) {
   AddSpec(create, *options);
   create.footer(
       "\nExamples:\n  dunlinctl group create billing --max-attempts 5 --retry-delays-ms "
-      "1000,5000,30000\n  dunlinctl group create ledger --delivery-order IN_ORDER");
+      "1000,5000,30000\n  dunlinctl group create ledger --delivery-order IN_ORDER\n"
+      "  dunlinctl group create agents --lite-bind-topic sessions --lite-model EXCLUSIVE");
   create.callback([options, &command] {
     command = [options](Connection& connection) {
       admin::v1::CreateGroupRequest request;

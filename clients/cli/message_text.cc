@@ -14,6 +14,7 @@ std::string MessageText(const apache::rocketmq::v2::Message& message) {
                                  system.queue_id(), system.queue_offset());
   if (system.delivery_attempt() > 1) text += fmt::format(" attempt={}", system.delivery_attempt());
   if (!system.tag().empty()) text += fmt::format(" tag={}", system.tag());
+  if (!system.lite_topic().empty()) text += fmt::format(" lite-topic={}", system.lite_topic());
   for (const std::string& key : system.keys()) text += fmt::format(" key={}", key);
   const std::map<std::string, std::string> properties(message.user_properties().begin(),
                                                       message.user_properties().end());

@@ -26,6 +26,7 @@ struct ProduceOptions {
   std::string tag;
   std::string message_group;
   std::optional<int32_t> priority;
+  std::string lite_topic;
   std::vector<std::string> keys;
   std::vector<std::string> properties;
   double delay_seconds = -1;  // below 0: none
@@ -43,6 +44,10 @@ int Send(Connection& connection, const ProduceOptions& options, const std::strin
   system.set_message_id(NewMessageId());
   system.set_message_type(options.message_group.empty() ? v2::NORMAL : v2::FIFO);
   if (!options.message_group.empty()) system.set_message_group(options.message_group);
+  if (!options.lite_topic.empty()) {
+    system.set_message_type(v2::LITE);
+    system.set_lite_topic(options.lite_topic);
+  }
   system.set_body_encoding(v2::IDENTITY);
   system.mutable_born_timestamp()->set_seconds(
       std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()));
@@ -141,6 +146,12 @@ void AddProduceCommand(CLI::App& app, Command& command) {
                   "consume IN_ORDER; the topic must take FIFO messages")
       ->check([](const std::string& name) {
         return name.empty() ? "an empty group; leave the option out" : "";
+      });
+  produce
+      .add_option("--lite-topic", options->lite_topic,
+                  "The lightweight topic, of a topic of kind LITE; made when it does not exist")
+      ->check([](const std::string& name) {
+        return name.empty() ? "an empty name; leave the option out" : "";
       });
   produce.add_option("--key", options->keys, "Key, to find the message by; may be repeated")
       ->allow_extra_args(false);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "clients/cli/commands.h"
+#include "clients/cli/lite_topic_commands.h"
 #include "clients/cli/rate_options.h"
 
 namespace dunlin::cli {
@@ -28,6 +29,7 @@ struct TopicOptions {
   std::optional<bool> delete_consumed;
   std::optional<bool> compacted;
   RateOptions rate;
+  int lite_expiration_minutes = -1;  // below 0: not given
   bool yes = false;
 };
 
@@ -117,6 +119,9 @@ Topic ToProto(const TopicOptions& options, const Connection& connection) {
     topic.mutable_retention()->set_consumed(*options.delete_consumed);
   }
   FillRate(options.rate, *topic.mutable_send_rate());
+  if (options.lite_expiration_minutes >= 0) {
+    topic.set_lite_expiration_minutes(static_cast<uint32_t>(options.lite_expiration_minutes));
+  }
   return topic;
 }
 
@@ -165,6 +170,12 @@ int Describe(Connection& connection, const std::string& name) {
                     TimeText(queue.last_store_time().seconds(), queue.last_store_time().nanos())});
   }
   fmt::print("{}\n{}", Table({Header(), Row(response.topic())}), Table(rows));
+  if (response.topic().has_lite_expiration_minutes()) {
+    const uint32_t minutes = response.topic().lite_expiration_minutes();
+    fmt::print("\n{} lightweight topics, which {}\n", response.lite_topics(),
+               minutes == 0 ? "stay for good"
+                            : fmt::format("go after {} minutes without a message", minutes));
+  }
   return kOk;
 }
 
@@ -199,6 +210,12 @@ void AddSpec(CLI::App& command, TopicOptions& options) {
   command.add_option("--permission", options.permission, "Who may do what")
       ->check(CLI::IsMember({"NONE", "READ", "WRITE", "READ_WRITE"}));
   AddRate(command, options.rate, "all producers may send to it");
+  command
+      .add_option(
+          "--lite-expiration-minutes", options.lite_expiration_minutes,
+          "Of kind LITE: lightweight topics without a message for so long are removed, once "
+          "they are consumed; 0: never")
+      ->check(CLI::Range(0, 43200));
   command.add_option("--description", options.description, "What it is for");
   command
       .add_option("--max-age-hours", options.max_age_hours,
@@ -221,7 +238,9 @@ void AddTopicCommands(CLI::App& app, Command& command) {
 
   CLI::App& create = *topic.add_subcommand("create", "Create a topic");
   AddSpec(create, *options);
-  create.footer("\nExample: dunlinctl topic create orders --queues 16 --description 'shop orders'");
+  create.footer(
+      "\nExamples:\n  dunlinctl topic create orders --queues 16 --description 'shop orders'\n"
+      "  dunlinctl topic create sessions --kinds LITE --lite-expiration-minutes 60");
   create.callback([options, &command] {
     command = [options](Connection& connection) {
       admin::v1::CreateTopicRequest request;
@@ -257,6 +276,8 @@ void AddTopicCommands(CLI::App& app, Command& command) {
   describe.callback([options, &command] {
     command = [options](Connection& connection) { return Describe(connection, options->name); };
   });
+
+  AddLiteTopicCommands(topic, command);
 
   CLI::App& remove = *topic.add_subcommand("delete", "Delete a topic with its messages");
   remove.add_option("NAME", options->name, "Name of the topic")->required();

@@ -31,9 +31,10 @@ BIN = ROOT / "bin"
 BUILT = ROOT / ".cache/compat"  # Go programs
 
 CASES = ["hello", "round-trip", "tags", "sql", "redelivery", "invisible", "push", "push-retry",
-         "dead-letter", "errors", "fifo", "delay", "transaction", "priority"]
+         "dead-letter", "errors", "fifo", "delay", "transaction", "priority", "lite"]
 # Of topics; the others take NORMAL messages.
-KINDS = {"fifo": "FIFO", "delay": "DELAY", "transaction": "TRANSACTION", "priority": "PRIORITY"}
+KINDS = {"fifo": "FIFO", "delay": "DELAY", "transaction": "TRANSACTION", "priority": "PRIORITY",
+         "lite": "LITE"}
 ATTEMPTS_BEFORE_DEAD_LETTER = 2
 SUITE_LIMIT_SECONDS = 200
 LINE = re.compile(r"^(ok|FAIL) ([\w-]+)(?:: (.*))?$")
@@ -269,6 +270,9 @@ class Run:
         self.admin("group", "create", f"{prefix}-push-retry", "--retry-delays-ms", "2000,4000")
         for group in ("fifo", "fifo-simple"):
             self.admin("group", "create", f"{prefix}-{group}", "--delivery-order", "IN_ORDER")
+        for group, model in (("lite", "SHARED"), ("lite-one", "EXCLUSIVE")):
+            self.admin("group", "create", f"{prefix}-{group}", "--lite-bind-topic",
+                       f"{prefix}-lite", "--lite-model", model)
         self.suite(sdk, "suite", prefix, CASES, ["--messages", str(self.options.messages)])
         if sdk.verifies and not self.server:
             self.tally.skip(sdk, "other-tls hello", "only where this program starts the server")

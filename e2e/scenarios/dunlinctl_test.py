@@ -218,6 +218,50 @@ class DunlinctlTest(unittest.TestCase):
         self.ctl("transaction", "rollback", "half", ids[2])
         self.assertEqual(self.ctl("transaction", "list", "half", "-o", "json").json()
                          ["transactions"], [])
+    def test_lightweight_topics_from_the_first_message_to_the_last(self):
+        made = self.ctl("topic", "create", "sessions", "--kinds", "LITE",
+                        "--lite-expiration-minutes", 60)
+        self.assertEqual(made.rows()[0]["KINDS"], "LITE")
+        self.ctl("topic", "create", "x", "--kinds", "LITE,NORMAL", expect=REFUSED)
+        self.ctl("topic", "create", "x", "--kinds", "LITE", "--queues", 2, expect=REFUSED)
+        self.ctl("topic", "create", "x", "--kinds", "LITE", "--lite-expiration-minutes", 43201,
+                 expect=USAGE)
+        self.assertIn("topic create", self.ctl("group", "create", "agents", "--lite-bind-topic",
+                                               "none", expect=REFUSED).err)
+        self.ctl("group", "create", "agents", "--lite-bind-topic", "sessions", "--lite-model",
+                 "EXCLUSIVE")
+        group = self.ctl("group", "describe", "agents", "-o", "json").json()["group"]
+        self.assertEqual((group["lite_bind_topic"], group["lite_model"]),
+                         ("sessions", "LITE_EXCLUSIVE"))
+        for name in ("s1", "s2"):
+            for body in ("one", "two"):
+                self.ctl("produce", "sessions", body, "--lite-topic", name)
+        self.ctl("produce", "sessions", "x", expect=REFUSED)
+        self.assertIn("ILLEGAL_LITE_TOPIC", self.ctl("produce", "sessions", "x", "--lite-topic",
+                                                     "a$b", expect=REFUSED).err)
+        got = self.ctl("consume", "sessions", "--group", "agents", "--lite-topic", "s1", "--count",
+                       2).out.split("\n")
+        self.assertIn("lite-topic=s1", got[0])
+        self.assertEqual(got[1::2], ["one", "two"])
+        self.assertIn("--lite-bind-topic", self.ctl("consume", "sessions", "--group", "nobody",
+                                                    "--lite-topic", "s1", expect=REFUSED).err)
+        self.assertIn("2 lightweight topics, which go after 60 minutes",
+                      self.ctl("topic", "describe", "sessions").out)
+        listed = self.indexed("topic", "lite", "list", "sessions", "-o", "json").json()
+        self.assertEqual([topic["name"] for topic in listed["lite_topics"]], ["s1", "s2"])
+        self.assertEqual(listed["total"], "2")
+        self.assertIn("1 of 2", self.ctl("topic", "lite", "list", "sessions", "--limit", 1).out)
+        self.assertIn("agents", self.ctl("topic", "lite", "describe", "sessions", "s1").out)
+        self.ctl("topic", "lite", "describe", "sessions", "none", expect=NOT_FOUND)
+        moved = self.ctl("group", "reset-offset", "agents", "--topic", "sessions", "--lite-topic",
+                         "s1", "--first").rows()
+        self.assertEqual(moved[0]["LAG"], "2")
+        self.ctl("group", "reset-offset", "agents", "--topic", "sessions", "--first",
+                 expect=NOT_FOUND)
+        self.ctl("topic", "update", "sessions", "--lite-expiration-minutes", 0)
+        self.assertIn("stay for good", self.ctl("topic", "describe", "sessions").out)
+        self.ctl("topic", "update", "sessions", "--kinds", "NORMAL", expect=REFUSED)
+        self.ctl("topic", "delete", "sessions", "--yes")
 
     def test_bodies_from_lines_files_and_nothing(self):
         name = self.topic("--queues", 1)

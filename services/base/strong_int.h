@@ -63,4 +63,9 @@ struct QueueKey {
   }
 };
 
+// Queues with these numbers are lightweight topics of their topic: each has a name, and comes and
+// goes by itself. The queues that a topic was made with have smaller numbers.
+inline constexpr uint32_t kFirstLiteQueue = uint32_t{1} << 16;
+constexpr bool IsLite(QueueKey queue) { return queue.queue >= kFirstLiteQueue; }
+
 }  // namespace dunlin

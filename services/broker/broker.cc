@@ -2,6 +2,9 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/log.h"
@@ -12,11 +15,15 @@
 #include "services/broker/clients/producer_sessions.h"
 #include "services/broker/clients/subscription_table.h"
 #include "services/broker/delivery/housekeeper.h"
+#include "services/broker/delivery/lite_delivery.h"
 #include "services/broker/expiry/compactor.h"
 #include "services/broker/expiry/topic_expiry.h"
 #include "services/broker/filter/filter_cache.h"
+#include "services/broker/lite/lite_subscriptions.h"
+#include "services/broker/lite/lite_table.h"
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/rpc/admin_service.h"
+#include "services/broker/rpc/command_streams.h"
 #include "services/broker/rpc/messaging_service.h"
 #include "services/broker/rpc/orphan_link.h"
 #include "services/broker/rpc/route_service.h"
@@ -57,6 +64,13 @@ store::RetentionOptions RetentionOptionsOf(const config::v1::RetentionConfig& co
   return options;
 }
 
+std::vector<WaitingRoom::Place> PlacesOf(const std::vector<LitePlace>& lite) {
+  std::vector<WaitingRoom::Place> places;
+  places.reserve(lite.size());
+  for (const LitePlace& place : lite) places.push_back({place.parent, place.group, place.client});
+  return places;
+}
+
 }  // namespace
 
 // Declared in the order of levels, so that destruction runs in reverse.
@@ -66,6 +80,9 @@ class Broker::Rooms {
                     const std::function<void()>& on_failure);
   // What is served, once the rooms are there.
   void MakeServices(const config::v1::DunlinConfig& config, const Clock& clock);
+  // Which topics, lightweight topics and groups there are.
+  absl::Status OpenTables(const config::v1::BrokerConfig& config, const Clock& clock);
+  void StartHousekeeper(const Clock& clock, const std::function<void()>& on_failure);
   absl::Status Health() const;
   absl::Status Stop();
 
@@ -74,6 +91,8 @@ class Broker::Rooms {
   std::unique_ptr<store::Dispatcher> dispatcher;
   std::unique_ptr<store::Retention> retention;
   std::unique_ptr<TopicTable> topics;
+  std::unique_ptr<LiteTable> lite_table;
+  std::unique_ptr<LiteSubscriptions> lite_subscriptions;
   std::unique_ptr<Progress> progress;
   std::unique_ptr<ClientRegistry> clients;
   std::unique_ptr<SubscriptionTable> subscriptions;
@@ -85,11 +104,13 @@ class Broker::Rooms {
   std::unique_ptr<Executor> executor;
   std::unique_ptr<DeadLetters> dead_letters;
   std::unique_ptr<Taker> taker;
+  std::unique_ptr<LiteDelivery> lite;
   std::unique_ptr<WaitingRoom> waiting_room;
   std::unique_ptr<Housekeeper> housekeeper;
   std::unique_ptr<DueMessages> due_messages;
   std::unique_ptr<TopicExpiry> expiry;
   std::unique_ptr<Compactor> compactor;
+  CommandStreams command_streams;
   std::optional<ServiceContext> context;
   std::optional<OrphanLink> orphan_link;
   std::unique_ptr<TransactionChecker> checker;
@@ -128,18 +149,15 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   ASSIGN_OR_RETURN(dispatcher, store::Dispatcher::Start(dispatcher_options, *log, *state));
   retention = store::Retention::Start(RetentionOptionsOf(config.store().retention()), *log,
                                       *dispatcher, files, log_options.directory, clock);
-  TopicTable::Limits limits;
-  limits.topics = config.broker().max_topics();
-  limits.groups = config.broker().max_groups();
-  ASSIGN_OR_RETURN(topics, TopicTable::Load(*log, *dispatcher, *state, clock, limits));
+  RETURN_IF_ERROR(OpenTables(config.broker(), clock));
 
   ProgressOptions progress_options;
   progress_options.max_in_flight = config.broker().max_in_flight_per_queue();
-  // Whoever waits for them is looked for by the thread that follows the dispatcher.
   progress_options.retry_delay = [this](GroupId id, uint32_t attempt) {
     const std::shared_ptr<const Group> group = topics->FindGroup(id);
     return group == nullptr ? milliseconds(0) : group->RetryDelay(attempt);
   };
+  // Whoever waits for them is looked for by the thread that follows the dispatcher.
   progress_options.on_unlocked = [this] { dispatcher->dispatched().Interrupt(); };
   progress = std::make_unique<Progress>(progress_options, *state, clock);
   ClientRegistryOptions client_options;
@@ -154,14 +172,13 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   executor = std::make_unique<Executor>("executor", kExecutorCapacity);
   dead_letters = std::make_unique<DeadLetters>(*topics, *log, *progress, *trace, *executor);
   taker = std::make_unique<Taker>(*log, *dispatcher, *progress, *dead_letters);
+  lite = std::make_unique<LiteDelivery>(LiteDelivery::Rooms{
+      *log, *dispatcher, *topics, *progress, *taker, *lite_table, *lite_subscriptions, clock});
   WaitingRoom::Options waiting_options;
   waiting_options.max_waiters = config.broker().max_waiting_polls();
+  waiting_options.more = [this] { return PlacesOf(lite->TakeTold()); };
   waiting_room = std::make_unique<WaitingRoom>(waiting_options, *dispatcher, *progress, clock);
-  housekeeper = std::make_unique<Housekeeper>(*log, *progress, *clients, clock, [this, on_failure] {
-    if (Health().ok() || !on_failure) return false;
-    on_failure();
-    return true;
-  });
+  StartHousekeeper(clock, on_failure);
 
   due_messages = std::make_unique<DueMessages>(*log, dispatcher->timers(), *topics, clock);
   due_messages->Start();
@@ -176,13 +193,29 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
 }
 
 void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const Clock& clock) {
-  context.emplace(ServiceContext{config.broker(), clock,         *log,
-                                 *state,          *dispatcher,   *retention,
-                                 *topics,         *progress,     *dead_letters,
-                                 *taker,          *waiting_room, *clients,
-                                 *subscriptions,  *producers,    producer_sessions,
-                                 filters,         *intake,       *trace,
-                                 *executor,       "localhost",   0});
+  context.emplace(ServiceContext{config.broker(),
+                                 clock,
+                                 *log,
+                                 *state,
+                                 *dispatcher,
+                                 *retention,
+                                 *topics,
+                                 *progress,
+                                 *dead_letters,
+                                 *taker,
+                                 *waiting_room,
+                                 *clients,
+                                 *subscriptions,
+                                 *producers,
+                                 producer_sessions,
+                                 filters,
+                                 *intake,
+                                 *trace,
+                                 *executor,
+                                 *lite,
+                                 command_streams,
+                                 "localhost",
+                                 0});
   orphan_link.emplace(*context);
   checker =
       std::make_unique<TransactionChecker>(*log, dispatcher->transactions(), *topics, *orphan_link,
@@ -191,12 +224,36 @@ void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const C
   messaging = std::make_unique<MessagingServiceImpl>(*context);
   streams = std::make_unique<StreamServiceImpl>(*context);
   routes = std::make_unique<RouteServiceImpl>(*context);
-  admin = std::make_unique<Admin>(
-      AdminRooms{config.broker(), clock, *log, *state, *dispatcher, *retention, *topics, *progress,
-                 *taker, *waiting_room, *clients, *subscriptions, *intake, *trace, clock.Now()});
+  admin = std::make_unique<Admin>(AdminRooms{
+      config.broker(), clock, *log, *state, *dispatcher, *retention, *topics, *progress, *taker,
+      *waiting_room, *clients, *subscriptions, *intake, *trace, *lite, clock.Now()});
   transaction_admin = std::make_unique<TransactionAdmin>(
       TransactionAdminRooms{*log, *dispatcher, *topics, *taker, clock});
   admin_service = std::make_unique<AdminServiceImpl>(*admin, *transaction_admin, *executor);
+}
+
+absl::Status Broker::Rooms::OpenTables(const config::v1::BrokerConfig& config, const Clock& clock) {
+  TopicTable::Limits limits;
+  limits.topics = config.max_topics();
+  limits.groups = config.max_groups();
+  ASSIGN_OR_RETURN(topics, TopicTable::Load(*log, *dispatcher, *state, clock, limits));
+  ASSIGN_OR_RETURN(lite_table, LiteTable::Load(*dispatcher, *state, *topics, clock,
+                                               {.topics = config.max_lite_topics()}));
+  lite_subscriptions = std::make_unique<LiteSubscriptions>(LiteSubscriptions::Limits{
+      .per_client = config.lite_subscription_quota(), .total = config.max_lite_subscriptions()});
+  return absl::OkStatus();
+}
+
+void Broker::Rooms::StartHousekeeper(const Clock& clock, const std::function<void()>& on_failure) {
+  Housekeeper::Hooks hooks;
+  hooks.watch = [this, on_failure] {
+    if (Health().ok() || !on_failure) return false;
+    on_failure();
+    return true;
+  };
+  hooks.step = [this] { lite->Step(); };
+  hooks.on_gone = [this](const std::string& client) { lite_subscriptions->DropClient(client); };
+  housekeeper = std::make_unique<Housekeeper>(*log, *progress, *clients, clock, std::move(hooks));
 }
 
 absl::Status Broker::Rooms::Stop() {

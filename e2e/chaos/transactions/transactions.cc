@@ -103,7 +103,7 @@ class Reader {
     }
     return absl::OkStatus();
   }
-  int64_t read() const { return read_; }
+  int64_t Count() const { return read_; }
 
  private:
   // The next message of a queue that holds `contents` so far.
@@ -164,7 +164,7 @@ class Bench {
     RETURN_IF_ERROR(Disturb(reader));
     seconds_ = std::chrono::duration<double>(steady_clock::now() - begun).count();
     RETURN_IF_ERROR(reader.CheckNothingMissing());
-    committed_ = reader.read();
+    committed_ = reader.Count();
     RETURN_IF_ERROR(CheckRebuilt());
     checked_ = items_;
     return absl::OkStatus();
@@ -264,7 +264,7 @@ class Bench {
       Progress(fmt::format(
           "{} of {} begun, {} open, {} read; {} kills of the broker, {} of "
           "producers",
-          ledger_->begun(), items_, open_, reader.read(), broker_kills_, members_killed_));
+          ledger_->begun(), items_, open_, reader.Count(), broker_kills_, members_killed_));
     }
   }
 
@@ -278,7 +278,7 @@ class Bench {
   }
 
   absl::Status CheckProgress(const Reader& reader, steady_clock::time_point now) {
-    const int64_t mark = reader.read() + ledger_->begun() - open_;
+    const int64_t mark = reader.Count() + ledger_->begun() - open_;
     if (mark != last_mark_) {
       last_mark_ = mark;
       last_change_ = now;

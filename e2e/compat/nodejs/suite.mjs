@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import {
-  ConsumeResult, FilterExpression, Producer, PushConsumer, SimpleConsumer,
+  ConsumeResult, FilterExpression, LitePushConsumerImpl, Producer, PushConsumer, SimpleConsumer,
 } from 'rocketmq-client-nodejs';
 import * as sample from './sample.mjs';
 
@@ -300,6 +300,38 @@ const cases = {
     assert(asked >= 2, `the server asked ${asked} times`);
   },
 
+  // A consumer gets the messages of the lightweight topics it subscribes to, each in its order; one
+  // of the exclusive group NAME-one goes to the last that subscribed to it.
+  async 'lite'(name, using) {
+    const count = 5;
+    const producer = await using(newProducer(name));
+    const sendLite = (liteTopic, body) => send(producer, name, body, { liteTopic });
+    const [seen, lost, got] = [newLiteOrder(), newLiteOrder(), newLiteOrder()];
+    const consumer = await using(litePushConsumer(name, name, seen));
+    await consumer.subscribeLite('a');
+    await consumer.subscribeLite('b');
+    await sendLite('c', '0');
+    for (let number = 0; number < count; number++) {
+      await sendLite('a', String(number));
+      await sendLite('b', String(number));
+    }
+    await until(60, () => seen.count >= 2 * count, () => `${seen.count} lite messages`);
+    await assert.rejects(consumer.subscribeLite('a$b'), 'a name that is none');
+    await consumer.unsubscribeLite('b');
+    await sendLite('b', 'late');
+    await consumer.subscribeLite('c');
+    await until(60, () => seen.count > 2 * count, () => 'nothing of c');
+    const first = await using(litePushConsumer(name, `${name}-one`, lost));
+    const second = await using(litePushConsumer(name, `${name}-one`, got));
+    await first.subscribeLite('one');
+    await second.subscribeLite('one');
+    await sendLite('one', '0');
+    await until(60, () => got.count >= 1, () => 'nothing of one');
+    const want = [...Array(count).keys()].map(String);
+    assert.deepEqual(seen.bodies, { a: want, b: want, c: ['0'] });
+    assert.deepEqual([lost.bodies, got.bodies], [{}, { one: ['0'] }]);
+  },
+
   // The server is killed and started again under running clients. Asks for it on standard output
   // with the line "restart" and waits for a line on standard input. Every acknowledged message must
   // arrive at a push and at a simple consumer.
@@ -364,6 +396,32 @@ function newOrder(every) {
     return true;
   };
   return order;
+}
+
+// What was done of each lightweight topic; the second message of each fails once.
+function newLiteOrder() {
+  const failed = new Set();
+  const order = { bodies: {}, count: 0 };
+  order.done = view => {
+    const body = view.body.toString();
+    if (body === '1' && !failed.has(view.liteTopic)) {
+      failed.add(view.liteTopic);
+      return false;
+    }
+    (order.bodies[view.liteTopic] ??= []).push(body);
+    order.count++;
+    return true;
+  };
+  return order;
+}
+
+async function litePushConsumer(topic, consumerGroup, order) {
+  return started(new LitePushConsumerImpl({
+    ...connection, consumerGroup, bindTopic: topic,
+    messageListener: {
+      consume: async view => order.done(view) ? ConsumeResult.SUCCESS : ConsumeResult.FAILURE,
+    },
+  }));
 }
 
 async function newProducer(topic, checker) {

@@ -18,6 +18,7 @@ from rocketmq import (ClientConfiguration, ConsumeResult, Credentials, FilterExp
                       MessageListener, Producer, PushConsumer, SimpleConsumer, TransactionChecker,
                       TransactionResolution)
 from rocketmq.grpc_protocol import FilterType
+from rocketmq.v5.consumer import LitePushConsumer
 from rocketmq.v5.exception import BadRequestException, ClientException
 
 import sample
@@ -57,6 +58,12 @@ class Clients:
         yield from self._running(PushConsumer(
             self.configuration, group, Listener(consume), {topic: FilterExpression()},
             consumption_thread_count=8, tls_enable=self.tls))
+
+    @contextmanager
+    def lite_push_consumer(self, topic, group, consume):
+        yield from self._running(LitePushConsumer(
+            self.configuration, group, topic, Listener(consume), consumption_thread_count=8,
+            tls_enable=self.tls))
 
     @staticmethod
     def _running(client):
@@ -390,6 +397,58 @@ class Cases:
             expect_equal("received", ["committed", "checked, committed"], bodies)
             expect_equal("messages after the last", [], consumer.receive(32, LONG_SECONDS))
             expect(checker.asked >= 2, f"the server asked {checker.asked} times")
+    def lite(self, name):
+        """A consumer gets the messages of the lightweight topics it subscribes to, each in its
+        order; one of the exclusive group NAME-one goes to the last that subscribed to it."""
+        count = 5
+        seen, lost, got = {}, {}, {}
+        failed = set()
+
+        def listener(done):
+            def listen(message):
+                topic, body = message.lite_topic, message.body.decode()
+                if body == "1" and topic not in failed:
+                    failed.add(topic)
+                    return False
+                done.setdefault(topic, []).append(body)
+                return True
+            return listen
+
+        def arrived(done, count):
+            wait(60, lambda: sum(map(len, done.values())) >= count,
+                 lambda: f"of {count} lite messages {done}")
+
+        with self.clients.producer(name) as producer, \
+                self.clients.lite_push_consumer(name, name, listener(seen)) as consumer:
+            def send_lite(lite_topic, body):
+                message = Message()
+                message.topic = name
+                message.body = body.encode()
+                message.lite_topic = lite_topic
+                producer.send(message)
+
+            consumer.subscribe_lite("a")
+            consumer.subscribe_lite("b")
+            send_lite("c", "0")
+            for number in range(count):
+                send_lite("a", str(number))
+                send_lite("b", str(number))
+            arrived(seen, 2 * count)
+            expect_raises(Exception, "a name that is none", lambda: consumer.subscribe_lite("a$b"))
+            consumer.unsubscribe_lite("b")
+            send_lite("b", "late")
+            consumer.subscribe_lite("c")
+            arrived(seen, 2 * count + 1)
+            with self.clients.lite_push_consumer(name, name + "-one", listener(lost)) as first, \
+                    self.clients.lite_push_consumer(name, name + "-one", listener(got)) as second:
+                # Of a longer name this SDK subscribes to each letter, until its set goes out whole.
+                first.subscribe_lite("o")
+                second.subscribe_lite("o")
+                send_lite("o", "0")
+                arrived(got, 1)
+        numbers = list(map(str, range(count)))
+        expect_equal("messages", {"a": numbers, "b": numbers, "c": ["0"]}, seen)
+        expect_equal("messages of an exclusive one", ({}, {"o": ["0"]}), (lost, got))
 
     def restart(self, name):
         """The server is killed and started again under running clients.

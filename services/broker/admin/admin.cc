@@ -27,8 +27,10 @@ constexpr uint32_t kMaxMessages = 64;
 absl::StatusOr<admin::v1::Topic> Admin::CreateTopic(const admin::v1::Topic& topic) {
   RETURN_IF_ERROR(CheckTopicName(topic.namespace_(), topic.name()));
   ASSIGN_OR_RETURN(TopicTable::TopicSpec spec, SpecOf(topic));
-  if (spec.queues == 0) spec.queues = rooms_.config.default_topic_queues();
   if (spec.kinds == 0) spec.kinds = KindBit(admin::v1::NORMAL);
+  // Clients want a route of one queue at least.
+  const uint32_t queues = spec.kinds == kLiteKinds ? 1 : rooms_.config.default_topic_queues();
+  if (spec.queues == 0) spec.queues = queues;
   if (topic.permission() == admin::v1::PERMISSION_UNSPECIFIED) spec.access = Access::kReadWrite;
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> created, rooms_.topics.CreateTopic(spec));
   return ToProto(*created);
@@ -45,7 +47,9 @@ absl::StatusOr<admin::v1::Topic> Admin::UpdateTopic(const admin::v1::Topic& topi
   if (topic.permission() == admin::v1::PERMISSION_UNSPECIFIED) spec.access = old->access;
   if (spec.description.empty()) spec.description = old->description;
   spec.send_rate = Changed(old->send_rate, topic.send_rate());
+  if (!topic.has_lite_expiration_minutes()) spec.lite_expiration = old->lite_expiration;
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> updated, rooms_.topics.UpdateTopic(spec));
+  if (updated->lite_expiration != old->lite_expiration) rooms_.lite.table().LookAtAll(updated->id);
   rooms_.waiting_room.Nudge(updated->id);
   return ToProto(*updated);
 }
@@ -56,6 +60,7 @@ absl::StatusOr<admin::v1::GetTopicResponse> Admin::GetTopic(
                    FindTopic(rooms_, request.namespace_(), request.name()));
   admin::v1::GetTopicResponse response;
   *response.mutable_topic() = ToProto(*topic);
+  response.set_lite_topics(rooms_.lite.table().CountOf(topic->id));
   std::vector<store::IndexEntry> entry;
   for (uint32_t queue = 0; queue < topic->queues(); ++queue) {
     const QueueKey key{topic->id, queue};
@@ -90,6 +95,8 @@ absl::Status Admin::DeleteTopic(const admin::v1::DeleteTopicRequest& request) {
   RETURN_IF_ERROR(FindTopic(rooms_, request.namespace_(), request.name()).status());
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> deleted,
                    rooms_.topics.DeleteTopic(request.namespace_(), request.name()));
+  rooms_.lite.subscriptions().DropParent(deleted->id);
+  rooms_.lite.table().DropParent(deleted->id);
   rooms_.progress.DropTopic(deleted->id);
   rooms_.waiting_room.Nudge(deleted->id);
   return absl::OkStatus();
@@ -103,6 +110,7 @@ absl::StatusOr<admin::v1::Group> Admin::CreateGroup(const admin::v1::Group& prot
     group.retry_delays.push_back(std::chrono::seconds(delay));
   }
   RETURN_IF_ERROR(Merge(proto, rooms_.config, rooms_.clock.Now(), group));
+  RETURN_IF_ERROR(lite_.CheckBindTopic(group));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> created, rooms_.topics.CreateGroup(group));
   return ToProto(*created);
 }
@@ -112,6 +120,9 @@ absl::StatusOr<admin::v1::Group> Admin::UpdateGroup(const admin::v1::Group& prot
                    FindGroup(rooms_, proto.namespace_(), proto.name()));
   Group group = *old;
   RETURN_IF_ERROR(Merge(proto, rooms_.config, rooms_.clock.Now(), group));
+  if (group.lite_bind_topic != old->lite_bind_topic || group.lite_exclusive) {
+    RETURN_IF_ERROR(lite_.CheckBindTopic(group));
+  }
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> updated, rooms_.topics.UpdateGroup(group));
   // It may get messages now that it did not get before.
   rooms_.waiting_room.NudgeGroup(updated->id);
@@ -124,8 +135,12 @@ absl::StatusOr<admin::v1::GetGroupResponse> Admin::GetGroup(
                    FindGroup(rooms_, request.namespace_(), request.name()));
   admin::v1::GetGroupResponse response;
   *response.mutable_group() = ToProto(*group);
-  ASSIGN_OR_RETURN(const std::vector<storage::v1::QueueProgress> rows,
-                   rooms_.state.ListProgress(group->id));
+  response.set_lite_subscriptions(rooms_.lite.subscriptions().CountOf(group->id));
+  std::vector<storage::v1::QueueProgress> rows;
+  // In lightweight topics there may be millions.
+  if (group->lite_bind_topic.empty()) {
+    ASSIGN_OR_RETURN(rows, rooms_.state.ListProgress(group->id));
+  }
   for (const storage::v1::QueueProgress& row : rows) {
     const std::shared_ptr<const Topic> topic = rooms_.topics.FindTopic(TopicId(row.topic_id()));
     if (topic == nullptr) continue;
@@ -162,13 +177,16 @@ absl::Status Admin::DeleteGroup(const admin::v1::DeleteGroupRequest& request) {
   RETURN_IF_ERROR(FindGroup(rooms_, request.namespace_(), request.name()).status());
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> deleted,
                    rooms_.topics.DeleteGroup(request.namespace_(), request.name()));
+  rooms_.lite.subscriptions().DropGroup(deleted->id);
   rooms_.progress.DropGroup(deleted->id);
   return absl::OkStatus();
 }
 
 absl::StatusOr<admin::v1::StoredMessage> Admin::ReadPosition(
     const Topic& topic, const admin::v1::Position& position) const {
-  RETURN_IF_ERROR(CheckQueue(topic, position.queue()));
+  if (!rooms_.lite.table().Find(QueueKey{topic.id, position.queue()})) {
+    RETURN_IF_ERROR(CheckQueue(topic, position.queue()));
+  }
   std::vector<store::IndexEntry> entries;
   const absl::Status read = rooms_.dispatcher.queues().Read(
       {topic.id, position.queue()}, QueueOffset(static_cast<uint64_t>(position.offset())), 1,
@@ -266,6 +284,20 @@ absl::StatusOr<admin::v1::GetMessagesResponse> Admin::GetMessages(
   return response;
 }
 
+absl::StatusOr<admin::v1::ListLiteTopicsResponse> Admin::ListLiteTopics(
+    const admin::v1::ListLiteTopicsRequest& request) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
+                   FindTopic(rooms_, request.namespace_(), request.topic()));
+  return lite_.List(*topic, request);
+}
+
+absl::StatusOr<admin::v1::LiteTopic> Admin::GetLiteTopic(
+    const admin::v1::GetLiteTopicRequest& request) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
+                   FindTopic(rooms_, request.namespace_(), request.topic()));
+  return lite_.Get(*topic, request.lite_topic());
+}
+
 admin::v1::ListClientsResponse Admin::ListClients() const {
   admin::v1::ListClientsResponse response;
   for (const ClientInfo& info : rooms_.clients.List()) {
@@ -314,6 +346,8 @@ admin::v1::Broker Admin::GetBroker() const {
   const store::TransactionIndex::Counts transactions = rooms_.dispatcher.transactions().counts();
   broker.set_open_transactions(static_cast<int64_t>(transactions.open));
   broker.set_parked_transactions(static_cast<int64_t>(transactions.parked));
+  broker.set_lite_topics(static_cast<int64_t>(rooms_.lite.table().size()));
+  broker.set_lite_subscriptions(static_cast<int64_t>(rooms_.lite.subscriptions().size()));
   broker.set_disk_full(rooms_.retention.DiskIsFull());
   broker.set_topics(static_cast<uint32_t>(rooms_.topics.Topics().size()));
   broker.set_groups(static_cast<uint32_t>(rooms_.topics.Groups().size()));

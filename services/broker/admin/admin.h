@@ -10,6 +10,7 @@
 #include "proto/dunlin/admin/v1/admin.pb.h"
 #include "services/broker/admin/admin_rooms.h"
 #include "services/broker/admin/dead_letter_admin.h"
+#include "services/broker/admin/lite_admin.h"
 #include "services/broker/admin/offset_admin.h"
 #include "services/broker/wire/position_id.h"
 #include "services/store/log/record.h"
@@ -18,7 +19,8 @@ namespace dunlin::broker {
 
 class Admin {
  public:
-  explicit Admin(const AdminRooms& rooms) : rooms_(rooms), offsets_(rooms), dead_letters_(rooms) {}
+  explicit Admin(const AdminRooms& rooms)
+      : rooms_(rooms), offsets_(rooms), dead_letters_(rooms), lite_(rooms) {}
 
   // What is done to where groups are, and to what they could not consume.
   OffsetAdmin& offsets() { return offsets_; }
@@ -37,6 +39,10 @@ class Admin {
   absl::StatusOr<admin::v1::ListGroupsResponse> ListGroups(
       const admin::v1::ListGroupsRequest& request);
   absl::Status DeleteGroup(const admin::v1::DeleteGroupRequest& request);
+
+  absl::StatusOr<admin::v1::ListLiteTopicsResponse> ListLiteTopics(
+      const admin::v1::ListLiteTopicsRequest& request);
+  absl::StatusOr<admin::v1::LiteTopic> GetLiteTopic(const admin::v1::GetLiteTopicRequest& request);
 
   absl::StatusOr<admin::v1::GetMessagesResponse> GetMessages(
       const admin::v1::GetMessagesRequest& request);
@@ -58,6 +64,7 @@ class Admin {
   const AdminRooms rooms_;
   OffsetAdmin offsets_;
   DeadLetterAdmin dead_letters_;
+  LiteAdmin lite_;
 };
 
 }  // namespace dunlin::broker

@@ -7,6 +7,7 @@
 #include "services/broker/admission/intake.h"
 #include "services/broker/clients/client_registry.h"
 #include "services/broker/clients/subscription_table.h"
+#include "services/broker/delivery/lite_delivery.h"
 #include "services/broker/delivery/taker.h"
 #include "services/broker/delivery/waiting_room.h"
 #include "services/broker/progress/progress.h"
@@ -35,6 +36,7 @@ struct AdminRooms {
   const SubscriptionTable& subscriptions;
   const Intake& intake;
   const MessageTrace& trace;
+  LiteDelivery& lite;
   Timestamp started;  // of the broker
 };
 

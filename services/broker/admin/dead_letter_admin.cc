@@ -17,6 +17,7 @@
 #include "services/broker/admin/resource_protos.h"
 #include "services/broker/admission/placement.h"
 #include "services/broker/codes/public_code.h"
+#include "services/broker/lite/lite_table.h"
 #include "services/broker/progress/concurrent_queue.h"
 #include "services/broker/wire/stored_message.h"
 #include "services/store/log/record.h"
@@ -52,6 +53,7 @@ absl::Status ConsumedInOrder(const Group& group) {
 struct DeadLetterAdmin::Resent {
   std::shared_ptr<const Topic> topic;
   uint32_t queue = 0;
+  LiteTable::Pin lite_topic;  // in a topic of them: until it was appended to
   std::string payload;
 };
 
@@ -314,14 +316,7 @@ absl::StatusOr<DeadLetterAdmin::Resent> DeadLetterAdmin::Address(const Box& box,
   const store::RecordView& message = letter.message.message;
   ASSIGN_OR_RETURN(const StoredMessage stored,
                    ScanStored(message.payload(), message.header().properties_offset));
-  const Topic& into = *resent.topic;
-  // The topic may have become a compacted one, for which it would lack a key.
-  const bool chosen = !into.compacted || !stored.keys.empty();
-  const std::optional<uint32_t> queue =
-      chosen ? QueueOf(into, stored.kind, stored) : std::optional<uint32_t>();
-  resent.queue = queue.has_value()
-                     ? *queue
-                     : into.turn->fetch_add(1, std::memory_order_relaxed) % into.write_queues;
+  RETURN_IF_ERROR(ChooseQueue(stored, resent));
   storage::v1::Delivery delivery;
   delivery.set_origin_log_offset(letter.log_offset.value());
   delivery.set_origin_topic_id(origin.origin_topic_id());
@@ -332,6 +327,29 @@ absl::StatusOr<DeadLetterAdmin::Resent> DeadLetterAdmin::Address(const Box& box,
   return resent;
 }
 
+absl::Status DeadLetterAdmin::ChooseQueue(const StoredMessage& message, Resent& resent) const {
+  const Topic& into = *resent.topic;
+  if (into.lite()) {
+    resent.lite_topic = rooms_.lite.table().Find(into.id, message.lite_topic);
+    // One whose first message is just being stored has no number in the log yet.
+    if (!resent.lite_topic || !resent.lite_topic->announced.load(std::memory_order_acquire)) {
+      return absl::FailedPreconditionError(
+          fmt::format("the lightweight topic {} of {} has expired; a message to it makes it again",
+                      message.lite_topic, into.name));
+    }
+    resent.queue = resent.lite_topic->queue.queue;
+    return absl::OkStatus();
+  }
+  // The topic may have become a compacted one, for which it would lack a key.
+  const bool chosen = !into.compacted || !message.keys.empty();
+  const std::optional<uint32_t> queue =
+      chosen ? QueueOf(into, message.kind, message) : std::optional<uint32_t>();
+  resent.queue = queue.has_value()
+                     ? *queue
+                     : into.turn->fetch_add(1, std::memory_order_relaxed) % into.write_queues;
+  return absl::OkStatus();
+}
+
 absl::Status DeadLetterAdmin::Append(const std::vector<Resent>& letters) {
   std::vector<std::string_view> payloads;
   payloads.reserve(letters.size());  // records point into it
@@ -340,7 +358,8 @@ absl::Status DeadLetterAdmin::Append(const std::vector<Resent>& letters) {
     payloads.emplace_back(letters[i].payload);
     records[i].kind = store::RecordKind::kDelivery;
     records[i].queue = {letters[i].topic->id, letters[i].queue};
-    records[i].tail = letters[i].topic->tails[letters[i].queue].get();
+    records[i].tail = letters[i].lite_topic ? &letters[i].lite_topic->tail
+                                            : letters[i].topic->tails[letters[i].queue].get();
     records[i].payload = {&payloads.back(), 1};
   }
   // Once the last one is durable, so are those before it.

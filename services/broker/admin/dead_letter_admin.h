@@ -24,6 +24,7 @@
 #include "services/base/strong_int.h"
 #include "services/broker/admin/admin_rooms.h"
 #include "services/broker/progress/receipt_handle.h"
+#include "services/broker/wire/stored_message.h"
 #include "services/store/index/queue_index.h"
 
 namespace dunlin::broker {
@@ -72,6 +73,8 @@ class DeadLetterAdmin {
   // Where a letter goes, and what is written there.
   struct Resent;
   absl::StatusOr<Resent> Address(const Box& box, QueueOffset offset) const;
+  // FAILED_PRECONDITION when there is none.
+  absl::Status ChooseQueue(const StoredMessage& message, Resent& resent) const;
   absl::Status Append(const std::vector<Resent>& letters);
 
   const AdminRooms rooms_;

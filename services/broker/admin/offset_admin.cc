@@ -16,6 +16,18 @@
 #include "services/broker/progress/group_queue.h"
 
 namespace dunlin::broker {
+namespace {
+
+// What goes through all queues of a topic is not for the millions of a LITE one.
+absl::Status CheckNotLite(const Topic& topic) {
+  if (!topic.lite()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      fmt::format("topic {} is of kind LITE: a group is moved in one lightweight topic at a time, "
+                  "with `dunlinctl group reset-offset GROUP --topic {} --lite-topic NAME`",
+                  topic.name, topic.name));
+}
+
+}  // namespace
 
 absl::StatusOr<QueueOffset> OffsetAdmin::TargetOf(const admin::v1::ResetOffsetRequest& request,
                                                   QueueKey queue) const {
@@ -53,7 +65,11 @@ absl::StatusOr<admin::v1::ResetOffsetResponse> OffsetAdmin::Reset(
                    FindTopic(rooms_, request.namespace_(), request.topic()));
   uint32_t first = 0;
   uint32_t end = topic->queues();
-  if (request.has_position()) {
+  if (!request.lite_topic().empty() || topic->lite()) {
+    ASSIGN_OR_RETURN(const QueueKey lite, lite_.QueueOf(*topic, request.lite_topic()));
+    first = lite.queue;
+    end = first + 1;
+  } else if (request.has_position()) {
     first = request.position().queue();
     RETURN_IF_ERROR(CheckQueue(*topic, first));
     end = first + 1;
@@ -89,6 +105,7 @@ absl::StatusOr<admin::v1::SkipMessagesResponse> OffsetAdmin::Skip(
                    FindGroup(rooms_, request.namespace_(), request.group()));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
                    FindTopic(rooms_, request.namespace_(), request.topic()));
+  RETURN_IF_ERROR(CheckNotLite(*topic));
   uint32_t first = 0;
   uint32_t end = topic->queues();
   if (request.has_queue()) {
@@ -139,8 +156,9 @@ absl::StatusOr<admin::v1::CloneOffsetsResponse> OffsetAdmin::Clone(
   if (!request.topic().empty()) {
     ASSIGN_OR_RETURN(std::shared_ptr<const Topic> topic,
                      FindTopic(rooms_, request.namespace_(), request.topic()));
+    RETURN_IF_ERROR(CheckNotLite(*topic));
     topics.push_back(std::move(topic));
-  } else {
+  } else if (from->lite_bind_topic.empty()) {  // else it consumes nothing but lightweight topics
     ASSIGN_OR_RETURN(const std::vector<storage::v1::QueueProgress> rows,
                      rooms_.state.ListProgress(from->id));
     std::set<TopicId> ids;

@@ -11,12 +11,13 @@
 
 #include "proto/dunlin/admin/v1/admin.pb.h"
 #include "services/broker/admin/admin_rooms.h"
+#include "services/broker/admin/lite_admin.h"
 
 namespace dunlin::broker {
 
 class OffsetAdmin {
  public:
-  explicit OffsetAdmin(const AdminRooms& rooms) : rooms_(rooms) {}
+  explicit OffsetAdmin(const AdminRooms& rooms) : rooms_(rooms), lite_(rooms) {}
 
   absl::StatusOr<admin::v1::ResetOffsetResponse> Reset(
       const admin::v1::ResetOffsetRequest& request);
@@ -35,6 +36,7 @@ class OffsetAdmin {
                           admin::v1::CloneOffsetsResponse& response);
 
   const AdminRooms rooms_;
+  LiteAdmin lite_;
 };
 
 }  // namespace dunlin::broker

@@ -46,6 +46,11 @@ absl::Status CheckDelays(const Group& group, const config::v1::BrokerConfig& con
 }
 
 absl::Status CheckOrder(const admin::v1::Group& group) {
+  if (!admin::v1::LiteModel_IsValid(group.lite_model())) {
+    return absl::InvalidArgumentError(
+        fmt::format("{} is no model for lightweight topics; choose LITE_SHARED or LITE_EXCLUSIVE",
+                    static_cast<int>(group.lite_model())));
+  }
   if (admin::v1::DeliveryOrder_IsValid(group.delivery_order())) return absl::OkStatus();
   return absl::InvalidArgumentError(
       fmt::format("{} is no delivery order; choose CONCURRENT or IN_ORDER",
@@ -96,12 +101,23 @@ absl::StatusOr<TopicTable::TopicSpec> SpecOf(const admin::v1::Topic& topic) {
     }
     spec.kinds |= KindBit(kind);
   }
+  if ((spec.kinds & kLiteKinds) != 0 && spec.kinds != kLiteKinds) {
+    return absl::InvalidArgumentError(fmt::format(
+        "topic {}: a topic that takes LITE messages takes no others; make two topics", spec.name));
+  }
+  if (spec.kinds == kLiteKinds && spec.queues > 1) {
+    return absl::InvalidArgumentError(
+        fmt::format("topic {}: {} queues; the queues of a LITE topic are its lightweight topics, "
+                    "leave the number out",
+                    spec.name, spec.queues));
+  }
   if (topic.permission() < 0 || topic.permission() > admin::v1::READ_WRITE) {
     return absl::InvalidArgumentError(
         fmt::format("{} is no permission", static_cast<int>(topic.permission())));
   }
   spec.access = static_cast<Access>(topic.permission());
   spec.description = topic.description();
+  spec.lite_expiration = std::chrono::minutes(topic.lite_expiration_minutes());
   spec.send_rate = Changed(Rate(), topic.send_rate());
   spec.retention = Changed(TopicRetention(), topic.retention());
   spec.compacted = topic.compacted();
@@ -128,6 +144,9 @@ admin::v1::Topic ToProto(const Topic& topic) {
   proto.set_id(topic.id.value());
   SetTime(topic.created, proto.mutable_create_time());
   SetRate(topic.send_rate, *proto.mutable_send_rate());
+  if (topic.lite()) {
+    proto.set_lite_expiration_minutes(static_cast<uint32_t>(topic.lite_expiration.count()));
+  }
   return proto;
 }
 
@@ -157,6 +176,10 @@ absl::Status Merge(const admin::v1::Group& proto, const config::v1::BrokerConfig
   if (proto.has_paused()) group.paused = proto.paused();
   group.rate = Changed(group.rate, proto.rate());
   if (proto.has_max_in_flight()) group.max_in_flight = proto.max_in_flight();
+  if (!proto.lite_bind_topic().empty()) group.lite_bind_topic = proto.lite_bind_topic();
+  if (proto.lite_model() != admin::v1::LITE_MODEL_UNSPECIFIED) {
+    group.lite_exclusive = proto.lite_model() == admin::v1::LITE_EXCLUSIVE;
+  }
   return CheckDelays(group, config);
 }
 
@@ -176,6 +199,10 @@ admin::v1::Group ToProto(const Group& group) {
   proto.set_description(group.description);
   proto.set_delivery_order(group.fifo ? admin::v1::IN_ORDER : admin::v1::CONCURRENT);
   proto.set_priority_factor(group.priority_factor);
+  proto.set_lite_bind_topic(group.lite_bind_topic);
+  if (!group.lite_bind_topic.empty()) {
+    proto.set_lite_model(group.lite_exclusive ? admin::v1::LITE_EXCLUSIVE : admin::v1::LITE_SHARED);
+  }
   proto.set_id(group.id.value());
   SetTime(group.created, proto.mutable_create_time());
   if (group.start == Timestamp()) {

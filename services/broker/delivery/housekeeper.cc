@@ -19,13 +19,13 @@ constexpr std::chrono::seconds kReleaseDelay{1};
 }  // namespace
 
 Housekeeper::Housekeeper(store::CommitLog& log, Progress& progress, ClientRegistry& clients,
-                         const Clock& clock, std::function<bool()> watch)
+                         const Clock& clock, Hooks hooks)
     : log_(log),
       progress_(progress),
       clients_(clients),
       clock_(clock),
       last_renewal_(clock.Now()),
-      watch_(std::move(watch)) {
+      hooks_(std::move(hooks)) {
   thread_ = std::thread([this] { Loop(); });
   pthread_setname_np(thread_.native_handle(), "housekeeper");
 }
@@ -33,17 +33,19 @@ Housekeeper::Housekeeper(store::CommitLog& log, Progress& progress, ClientRegist
 Housekeeper::~Housekeeper() { Stop(); }
 
 void Housekeeper::Step() {
-  if (!watched_) watched_ = watch_();
+  if (!watched_ && hooks_.watch) watched_ = hooks_.watch();
   const absl::Status saved = SaveProgress();
   if (!saved.ok() && !saving_fails_) {
     log::Warning("consumer progress cannot be saved, trying on: {}", saved.ToString());
   }
   saving_fails_ = !saved.ok();
+  if (hooks_.step) hooks_.step();
   if (clock_.Now() - last_renewal_ < kRenewInterval) return;
   last_renewal_ = clock_.Now();
   for (const std::string& client : clients_.TakeExpired()) {
     log::Info("client {} has gone silent", client);
     progress_.ReleaseClient(client, kReleaseDelay);
+    if (hooks_.on_gone) hooks_.on_gone(client);
   }
   progress_.RenewLeases([this](std::string_view client) { return clients_.IsAlive(client); });
 }
@@ -62,6 +64,7 @@ absl::Status Housekeeper::SaveProgress() {
       progress_.GiveBackChanges();
       return status;
     }
+    progress_.ChangesSaved(appended[0].log_offset);
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <functional>
+#include <string>
 #include <thread>
 
 #include "absl/status/status.h"
@@ -26,10 +27,15 @@ class Housekeeper {
   static constexpr std::chrono::milliseconds kSaveInterval{100};
   static constexpr std::chrono::milliseconds kRenewInterval{5000};
 
-  // Starts the thread. All arguments must outlive the housekeeper. `watch` is called at every step
-  // until it returns true.
+  // What else is done at a step; each may be empty.
+  struct Hooks {
+    std::function<bool()> watch;                                // until it returns true
+    std::function<void()> step;                                 // once progress is saved
+    std::function<void(const std::string& client_id)> on_gone;  // a client has gone silent
+  };
+  // Starts the thread. All arguments must outlive the housekeeper.
   Housekeeper(store::CommitLog& log, Progress& progress, ClientRegistry& clients,
-              const Clock& clock, std::function<bool()> watch);
+              const Clock& clock, Hooks hooks);
   ~Housekeeper();
 
   void Step();
@@ -48,7 +54,7 @@ class Housekeeper {
   ClientRegistry& clients_;
   const Clock& clock_;
   Timestamp last_renewal_;
-  const std::function<bool()> watch_;
+  const Hooks hooks_;
   bool watched_ = false;
   bool saving_fails_ = false;  // so that it is logged once
 

@@ -101,7 +101,7 @@ Taker::Taken Taker::Take(const Subscription& subscription) {
   Budget budget;
   budget.messages = subscription.batch;
   budget.bytes = std::min(kByteBudget, subscription.bytes);
-  const bool ordered = group.fifo;
+  const bool ordered = group.fifo && subscription.lite == nullptr;
   if (ordered && !subscription.attempt_id.empty()) {
     TakeAgain(subscription, budget, taken.messages);
     if (!taken.messages.empty()) return taken;
@@ -113,24 +113,38 @@ Taker::Taken Taker::Take(const Subscription& subscription) {
     budget.bytes = std::min<size_t>(budget.bytes, left.bytes);
     taken.throttled = budget.IsFilled();
   }
-  if (group.max_in_flight > 0) budget.in_flight = InFlightLimit{group.max_in_flight, queues};
-  const Path path = PathOf(subscription);
-  for (uint32_t i = 0; i < queues && !budget.IsSpent() && !budget.IsHeldBack(); ++i) {
-    const uint32_t queue = (path.first + (path.down ? queues - i : i)) % queues;
-    if (ordered) {
-      TakeInOrder(subscription, queue, budget, taken.messages);
-    } else {
-      TakeFromQueue(subscription, queue, budget, taken.messages);
+  if (subscription.lite != nullptr) {
+    TakeLite(subscription, budget, taken);
+  } else {
+    if (group.max_in_flight > 0) budget.in_flight = InFlightLimit{group.max_in_flight, queues};
+    const Path path = PathOf(subscription);
+    for (uint32_t i = 0; i < queues && !budget.IsSpent() && !budget.IsHeldBack(); ++i) {
+      const uint32_t queue = (path.first + (path.down ? queues - i : i)) % queues;
+      if (ordered) {
+        TakeInOrder(subscription, queue, budget, taken.messages);
+      } else {
+        TakeFromQueue(subscription, queue, budget, taken.messages);
+      }
     }
+    taken.exhausted = budget.exhausted && !budget.IsSpent();
+    taken.throttled |= budget.IsHeldBack();
   }
-  taken.exhausted = budget.exhausted && !budget.IsSpent();
-  taken.throttled |= budget.IsHeldBack();
   if (group.limit != nullptr && !taken.messages.empty()) {
     uint64_t bytes = 0;
     for (const Delivered& message : taken.messages) bytes += message.message.payload().size();
     group.limit->Charge(taken.messages.size(), bytes);
   }
   return taken;
+}
+
+void Taker::TakeLite(const Subscription& subscription, Budget& budget, Taken& taken) {
+  while (!budget.IsSpent()) {
+    const std::optional<uint32_t> queue = subscription.lite->Next();
+    if (!queue.has_value()) return;
+    TakeInOrder(subscription, *queue, budget, taken.messages);
+    if (!budget.IsFilled() && budget.IsSpent()) subscription.lite->LookAgain(*queue);
+  }
+  taken.exhausted = false;
 }
 
 Taker::Path Taker::PathOf(const Subscription& subscription) {
@@ -204,6 +218,7 @@ void Taker::TakeInOrder(const Subscription& subscription, uint32_t queue, Budget
   OrderedRequest ordered;
   ordered.attempt_id = subscription.attempt_id;
   ordered.lane_limit = subscription.message_group_batch;
+  ordered.one_lane = subscription.lite != nullptr;
   OrderedReserved reserved;
   Ahead ahead;
   // What was read is told in any case: messages that a filter passes over are done then.

@@ -28,6 +28,18 @@
 
 namespace dunlin::broker {
 
+// The lightweight topics in which there may be something for a consumer, by their queues.
+class LiteQueues {
+ public:
+  // The next one to look into; it stays what it is until the next call.
+  virtual std::optional<uint32_t> Next() = 0;
+  // That one was not looked at to its end.
+  virtual void LookAgain(uint32_t queue) = 0;
+
+ protected:
+  ~LiteQueues() = default;
+};
+
 // What one ReceiveMessage asks for.
 struct Subscription {
   std::shared_ptr<const Group> group;
@@ -42,6 +54,8 @@ struct Subscription {
   // group it may get.
   std::string attempt_id;
   size_t message_group_batch = SIZE_MAX;
+  // Instead of the queues of the topic; each is delivered in its order. Null: none.
+  LiteQueues* lite = nullptr;
 };
 
 // A message on its way to a consumer.
@@ -102,6 +116,7 @@ class Taker {
                      std::vector<Delivered>& messages);
   void TakeInOrder(const Subscription& subscription, uint32_t queue, Budget& budget,
                    std::vector<Delivered>& messages);
+  void TakeLite(const Subscription& subscription, Budget& budget, Taken& taken);
   // What an attempt was given before, in all queues.
   void TakeAgain(const Subscription& subscription, Budget& budget,
                  std::vector<Delivered>& messages);

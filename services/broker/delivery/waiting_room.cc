@@ -31,15 +31,14 @@ WaitingRoom::WaitingRoom(const Options& options, store::Dispatcher& dispatcher, 
 
 WaitingRoom::~WaitingRoom() { Stop(); }
 
-absl::Status WaitingRoom::Enter(std::shared_ptr<Waiter> waiter, TopicId topic, GroupId group,
-                                Timestamp deadline, const void* owner) {
+absl::Status WaitingRoom::Enter(std::shared_ptr<Waiter> waiter, Place place, Timestamp deadline,
+                                const void* owner) {
   const LogOffset seen = dispatcher_.dispatched().Get();
   if (waiter->TryServe() == Waiter::Outcome::kServed) return absl::OkStatus();
   if (deadline <= clock_.Now()) {
     waiter->OnTimeout();
     return absl::OkStatus();
   }
-  const Place place{topic, group};
   auto entry = std::make_shared<Entry>();
   entry->waiter = std::move(waiter);
   entry->place = place;
@@ -90,8 +89,8 @@ void WaitingRoom::Leave(Waiter& waiter) {
 void WaitingRoom::Nudge(TopicId topic, GroupId group) {
   {
     MutexLock lock(mutex_);
-    if (!lanes_.contains({topic, group})) return;
-    nudged_.emplace_back(topic, group);
+    if (!lanes_.contains(Place{topic, group})) return;
+    nudged_.push_back({topic, group});
   }
   dispatcher_.dispatched().Interrupt();
 }
@@ -111,7 +110,7 @@ void WaitingRoom::NudgeGroup(GroupId group) {
     MutexLock lock(mutex_);
     // Of all topics: groups are paused and limited by people.
     for (const auto& [place, lane] : lanes_) {
-      if (place.second == group || place.second == kPulls) nudged_.push_back(place);
+      if (place.group == group || place.group == kPulls) nudged_.push_back(place);
     }
   }
   dispatcher_.dispatched().Interrupt();
@@ -140,9 +139,11 @@ void WaitingRoom::Loop() {
     for (TopicId topic : dispatcher_.TakeChangedTopics()) ServeTopic(topic);
     for (const Progress::Due& due : progress_.TakeDue()) Serve({due.topic, due.group});
     std::vector<Place> nudged;
+    if (options_.more) nudged = options_.more();
     {
       MutexLock lock(mutex_);
-      nudged.swap(nudged_);
+      nudged.insert(nudged.end(), nudged_.begin(), nudged_.end());
+      nudged_.clear();
     }
     std::sort(nudged.begin(), nudged.end());
     nudged.erase(std::unique(nudged.begin(), nudged.end()), nudged.end());
@@ -162,8 +163,8 @@ void WaitingRoom::AwaitAnybody() {
 
 std::vector<WaitingRoom::Place> WaitingRoom::PlacesOf(TopicId topic) const {
   std::vector<Place> places;
-  for (auto lane = lanes_.lower_bound({topic, kFirstGroup});
-       lane != lanes_.end() && lane->first <= Place{topic, kLastGroup}; ++lane) {
+  for (auto lane = lanes_.lower_bound(Place{topic, kFirstGroup});
+       lane != lanes_.end() && lane->first <= Place{topic, kLastGroup, UINT64_MAX}; ++lane) {
     places.push_back(lane->first);
   }
   return places;
@@ -179,7 +180,7 @@ void WaitingRoom::ServeTopic(TopicId topic) {
 }
 
 void WaitingRoom::ServePlace(Place place) {
-  place.second == kPulls ? ServePulls(place) : Serve(place);
+  place.group == kPulls ? ServePulls(place) : Serve(place);
 }
 
 void WaitingRoom::Serve(Place place) {
@@ -242,7 +243,7 @@ Waiter::Outcome WaitingRoom::Ask(const std::shared_ptr<Entry>& entry) {
   MutexLock lock(mutex_);
   if (outcome == Waiter::Outcome::kServed) Forget(*entry);
   if (outcome == Waiter::Outcome::kLookAgain) {
-    entry->place.second == kPulls ? new_.push_back(entry) : nudged_.push_back(entry->place);
+    entry->place.group == kPulls ? new_.push_back(entry) : nudged_.push_back(entry->place);
   }
   if (outcome == Waiter::Outcome::kNotYet) {
     if (held_back_.empty()) look_at_ = clock_.Now() + kNap;

@@ -5,8 +5,10 @@
 
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -50,8 +52,17 @@ class Waiter {
 
 class WaitingRoom {
  public:
+  // Those who wait in one place compete for the same messages.
+  struct Place {
+    TopicId topic;
+    GroupId group;
+    uint64_t client = 0;  // of lightweight topics, where each client gets its own
+    friend constexpr auto operator<=>(const Place&, const Place&) = default;
+  };
   struct Options {
     size_t max_waiters = 100'000;
+    // Further places that should look now; asked whenever the thread wakes. May be empty.
+    std::function<std::vector<Place>()> more;
   };
 
   // Starts the thread. All arguments must outlive the room.
@@ -59,12 +70,16 @@ class WaitingRoom {
               const Clock& clock);
   ~WaitingRoom();
 
-  // Serves `waiter` at once if it can be served, otherwise keeps it until `deadline`. `group` is 0
-  // for a pull, which competes with nobody. `owner`, if any, is who has many waiters: it gets half
-  // of the room at most. TOO_MANY_REQUESTS when the room or that half is full; the waiter is then
-  // not kept. One that waits already moves.
+  // Serves `waiter` at once if it can be served, otherwise keeps it until `deadline`. The group is
+  // 0 for a pull, which competes with nobody. `owner`, if any, is who has many waiters: it gets
+  // half of the room at most. TOO_MANY_REQUESTS when the room or that half is full; the waiter is
+  // then not kept. One that waits already moves.
+  absl::Status Enter(std::shared_ptr<Waiter> waiter, Place place, Timestamp deadline,
+                     const void* owner = nullptr) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Enter(std::shared_ptr<Waiter> waiter, TopicId topic, GroupId group,
-                     Timestamp deadline, const void* owner = nullptr) ABSL_LOCKS_EXCLUDED(mutex_);
+                     Timestamp deadline, const void* owner = nullptr) ABSL_LOCKS_EXCLUDED(mutex_) {
+    return Enter(std::move(waiter), Place{topic, group}, deadline, owner);
+  }
 
   // The caller has gone: frees the place. Nothing happens to one that does not wait.
   void Leave(Waiter& waiter) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -82,7 +97,6 @@ class WaitingRoom {
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  using Place = std::pair<TopicId, GroupId>;
   struct Entry;
   // One lane of waiters competes for the same messages: the first is asked first.
   using Lane = std::list<std::shared_ptr<Entry>>;

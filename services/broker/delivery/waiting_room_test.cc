@@ -46,6 +46,7 @@ class FakeDispatcher final : public store::Dispatcher {
     MutexLock lock(mutex_);
     return std::exchange(changed_, {});
   }
+  std::vector<QueueKey> TakeChangedLiteTopics() override { return {}; }
   const store::QueueIndex& queues() const override { std::abort(); }
   const store::KeyIndex& keys() const override { std::abort(); }
   store::TimerIndex& timers() override { std::abort(); }
@@ -57,6 +58,7 @@ class FakeDispatcher final : public store::Dispatcher {
   }
   TopicId next_topic_id() const override { std::abort(); }
   GroupId next_group_id() const override { std::abort(); }
+  uint32_t next_lite_queue() const override { std::abort(); }
   absl::Status Checkpoint() override { std::abort(); }
   absl::Status Snapshot() override { std::abort(); }
   SnapshotInfo snapshot() const override { std::abort(); }
@@ -88,6 +90,8 @@ class NoState final : public store::StateStore {
   absl::StatusOr<std::vector<storage::v1::QueueProgress>> ListProgress(GroupId) const override {
     std::abort();
   }
+  absl::Status VisitProgress(GroupId, VisitRow) const override { std::abort(); }
+  absl::Status VisitLiteTopics(QueueKey, VisitLite) const override { std::abort(); }
   absl::StatusOr<store::ProducerRow> GetProducer(uint64_t, QueueKey) const override {
     std::abort();
   }
@@ -131,8 +135,33 @@ class WaitingRoomTest : public ::testing::Test {
   NoState state_;
   Progress progress_{ProgressOptions(), state_, clock_};
   std::unique_ptr<WaitingRoom> room_ =
-      std::make_unique<WaitingRoom>(WaitingRoom::Options{100}, dispatcher_, progress_, clock_);
+      std::make_unique<WaitingRoom>(WaitingRoom::Options{100, {}}, dispatcher_, progress_, clock_);
 };
+
+TEST_F(WaitingRoomTest, OfLightweightTopicsEachClientIsAskedByItself) {
+  std::atomic<uint64_t> client{0};
+  const auto more = [&]() -> std::vector<WaitingRoom::Place> {
+    const uint64_t told = client.exchange(0);
+    return told == 0 ? std::vector<WaitingRoom::Place>()
+                     : std::vector<WaitingRoom::Place>{{kTopic, kGroup, told}};
+  };
+  room_ = std::make_unique<WaitingRoom>(WaitingRoom::Options{100, more}, dispatcher_, progress_,
+                                        clock_);
+  std::vector<std::shared_ptr<FakeWaiter>> waiters;
+  for (uint64_t number = 1; number <= 2; ++number) {
+    waiters.push_back(std::make_shared<FakeWaiter>());
+    EXPECT_OK(room_->Enter(waiters.back(), WaitingRoom::Place{kTopic, kGroup, number},
+                           clock_.Now() + seconds(20)));
+    Await([&] { return waiters.back()->asked == 2; });
+  }
+  client = 2;
+  dispatcher_.dispatched().Interrupt();
+  Await([&] { return waiters[1]->asked == 3; });
+  EXPECT_EQ(waiters[0]->asked, 2);
+  // All of them are, when the topic is gone.
+  room_->Nudge(kTopic);
+  Await([&] { return waiters[0]->asked == 3 && waiters[1]->asked == 4; });
+}
 
 TEST_F(WaitingRoomTest, AnOwnerOfManyGetsHalfOfTheRoom) {
   const int one = 1;

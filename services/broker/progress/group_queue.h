@@ -102,6 +102,7 @@ class GroupQueue {
 
   // Whether since the last call something became deliverable by anything but time.
   bool TakeUnlocked() { return std::exchange(unlocked_, false); }
+  void Unlock() { unlocked_ = true; }
 
  protected:
   explicit GroupQueue(QueueOffset cursor) : cursor_(cursor) {}

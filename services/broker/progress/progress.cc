@@ -6,7 +6,6 @@
 #include <array>
 #include <atomic>
 #include <random>
-#include <set>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -15,6 +14,7 @@
 #include "services/base/mutex.h"
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
+#include "services/broker/progress/agenda.h"
 #include "services/broker/progress/concurrent_queue.h"
 #include "services/broker/progress/group_queue.h"
 #include "services/broker/progress/saved_queue.h"
@@ -23,6 +23,7 @@ namespace dunlin::broker {
 namespace {
 
 using std::chrono::milliseconds;
+using Key = ProgressKey;
 
 // Locks are spread over (group, topic) by hash.
 constexpr size_t kShards = 64;
@@ -34,17 +35,6 @@ constexpr milliseconds kRenewAhead = std::chrono::seconds(10);
 absl::Status Invalid(std::string_view why) {
   return PublicError(PublicCode::kInvalidReceiptHandle, why);
 }
-
-// One (group, queue).
-struct Key {
-  GroupId group;
-  QueueKey queue;
-  friend constexpr auto operator<=>(const Key&, const Key&) = default;
-  template <typename Hash>
-  friend Hash AbslHashValue(Hash hash, const Key& key) {
-    return Hash::combine(std::move(hash), key.group, key.queue);
-  }
-};
 
 uint64_t RandomStart() {
   std::random_device random;
@@ -61,7 +51,8 @@ class Progress::Shards {
   struct Slot {
     explicit Slot(std::unique_ptr<GroupQueue> initial) : queue(std::move(initial)) {}
     std::unique_ptr<GroupQueue> queue;
-    bool changed = false;  // is in changed_
+    bool changed = false;  // is on the agenda, to be saved
+    LogOffset saved_at;    // of a lightweight topic: the PROGRESS record with its last change
   };
   struct Shard {
     Mutex mutex;
@@ -71,7 +62,11 @@ class Progress::Shards {
   Shard& ShardOf(GroupId group, TopicId topic) {
     return shards_[absl::Hash<std::pair<GroupId, TopicId>>()({group, topic}) % kShards];
   }
-  Shard& ShardOf(const Key& key) { return ShardOf(key.group, key.queue.topic); }
+  Shard& ShardOf(const Key& key) {
+    // A group may have progress in a million lightweight topics of one parent.
+    if (IsLite(key.queue)) return shards_[absl::Hash<Key>()(key) % kShards];
+    return ShardOf(key.group, key.queue.topic);
+  }
 
   // The slot, to be taken from in order or not.
   absl::StatusOr<Slot*> FindToTake(Shard& shard, const Key& key, const ReserveRequest& request,
@@ -138,47 +133,44 @@ class Progress::Shards {
     auto slot = std::make_unique<Slot>(saved.ok() ? ToQueue(*saved, Limits())
                                                   : NewQueue(/*ordered=*/false, *start, Limits()));
     Slot* added = shard.slots.emplace(key, std::move(slot)).first->second.get();
-    Announce(key, *added->queue);
+    agenda_.Announce(key, added->queue->NextVisible());
+    // It is as the state store has it, and may be forgotten again.
+    if (IsLite(key.queue)) agenda_.AddIdle(key, LogOffset(0));
     return added;
   }
 
   // To be called after every change of a slot.
-  void Changed(const Key& key, Slot& slot) ABSL_LOCKS_EXCLUDED(index_mutex_) {
-    const std::optional<Timestamp> next = slot.queue->NextVisible();
-    MutexLock lock(index_mutex_);
-    if (!slot.changed) {
-      slot.changed = true;
-      changed_.push_back(key);
-    }
-    AnnounceLocked(key, next);
+  void Changed(const Key& key, Slot& slot) {
+    const bool freed = IsLite(key.queue) && slot.queue->in_flight().empty();
+    // Nothing behind the cursor was looked at while something was in flight.
+    if (freed) slot.queue->Unlock();
+    agenda_.Changed(key, slot.queue->NextVisible(), !std::exchange(slot.changed, true), freed);
   }
 
-  void Announce(const Key& key, const GroupQueue& queue) ABSL_LOCKS_EXCLUDED(index_mutex_) {
-    MutexLock lock(index_mutex_);
-    AnnounceLocked(key, queue.NextVisible());
-  }
-
-  void AnnounceLocked(const Key& key, std::optional<Timestamp> next)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(index_mutex_) {
-    auto announced = announced_.find(key);
-    if (announced != announced_.end()) {
-      if (next.has_value() && announced->second == *next) return;
-      by_end_.erase({announced->second, key});
-      announced_.erase(announced);
-    }
-    if (!next.has_value()) return;
-    by_end_.emplace(*next, key);
-    announced_.emplace(key, *next);
-  }
-
-  // Keys whose first lease ends at or before `until`, without forgetting them.
-  std::vector<Key> EndingBy(Timestamp until) ABSL_LOCKS_EXCLUDED(index_mutex_) {
-    std::vector<Key> keys;
-    MutexLock lock(index_mutex_);
-    for (auto end = by_end_.begin(); end != by_end_.end() && end->first <= until; ++end) {
-      keys.push_back(end->second);
+  // Queues whose next lease ended by now, told once: their next end is that of a lease that runs.
+  std::vector<Key> TakeEnded(Agenda::Kind kind) {
+    const Timestamp now = clock_.Now();
+    std::vector<Key> keys = agenda_.EndingBy(now, kind);
+    for (const Key& key : keys) {
+      Shard& shard = ShardOf(key);
+      MutexLock lock(shard.mutex);
+      auto found = shard.slots.find(key);
+      agenda_.Announce(key, found == shard.slots.end()
+                                ? std::nullopt
+                                : found->second->queue->NextVisibleAfter(now));
     }
     return keys;
+  }
+
+  // Forgets a queue that is as it was saved.
+  void ForgetIfIdle(const Key& key, LogOffset dispatched) {
+    Shard& shard = ShardOf(key);
+    MutexLock lock(shard.mutex);
+    auto found = shard.slots.find(key);
+    if (found == shard.slots.end()) return;
+    const Slot& slot = *found->second;
+    if (slot.changed || slot.saved_at >= dispatched || !slot.queue->in_flight().empty()) return;
+    shard.slots.erase(found);
   }
 
   template <typename Matches>
@@ -188,15 +180,10 @@ class Progress::Shards {
       for (auto slot = shard.slots.begin(); slot != shard.slots.end();) {
         auto current = slot++;
         if (!matches(current->first)) continue;
-        Forget(current->first);
+        agenda_.Announce(current->first, std::nullopt);
         shard.slots.erase(current);
       }
     }
-  }
-
-  void Forget(const Key& key) ABSL_LOCKS_EXCLUDED(index_mutex_) {
-    MutexLock lock(index_mutex_);
-    AnnounceLocked(key, std::nullopt);
   }
 
   // The entry of a handle whose lease runs; INVALID_RECEIPT_HANDLE otherwise, with `done` set when
@@ -236,12 +223,8 @@ class Progress::Shards {
   std::array<Shard, kShards> shards_;
   std::atomic<uint64_t> next_lease_;
 
-  // Taken after a shard's lock, never before one.
-  Mutex index_mutex_;
-  std::set<std::pair<Timestamp, Key>> by_end_ ABSL_GUARDED_BY(index_mutex_);
-  absl::flat_hash_map<Key, Timestamp> announced_ ABSL_GUARDED_BY(index_mutex_);
-  std::vector<Key> changed_ ABSL_GUARDED_BY(index_mutex_);
-  std::vector<Key> taken_ ABSL_GUARDED_BY(index_mutex_);
+  // Called with a shard's lock held.
+  Agenda agenda_;
 };
 
 Progress::Progress(const ProgressOptions& options, const store::StateStore& state,
@@ -322,7 +305,12 @@ absl::Status Progress::ReserveInOrder(const ReserveRequest& request, const Order
     reservation.lane = entry->second.lane;
   }
   reserved.next = queue.cursor();
-  if (!ordered.repeat && queue.cursor() < request.bounds.max) reserved.room = queue.Room();
+  if (!ordered.repeat && queue.cursor() < request.bounds.max) {
+    // Of one lane nothing more can go out before what is in flight is done.
+    const size_t one_lane =
+        queue.in_flight().empty() ? std::min(request.limit, ordered.lane_limit) : 0;
+    reserved.room = ordered.one_lane ? one_lane : queue.Room();
+  }
   if (!delivered.empty() || queue.cursor() != cursor) shards_->Changed(key, *slot);
   return absl::OkStatus();
 }
@@ -450,7 +438,10 @@ void Progress::RenewLeases(const std::function<bool(std::string_view client_id)>
   renewal.until = renewal.now + kRenewAhead;
   renewal.step = options.renew_step;
   renewal.total = options.renew_total;
-  for (const Key& key : shards_->EndingBy(renewal.until)) {
+  std::vector<Key> ending = shards_->agenda_.EndingBy(renewal.until, Agenda::Kind::kOthers);
+  const std::vector<Key> lite = shards_->agenda_.EndingBy(renewal.until, Agenda::Kind::kLite);
+  ending.insert(ending.end(), lite.begin(), lite.end());
+  for (const Key& key : ending) {
     renewal.retry_delay = [&](uint32_t attempts) {
       return options.retry_delay ? options.retry_delay(key.group, attempts) : milliseconds(0);
     };
@@ -463,29 +454,25 @@ void Progress::RenewLeases(const std::function<bool(std::string_view client_id)>
 }
 
 std::vector<Progress::Due> Progress::TakeDue() {
-  const Timestamp now = shards_->clock_.Now();
   std::vector<Due> due;
-  for (const Key& key : shards_->EndingBy(now)) {
+  for (const Key& key : shards_->TakeEnded(Agenda::Kind::kOthers)) {
     due.push_back({key.group, key.queue.topic});
-    // What has ended was told; the next end is that of a lease that still runs.
-    Shards::Shard& shard = shards_->ShardOf(key);
-    MutexLock lock(shard.mutex);
-    auto found = shard.slots.find(key);
-    MutexLock index(shards_->index_mutex_);
-    shards_->AnnounceLocked(key, found == shard.slots.end()
-                                     ? std::nullopt
-                                     : found->second->queue->NextVisibleAfter(now));
   }
   std::sort(due.begin(), due.end());
   due.erase(std::unique(due.begin(), due.end()), due.end());
   return due;
 }
 
-std::optional<Timestamp> Progress::NextDue() const {
-  MutexLock lock(shards_->index_mutex_);
-  if (shards_->by_end_.empty()) return std::nullopt;
-  return shards_->by_end_.begin()->first;
+std::vector<Progress::DueLite> Progress::TakeDueLite() {
+  std::vector<DueLite> due;
+  for (const Key& key : shards_->TakeEnded(Agenda::Kind::kLite)) {
+    due.push_back({key.group, key.queue});
+  }
+  for (const Key& key : shards_->agenda_.TakeFreed()) due.push_back({key.group, key.queue});
+  return due;
 }
+
+std::optional<Timestamp> Progress::NextDue() const { return shards_->agenda_.NextEnd(); }
 
 absl::StatusOr<QueueOffset> Progress::CommittedOffset(GroupId group, QueueKey queue) const {
   const Key key{group, queue};
@@ -549,24 +536,14 @@ std::string Progress::TakeChanges(size_t max_bytes) {
   storage::v1::ProgressChanges changes;
   size_t bytes = 0;
   while (bytes < max_bytes) {
-    Key key;
-    {
-      MutexLock lock(shards_->index_mutex_);
-      if (changes.queues_size() == 0) shards_->taken_.clear();
-      if (shards_->changed_.empty()) break;
-      key = shards_->changed_.back();
-      shards_->changed_.pop_back();
-      shards_->taken_.push_back(key);
-    }
+    const std::optional<Key> taken = shards_->agenda_.TakeChange(changes.queues_size() == 0);
+    if (!taken.has_value()) break;
+    const Key& key = *taken;
     Shards::Shard& shard = shards_->ShardOf(key);
     MutexLock lock(shard.mutex);
     auto found = shard.slots.find(key);
     if (found == shard.slots.end()) continue;  // dropped meanwhile
-    {
-      // From here on a further change is a new one.
-      MutexLock index(shards_->index_mutex_);
-      found->second->changed = false;
-    }
+    found->second->changed = false;            // a further change is a new one
     storage::v1::QueueProgress& proto = *changes.add_queues();
     FillRow({key.group, key.queue}, *found->second->queue, proto);
     bytes += proto.ByteSizeLong();
@@ -575,17 +552,38 @@ std::string Progress::TakeChanges(size_t max_bytes) {
 }
 
 void Progress::GiveBackChanges() {
-  std::vector<Key> keys;
-  {
-    MutexLock lock(shards_->index_mutex_);
-    keys.swap(shards_->taken_);
-  }
-  for (const Key& key : keys) {
+  for (const Key& key : shards_->agenda_.GiveBack()) {
     Shards::Shard& shard = shards_->ShardOf(key);
     MutexLock lock(shard.mutex);
     auto found = shard.slots.find(key);
     if (found != shard.slots.end()) shards_->Changed(key, *found->second);
   }
+}
+
+void Progress::ChangesSaved(LogOffset record) {
+  for (const Key& key : shards_->agenda_.Taken()) {
+    if (!IsLite(key.queue)) continue;
+    Shards::Shard& shard = shards_->ShardOf(key);
+    MutexLock lock(shard.mutex);
+    auto found = shard.slots.find(key);
+    if (found == shard.slots.end()) continue;
+    found->second->saved_at = record;
+    shards_->agenda_.AddIdle(key, record);
+  }
+}
+
+void Progress::ForgetIdle(LogOffset dispatched) {
+  const size_t keep = shards_->options_.max_idle_lite_topics;
+  while (const std::optional<Key> key = shards_->agenda_.TakeIdle(keep, dispatched)) {
+    shards_->ForgetIfIdle(*key, dispatched);
+  }
+}
+
+void Progress::DropQueue(GroupId group, QueueKey queue) {
+  const Key key{group, queue};
+  Shards::Shard& shard = shards_->ShardOf(key);
+  MutexLock lock(shard.mutex);
+  if (shard.slots.erase(key) > 0) shards_->agenda_.Announce(key, std::nullopt);
 }
 
 void Progress::DropGroup(GroupId group) {

@@ -4,10 +4,11 @@
 // loaded from the state store on first use; changes are collected and leave as the payload of
 // PROGRESS records, at most ~100 ms late: a crash can repeat a delivery, never lose one.
 //
-// Thread-safe; one lock per (group, topic); no lock is held across I/O except the first load of a
-// queue. Decisions are those of GroupQueue (group_queue.h), a pure state machine. A queue is kept
-// in the way its group last took from it, in order or not; when that changes, it goes back to the
-// first message that is not done: what was done behind that one comes again.
+// Thread-safe; one lock per (group, topic), or lightweight topic; no lock is held across I/O except
+// the first load of a queue. Decisions are those of GroupQueue (group_queue.h), a pure state
+// machine. A queue is kept in the way its group last took from it, in order or not; when that
+// changes, it goes back to the first message that is not done: what was done behind that one comes
+// again.
 
 #pragma once
 
@@ -47,8 +48,11 @@ struct ProgressOptions {
   // Before the next delivery, after the attempt of this number: for messages whose leases were
   // renewed for as long as may be. Empty: none. Called under a lock: must not call back.
   std::function<std::chrono::milliseconds(GroupId group, uint32_t attempt)> retry_delay;
+  // Lightweight topics, of all groups, whose progress is kept in memory although nothing of them is
+  // in flight; it is read again when it is needed.
+  size_t max_idle_lite_topics = 65'536;
   // Called, on any thread and without a lock, when messages became deliverable by anything but
-  // time: TakeDue() names them. May be empty.
+  // time: TakeDue() and TakeDueLite() name them. May be empty.
   std::function<void()> on_unlocked;
 };
 
@@ -87,6 +91,8 @@ struct OrderedRequest {
   std::string_view attempt_id;   // of the call; may be empty
   size_t lane_limit = SIZE_MAX;  // messages of one message group
   bool repeat = false;           // only what this attempt was given before and still holds
+  // All messages of the queue are of one lane: none is looked at while any is in flight.
+  bool one_lane = false;
   // Messages that were read before their turn, from `first` on, as `room` allowed last time.
   QueueOffset first;
   std::span<const LookedAt> ahead;
@@ -147,6 +153,13 @@ class Progress {
     friend constexpr auto operator<=>(const Due&, const Due&) = default;
   };
   std::vector<Due> TakeDue();
+  // The same of lightweight topics, which TakeDue() does not name, each by itself. Also those whose
+  // messages in flight are all done: there may be more behind them.
+  struct DueLite {
+    GroupId group;
+    QueueKey queue;
+  };
+  std::vector<DueLite> TakeDueLite();
   std::optional<Timestamp> NextDue() const;
 
   // First offset not done. OFFSET_NOT_FOUND when the group never consumed from the queue.
@@ -178,10 +191,16 @@ class Progress {
   std::string TakeChanges(size_t max_bytes);
   // The last TakeChanges() was not appended: its queues count as changed again.
   void GiveBackChanges();
+  // The last TakeChanges() was appended as this record.
+  void ChangesSaved(LogOffset record);
+  // The state store has every record below `dispatched`: progress in lightweight topics that is
+  // there, and at rest, need not be in memory.
+  void ForgetIdle(LogOffset dispatched);
 
-  // Forgets a deleted group or topic.
+  // Forgets a deleted group or topic, or a lightweight topic that was removed.
   void DropGroup(GroupId group);
   void DropTopic(TopicId topic);
+  void DropQueue(GroupId group, QueueKey queue);
 
  private:
   class Shards;

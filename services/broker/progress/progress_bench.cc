@@ -30,6 +30,8 @@ class NoRows final : public store::StateStore {
   absl::StatusOr<std::vector<storage::v1::QueueProgress>> ListProgress(GroupId) const override {
     return Nothing();
   }
+  absl::Status VisitProgress(GroupId, VisitRow) const override { std::abort(); }
+  absl::Status VisitLiteTopics(QueueKey, VisitLite) const override { std::abort(); }
   absl::StatusOr<store::ProducerRow> GetProducer(uint64_t, QueueKey) const override {
     return Nothing();
   }

@@ -183,6 +183,20 @@ grpc::ServerUnaryReactor* AdminServiceImpl::PurgeDeadLetters(Context* /*context*
   });
 }
 
+grpc::ServerUnaryReactor* AdminServiceImpl::ListLiteTopics(Context* /*context*/,
+                                                           const Bytes* request, Bytes* response) {
+  using Request = admin::v1::ListLiteTopicsRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.ListLiteTopics(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::GetLiteTopic(Context* /*context*/, const Bytes* request,
+                                                         Bytes* response) {
+  using Request = admin::v1::GetLiteTopicRequest;
+  return Answer<Request>(*request, *response,
+                         [this](const Request& asked) { return admin_.GetLiteTopic(asked); });
+}
+
 grpc::ServerUnaryReactor* AdminServiceImpl::GetMessages(Context* /*context*/, const Bytes* request,
                                                         Bytes* response) {
   using Request = admin::v1::GetMessagesRequest;

@@ -33,9 +33,11 @@ using AdminRaw4 = AdminV1::WithRawCallbackMethod_Checkpoint<
             AdminV1::WithRawCallbackMethod_ResetOffset<AdminRaw3>>>>>>;
 using AdminRaw5 = AdminV1::WithRawCallbackMethod_SkipMessages<
     AdminV1::WithRawCallbackMethod_CloneOffsets<AdminRaw4>>;
-using AdminMethods = AdminV1::WithRawCallbackMethod_PurgeDeadLetters<
+using AdminRaw6 = AdminV1::WithRawCallbackMethod_PurgeDeadLetters<
     AdminV1::WithRawCallbackMethod_ResendDeadLetters<AdminV1::WithRawCallbackMethod_GetDeadLetters<
         AdminV1::WithRawCallbackMethod_ListDeadLetters<AdminRaw5>>>>;
+using AdminMethods = AdminV1::WithRawCallbackMethod_GetLiteTopic<
+    AdminV1::WithRawCallbackMethod_ListLiteTopics<AdminRaw6>>;
 
 }  // namespace internal
 
@@ -66,6 +68,8 @@ class AdminServiceImpl final : public internal::AdminMethods {
   Unary* GetDeadLetters(Context* context, const Bytes* request, Bytes* response) override;
   Unary* ResendDeadLetters(Context* context, const Bytes* request, Bytes* response) override;
   Unary* PurgeDeadLetters(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* ListLiteTopics(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* GetLiteTopic(Context* context, const Bytes* request, Bytes* response) override;
   Unary* GetMessages(Context* context, const Bytes* request, Bytes* response) override;
   Unary* TraceMessages(Context* context, const Bytes* request, Bytes* response) override;
   Unary* ListTransactions(Context* context, const Bytes* request, Bytes* response) override;

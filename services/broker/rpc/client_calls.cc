@@ -64,6 +64,7 @@ absl::Status Terminate(ServiceContext& services, const CallContext& call,
     RETURN_IF_ERROR(CheckGroupName(call, request.group()));
   }
   services.clients.Remove(call.client_id);
+  services.lite.subscriptions().DropClient(call.client_id);
   services.progress.ReleaseClient(call.client_id, kReleaseDelay);
   return absl::OkStatus();
 }

@@ -36,8 +36,9 @@ void NoteSettled(ServiceContext& services, const CallContext& call, TraceStep st
 
 absl::Status AckOne(ServiceContext& services, const CallContext& call,
                     const v2::AckMessageRequest& request, const v2::AckMessageEntry& entry) {
-  ASSIGN_OR_RETURN(const ReceiptHandle handle, FindLease(services, call, request.topic(),
-                                                         request.group(), entry.receipt_handle()));
+  ASSIGN_OR_RETURN(const ReceiptHandle handle,
+                   FindLease(services, call, request.topic(), request.group(),
+                             entry.receipt_handle(), entry.lite_topic()));
   RETURN_IF_ERROR(services.progress.Ack(handle));
   NoteSettled(services, call, TraceStep::kAcknowledged, handle);
   return absl::OkStatus();
@@ -63,9 +64,9 @@ absl::StatusOr<ReceiptHandle> Change(ServiceContext& services, const CallContext
   const std::chrono::milliseconds asked =
       std::chrono::seconds(wire.seconds()) + std::chrono::milliseconds(wire.nanos() / 1'000'000);
   RETURN_IF_ERROR(CheckChangedInvisible(asked, services.config.max_invisible_duration_ms()));
-  ASSIGN_OR_RETURN(
-      const ReceiptHandle handle,
-      FindLease(services, call, request.topic(), request.group(), request.receipt_handle()));
+  ASSIGN_OR_RETURN(const ReceiptHandle handle,
+                   FindLease(services, call, request.topic(), request.group(),
+                             request.receipt_handle(), request.lite_topic()));
   const std::chrono::milliseconds invisible = WithFloor(services, call, handle, asked);
   ASSIGN_OR_RETURN(ReceiptHandle changed,
                    services.progress.ChangeInvisible(handle, invisible, request.suspend()));
@@ -81,9 +82,9 @@ absl::StatusOr<DeadLetters::Letter> FindLetter(
     ServiceContext& services, const CallContext& call,
     const v2::ForwardMessageToDeadLetterQueueRequest& request) {
   RETURN_IF_ERROR(CheckNames(call, request.topic(), request.group()));
-  ASSIGN_OR_RETURN(
-      const ReceiptHandle handle,
-      FindLease(services, call, request.topic(), request.group(), request.receipt_handle()));
+  ASSIGN_OR_RETURN(const ReceiptHandle handle,
+                   FindLease(services, call, request.topic(), request.group(),
+                             request.receipt_handle(), request.lite_topic()));
   RETURN_IF_ERROR(services.progress.CheckLease(handle));
   std::vector<store::IndexEntry> entries;
   RETURN_IF_ERROR(services.dispatcher.queues().Read(handle.queue, handle.offset, 1, entries));

@@ -8,6 +8,7 @@
 #include "services/broker/rpc/call_context.h"
 #include "services/broker/rpc/client_calls.h"
 #include "services/broker/rpc/lease_calls.h"
+#include "services/broker/rpc/lite_calls.h"
 #include "services/broker/rpc/offset_calls.h"
 #include "services/broker/rpc/pull_call.h"
 #include "services/broker/rpc/recall_call.h"
@@ -184,11 +185,14 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::RecallMessage(Context* context,
       });
 }
 
-grpc::ServerUnaryReactor* MessagingServiceImpl::SyncLiteSubscription(Context* /*context*/,
+grpc::ServerUnaryReactor* MessagingServiceImpl::SyncLiteSubscription(Context* context,
                                                                      const Bytes* request,
                                                                      Bytes* response) {
-  return NotServed<v2::SyncLiteSubscriptionRequest, v2::SyncLiteSubscriptionResponse>(
-      *request, *response, "this server has no lite topics to subscribe to");
+  return AnswerUnary<v2::SyncLiteSubscriptionRequest, v2::SyncLiteSubscriptionResponse>(
+      *request, *response, [&](auto& call) {
+        broker::SyncLiteSubscription(services_, ReadCallContext(*context), call.request(),
+                                     [&call](const absl::Status& status) { call.Done(status); });
+      });
 }
 
 }  // namespace dunlin::broker

@@ -226,6 +226,12 @@ absl::Status PublishCall::CheckBind(const v1::BindQueue& bind, const Topic& topi
     return PublicError(PublicCode::kForbidden,
                        fmt::format("topic {} may not be written to", topic.name));
   }
+  if (topic.lite()) {
+    return PublicError(PublicCode::kNotImplemented,
+                       fmt::format("topic {} is one of lightweight topics, which streams do not "
+                                   "serve; send its messages with SendMessage",
+                                   topic.name));
+  }
   if (bind.next_sequence() > kMaxSequence) {
     return PublicError(PublicCode::kBadRequest,
                        fmt::format("next_sequence {}: sequences run from 1 to {}",

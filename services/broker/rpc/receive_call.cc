@@ -9,6 +9,7 @@
 #include "services/base/status_macros.h"
 #include "services/broker/admission/receive_rules.h"
 #include "services/broker/codes/public_code.h"
+#include "services/broker/lite/lite_binding.h"
 #include "services/broker/rpc/buffers.h"
 #include "services/broker/rpc/message_encoder.h"
 #include "services/broker/rpc/resources.h"
@@ -58,14 +59,26 @@ void ReceiveCall::Run(const grpc::ByteBuffer& request) {
   }
   status = Check();
   if (!status.ok()) return Answer(status, {});
+  if (subscription_.topic->lite()) {
+    std::shared_ptr<const Group> group =
+        services_.topics.FindGroup(NamespaceOf(call_, request_.group()), request_.group().name());
+    status = group == nullptr ? NoBoundGroup(request_.group().name(), *subscription_.topic)
+                              : SetGroup(std::move(group));
+    return status.ok() ? Wait() : Answer(status, {});
+  }
   FindOrCreateGroup(services_, call_, request_.group(),
                     [call = self_](absl::StatusOr<std::shared_ptr<const Group>> group) {
-                      if (!group.ok()) return call->Answer(group.status(), {});
-                      call->subscription_.group = *std::move(group);
-                      const absl::Status entered = call->EnterSubscription();
+                      absl::Status entered = group.status();
+                      if (entered.ok()) entered = call->SetGroup(*std::move(group));
+                      if (entered.ok()) entered = call->EnterSubscription();
                       if (!entered.ok()) return call->Answer(entered, {});
                       call->Wait();
                     });
+}
+
+absl::Status ReceiveCall::SetGroup(std::shared_ptr<const Group> group) {
+  subscription_.group = std::move(group);
+  return CheckBinding(*subscription_.group, *subscription_.topic);
 }
 
 absl::Status ReceiveCall::Check() {
@@ -78,6 +91,11 @@ absl::Status ReceiveCall::Check() {
                        fmt::format("topic {} may not be read from", subscription_.topic->name));
   }
   ASSIGN_OR_RETURN(subscription_.filter, FindFilter(services_, request_.filter_expression()));
+  if (subscription_.topic->lite() && !subscription_.filter.matches_all()) {
+    return PublicError(PublicCode::kIllegalFilterExpression,
+                       "consumers of lightweight topics get all messages of those they subscribe "
+                       "to; leave the filter out, or use *");
+  }
   subscription_.auto_renew = request_.auto_renew();
   if (!request_.auto_renew()) {
     subscription_.invisible = ToMillis(request_.invisible_duration());
@@ -93,7 +111,9 @@ absl::Status ReceiveCall::Check() {
   subscription_.attempt_id = request_.attempt_id();
   // The push consumer of the SDK for Go goes on to the next message of a batch while one that
   // failed waits for its next try: it keeps the order of what it gets one by one.
-  if (request_.auto_renew() && call_.language == "GO") subscription_.message_group_batch = 1;
+  if ((request_.auto_renew() || subscription_.topic->lite()) && call_.language == "GO") {
+    subscription_.message_group_batch = 1;
+  }
   services_.clients.Touch(call_.client_id);
   ASSIGN_OR_RETURN(const milliseconds polling, PollingTime());
   deadline_ = services_.clock.Now() + polling;
@@ -135,8 +155,11 @@ absl::StatusOr<milliseconds> ReceiveCall::PollingTime() const {
 }
 
 void ReceiveCall::Wait() {
-  const absl::Status entered = services_.waiting_room.Enter(self_, subscription_.topic->id,
-                                                            subscription_.group->id, deadline_);
+  WaitingRoom::Place place{subscription_.topic->id, subscription_.group->id};
+  if (subscription_.topic->lite()) {
+    place.client = PlaceOf(place.topic, place.group, call_.client_id).client;
+  }
+  const absl::Status entered = services_.waiting_room.Enter(self_, place, deadline_);
   if (!entered.ok()) Answer(entered, {});
 }
 
@@ -161,7 +184,8 @@ Waiter::Outcome ReceiveCall::TryServe() {
            {});
     return Outcome::kServed;
   }
-  Taker::Taken taken = services_.taker.Take(subscription_);
+  Taker::Taken taken = subscription_.topic->lite() ? services_.lite.Take(subscription_)
+                                                   : services_.taker.Take(subscription_);
   if (taken.messages.empty() && taken.throttled) return Outcome::kNotYet;
   if (taken.messages.empty()) return taken.exhausted ? Outcome::kNothing : Outcome::kLookAgain;
   Answer(absl::OkStatus(), std::move(taken.messages));

@@ -46,6 +46,8 @@ class ReceiveCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   absl::Status EnterSubscription();
   bool IsFilterInForce() const;
   absl::StatusOr<std::chrono::milliseconds> PollingTime() const;
+  // The group is one that exists; checks that it may consume from the topic.
+  absl::Status SetGroup(std::shared_ptr<const Group> group);
   void Wait();
   // The first claims the call; false when somebody else has.
   bool Claim(State to) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -63,9 +63,6 @@ TEST_F(MessagingServiceTest, KindsThatAreNotServedAreRefusedAndNotStored) {
             v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE);
   EXPECT_EQ(ReceiveSome("topic", "group").size(), 1u);
   EXPECT_TRUE(Receive("topic", "group").messages.empty());
-  using Stub = v2::MessagingService::Stub;
-  EXPECT_EQ(Call(&Stub::SyncLiteSubscription, v2::SyncLiteSubscriptionRequest()).status().code(),
-            v2::NOT_IMPLEMENTED);
 }
 
 TEST_F(MessagingServiceTest, UnknownTopicsAreNotFoundUnlessTheyMayBeMade) {

@@ -26,6 +26,13 @@ absl::Status NoGroup(std::string_view name) {
                   name, name));
 }
 
+bool HasQueue(const ServiceContext& services, const Topic& topic, const ReceiptHandle& handle,
+              std::string_view lite_topic) {
+  if (!IsLite(handle.queue)) return handle.queue.queue < topic.queues();
+  const LiteTable::Pin pin = services.lite.table().Find(handle.queue);
+  return pin && (lite_topic.empty() || lite_topic == pin->name);
+}
+
 }  // namespace
 
 std::string_view NamespaceOf(const CallContext& call, const v2::Resource& resource) {
@@ -137,18 +144,19 @@ absl::StatusOr<MessageFilter> FindFilter(ServiceContext& services,
 
 absl::StatusOr<ReceiptHandle> FindLease(const ServiceContext& services, const CallContext& call,
                                         const v2::Resource& topic, const v2::Resource& group,
-                                        std::string_view text) {
+                                        std::string_view text, std::string_view lite_topic) {
   ASSIGN_OR_RETURN(const ReceiptHandle handle, DecodeReceiptHandle(text));
   const std::shared_ptr<const Topic> known_topic =
       services.topics.FindTopic(NamespaceOf(call, topic), topic.name());
   const std::shared_ptr<const Group> known_group =
       services.topics.FindGroup(NamespaceOf(call, group), group.name());
   if (known_topic == nullptr || known_group == nullptr || known_topic->id != handle.queue.topic ||
-      known_group->id != handle.group || handle.queue.queue >= known_topic->queues()) {
+      known_group->id != handle.group || !HasQueue(services, *known_topic, handle, lite_topic)) {
     return PublicError(
         PublicCode::kInvalidReceiptHandle,
         fmt::format("the receipt handle does not belong to topic {} and group {}: either they were "
-                    "deleted since, or it was received under other names",
+                    "deleted since, or it was received under other names, or in another "
+                    "lightweight topic",
                     topic.name(), group.name()));
   }
   return handle;

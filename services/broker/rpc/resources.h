@@ -60,11 +60,12 @@ void FindOrCreateGroup(ServiceContext& services, const CallContext& call,
 absl::StatusOr<MessageFilter> FindFilter(ServiceContext& services,
                                          const apache::rocketmq::v2::FilterExpression& expression);
 
-// The handle in `text` if it is one of this topic and group. INVALID_RECEIPT_HANDLE otherwise, also
-// when the topic or group does not exist: push consumers repeat anything else for ever.
+// The handle in `text` if it is one of this topic and group, and of this lightweight topic unless
+// that is empty. INVALID_RECEIPT_HANDLE otherwise, also when one of them does not exist: push
+// consumers repeat anything else for ever.
 absl::StatusOr<ReceiptHandle> FindLease(const ServiceContext& services, const CallContext& call,
                                         const apache::rocketmq::v2::Resource& topic,
                                         const apache::rocketmq::v2::Resource& group,
-                                        std::string_view text);
+                                        std::string_view text, std::string_view lite_topic = {});
 
 }  // namespace dunlin::broker

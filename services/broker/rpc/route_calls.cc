@@ -110,7 +110,8 @@ absl::Status FillAssignments(const ServiceContext& services, const CallContext& 
   *queue.mutable_topic() = request.topic();
   queue.set_permission(static_cast<v2::Permission>(topic->access));
   FillBroker(services, request.endpoints(), *queue.mutable_broker());
-  if (group == nullptr || !group->fifo) {
+  // A receive of a consumer of lightweight topics gets them from all of its subscriptions.
+  if (group == nullptr || !group->fifo || topic->lite()) {
     queue.set_id(-1);
     *response.add_assignments()->mutable_message_queue() = queue;
     return absl::OkStatus();

@@ -14,6 +14,7 @@
 #include "services/broker/admission/send_quota.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/call_context.h"
+#include "services/broker/rpc/lite_send.h"
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/status_map.h"
 #include "services/broker/timers/parking.h"
@@ -98,6 +99,7 @@ absl::Status SendCall::Append(const Topic& topic) {
   if (services_.retention.DiskIsFull()) {
     return DiskFull();
   }
+  if (topic.lite()) return AppendLite(topic);
   const Timestamp now = services_.clock.Now();
   absl::InlinedVector<store::NewRecord, 1> records(send_.messages.size());
   stored_.resize(records.size());
@@ -106,11 +108,6 @@ absl::Status SendCall::Append(const Topic& topic) {
     const RawMessage& message = send_.messages[i];
     const MessageKind kind = KindOf(message);
     RETURN_IF_ERROR(CheckTopicTakes(topic, kind, message));
-    if (kind == MessageKind::kLite) {
-      return PublicError(
-          PublicCode::kNotImplemented,
-          fmt::format("messages of kind {} are not served yet; nothing was stored", NameOf(kind)));
-    }
     store::NewRecord& record = records[i];
     const std::optional<uint32_t> chosen = QueueOf(topic, kind, message);
     const uint32_t queue =
@@ -139,31 +136,49 @@ absl::Status SendCall::Append(const Topic& topic) {
                               {appended_.data(), appended_.size()}, this, store::CommitBy::kCaller);
 }
 
+absl::Status SendCall::AppendLite(const Topic& topic) {
+  LiteBatch batch;
+  RETURN_IF_ERROR(batch.Plan(services_.lite.table(), topic, send_));
+  RETURN_IF_ERROR(TakeSendQuota(topic, send_.messages.size(), received_.Length()));
+  topic_ = topic.id;
+  stored_.resize(send_.messages.size());
+  first_message_ = batch.Announcements();
+  for (size_t i = first_message_; i < batch.Records().size(); ++i) {
+    queues_.push_back(batch.Records()[i].queue.queue);
+  }
+  appended_.resize(batch.Records().size());
+  RETURN_IF_ERROR(services_.log.Append(batch.Records(), {appended_.data(), appended_.size()}, this,
+                                       store::CommitBy::kCaller));
+  batch.Appended();  // the call may be gone now
+  return absl::OkStatus();
+}
+
 void SendCall::OnCommitted(const absl::Status& status) {
   if (!status.ok()) {
     return Refuse(PublicError(PublicCode::kMasterPersistenceTimeout, FromAbsl(status.message())));
   }
   v2::SendMessageResponse response;
   *response.mutable_status() = OkOnWire();
-  for (size_t i = 0; i < appended_.size(); ++i) {
+  for (size_t i = 0; i < send_.messages.size(); ++i) {
+    const store::Appended& appended = appended_[first_message_ + i];
     v2::SendResultEntry& entry = *response.add_entries();
     *entry.mutable_status() = response.status();
     entry.set_message_id(std::string(send_.messages[i].message_id));
     if (stored_[i] == Stored::kPrepared) {
       entry.set_offset(-1);  // it gets one when it is committed
       entry.set_transaction_id(
-          Encode(MakeTransactionId(topic_, appended_[i].log_offset, entry.message_id())));
+          Encode(MakeTransactionId(topic_, appended.log_offset, entry.message_id())));
       continue;
     }
     if (stored_[i] == Stored::kParked) {
-      const store::TimerKey timer{*send_.messages[i].delivery_time, appended_[i].log_offset};
+      const store::TimerKey timer{*send_.messages[i].delivery_time, appended.log_offset};
       entry.set_offset(-1);  // it gets one when it is due
       entry.set_recall_handle(Encode(RecallHandle{topic_, timer, entry.message_id()}));
       continue;
     }
-    services_.trace.Note(TraceStep::kStored, {topic_, queues_[i]}, appended_[i].queue_offset, 1,
+    services_.trace.Note(TraceStep::kStored, {topic_, queues_[i]}, appended.queue_offset, 1,
                          {.client = client_});
-    entry.set_offset(static_cast<int64_t>(appended_[i].queue_offset.value()));
+    entry.set_offset(static_cast<int64_t>(appended.queue_offset.value()));
   }
   response_ = Serialize(response);
   Finish(grpc::Status::OK);

@@ -43,6 +43,8 @@ class SendCall final : public store::CommitWaiter {
   bool Abandoned() const;
   // Everything the topic has a say in, then the append.
   absl::Status Append(const Topic& topic);
+  // The same for messages of lightweight topics.
+  absl::Status AppendLite(const Topic& topic);
   void Refuse(const absl::Status& status);
   // The last that is done with the call: deletes it.
   void Finish(const grpc::Status& status);
@@ -57,6 +59,7 @@ class SendCall final : public store::CommitWaiter {
   RawSend send_;
   TopicId topic_;
   absl::InlinedVector<store::Appended, 1> appended_;
+  size_t first_message_ = 0;  // of them; before it stands what messages rely on
   // Which of them have a place in their queue, and which wait for their time or their transaction.
   enum class Stored : uint8_t { kPlaced, kParked, kPrepared };
   absl::InlinedVector<Stored, 1> stored_;

@@ -11,11 +11,13 @@
 #include "services/broker/clients/producer_sessions.h"
 #include "services/broker/clients/subscription_table.h"
 #include "services/broker/delivery/dead_letters.h"
+#include "services/broker/delivery/lite_delivery.h"
 #include "services/broker/delivery/taker.h"
 #include "services/broker/delivery/waiting_room.h"
 #include "services/broker/filter/filter_cache.h"
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/progress/progress.h"
+#include "services/broker/rpc/command_streams.h"
 #include "services/broker/topics/topic_table.h"
 #include "services/broker/trace/message_trace.h"
 #include "services/runtime/executor.h"
@@ -47,6 +49,8 @@ struct ServiceContext {
   Intake& intake;
   MessageTrace& trace;
   Executor& executor;
+  LiteDelivery& lite;
+  CommandStreams& command_streams;
   // Host and port put into routes when the client does not say how it reached the server.
   std::string advertised_host;
   int32_t advertised_port = 0;

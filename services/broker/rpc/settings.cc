@@ -3,6 +3,8 @@
 #include <chrono>
 #include <string>
 
+#include "services/broker/admission/names.h"
+
 namespace dunlin::broker {
 namespace {
 
@@ -85,7 +87,14 @@ absl::StatusOr<v2::Settings> MergeSettings(const v2::Settings& sent, const Group
       const Group& effective = group != nullptr ? *group : fallback;
       *settings.mutable_backoff_policy() = RetryPolicyOf(effective, language);
       v2::Subscription* subscription = settings.mutable_subscription();
-      subscription->set_fifo(effective.fifo);
+      const bool lite = sent.client_type() == v2::LITE_PUSH_CONSUMER ||
+                        sent.client_type() == v2::LITE_SIMPLE_CONSUMER;
+      subscription->set_fifo(effective.fifo || lite);
+      if (lite) {
+        subscription->set_lite_subscription_quota(
+            static_cast<int32_t>(config.lite_subscription_quota()));
+        subscription->set_max_lite_topic_size(static_cast<int32_t>(kMaxLiteTopicName));
+      }
       subscription->set_receive_batch_size(static_cast<int32_t>(config.max_receive_batch()));
       SetDuration(std::chrono::milliseconds(config.max_long_polling_ms()),
                   subscription->mutable_long_polling_timeout());

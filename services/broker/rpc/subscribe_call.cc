@@ -11,6 +11,7 @@
 #include "services/base/strings.h"
 #include "services/broker/admission/receive_rules.h"
 #include "services/broker/codes/public_code.h"
+#include "services/broker/lite/lite_binding.h"
 #include "services/broker/rpc/buffers.h"
 #include "services/broker/rpc/group_attachment.h"
 #include "services/broker/rpc/resources.h"
@@ -208,6 +209,13 @@ absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeAttachment(const 
     return PublicError(PublicCode::kForbidden,
                        fmt::format("topic {} may not be read from", topic->name));
   }
+  if (topic->lite()) {
+    return PublicError(PublicCode::kNotImplemented,
+                       fmt::format("topic {} is one of lightweight topics, which streams do not "
+                                   "serve; receive its messages with ReceiveMessage",
+                                   topic->name));
+  }
+  if (group_ != nullptr) RETURN_IF_ERROR(CheckBinding(*group_, *topic));
   attached.set_queues(topic->queues());
   attached.set_topic_id(topic->id.value());
   ASSIGN_OR_RETURN(MessageFilter filter, FindFilter(services_, attach.filter()));

@@ -18,8 +18,8 @@ namespace {
 
 namespace v2 = apache::rocketmq::v2;
 
-// Answers a client does not read pile up to here, then the stream ends.
-constexpr size_t kMaxUnsent = 16;
+// Answers and commands a client does not read pile up to here, then the stream ends.
+constexpr size_t kMaxUnsent = 1024;
 constexpr size_t kMaxUnsentBytes = 2u << 20;
 // Questions up to here; more are not taken for now.
 constexpr size_t kMaxOffers = 256;
@@ -59,6 +59,7 @@ TelemetryCall::TelemetryCall(ServiceContext& services, const grpc::CallbackServe
     return;
   }
   services_.clients.StreamOpened(call_.client_id);
+  services_.command_streams.Add(call_.client_id, *this);
   opened_ = true;
   StartRead(&received_);
 }
@@ -211,7 +212,10 @@ void TelemetryCall::OnDone() {
     services_.producer_sessions.Remove(session_);
     session_->End();
   }
-  if (opened_) services_.clients.StreamClosed(call_.client_id);
+  if (opened_) {
+    services_.command_streams.Remove(call_.client_id, *this);
+    services_.clients.StreamClosed(call_.client_id);
+  }
   delete this;
 }
 

@@ -12,15 +12,20 @@
 #include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/base/mutex.h"
 #include "services/broker/rpc/call_context.h"
+#include "services/broker/rpc/command_streams.h"
 #include "services/broker/rpc/service_context.h"
 
 namespace dunlin::broker {
 
 // Deletes itself when the stream is over.
-class TelemetryCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+class TelemetryCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                            public CommandStream {
  public:
   // Sends the response headers at once: some clients wait for them before they say anything.
   TelemetryCall(ServiceContext& services, const grpc::CallbackServerContext& context);
+
+  void Send(const apache::rocketmq::v2::TelemetryCommand& command) override
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -43,7 +48,6 @@ class TelemetryCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   absl::Status Take(const grpc::ByteBuffer& bytes);
   // Fills the answer; an error ends the stream.
   absl::Status ReadSettings(const apache::rocketmq::v2::Settings& sent, Command& answer);
-  void Send(const Command& command) ABSL_LOCKS_EXCLUDED(mutex_);
   void FinishWhenWritten(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   void WriteOrFinish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

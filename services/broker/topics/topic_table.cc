@@ -54,6 +54,24 @@ absl::Status CheckSpec(const TopicTable::TopicSpec& spec) {
         "LITE, PRIORITY",
         spec.name));
   }
+  if (spec.lite_expiration > kMaxLiteExpiration) {
+    return Invalid(
+        fmt::format("topic {}: lightweight topics expire after {} minutes; choose 1 to "
+                    "{}, or 0 for never",
+                    spec.name, spec.lite_expiration.count(), kMaxLiteExpiration.count()));
+  }
+  if (spec.kinds == kLiteKinds && spec.retention.IsSet()) {
+    return Invalid(
+        fmt::format("topic {}: lightweight topics have no age, size or consumption limit; "
+                    "they are removed when idle (--lite-expiration-minutes)",
+                    spec.name));
+  }
+  if (spec.lite_expiration.count() > 0 && spec.kinds != kLiteKinds) {
+    return Invalid(
+        fmt::format("topic {}: only a topic of kind LITE has lightweight topics that "
+                    "expire",
+                    spec.name));
+  }
   return absl::OkStatus();
 }
 
@@ -86,6 +104,7 @@ storage::v1::Topic ToProto(const Topic& topic) {
     proto.mutable_retention()->set_consumed(topic.retention.consumed);
   }
   if (!topic.send_rate.IsNone()) SetRate(topic.send_rate, *proto.mutable_send_rate());
+  proto.set_lite_expiration_minutes(static_cast<uint32_t>(topic.lite_expiration.count()));
   return proto;
 }
 
@@ -103,6 +122,7 @@ std::shared_ptr<Topic> FromProto(const storage::v1::Topic& proto) {
   topic->retention.max_age = std::chrono::milliseconds(proto.retention().max_age_ms());
   topic->retention.max_queue_bytes = proto.retention().max_queue_bytes();
   topic->retention.consumed = proto.retention().consumed();
+  topic->lite_expiration = std::chrono::minutes(proto.lite_expiration_minutes());
   topic->turn = std::make_shared<std::atomic<uint32_t>>(0);
   topic->send_rate = ToRate(proto.send_rate());
   return topic;
@@ -130,6 +150,8 @@ storage::v1::Group ToProto(const Group& group) {
   proto.set_paused(group.paused);
   if (!group.rate.IsNone()) SetRate(group.rate, *proto.mutable_rate());
   proto.set_max_in_flight(group.max_in_flight);
+  proto.set_lite_bind_topic(group.lite_bind_topic);
+  proto.set_lite_exclusive(group.lite_exclusive);
   return proto;
 }
 
@@ -151,6 +173,8 @@ std::shared_ptr<Group> FromProto(const storage::v1::Group& proto) {
   group->paused = proto.paused();
   group->rate = ToRate(proto.rate());
   group->max_in_flight = proto.max_in_flight();
+  group->lite_bind_topic = proto.lite_bind_topic();
+  group->lite_exclusive = proto.lite_exclusive();
   return group;
 }
 
@@ -269,9 +293,9 @@ absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& l
     group->limit = LimitOf(group->rate, nullptr, clock);
     table->groups_[QualifiedName(group->name_space, group->name)] = group;
     table->groups_by_id_[group->id] = group;
-    ASSIGN_OR_RETURN(const std::vector<storage::v1::QueueProgress> rows,
-                     state.ListProgress(group->id));
-    for (const storage::v1::QueueProgress& row : rows) table->RaiseTail(row);
+    RETURN_IF_ERROR(state.VisitProgress(
+        group->id, [&](const storage::v1::QueueProgress& row)
+                       ABSL_NO_THREAD_SAFETY_ANALYSIS { table->RaiseTail(row); }));
   }
   return table;
 }
@@ -323,6 +347,15 @@ std::vector<std::shared_ptr<const Topic>> TopicTable::Topics() const {
 std::vector<std::shared_ptr<const Group>> TopicTable::Groups() const {
   MutexLock lock(mutex_);
   return SortedByName(groups_);
+}
+
+std::vector<std::shared_ptr<const Group>> TopicTable::GroupsBoundTo(const Topic& topic) const {
+  std::vector<std::shared_ptr<const Group>> bound;
+  MutexLock lock(mutex_);
+  for (const auto& [name, group] : groups_) {
+    if (group->BoundTo(topic)) bound.push_back(group);
+  }
+  return bound;
 }
 
 size_t TopicTable::CountTopics() const {
@@ -385,6 +418,7 @@ TopicTable::ChangedTopic TopicTable::DoCreateTopic(const TopicSpec& spec) {
   topic->compacted = spec.compacted;
   topic->write_queues = spec.queues;
   topic->send_rate = spec.send_rate;
+  topic->lite_expiration = spec.lite_expiration;
   topic->turn = std::make_shared<std::atomic<uint32_t>>(0);
   for (uint32_t queue = 0; queue < spec.queues; ++queue) {
     topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
@@ -408,6 +442,12 @@ TopicTable::ChangedTopic TopicTable::DoUpdateTopic(const TopicSpec& spec) {
                     "gone. Make another topic",
                     spec.name));
   }
+  if (old->lite() != (spec.kinds == kLiteKinds)) {
+    return Invalid(fmt::format(
+        "topic {} is {} of kind LITE; to change that would put messages out of reach: make another "
+        "topic",
+        spec.name, old->lite() ? "one" : "not one"));
+  }
   auto topic = std::make_shared<Topic>(*old);
   topic->kinds = spec.kinds;
   topic->access = spec.access;
@@ -416,6 +456,7 @@ TopicTable::ChangedTopic TopicTable::DoUpdateTopic(const TopicSpec& spec) {
   topic->compacted = spec.compacted;
   topic->write_queues = spec.queues;
   topic->send_rate = spec.send_rate;
+  topic->lite_expiration = spec.lite_expiration;
   while (topic->queues() < spec.queues) {
     topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
   }
@@ -479,6 +520,10 @@ absl::StatusOr<std::shared_ptr<const Group>> TopicTable::UpdateGroup(const Group
   if (old == nullptr) {
     return absl::NotFoundError(
         fmt::format("there is no consumer group {}", QualifiedName(group.name_space, group.name)));
+  }
+  if (!old->lite_bind_topic.empty() && group.lite_bind_topic != old->lite_bind_topic) {
+    return Invalid(fmt::format("group {} is bound to topic {} for good; make another group for {}",
+                               group.name, old->lite_bind_topic, group.lite_bind_topic));
   }
   auto updated = std::make_shared<Group>(group);
   updated->id = old->id;

@@ -36,6 +36,7 @@ namespace dunlin::broker {
 
 // Bits of Topic::kinds: 1 << apache.rocketmq.v2.MessageType.
 constexpr uint32_t KindBit(int32_t message_type) { return uint32_t{1} << message_type; }
+inline constexpr uint32_t kLiteKinds = KindBit(5);  // of a topic of lightweight topics: LITE alone
 
 enum class Access : int32_t { kNone = 1, kRead = 2, kWrite = 3, kReadWrite = 4 };  // v2.Permission
 
@@ -63,6 +64,8 @@ struct Topic {
   // New messages go to queues 0 .. write_queues - 1; the others are read until they are empty, and
   // stay. 1 to queues().
   uint32_t write_queues = 0;
+  // Without a message for so long a lightweight topic is removed; 0: never.
+  std::chrono::minutes lite_expiration{0};
   // One per queue; guarded by the append lock of the log.
   std::vector<std::shared_ptr<store::QueueTailSlot>> tails;
   // Spreads messages over the queues; shared by all versions of the topic.
@@ -75,6 +78,8 @@ struct Topic {
   bool readable() const { return access == Access::kRead || access == Access::kReadWrite; }
   bool writable() const { return access == Access::kWrite || access == Access::kReadWrite; }
   bool Accepts(int32_t message_type) const { return (kinds & KindBit(message_type)) != 0; }
+  // Its messages stand in lightweight topics, not in queues of its own.
+  bool lite() const { return kinds == kLiteKinds; }
 };
 
 // The priority alone says what comes first.
@@ -108,6 +113,14 @@ struct Group {
   std::shared_ptr<RateLimit> limit;
   // Messages of one topic that are leased at a time; 0: no limit of the group.
   uint32_t max_in_flight = 0;
+  // The topic of lightweight topics that it consumes, in its own namespace; empty: others.
+  std::string lite_bind_topic;
+  // A lightweight topic goes to the one consumer that subscribed to it last.
+  bool lite_exclusive = false;
+
+  bool BoundTo(const Topic& topic) const {
+    return lite_bind_topic == topic.name && name_space == topic.name_space;
+  }
 
   // Delay before the next delivery after attempt `attempt` (1 or more) failed.
   std::chrono::milliseconds RetryDelay(uint32_t attempt) const;
@@ -120,6 +133,7 @@ std::pair<std::string_view, std::string_view> SplitQualifiedName(std::string_vie
 
 inline constexpr std::string_view kDeadLetterPrefix = "%DLQ%";
 inline constexpr uint32_t kMaxQueues = 65'535;
+inline constexpr std::chrono::minutes kMaxLiteExpiration = std::chrono::days(30);
 
 class TopicTable {
  public:
@@ -149,6 +163,9 @@ class TopicTable {
   // Ascending by qualified name.
   std::vector<std::shared_ptr<const Topic>> Topics() const ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<std::shared_ptr<const Group>> Groups() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Those that consume lightweight topics of `topic`, in any order.
+  std::vector<std::shared_ptr<const Group>> GroupsBoundTo(const Topic& topic) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   struct TopicSpec {
     std::string name_space;
@@ -160,20 +177,23 @@ class TopicTable {
     TopicRetention retention;
     bool compacted = false;
     Rate send_rate;
+    std::chrono::minutes lite_expiration{0};
   };
   // `spec.name` is taken as valid (admission/names.h). Errors: ALREADY_EXISTS, INVALID_ARGUMENT
   // (queues, kinds), RESOURCE_EXHAUSTED (as many as allowed), those of the log.
   absl::StatusOr<std::shared_ptr<const Topic>> CreateTopic(const TopicSpec& spec)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
   // Replaces everything but id and creation time. With fewer queues than before those that are too
-  // many get no new messages. Errors: NOT_FOUND, INVALID_ARGUMENT (queues, kinds).
+  // many get no new messages. Errors: NOT_FOUND, INVALID_ARGUMENT (queues, kinds; a LITE topic that
+  // is to be another one or the other way round: what is in it would be out of reach).
   absl::StatusOr<std::shared_ptr<const Topic>> UpdateTopic(const TopicSpec& spec)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
   absl::StatusOr<std::shared_ptr<const Topic>> DeleteTopic(std::string_view name_space,
                                                            std::string_view name)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
 
-  // `group.id`, `group.created` and `group.limit` are ignored. Errors as for topics.
+  // `group.id`, `group.created` and `group.limit` are ignored. Errors as for topics; a group stays
+  // bound to the topic of lightweight topics that it was bound to once.
   absl::StatusOr<std::shared_ptr<const Group>> CreateGroup(const Group& group)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
   absl::StatusOr<std::shared_ptr<const Group>> UpdateGroup(const Group& group)

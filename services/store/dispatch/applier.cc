@@ -10,6 +10,7 @@
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/base/strings.h"
+#include "services/store/dispatch/lite_removals.h"
 #include "services/store/index/message_keys.h"
 #include "services/store/index/tag_hash.h"
 #include "services/store/state/producer_row.h"
@@ -60,6 +61,7 @@ Applier::Applier(CommitLog& log, const View& view, const storage::v1::Checkpoint
       checkpoint_(checkpoint) {
   checkpoint_.set_next_topic_id(std::max(checkpoint_.next_topic_id(), 1u));
   checkpoint_.set_next_group_id(std::max(checkpoint_.next_group_id(), 1u));
+  checkpoint_.set_next_lite_queue(std::max(checkpoint_.next_lite_queue(), kFirstLiteQueue));
 }
 
 absl::Status Applier::Apply(const RecordView& record) {
@@ -252,7 +254,8 @@ absl::Status Applier::ApplyCompaction(const RecordView& record) {
 
 absl::Status Applier::PutRun() {
   if (run_.empty()) return absl::OkStatus();
-  topics_.insert(run_queue_.topic);
+  IsLite(run_queue_) ? void(lite_topics_.insert(run_queue_))
+                     : void(topics_.insert(run_queue_.topic));
   const absl::Status put = queues_.PutRun(run_queue_, run_first_, run_, batch_);
   run_.clear();
   return put;
@@ -378,6 +381,11 @@ absl::Status Applier::ApplyConfig(const RecordView& record, bool state_only) {
     case storage::v1::ConfigChange::kDeleteGroup:
       DropGroup(GroupId(change.delete_group()));
       return absl::OkStatus();
+    case storage::v1::ConfigChange::kPutLiteTopic:
+      PutLiteTopic(change.put_lite_topic());
+      return absl::OkStatus();
+    case storage::v1::ConfigChange::kRemoveLiteTopic:
+      return DropLiteTopic(change.remove_lite_topic(), state_only);
     case storage::v1::ConfigChange::CHANGE_NOT_SET:
       break;
   }
@@ -389,6 +397,8 @@ absl::Status Applier::ApplyConfig(const RecordView& record, bool state_only) {
 absl::Status Applier::DropTopic(TopicId topic, bool state_only) {
   RETURN_IF_ERROR(WriteBatch());  // what is scanned below must be all
   batch_.Delete(database_.handle(Family::kConfig), TopicKey(topic));
+  batch_.DeleteRange(database_.handle(Family::kConfig), LiteKey({topic, 0}),
+                     LiteKey({topic + 1, 0}));
   // Rows begin with the group: all are looked at, which deleting a topic is rare enough for.
   RETURN_IF_ERROR(
       database_.Scan(Family::kProgress, "", [&](std::string_view key, std::string_view) {
@@ -404,6 +414,25 @@ absl::Status Applier::DropTopic(TopicId topic, bool state_only) {
   RETURN_IF_ERROR(transactions_.DropTopic(topic, batch_));
   RETURN_IF_ERROR(WriteBatch());
   queues_.ForgetTopic(topic);
+  return absl::OkStatus();
+}
+
+void Applier::PutLiteTopic(const storage::v1::LiteTopic& topic) {
+  const QueueKey queue{TopicId(topic.topic_id()), topic.queue()};
+  checkpoint_.set_next_lite_queue(topic.queue() + 1);
+  batch_.Put(database_.handle(Family::kConfig), LiteKey(queue), topic.SerializeAsString());
+}
+
+absl::Status Applier::DropLiteTopic(const storage::v1::LiteTopicRemoval& removal, bool state_only) {
+  const QueueKey queue{TopicId(removal.topic_id()), removal.queue()};
+  batch_.Delete(database_.handle(Family::kConfig), LiteKey(queue));
+  for (uint32_t group : removal.group_ids()) {
+    batch_.Delete(database_.handle(Family::kProgress), ProgressKey(GroupId(group), queue));
+  }
+  if (state_only) return absl::OkStatus();
+  queues_.DropRows(queue, batch_);
+  RETURN_IF_ERROR(WriteBatch());
+  queues_.Forget(queue);
   return absl::OkStatus();
 }
 
@@ -438,37 +467,14 @@ absl::Status Applier::ApplySnapshot(const RecordView& record) {
     for (Family family : {Family::kConfig, Family::kProgress}) {
       batch_.DeleteRange(database_.handle(family), rocksdb::Slice(), kBehindAllKeys);
     }
+    ASSIGN_OR_RETURN(const absl::flat_hash_set<QueueKey> gone,
+                     RemovedLiteTopics(log_, as_of, record.header().log_offset));
     for (const storage::v1::SnapshotPart& complete : parts_) {
-      RETURN_IF_ERROR(PutSnapshotRows(complete));
+      RETURN_IF_ERROR(PutSnapshotRows(complete, gone));
     }
     RETURN_IF_ERROR(ApplyStateAgain(as_of, record.header().log_offset));
   }
   parts_.clear();
-  return absl::OkStatus();
-}
-
-absl::Status Applier::PutSnapshotRows(const storage::v1::SnapshotPart& part) {
-  if (part.part() == 0) {
-    checkpoint_.set_next_topic_id(std::max(checkpoint_.next_topic_id(), part.next_topic_id()));
-    checkpoint_.set_next_group_id(std::max(checkpoint_.next_group_id(), part.next_group_id()));
-  }
-  rocksdb::ColumnFamilyHandle* const config = database_.handle(Family::kConfig);
-  for (const storage::v1::Topic& topic : part.topics()) {
-    batch_.Put(config, TopicKey(TopicId(topic.id())), topic.SerializeAsString());
-  }
-  for (const storage::v1::Group& group : part.groups()) {
-    batch_.Put(config, GroupKey(GroupId(group.id())), group.SerializeAsString());
-  }
-  for (const storage::v1::QueueProgress& progress : part.progress()) {
-    batch_.Put(
-        database_.handle(Family::kProgress),
-        ProgressKey(GroupId(progress.group_id()), {TopicId(progress.topic_id()), progress.queue()}),
-        progress.SerializeAsString());
-  }
-  for (const storage::v1::QueueTail& tail : part.tails()) {
-    RETURN_IF_ERROR(queues_.RaiseTail({TopicId(tail.topic_id()), tail.queue()},
-                                      QueueOffset(tail.next_offset()), batch_));
-  }
   return absl::OkStatus();
 }
 
@@ -533,56 +539,10 @@ std::vector<TopicId> Applier::TakeTopics() {
   return topics;
 }
 
-absl::StatusOr<std::vector<std::string>> Applier::MakeSnapshot(size_t max_bytes) const {
-  std::vector<std::string> parts;
-  storage::v1::SnapshotPart part;
-  size_t bytes = 0;
-  absl::Status decoded;
-  auto cut = [&](bool last) {
-    part.set_as_of(checkpoint_.dispatched());
-    part.set_part(static_cast<uint32_t>(parts.size()));
-    part.set_last(last);
-    if (parts.empty()) {
-      part.set_next_topic_id(checkpoint_.next_topic_id());
-      part.set_next_group_id(checkpoint_.next_group_id());
-    }
-    parts.push_back(part.SerializeAsString());
-    part.Clear();
-    bytes = 0;
-  };
-  auto parse = [&](google::protobuf::MessageLite* row, std::string_view value) {
-    if (!row->ParseFromArray(value.data(), static_cast<int>(value.size()))) {
-      decoded = database_.Damaged("a row of the state cannot be decoded");
-    }
-    bytes += value.size() + 8;
-    if (bytes >= max_bytes) cut(/*last=*/false);
-    return decoded.ok();
-  };
-  RETURN_IF_ERROR(
-      database_.Scan(Family::kConfig, "", [&](std::string_view key, std::string_view value) {
-        if (key.starts_with(kTopicPrefix)) return parse(part.add_topics(), value);
-        return parse(part.add_groups(), value);
-      }));
-  RETURN_IF_ERROR(database_.Scan(Family::kProgress, "", [&](std::string_view, std::string_view v) {
-    return parse(part.add_progress(), v);
-  }));
-  RETURN_IF_ERROR(
-      database_.Scan(Family::kTails, "", [&](std::string_view key, std::string_view value) {
-        const absl::StatusOr<QueueTail> saved = DecodeTail(value);
-        if (!saved.ok()) decoded = database_.Damaged("the tail of a queue");
-        if (!decoded.ok()) return false;
-        storage::v1::QueueTail& tail = *part.add_tails();
-        const QueueKey queue = ToQueueKey(key);
-        tail.set_topic_id(queue.topic.value());
-        tail.set_queue(queue.queue);
-        tail.set_next_offset(saved->next.value());
-        bytes += value.size();
-        if (bytes >= max_bytes) cut(/*last=*/false);
-        return true;
-      }));
-  RETURN_IF_ERROR(decoded);
-  cut(/*last=*/true);
-  return parts;
+std::vector<QueueKey> Applier::TakeLiteTopics() {
+  std::vector<QueueKey> queues(lite_topics_.begin(), lite_topics_.end());
+  lite_topics_.clear();
+  return queues;
 }
 
 }  // namespace dunlin::store

@@ -52,8 +52,10 @@ class Applier {
   // Bytes put since the last checkpoint.
   uint64_t pending_bytes() const { return pending_bytes_; }
   const storage::v1::Checkpoint& checkpoint() const { return checkpoint_; }
-  // Topics that got messages since the last call.
+  // Topics that got messages in queues of their own since the last call; and lightweight topics
+  // that got some.
   std::vector<TopicId> TakeTopics();
+  std::vector<QueueKey> TakeLiteTopics();
 
   // Parts of a snapshot of the state as committed, each at most about `max_bytes`.
   absl::StatusOr<std::vector<std::string>> MakeSnapshot(size_t max_bytes) const;
@@ -80,11 +82,15 @@ class Applier {
   absl::Status ApplyConfig(const RecordView& record, bool state_only);
   absl::Status ApplySnapshot(const RecordView& record);
   absl::Status ApplyStateAgain(LogOffset from, LogOffset to);
-  absl::Status PutSnapshotRows(const storage::v1::SnapshotPart& part);
+  // `gone` are lightweight topics whose tails do not count any more.
+  absl::Status PutSnapshotRows(const storage::v1::SnapshotPart& part,
+                               const absl::flat_hash_set<QueueKey>& gone);
   // Into the index: the entry and the keys of a dead letter.
   absl::Status IndexDelivery(const RecordView& record, const storage::v1::Delivery& delivery);
   absl::Status EndFlight(const storage::v1::Delivery& delivery);
   absl::Status DropTopic(TopicId topic, bool state_only);
+  void PutLiteTopic(const storage::v1::LiteTopic& topic);
+  absl::Status DropLiteTopic(const storage::v1::LiteTopicRemoval& removal, bool state_only);
   void DropGroup(GroupId group);
   absl::Status WriteBatch();
 
@@ -99,6 +105,7 @@ class Applier {
   rocksdb::WriteBatch batch_;
   uint64_t pending_bytes_ = 0;
   absl::flat_hash_set<TopicId> topics_;
+  absl::flat_hash_set<QueueKey> lite_topics_;
   // Records of one queue in a row, not yet in the index.
   QueueKey run_queue_;
   QueueOffset run_first_;

@@ -73,6 +73,7 @@ class RealDispatcher final : public Dispatcher {
   TransactionIndex& transactions() override { return transactions_; }
   absl::StatusOr<std::optional<LogOffset>> FindDelivery(LogOffset parked) const override;
   std::vector<TopicId> TakeChangedTopics() override ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<QueueKey> TakeChangedLiteTopics() override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<QueueOffset> NextOffset(QueueKey queue) const override {
     return queues_.NextOffset(queue);
   }
@@ -82,6 +83,7 @@ class RealDispatcher final : public Dispatcher {
   }
   TopicId next_topic_id() const override ABSL_LOCKS_EXCLUDED(mutex_);
   GroupId next_group_id() const override ABSL_LOCKS_EXCLUDED(mutex_);
+  uint32_t next_lite_queue() const override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Checkpoint() override {
     return RunOnThread([this] { return DoCheckpoint(/*wait=*/true); });
   }
@@ -132,10 +134,12 @@ class RealDispatcher final : public Dispatcher {
   mutable Mutex mutex_;
   CondVar job_done_;
   absl::flat_hash_set<TopicId> changed_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_set<QueueKey> changed_lite_ ABSL_GUARDED_BY(mutex_);
   Job* job_ ABSL_GUARDED_BY(mutex_) = nullptr;
   absl::Status job_result_ ABSL_GUARDED_BY(mutex_);
   TopicId next_topic_ ABSL_GUARDED_BY(mutex_);
   GroupId next_group_ ABSL_GUARDED_BY(mutex_);
+  uint32_t next_lite_queue_ ABSL_GUARDED_BY(mutex_) = kFirstLiteQueue;
   SnapshotInfo snapshot_ ABSL_GUARDED_BY(mutex_);
   absl::Status health_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
@@ -165,12 +169,20 @@ absl::StatusOr<LogOffset> RealDispatcher::ApplyUpTo(LogOffset from, LogOffset li
 
 void RealDispatcher::Publish() {
   const std::vector<TopicId> topics = applier_.TakeTopics();
+  const std::vector<QueueKey> lite_topics = applier_.TakeLiteTopics();
   const storage::v1::Checkpoint& applied = applier_.checkpoint();
   MutexLock lock(mutex_);
   changed_.insert(topics.begin(), topics.end());
+  changed_lite_.insert(lite_topics.begin(), lite_topics.end());
   snapshot_ = {applied.has_snapshot(), LogOffset(applied.snapshot_as_of())};
   next_topic_ = TopicId(applied.next_topic_id());
   next_group_ = GroupId(applied.next_group_id());
+  next_lite_queue_ = applied.next_lite_queue();
+}
+
+uint32_t RealDispatcher::next_lite_queue() const {
+  MutexLock lock(mutex_);
+  return next_lite_queue_;
 }
 
 TopicId RealDispatcher::next_topic_id() const {
@@ -222,6 +234,13 @@ std::vector<TopicId> RealDispatcher::TakeChangedTopics() {
   std::vector<TopicId> topics(changed_.begin(), changed_.end());
   changed_.clear();
   return topics;
+}
+
+std::vector<QueueKey> RealDispatcher::TakeChangedLiteTopics() {
+  MutexLock lock(mutex_);
+  std::vector<QueueKey> queues(changed_lite_.begin(), changed_lite_.end());
+  changed_lite_.clear();
+  return queues;
 }
 
 Dispatcher::SnapshotInfo RealDispatcher::snapshot() const {

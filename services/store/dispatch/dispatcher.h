@@ -56,6 +56,10 @@ class Dispatcher {
   // moved. Bounded by the number of topics.
   virtual std::vector<TopicId> TakeChangedTopics() = 0;
 
+  // The same of lightweight topics, which do not count as changes of their parents. Bounded by the
+  // number of lightweight topics that come and go between two calls.
+  virtual std::vector<QueueKey> TakeChangedLiteTopics() = 0;
+
   // The queue offset that the next message of `queue` gets, from the index. REQUIRES: nothing is
   // being appended to the queue.
   // DATA_LOSS when the index is damaged there: no number is safe to give out.
@@ -68,6 +72,8 @@ class Dispatcher {
   // The next numbers to give to a topic and a group.
   virtual TopicId next_topic_id() const = 0;
   virtual GroupId next_group_id() const = 0;
+  // The number to try first for the next lightweight topic.
+  virtual uint32_t next_lite_queue() const = 0;
 
   // Writes a checkpoint now and returns when it is on disk.
   virtual absl::Status Checkpoint() = 0;

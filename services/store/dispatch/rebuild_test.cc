@@ -9,6 +9,7 @@
 #include <fstream>
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@ constexpr TopicId kTopic(1);
 constexpr TopicId kDoomed(2);   // is deleted and made again now and then
 constexpr TopicId kLetters(3);  // dead letters
 constexpr uint32_t kQueues = 3;
+constexpr int kLiteTopics = 6;
 
 // Empty when equal; else what differs.
 std::string Difference(const Words& is, const Words& should) {
@@ -62,6 +64,7 @@ class Workload {
 
   static std::vector<QueueKey> Queues() {
     std::vector<QueueKey> queues = {{kLetters, 0}};
+    for (int i = 0; i < kLiteTopics; ++i) queues.push_back(LiteQueue(i));
     for (uint32_t queue = 0; queue < kQueues; ++queue) {
       queues.push_back({kTopic, queue});
       queues.push_back({kDoomed, queue});
@@ -101,6 +104,7 @@ class Workload {
     } else if (dice < 94) {
       ChangeTimers();
       ChangeTransactions();
+      ChangeLiteTopics();
     } else if (dice < 95) {
       rig_.PutTopic(TopicId(static_cast<uint32_t>(1 + Below(6))));
     } else if (dice < 97) {
@@ -111,6 +115,23 @@ class Workload {
       rig_.DeleteTopic(TopicId(static_cast<uint32_t>(4 + Below(3))));
     } else {
       rig_.DeleteTopic(kDoomed);
+    }
+  }
+
+  static QueueKey LiteQueue(int i) { return {kTopic, kFirstLiteQueue + static_cast<uint32_t>(i)}; }
+
+  // Makes some, whose numbers may have been another one's before; sends to some; removes some.
+  void ChangeLiteTopics() {
+    for (int i = Below(8); i > 0; --i) {
+      const QueueKey queue = LiteQueue(Below(kLiteTopics));
+      const GroupId group(static_cast<uint32_t>(1 + Below(3)));
+      if (!lite_.contains(queue)) rig_.PutLiteTopic(queue, "lite-" + std::to_string(++lite_names_));
+      lite_.insert(queue);
+      rig_.Send(queue, "lite", {Keys()[static_cast<size_t>(Below(3))]});
+      if (Below(2) == 0) rig_.PutProgress(group, queue, 1, {0});
+      if (Below(3) > 0) continue;
+      rig_.RemoveLiteTopic(queue, {GroupId(1), GroupId(2), GroupId(3)});
+      lite_.erase(queue);
     }
   }
 
@@ -185,6 +206,8 @@ class Workload {
 
   std::vector<Timer> parked_;
   std::vector<Transaction> halves_;
+  std::set<QueueKey> lite_;
+  int lite_names_ = 0;
   StoreRig& rig_;
   std::mt19937 random_;
   uint64_t sequence_ = 0;

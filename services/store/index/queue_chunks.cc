@@ -455,6 +455,22 @@ void QueueChunks::DropRows(TopicId topic, rocksdb::WriteBatch& batch) const {
   batch.DeleteRange(database_.handle(Family::kTails), begin, end);
 }
 
+void QueueChunks::DropRows(QueueKey queue, rocksdb::WriteBatch& batch) const {
+  const std::string begin = KeyOf(queue);
+  batch.DeleteRange(database_.handle(Family::kChunks), begin,
+                    KeyOf({queue.topic, queue.queue + 1}));
+  batch.Delete(database_.handle(Family::kTails), begin);
+}
+
+void QueueChunks::Forget(QueueKey queue) {
+  Shard& shard = ShardOf(queue);
+  MutexLock lock(shard.mutex);
+  auto found = shard.queues.find(queue);
+  if (found == shard.queues.end()) return;
+  shard.bytes -= found->second->Bytes();
+  shard.queues.erase(found);
+}
+
 void QueueChunks::ForgetTopic(TopicId topic) {
   for (size_t i = 0; i < kShards; ++i) {
     MutexLock lock(shards_[i].mutex);

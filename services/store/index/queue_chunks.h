@@ -80,6 +80,9 @@ class QueueChunks final : public QueueIndex {
   // reader in between would bring the rows back into memory).
   void DropRows(TopicId topic, rocksdb::WriteBatch& batch) const;
   void ForgetTopic(TopicId topic);
+  // The same of one queue.
+  void DropRows(QueueKey queue, rocksdb::WriteBatch& batch) const;
+  void Forget(QueueKey queue);
 
   // Zero for an unknown queue.
   absl::StatusOr<QueueOffset> NextOffset(QueueKey queue) const;

@@ -16,6 +16,7 @@ inline constexpr uint32_t kFormatVersion = 2;
 inline constexpr std::string_view kCheckpointKey = "checkpoint";  // in kMeta
 inline constexpr std::string_view kTopicPrefix = "T";             // in kConfig, then the id
 inline constexpr std::string_view kGroupPrefix = "G";
+inline constexpr std::string_view kLitePrefix = "L";  // then topic, queue
 
 // In kConfig.
 inline std::string TopicKey(TopicId id) {
@@ -24,6 +25,7 @@ inline std::string TopicKey(TopicId id) {
 inline std::string GroupKey(GroupId id) {
   return std::string(kGroupPrefix) + BigEndian(id.value());
 }
+inline std::string LiteKey(QueueKey queue) { return std::string(kLitePrefix) + KeyOf(queue); }
 // In kProgress: group, topic, queue.
 inline std::string ProgressKey(GroupId group, QueueKey queue) {
   return BigEndian(group.value()) + KeyOf(queue);

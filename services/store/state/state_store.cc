@@ -43,6 +43,18 @@ class RocksStateStore final : public StateStore {
     return List<storage::v1::QueueProgress>(Family::kProgress, BigEndian(group.value()),
                                             "progress");
   }
+  absl::Status VisitProgress(GroupId group, VisitRow visit) const override {
+    return Visit<storage::v1::QueueProgress>(Family::kProgress, BigEndian(group.value()),
+                                             BigEndian(group.value()), "progress",
+                                             [&](const storage::v1::QueueProgress& row) {
+                                               visit(row);
+                                               return true;
+                                             });
+  }
+  absl::Status VisitLiteTopics(QueueKey first, VisitLite visit) const override {
+    return Visit<storage::v1::LiteTopic>(Family::kConfig, LiteKey(first), kLitePrefix,
+                                         "lightweight topics", visit);
+  }
   absl::StatusOr<ProducerRow> GetProducer(uint64_t producer, QueueKey queue) const override {
     ASSIGN_OR_RETURN(const std::optional<std::string> row,
                      database_->Get(Family::kProducers, ProducerKey(producer, queue)));
@@ -64,6 +76,23 @@ class RocksStateStore final : public StateStore {
  private:
   absl::Status Undecodable(const char* what) const {
     return database_->Damaged(fmt::format("a row of the {} cannot be decoded", what));
+  }
+
+  // Rows with `prefix` from `begin` on, while `visit` returns true.
+  template <typename Proto, typename Visitor>
+  absl::Status Visit(Family family, std::string_view begin, std::string_view prefix,
+                     const char* what, const Visitor& visit) const {
+    Proto row;
+    absl::Status decoded;
+    RETURN_IF_ERROR(
+        database_->Scan(family, begin, [&](std::string_view key, std::string_view value) {
+          if (!key.starts_with(prefix)) return false;
+          if (!row.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
+            decoded = Undecodable(what);
+          }
+          return decoded.ok() && visit(row);
+        }));
+    return decoded;
   }
 
   template <typename Proto>

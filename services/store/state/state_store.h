@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -24,6 +25,7 @@ namespace dunlin::storage::v1 {
 class Checkpoint;
 class ConfigChange;
 class Group;
+class LiteTopic;
 class QueueProgress;
 class Topic;
 }  // namespace dunlin::storage::v1
@@ -52,6 +54,12 @@ class StateStore {
       GroupId group, TopicId topic) const = 0;
   virtual absl::StatusOr<std::vector<storage::v1::QueueProgress>> ListProgress(
       GroupId group) const = 0;
+  // The same one by one, for groups with progress in a million queues.
+  using VisitRow = absl::FunctionRef<void(const storage::v1::QueueProgress&)>;
+  virtual absl::Status VisitProgress(GroupId group, VisitRow visit) const = 0;
+  // Lightweight topics from `first` on, ascending by parent and queue, while `visit` returns true.
+  using VisitLite = absl::FunctionRef<bool(const storage::v1::LiteTopic&)>;
+  virtual absl::Status VisitLiteTopics(QueueKey first, VisitLite visit) const = 0;
   // NOT_FOUND when it is not known, or has expired with the log.
   virtual absl::StatusOr<ProducerRow> GetProducer(uint64_t producer, QueueKey queue) const = 0;
   virtual storage::v1::Checkpoint GetCheckpoint() const = 0;

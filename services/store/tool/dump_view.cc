@@ -109,6 +109,7 @@ std::string RowText(Family family, std::string_view key, std::string_view value)
     case Family::kMeta:
       return fmt::format("{} {}", key, Text<storage::v1::Checkpoint>(value));
     case Family::kConfig:
+      if (key.starts_with(kLitePrefix)) return "lite topic " + Text<storage::v1::LiteTopic>(value);
       return key.starts_with(kTopicPrefix) ? "topic " + Text<storage::v1::Topic>(value)
                                            : "group " + Text<storage::v1::Group>(value);
     case Family::kProgress:

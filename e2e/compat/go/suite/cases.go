@@ -37,6 +37,7 @@ var cases = map[string]func(*suite, string) error{
 	"errors":      (*suite).errors,
 	"fifo":        (*suite).fifo,
 	"delay":       (*suite).delay,
+	"lite":        (*suite).lite,
 	"priority":    (*suite).priority,
 	"transaction": (*suite).transaction,
 	"restart":     (*suite).restart,
@@ -693,6 +694,110 @@ func (s *suite) transaction(name string) error {
 		equal("messages after the last", 0, len(left)),
 		committed.Commit(), // a second time changes nothing
 		equal("questions, at least 2", true, asked.Load() >= 2))
+}
+
+// A consumer gets the messages of the lightweight topics it subscribes to, each in its order; one of
+// the exclusive group NAME-one goes to the last that subscribed to it.
+func (s *suite) lite(name string) error {
+	const count = 5
+	producer, err := s.producer(name)
+	if err != nil {
+		return err
+	}
+	defer producer.GracefulStop()
+	sendLite := func(liteTopic, body string) error {
+		message := &rmq.Message{Topic: name, Body: []byte(body)}
+		message.SetLiteTopic(liteTopic)
+		_, err := producer.Send(context.Background(), message)
+		return err
+	}
+	seen := newLiteOrder()
+	consumer, err := s.litePushConsumer(name, name, seen.done)
+	if err != nil {
+		return err
+	}
+	defer consumer.GracefulStop()
+	err = errors.Join(consumer.SubscribeLite("a"), consumer.SubscribeLite("b"), sendLite("c", "0"))
+	for number := range count {
+		err = errors.Join(err, sendLite("a", fmt.Sprint(number)), sendLite("b", fmt.Sprint(number)))
+	}
+	if err = errors.Join(err, seen.await(2*count)); err != nil {
+		return err
+	}
+	if err := consumer.SubscribeLite("a$b"); codeOf(err) != v2.Code_ILLEGAL_LITE_TOPIC {
+		return fmt.Errorf("a name that is none: %v", err)
+	}
+	err = errors.Join(consumer.UnSubscribeLite("b"), sendLite("b", "late"),
+		consumer.SubscribeLite("c"), seen.await(2*count+1))
+	if err != nil {
+		return err
+	}
+
+	lost, got := newLiteOrder(), newLiteOrder()
+	first, err := s.litePushConsumer(name, name+"-one", lost.done)
+	if err != nil {
+		return err
+	}
+	defer first.GracefulStop()
+	second, err := s.litePushConsumer(name, name+"-one", got.done)
+	if err != nil {
+		return err
+	}
+	defer second.GracefulStop()
+	err = errors.Join(first.SubscribeLite("one"), second.SubscribeLite("one"), sendLite("one", "0"),
+		got.await(1))
+	return errors.Join(err, seen.check("a", count), seen.check("b", count), seen.check("c", 1),
+		lost.check("one", 0), got.check("one", 1))
+}
+
+// liteOrder is what was done of each lightweight topic; the second message of each fails once.
+type liteOrder struct {
+	mutex  sync.Mutex
+	bodies map[string][]string
+	failed map[string]bool
+}
+
+func newLiteOrder() *liteOrder {
+	return &liteOrder{bodies: map[string][]string{}, failed: map[string]bool{}}
+}
+
+func (o *liteOrder) done(view *rmq.MessageView) bool {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	topic, body := view.GetLiteTopic(), string(view.GetBody())
+	if body == "1" && !o.failed[topic] {
+		o.failed[topic] = true
+		return false
+	}
+	o.bodies[topic] = append(o.bodies[topic], body)
+	return true
+}
+
+func (o *liteOrder) await(count int) error {
+	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		o.mutex.Lock()
+		done := 0
+		for _, bodies := range o.bodies {
+			done += len(bodies)
+		}
+		o.mutex.Unlock()
+		if done >= count {
+			return nil
+		}
+		if time.Since(start) > time.Minute {
+			return fmt.Errorf("%d of %d messages of lightweight topics came", done, count)
+		}
+	}
+}
+
+func (o *liteOrder) check(topic string, count int) error {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	var want []string
+	for number := range count {
+		want = append(want, fmt.Sprint(number))
+	}
+	return equal("messages of "+topic, fmt.Sprint(want), fmt.Sprint(o.bodies[topic]))
 }
 
 // The server is killed and started again under running clients. Asks for it on standard output with

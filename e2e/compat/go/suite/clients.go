@@ -67,6 +67,25 @@ func (s *suite) pushConsumer(name string, succeeds func(*rmq.MessageView) bool) 
 	return consumer, consumer.Start()
 }
 
+func (s *suite) litePushConsumer(topic, group string, succeeds func(*rmq.MessageView) bool) (rmq.LitePushConsumer, error) {
+	consumer, err := rmq.NewLitePushConsumer(s.config(group),
+		rmq.NewLitePushConsumerConfig(topic, 30*time.Second),
+		rmq.WithPushAwaitDuration(pollDuration),
+		rmq.WithPushConsumptionThreadCount(8),
+		rmq.WithPushMessageListener(&rmq.FuncMessageListener{
+			Consume: func(view *rmq.MessageView) rmq.ConsumerResult {
+				if succeeds(view) {
+					return rmq.SUCCESS
+				}
+				return rmq.FAILURE
+			},
+		}))
+	if err != nil {
+		return nil, err
+	}
+	return consumer, consumer.Start()
+}
+
 // producerAndConsumer starts both on the topic and the group `name`; `stop` ends them.
 func (s *suite) producerAndConsumer(name string) (rmq.Producer, rmq.SimpleConsumer, func(), error) {
 	producer, err := s.producer(name)

@@ -42,6 +42,8 @@ class SavedRows final : public store::StateStore {
   absl::StatusOr<std::vector<storage::v1::QueueProgress>> ListProgress(GroupId) const override {
     return Nothing();
   }
+  absl::Status VisitProgress(GroupId, VisitRow) const override { return Nothing(); }
+  absl::Status VisitLiteTopics(QueueKey, VisitLite) const override { return Nothing(); }
   absl::StatusOr<store::ProducerRow> GetProducer(uint64_t, QueueKey) const override {
     return Nothing();
   }

@@ -204,6 +204,23 @@ void StoreRig::DeleteGroup(GroupId id) {
   AppendChange(change);
 }
 
+void StoreRig::PutLiteTopic(QueueKey queue, const std::string& name) {
+  storage::v1::ConfigChange change;
+  change.mutable_put_lite_topic()->set_topic_id(queue.topic.value());
+  change.mutable_put_lite_topic()->set_queue(queue.queue);
+  change.mutable_put_lite_topic()->set_name(name);
+  AppendChange(change);
+}
+
+void StoreRig::RemoveLiteTopic(QueueKey queue, const std::vector<GroupId>& groups) {
+  storage::v1::ConfigChange change;
+  change.mutable_remove_lite_topic()->set_topic_id(queue.topic.value());
+  change.mutable_remove_lite_topic()->set_queue(queue.queue);
+  for (GroupId group : groups) change.mutable_remove_lite_topic()->add_group_ids(group.value());
+  AppendChange(change);
+  tails_.erase(queue);
+}
+
 void StoreRig::PutProgress(GroupId group, QueueKey queue, uint64_t cursor,
                            const std::vector<uint64_t>& in_flight) {
   storage::v1::ProgressChanges changes;
@@ -424,6 +441,10 @@ absl::StatusOr<std::map<std::string, std::string>> StoreRig::Describe(
   for (const auto& group : groups) {
     words[fmt::format("group {}", group.id())] = group.ShortDebugString();
   }
+  RETURN_IF_ERROR(state_->VisitLiteTopics({}, [&](const storage::v1::LiteTopic& lite) {
+    words[fmt::format("lite topic {} {}", lite.topic_id(), lite.queue())] = lite.ShortDebugString();
+    return true;
+  }));
   for (uint32_t group = 1; group < 10; ++group) {
     ASSIGN_OR_RETURN(const auto progress, state_->ListProgress(GroupId(group)));
     for (const auto& row : progress) {
@@ -461,8 +482,9 @@ absl::StatusOr<std::map<std::string, std::string>> StoreRig::Describe(
   }
   RETURN_IF_ERROR(DescribeTimers(queues, words));
   RETURN_IF_ERROR(DescribeTransactions(queues, words));
-  words["next ids"] = fmt::format("{} {}", dispatcher_->next_topic_id().value(),
-                                  dispatcher_->next_group_id().value());
+  words["next ids"] =
+      fmt::format("{} {} {}", dispatcher_->next_topic_id().value(),
+                  dispatcher_->next_group_id().value(), dispatcher_->next_lite_queue());
   RETURN_IF_ERROR(dispatcher_->health());
   return words;
 }

@@ -65,6 +65,10 @@ class StoreRig {
   void DeleteTopic(TopicId id);
   void PutGroup(GroupId id);
   void DeleteGroup(GroupId id);
+  void PutLiteTopic(QueueKey queue, const std::string& name);
+  // Forgets the progress of the groups given. Its number may be given again: the next message
+  // there has offset 0.
+  void RemoveLiteTopic(QueueKey queue, const std::vector<GroupId>& groups);
   // In flight: the offsets given.
   void PutProgress(GroupId group, QueueKey queue, uint64_t cursor,
                    const std::vector<uint64_t>& in_flight);

@@ -24,6 +24,8 @@ import org.apache.rocketmq.client.apis.ClientException;
 import org.apache.rocketmq.client.apis.consumer.ConsumeResult;
 import org.apache.rocketmq.client.apis.consumer.FilterExpression;
 import org.apache.rocketmq.client.apis.consumer.FilterExpressionType;
+import org.apache.rocketmq.client.apis.consumer.LitePushConsumer;
+import org.apache.rocketmq.client.apis.consumer.OffsetOption;
 import org.apache.rocketmq.client.apis.consumer.PushConsumer;
 import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
 import org.apache.rocketmq.client.apis.message.MessageBuilder;
@@ -75,6 +77,7 @@ final class Cases {
     all.put("delay", this::delay);
     all.put("priority", this::priority);
     all.put("transaction", this::transaction);
+    all.put("lite", this::lite);
     all.put("restart", this::restart);
     return all;
   }
@@ -244,7 +247,7 @@ final class Cases {
             name,
             view -> {
               attempts.add(view.getDeliveryAttempt());
-              return attempts.size() < 3 ? ConsumeResult.FAILURE : ConsumeResult.SUCCESS;
+              return view.getDeliveryAttempt() < 3 ? ConsumeResult.FAILURE : ConsumeResult.SUCCESS;
             })) {
       send(producer, name, "", "retry");
       for (int attempt = 1; attempt <= 3; attempt++) {
@@ -446,6 +449,86 @@ final class Cases {
     producer.send(new MessageBuilderImpl()
         .setTopic(topic).setBody(body.getBytes(UTF_8)).build(), transaction);
     return transaction;
+  }
+
+  /**
+   * A consumer gets the messages of the lightweight topics it subscribes to, each in its order; one
+   * of the exclusive group NAME-one goes to the last that subscribed to it.
+   */
+  void lite() throws Exception {
+    String name = prefix + "-lite";
+    int count = 5;
+    LiteOrder seen = new LiteOrder();
+    LiteOrder lost = new LiteOrder();
+    LiteOrder got = new LiteOrder();
+    try (Producer producer = clients.producer();
+        LitePushConsumer consumer = clients.litePushConsumer(name, name, seen::done)) {
+      consumer.subscribeLite("a");
+      consumer.subscribeLite("b");
+      sendLite(producer, name, "c", "0");
+      for (int number = 0; number < count; number++) {
+        sendLite(producer, name, "a", Integer.toString(number));
+        sendLite(producer, name, "b", Integer.toString(number));
+      }
+      seen.await(2 * count);
+      Check.throwing(ClientException.class, "a name that is none", () -> {
+        consumer.subscribeLite("a$b");
+        return null;
+      });
+      consumer.unsubscribeLite("b");
+      sendLite(producer, name, "b", "late");
+      consumer.subscribeLite("c", OffsetOption.MIN_OFFSET);
+      seen.await(2 * count + 1);
+      try (LitePushConsumer first = clients.litePushConsumer(name, name + "-one", lost::done);
+          LitePushConsumer second = clients.litePushConsumer(name, name + "-one", got::done)) {
+        first.subscribeLite("one");
+        second.subscribeLite("one");
+        await(20, () -> first.getLiteTopicSet().isEmpty(), () -> "the first was not told");
+        sendLite(producer, name, "one", "0");
+        got.await(1);
+      }
+    }
+    seen.check("a", count);
+    seen.check("b", count);
+    seen.check("c", 1);
+    lost.check("one", 0);
+    got.check("one", 1);
+  }
+
+  private static void sendLite(Producer producer, String topic, String liteTopic, String body)
+      throws ClientException {
+    producer.send(new MessageBuilderImpl()
+        .setTopic(topic)
+        .setLiteTopic(liteTopic)
+        .setBody(body.getBytes(UTF_8))
+        .build());
+  }
+
+  /** What was done of each lightweight topic; the second message of each fails once. */
+  private static final class LiteOrder {
+    private final Map<String, List<String>> bodies = new LinkedHashMap<>();
+    private final Set<String> failed = new TreeSet<>();
+
+    synchronized ConsumeResult done(MessageView view) {
+      String liteTopic = view.getLiteTopic().orElseThrow();
+      if (text(view).equals("1") && failed.add(liteTopic)) return ConsumeResult.FAILURE;
+      bodies.computeIfAbsent(liteTopic, unused -> new ArrayList<>()).add(text(view));
+      return ConsumeResult.SUCCESS;
+    }
+
+    private synchronized int count() {
+      return bodies.values().stream().mapToInt(List::size).sum();
+    }
+
+    void await(int count) throws InterruptedException {
+      Cases.await(60, () -> count() >= count, () -> count() + " of " + count + " lite messages");
+    }
+
+    synchronized void check(String liteTopic, int count) {
+      List<String> want = new ArrayList<>();
+      for (int number = 0; number < count; number++) want.add(Integer.toString(number));
+      Check.equal("messages of " + liteTopic, want, bodies.getOrDefault(liteTopic, List.of()));
+    }
   }
 
   /** Bad sends are refused with the exception an application would catch. */

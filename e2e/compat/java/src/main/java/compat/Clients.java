@@ -6,6 +6,7 @@ import org.apache.rocketmq.client.apis.ClientConfiguration;
 import org.apache.rocketmq.client.apis.ClientException;
 import org.apache.rocketmq.client.apis.ClientServiceProvider;
 import org.apache.rocketmq.client.apis.consumer.FilterExpression;
+import org.apache.rocketmq.client.apis.consumer.LitePushConsumer;
 import org.apache.rocketmq.client.apis.consumer.MessageListener;
 import org.apache.rocketmq.client.apis.consumer.PushConsumer;
 import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
@@ -60,6 +61,18 @@ final class Clients {
         .setConsumerGroup(group)
         .setConsumptionThreadCount(8)
         .setSubscriptionExpressions(Map.of(topic, FilterExpression.SUB_ALL))
+        .setMessageListener(listener)
+        .build();
+  }
+
+  LitePushConsumer litePushConsumer(String topic, String group, MessageListener listener)
+      throws ClientException {
+    return provider
+        .newLitePushConsumerBuilder()
+        .bindTopic(topic)
+        .setClientConfiguration(configuration)
+        .setConsumerGroup(group)
+        .setConsumptionThreadCount(8)
         .setMessageListener(listener)
         .build();
   }

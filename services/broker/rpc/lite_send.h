@@ -1,0 +1,39 @@
+// LiteBatch: what a send to a LITE topic appends: for lightweight topics that are new, the records
+// that tell their numbers, then the messages.
+
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+
+#include "services/broker/lite/lite_table.h"
+#include "services/broker/topics/topic_table.h"
+#include "services/broker/wire/send_scanner.h"
+#include "services/store/log/commit_log.h"
+
+namespace dunlin::broker {
+
+class LiteBatch {
+ public:
+  // `send` must outlive the batch. Errors: MESSAGE_PROPERTY_CONFLICT_WITH_TYPE,
+  // LITE_TOPIC_QUOTA_EXCEEDED.
+  absl::Status Plan(LiteTable& table, const Topic& topic, const RawSend& send);
+
+  const std::vector<store::NewRecord>& Records() const { return records_; }
+  // How many of them stand before the first message.
+  size_t Announcements() const { return announcements_.size(); }
+  // They were appended.
+  void Appended();
+
+ private:
+  std::vector<LiteTable::Pin> pins_;  // one per message: none is removed before it is appended to
+  std::vector<std::string> announcements_;
+  std::vector<std::string_view> pieces_;  // the same
+  std::vector<store::NewRecord> records_;
+};
+
+}  // namespace dunlin::broker
