@@ -100,7 +100,8 @@ def sdk_python():
 TIERS = [
     ("lint", "formatting and text rules", lambda: check(["./dev", "lint"])),
     ("test", "unit and end-to-end tests", lambda: bazel_test(["//..."])),
-    ("tidy", "clang-tidy", lambda: check(["bazel", "build", "--config=tidy", "//..."])),
+    ("tidy", "clang-tidy", lambda: check(["bazel", "build", "--config=tidy", "--keep_going",
+                                                 "//..."])),
     ("asan", "unit tests under AddressSanitizer and UndefinedBehaviorSanitizer",
      lambda: bazel_test(["--config=asan", "--build_tests_only",
                          "--test_tag_filters=-e2e,-bench", "//..."])),

@@ -42,9 +42,11 @@ std::map<std::string, std::vector<uint32_t>> Divide(const Strategy& strategy, ui
   return parts;
 }
 
-const Strategy kAveragely = AllocateAveragely;
-const Strategy kInCircle = AllocateInCircle;
-const Strategy kConsistently = [](const Fellowship& all) { return AllocateConsistently(all); };
+constexpr auto kAveragely = AllocateAveragely;
+constexpr auto kInCircle = AllocateInCircle;
+constexpr auto kConsistently = [](const Fellowship& all) { return AllocateConsistently(all); };
+
+std::vector<Strategy> Strategies() { return {kAveragely, kInCircle, kConsistently}; }
 
 TEST(AllocationTest, NeighboursGoTogether) {
   auto parts = Divide(kAveragely, 8, 3);
@@ -64,7 +66,7 @@ TEST(AllocationTest, ACircleGivesOneToEachInTurn) {
 }
 
 TEST(AllocationTest, EveryQueueGoesToOneConsumer) {
-  for (const Strategy& strategy : {kAveragely, kInCircle, kConsistently}) {
+  for (const Strategy& strategy : Strategies()) {
     for (uint32_t queues = 0; queues <= 20; ++queues) {
       for (int consumers = 1; consumers <= 9; ++consumers) {
         std::vector<uint32_t> given;
@@ -84,7 +86,7 @@ TEST(AllocationTest, TheOrderInWhichTheyAreNamedMakesNoDifference) {
   std::vector<QueueRef> queues = QueuesOf("t", 16);
   std::vector<std::string> names = Consumers(5);
   std::mt19937 random(1);
-  for (const Strategy& strategy : {kAveragely, kInCircle, kConsistently}) {
+  for (const Strategy& strategy : Strategies()) {
     const auto own = Numbers(strategy({queues, names, "consumer-102"}));
     for (int i = 0; i < 20; ++i) {
       std::shuffle(queues.begin(), queues.end(), random);
@@ -135,7 +137,7 @@ TEST(AllocationTest, WhatIsConfiguredMustExist) {
 TEST(AllocationTest, AStrangerGetsNothing) {
   const std::vector<QueueRef> queues = QueuesOf("t", 4);
   const std::vector<std::string> names = Consumers(2);
-  for (const Strategy& strategy : {kAveragely, kInCircle, kConsistently}) {
+  for (const Strategy& strategy : Strategies()) {
     EXPECT_THAT(Numbers(strategy({queues, names, "somebody"})), IsEmpty());
     EXPECT_THAT(Numbers(strategy({queues, {}, "somebody"})), IsEmpty());
   }

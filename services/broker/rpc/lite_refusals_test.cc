@@ -80,6 +80,26 @@ TEST_F(LiteTest, SendsAreRefusedPrecisely) {
   EXPECT_FALSE(Exists("fine"));
 }
 
+TEST_F(LiteTest, AGroupIsMovedInOneLightweightTopicAtATime) {
+  SendLite("s1", {"x"});
+  admin::v1::SkipMessagesRequest skip;
+  skip.set_group("agents");
+  skip.set_topic("sessions");
+  admin::v1::SkipMessagesResponse skipped;
+  grpc::Status status = AskAdmin(&admin::v1::AdminService::Stub::SkipMessages, skip, skipped);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("--lite-topic NAME"));
+  ASSERT_TRUE(CreateGroup("copy", "sessions", admin::v1::LITE_SHARED).ok());
+  admin::v1::CloneOffsetsRequest clone;
+  clone.set_from_group("agents");
+  clone.set_to_group("copy");
+  clone.set_topic("sessions");
+  admin::v1::CloneOffsetsResponse cloned;
+  status = AskAdmin(&admin::v1::AdminService::Stub::CloneOffsets, clone, cloned);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("--lite-topic NAME"));
+}
+
 class LiteQuotaTest : public LiteTest {
  protected:
   LiteQuotaTest() {
@@ -130,6 +150,10 @@ TEST_F(LiteTest, TopicsAndGroupsOfThisKindAreCheckedWhenTheyAreMade) {
               topic.clear_kinds();
               topic.set_lite_expiration_minutes(1);
             }),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(create([](auto& topic) { topic.mutable_retention()->set_consumed(true); }),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(create([](auto& topic) { topic.set_compacted(true); }),
             grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(CreateGroup("g", "no-topic", admin::v1::LITE_SHARED).error_code(),
             grpc::StatusCode::FAILED_PRECONDITION);

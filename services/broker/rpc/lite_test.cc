@@ -313,6 +313,75 @@ TEST_F(LiteTest, DeadLettersComeFromLightweightTopics) {
   EXPECT_EQ(letters[0].system_properties().dead_letter_queue().topic(), "sessions");
 }
 
+TEST_F(LiteTest, ALetterSentAgainGoesToItsGroupAloneInItsLightweightTopic) {
+  ASSERT_TRUE(CreateGroup("others", "sessions", admin::v1::LITE_SHARED).ok());
+  ASSERT_EQ(Sync(v2::PARTIAL_ADD, {"s1"}).code(), v2::OK);
+  ASSERT_EQ(Sync(v2::PARTIAL_ADD, {"s1"}, "other", "others").code(), v2::OK);
+  SendLite("s1", {"bad", "good"});
+  v2::ForwardMessageToDeadLetterQueueRequest bury;
+  bury.mutable_topic()->set_name("sessions");
+  bury.mutable_group()->set_name("agents");
+  bury.set_receipt_handle(Handle(Take("client", 1).at(0)));
+  bury.set_lite_topic("s1");
+  ASSERT_EQ(Call(&Stub::ForwardMessageToDeadLetterQueue, bury).status().code(), v2::OK);
+  AckAll(Take());
+  const std::vector<v2::Message> others = Take("other", 32, 5, "others");
+  EXPECT_THAT(Bodies(others), ElementsAre("bad", "good"));
+  std::vector<std::string> handles;
+  for (const v2::Message& message : others) handles.push_back(Handle(message));
+  EXPECT_EQ(Ack("sessions", "others", handles).status().code(), v2::OK);
+
+  admin::v1::ResendDeadLettersRequest request;
+  request.set_group("agents");
+  request.set_offset(0);
+  admin::v1::ResendDeadLettersResponse response;
+  const grpc::Status status =
+      AskAdmin(&admin::v1::AdminService::Stub::ResendDeadLetters, request, response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.resent(), 1u);
+  const std::vector<v2::Message> again = Take();
+  ASSERT_THAT(Bodies(again), ElementsAre("bad"));
+  EXPECT_EQ(again[0].system_properties().lite_topic(), "s1");
+  EXPECT_EQ(again[0].system_properties().queue_offset(), 2);
+  AckAll(again);
+  EXPECT_THAT(TakeNothing("other", "others"), IsEmpty());
+}
+
+TEST_F(LiteTest, APausedGroupGetsNothingUntilItGoesOn) {
+  const auto pause = [&](bool paused) {
+    admin::v1::UpdateGroupRequest request;
+    request.mutable_group()->set_name("agents");
+    request.mutable_group()->set_paused(paused);
+    admin::v1::Group group;
+    EXPECT_TRUE(AskAdmin(&admin::v1::AdminService::Stub::UpdateGroup, request, group).ok());
+  };
+  ASSERT_EQ(Sync(v2::PARTIAL_ADD, {"s1"}).code(), v2::OK);
+  pause(true);
+  SendLite("s1", {"1"});
+  ASSERT_TRUE(Eventually([&] { return Describe("s1").max_offset() == 1; }));
+  EXPECT_THAT(TakeNothing(), IsEmpty());
+  std::vector<std::string> bodies;
+  std::thread receive([&] { bodies = Bodies(Take("client", 32, 20)); });
+  pause(false);
+  receive.join();
+  EXPECT_THAT(bodies, ElementsAre("1"));
+}
+
+TEST_F(LiteTest, AGroupGetsNoMoreThanItsRate) {
+  admin::v1::UpdateGroupRequest request;
+  request.mutable_group()->set_name("agents");
+  request.mutable_group()->mutable_rate()->set_messages_per_second(2);
+  admin::v1::Group group;
+  ASSERT_TRUE(AskAdmin(&admin::v1::AdminService::Stub::UpdateGroup, request, group).ok());
+  ASSERT_EQ(Sync(v2::PARTIAL_ADD, {"s1", "s2", "s3"}).code(), v2::OK);
+  for (const char* name : {"s1", "s2", "s3"}) SendLite(name, {name});
+  ASSERT_TRUE(Eventually([&] { return Describe("s3").max_offset() == 1; }));
+  EXPECT_THAT(Take(), SizeIs(2));
+  EXPECT_THAT(TakeNothing(), IsEmpty());
+  clock_.Advance(seconds(1));
+  EXPECT_THAT(Take(), SizeIs(1));
+}
+
 TEST_F(LiteTest, AdminSeesThem) {
   ASSERT_EQ(Sync(v2::PARTIAL_ADD, {"s1"}).code(), v2::OK);
   for (int i = 0; i < 5; ++i) SendLite("s" + std::to_string(i), {"x", "y"});
