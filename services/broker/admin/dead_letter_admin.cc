@@ -338,6 +338,8 @@ absl::Status DeadLetterAdmin::ChooseQueue(const StoredMessage& message, Resent& 
                       message.lite_topic, into.name));
     }
     resent.queue = resent.lite_topic->queue.queue;
+    // As after a send: it is not idle.
+    resent.lite_topic->used_ms.store(ToUnixMillis(rooms_.clock.Now()), std::memory_order_relaxed);
     return absl::OkStatus();
   }
   // The topic may have become a compacted one, for which it would lack a key.

@@ -318,12 +318,7 @@ TEST_F(LiteTest, ALetterSentAgainGoesToItsGroupAloneInItsLightweightTopic) {
   ASSERT_EQ(Sync(v2::PARTIAL_ADD, {"s1"}).code(), v2::OK);
   ASSERT_EQ(Sync(v2::PARTIAL_ADD, {"s1"}, "other", "others").code(), v2::OK);
   SendLite("s1", {"bad", "good"});
-  v2::ForwardMessageToDeadLetterQueueRequest bury;
-  bury.mutable_topic()->set_name("sessions");
-  bury.mutable_group()->set_name("agents");
-  bury.set_receipt_handle(Handle(Take("client", 1).at(0)));
-  bury.set_lite_topic("s1");
-  ASSERT_EQ(Call(&Stub::ForwardMessageToDeadLetterQueue, bury).status().code(), v2::OK);
+  Bury("s1", Take("client", 1).at(0));
   AckAll(Take());
   const std::vector<v2::Message> others = Take("other", 32, 5, "others");
   EXPECT_THAT(Bodies(others), ElementsAre("bad", "good"));
@@ -331,20 +326,33 @@ TEST_F(LiteTest, ALetterSentAgainGoesToItsGroupAloneInItsLightweightTopic) {
   for (const v2::Message& message : others) handles.push_back(Handle(message));
   EXPECT_EQ(Ack("sessions", "others", handles).status().code(), v2::OK);
 
-  admin::v1::ResendDeadLettersRequest request;
-  request.set_group("agents");
-  request.set_offset(0);
-  admin::v1::ResendDeadLettersResponse response;
-  const grpc::Status status =
-      AskAdmin(&admin::v1::AdminService::Stub::ResendDeadLetters, request, response);
-  ASSERT_TRUE(status.ok()) << status.error_message();
-  EXPECT_EQ(response.resent(), 1u);
+  EXPECT_THAT(TakeNothing(), IsEmpty());  // nothing but the letter wakes it
+  ASSERT_TRUE(Eventually([&] { return ResendFirstLetter(); }));
   const std::vector<v2::Message> again = Take();
   ASSERT_THAT(Bodies(again), ElementsAre("bad"));
   EXPECT_EQ(again[0].system_properties().lite_topic(), "s1");
   EXPECT_EQ(again[0].system_properties().queue_offset(), 2);
   AckAll(again);
   EXPECT_THAT(TakeNothing("other", "others"), IsEmpty());
+}
+
+TEST_F(LiteTest, WhereALetterWasSentAgainIsNotIdle) {
+  ASSERT_EQ(Sync(v2::PARTIAL_ADD, {"s1"}).code(), v2::OK);
+  SendLite("idle", {"x"});
+  SendLite("s1", {"bad"});
+  Bury("s1", Take().at(0));
+  clock_.Advance(minutes(9));
+  ASSERT_TRUE(Eventually([&] { return ResendFirstLetter(); }));
+  std::vector<v2::Message> again;
+  ASSERT_TRUE(Eventually([&] {
+    Sync(v2::COMPLETE_ADD, {"s1"});  // nobody has heard of the client for a while
+    again = TakeNothing();
+    return !again.empty();
+  }));
+  AckAll(again);
+  clock_.Advance(minutes(2));
+  ASSERT_TRUE(Eventually([&] { return !Exists("idle"); }));
+  EXPECT_TRUE(Exists("s1"));
 }
 
 TEST_F(LiteTest, APausedGroupGetsNothingUntilItGoesOn) {

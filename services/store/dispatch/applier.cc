@@ -252,10 +252,14 @@ absl::Status Applier::ApplyCompaction(const RecordView& record) {
   return queues_.Remove(record.header().queue, removed, batch_);
 }
 
+void Applier::NoteMessages(QueueKey queue) {
+  if (!IsLite(queue)) return void(topics_.insert(queue.topic));
+  lite_topics_.insert(queue);
+}
+
 absl::Status Applier::PutRun() {
   if (run_.empty()) return absl::OkStatus();
-  IsLite(run_queue_) ? void(lite_topics_.insert(run_queue_))
-                     : void(topics_.insert(run_queue_.topic));
+  NoteMessages(run_queue_);
   const absl::Status put = queues_.PutRun(run_queue_, run_first_, run_, batch_);
   run_.clear();
   return put;
@@ -294,7 +298,7 @@ absl::Status Applier::IndexDelivery(const RecordView& record,
     entry.tag_hash = TagHash(keys->tag);
     keys_.Put(header.queue.topic, header.log_offset, *keys, batch_);
   }
-  topics_.insert(header.queue.topic);
+  NoteMessages(header.queue);
   return queues_.Put(header.queue, header.queue_offset, entry, batch_);
 }
 

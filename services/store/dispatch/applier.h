@@ -66,6 +66,8 @@ class Applier {
   uint32_t PutKeys(const RecordView& record);
   absl::Status AddToRun(const RecordHeader& header, uint32_t tag_hash);
   absl::Status PutRun();
+  // A queue got some: its topic, or the lightweight topic that it is, has changed.
+  void NoteMessages(QueueKey queue);
   // A message was parked, or prepared; such a one was moved; its time has come; it is recalled.
   absl::Status ApplyWaiting(const RecordView& record);
   absl::Status ApplyMoved(const RecordView& record);

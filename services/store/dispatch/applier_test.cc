@@ -130,6 +130,18 @@ TEST_F(ApplierTest, ADeadLetterStandsInItsQueueAndEndsItsFlight) {
   EXPECT_EQ(letters[0].tag_hash, TagHash("red"));
 }
 
+TEST_F(ApplierTest, ALetterInALightweightTopicChangesThatOne) {
+  rig_.Open();
+  const QueueKey lite{TopicId(1), kFirstLiteQueue + 3};
+  const Appended message = rig_.Send(kQueue);
+  rig_.Settle();
+  EXPECT_THAT(rig_.dispatcher().TakeChangedTopics(), ElementsAre(kQueue.topic));
+  rig_.BuryLetter(GroupId(0), kQueue, message, lite);
+  rig_.Settle();
+  EXPECT_THAT(rig_.dispatcher().TakeChangedLiteTopics(), ElementsAre(lite));
+  EXPECT_THAT(rig_.dispatcher().TakeChangedTopics(), IsEmpty());
+}
+
 TEST_F(ApplierTest, ADeletedTopicTakesItsIndexAndProgressAlong) {
   rig_.Open();
   rig_.PutTopic(TopicId(1));

@@ -118,6 +118,27 @@ class LiteTest : public MessagingServiceTest {
     }
     return bodies;
   }
+  // The message becomes a dead letter of `agents`.
+  void Bury(const std::string& lite_topic, const v2::Message& message) {
+    v2::ForwardMessageToDeadLetterQueueRequest request;
+    request.mutable_topic()->set_name("sessions");
+    request.mutable_group()->set_name("agents");
+    request.set_receipt_handle(Handle(message));
+    request.set_lite_topic(lite_topic);
+    EXPECT_EQ(Call(&v2::MessagingService::Stub::ForwardMessageToDeadLetterQueue, request)
+                  .status()
+                  .code(),
+              v2::OK);
+  }
+  // True once it was there to be sent.
+  bool ResendFirstLetter() {
+    admin::v1::ResendDeadLettersRequest request;
+    request.set_group("agents");
+    request.set_offset(0);
+    admin::v1::ResendDeadLettersResponse response;
+    return AskAdmin(&admin::v1::AdminService::Stub::ResendDeadLetters, request, response).ok() &&
+           response.resent() == 1;
+  }
   void AckAll(const std::vector<v2::Message>& messages) {
     std::vector<std::string> handles;
     for (const v2::Message& message : messages) handles.push_back(Handle(message));
