@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
 
@@ -57,10 +58,21 @@ absl::StatusOr<std::unique_ptr<LiteTable>> LiteTable::Load(const store::Dispatch
       }));
   const auto raise = [&](QueueKey queue, QueueOffset next) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     auto found = table->by_number_.find(queue.queue);
-    if (found == table->by_number_.end() || found->second->queue != queue) return;
+    if (found == table->by_number_.end() || found->second->queue != queue) return false;
     found->second->tail.next = std::max(found->second->tail.next, next);
+    return true;
   };
-  RETURN_IF_ERROR(dispatcher.VisitNextOffsets(raise));
+  absl::flat_hash_set<QueueKey> nameless;
+  RETURN_IF_ERROR(dispatcher.VisitNextOffsets([&](QueueKey queue, QueueOffset next) {
+    if (raise(queue, next) || !IsLite(queue)) return;
+    if (topics.FindTopic(queue.topic) != nullptr) nameless.insert(queue);
+  }));
+  if (!nameless.empty()) {
+    log::Error(
+        "{} lightweight topics (one of them queue {} of topic {}) have messages and no name: the "
+        "records that told it are damaged. Their messages are not delivered",
+        nameless.size(), nameless.begin()->queue, nameless.begin()->topic.value());
+  }
   // No message may get an offset that a group has passed: see TopicTable.
   for (const std::shared_ptr<const Group>& group : topics.Groups()) {
     if (group->lite_bind_topic.empty()) continue;

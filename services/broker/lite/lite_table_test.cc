@@ -142,6 +142,14 @@ TEST_F(LiteTableTest, IsLoadedWithWhatTheLogSays) {
   EXPECT_EQ(Use("c"), kFirstLiteQueue + 8);
 }
 
+TEST_F(LiteTableTest, TheNumberOfOneWhoseNameIsLostIsNotGivenAgain) {
+  rig_.Send({parent_->id, kFirstLiteQueue + 5});
+  rig_.Settle();
+  Load();
+  EXPECT_EQ(table_->size(), 0u);
+  EXPECT_EQ(Use("a"), kFirstLiteQueue + 6);
+}
+
 TEST_F(LiteTableTest, OfTwoWithOneNameTheOlderGoes) {
   // The record that removes the first did not survive a crash.
   rig_.PutLiteTopic({parent_->id, kFirstLiteQueue}, "a");

@@ -255,6 +255,12 @@ absl::Status Applier::ApplyCompaction(const RecordView& record) {
 void Applier::NoteMessages(QueueKey queue) {
   if (!IsLite(queue)) return void(topics_.insert(queue.topic));
   lite_topics_.insert(queue);
+  // Its number is taken, even if the record that told it is damaged.
+  TakeLiteQueue(queue.queue);
+}
+
+void Applier::TakeLiteQueue(uint32_t queue) {
+  checkpoint_.set_next_lite_queue(std::max(checkpoint_.next_lite_queue(), queue + 1));
 }
 
 absl::Status Applier::PutRun() {
@@ -423,7 +429,7 @@ absl::Status Applier::DropTopic(TopicId topic, bool state_only) {
 
 void Applier::PutLiteTopic(const storage::v1::LiteTopic& topic) {
   const QueueKey queue{TopicId(topic.topic_id()), topic.queue()};
-  checkpoint_.set_next_lite_queue(topic.queue() + 1);
+  TakeLiteQueue(topic.queue());
   batch_.Put(database_.handle(Family::kConfig), LiteKey(queue), topic.SerializeAsString());
 }
 

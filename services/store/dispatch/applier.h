@@ -68,6 +68,9 @@ class Applier {
   absl::Status PutRun();
   // A queue got some: its topic, or the lightweight topic that it is, has changed.
   void NoteMessages(QueueKey queue);
+  // The number is not given to another lightweight topic. They begin anew at 2^31 of them
+  // (broker/lite/lite_table.cc); from then on the highest one stands here for good.
+  void TakeLiteQueue(uint32_t queue);
   // A message was parked, or prepared; such a one was moved; its time has come; it is recalled.
   absl::Status ApplyWaiting(const RecordView& record);
   absl::Status ApplyMoved(const RecordView& record);

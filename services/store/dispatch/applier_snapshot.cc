@@ -17,7 +17,8 @@ absl::Status Applier::PutSnapshotRows(const storage::v1::SnapshotPart& part,
   if (part.part() == 0) {
     checkpoint_.set_next_topic_id(std::max(checkpoint_.next_topic_id(), part.next_topic_id()));
     checkpoint_.set_next_group_id(std::max(checkpoint_.next_group_id(), part.next_group_id()));
-    checkpoint_.set_next_lite_queue(std::max(kFirstLiteQueue, part.next_lite_queue()));
+    checkpoint_.set_next_lite_queue(
+        std::max(checkpoint_.next_lite_queue(), part.next_lite_queue()));
   }
   rocksdb::ColumnFamilyHandle* const config = database_.handle(Family::kConfig);
   for (const storage::v1::Topic& topic : part.topics()) {

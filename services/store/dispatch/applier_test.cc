@@ -142,6 +142,21 @@ TEST_F(ApplierTest, ALetterInALightweightTopicChangesThatOne) {
   EXPECT_THAT(rig_.dispatcher().TakeChangedTopics(), IsEmpty());
 }
 
+TEST_F(ApplierTest, TheNumberOfALightweightTopicStaysTakenWhenTheRecordThatToldItIsLost) {
+  rig_.Open();
+  const Appended message = rig_.Send({TopicId(1), kFirstLiteQueue + 5});
+  rig_.Settle();
+  EXPECT_EQ(rig_.dispatcher().next_lite_queue(), kFirstLiteQueue + 6);
+  rig_.PutLiteTopic({TopicId(1), kFirstLiteQueue + 3}, "told late");
+  rig_.BuryLetter(GroupId(0), kQueue, message, {TopicId(1), kFirstLiteQueue + 7});
+  rig_.Settle();
+  for (bool rebuilt : {false, true}) {
+    SCOPED_TRACE(rebuilt);
+    if (rebuilt) Rebuild();
+    EXPECT_EQ(rig_.dispatcher().next_lite_queue(), kFirstLiteQueue + 8);
+  }
+}
+
 TEST_F(ApplierTest, ADeletedTopicTakesItsIndexAndProgressAlong) {
   rig_.Open();
   rig_.PutTopic(TopicId(1));
