@@ -1,5 +1,6 @@
 #include "services/broker/broker.h"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -43,6 +44,8 @@ using std::chrono::seconds;
 
 // Changes of topics and groups and dead letters that may wait for the log at a time.
 constexpr size_t kExecutorCapacity = 10'000;
+// Lightweight topics stay for as long after a start at least.
+constexpr seconds kMinLiteGrace{60};
 
 store::CommitLogOptions LogOptions(const config::v1::DunlinConfig& config) {
   store::CommitLogOptions options;
@@ -237,8 +240,11 @@ absl::Status Broker::Rooms::OpenTables(const config::v1::BrokerConfig& config, c
   limits.topics = config.max_topics();
   limits.groups = config.max_groups();
   ASSIGN_OR_RETURN(topics, TopicTable::Load(*log, *dispatcher, *state, clock, limits));
-  ASSIGN_OR_RETURN(lite_table, LiteTable::Load(*dispatcher, *state, *topics, clock,
-                                               {.topics = config.max_lite_topics()}));
+  // Longer than any client takes to tell its subscriptions again.
+  const milliseconds grace = std::max(seconds(config.client_expiry_seconds()), kMinLiteGrace);
+  ASSIGN_OR_RETURN(lite_table,
+                   LiteTable::Load(*dispatcher, *state, *topics, clock,
+                                   {.topics = config.max_lite_topics(), .grace = grace}));
   lite_subscriptions = std::make_unique<LiteSubscriptions>(LiteSubscriptions::Limits{
       .per_client = config.lite_subscription_quota(), .total = config.max_lite_subscriptions()});
   return absl::OkStatus();

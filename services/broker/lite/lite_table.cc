@@ -189,6 +189,7 @@ size_t LiteTable::CountOf(TopicId parent) const {
 
 std::vector<std::shared_ptr<LiteTopic>> LiteTable::TakeDue(size_t limit) {
   std::vector<std::shared_ptr<LiteTopic>> due;
+  if (clock_.Now() < first_look_) return due;
   const int64_t now = MinuteAt(clock_.Now());
   MutexLock lock(mutex_);
   while (!checks_.empty() && checks_.begin()->first <= now && due.size() < limit) {

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -56,6 +57,8 @@ class LiteTable {
  public:
   struct Limits {
     size_t topics = 2'000'000;
+    // After a start none is looked at for so long: those who subscribe have to tell it again.
+    std::chrono::milliseconds grace{0};
   };
 
   // The topic it points to stays for as long as this lives, unless its parent is deleted.
@@ -133,7 +136,8 @@ class LiteTable {
     bool operator()(const Name& a, const LiteTopic* b) const { return NameOf(b) == a; }
   };
 
-  LiteTable(const Clock& clock, const Limits& limits) : clock_(clock), limits_(limits) {}
+  LiteTable(const Clock& clock, const Limits& limits)
+      : clock_(clock), limits_(limits), first_look_(clock.Now() + limits.grace) {}
 
   // The number of a new one: each in turn, so that none is given again soon.
   uint32_t NextNumber() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -145,6 +149,7 @@ class LiteTable {
 
   const Clock& clock_;
   const Limits limits_;
+  const Timestamp first_look_;
 
   mutable Mutex mutex_;
   absl::flat_hash_map<uint32_t, std::shared_ptr<LiteTopic>> by_number_ ABSL_GUARDED_BY(mutex_);

@@ -36,7 +36,8 @@ class LiteTableTest : public ::testing::Test {
   }
 
   void Load(size_t limit = 3) {
-    auto table = LiteTable::Load(rig_.dispatcher(), rig_.state(), *topics_, rig_.clock(), {limit});
+    auto table = LiteTable::Load(rig_.dispatcher(), rig_.state(), *topics_, rig_.clock(),
+                                 {.topics = limit});
     ASSERT_OK(table);
     table_ = *std::move(table);
   }
@@ -98,6 +99,19 @@ TEST_F(LiteTableTest, TheIdleAreNamedWhenTheirTimeHasCome) {
   EXPECT_THAT(table_->TakeDue(10), SizeIs(0));
   rig_.clock().Advance(minutes(9));
   EXPECT_THAT(table_->TakeDue(10), SizeIs(1));
+}
+
+TEST_F(LiteTableTest, NoneIsNamedRightAfterAStart) {
+  rig_.PutLiteTopic({parent_->id, kFirstLiteQueue}, "a");
+  rig_.Settle();
+  rig_.clock().Advance(minutes(60));
+  auto table = LiteTable::Load(rig_.dispatcher(), rig_.state(), *topics_, rig_.clock(),
+                               {.grace = minutes(3)});
+  ASSERT_OK(table);
+  rig_.clock().Advance(minutes(2));
+  EXPECT_THAT((*table)->TakeDue(10), SizeIs(0));
+  rig_.clock().Advance(minutes(1));
+  EXPECT_THAT((*table)->TakeDue(10), SizeIs(1));
 }
 
 TEST_F(LiteTableTest, WhatIsInUseIsNotRemoved) {

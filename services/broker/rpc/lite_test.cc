@@ -293,6 +293,21 @@ TEST_F(LiteTest, SurvivesARestart) {
   EXPECT_TRUE(Eventually([&] { return !Exists("s1") && !Exists("s2"); }));
 }
 
+TEST_F(LiteTest, WhatIsUnreadOutlivesALongStop) {
+  ASSERT_EQ(Sync(v2::PARTIAL_ADD, {"s1"}).code(), v2::OK);
+  SendLite("s1", {"unread"});
+  StopAll();
+  clock_.Advance(minutes(60));
+  Start();
+  clock_.Advance(seconds(61));
+  // The client tells its set again; so long nothing may happen.
+  ASSERT_EQ(Sync(v2::COMPLETE_ADD, {"s1"}).code(), v2::OK);
+  clock_.Advance(seconds(60));
+  EXPECT_EQ(Sync(v2::COMPLETE_ADD, {"s1"}).code(), v2::OK);
+  EXPECT_THAT(Bodies(Take()), ElementsAre("unread"));
+  EXPECT_TRUE(Exists("s1"));
+}
+
 TEST_F(LiteTest, DeadLettersComeFromLightweightTopics) {
   ASSERT_EQ(Sync(v2::PARTIAL_ADD, {"s1"}).code(), v2::OK);
   SendLite("s1", {"bad", "good"});
