@@ -168,6 +168,22 @@ absl::Status CheckTransaction(const RawMessage& message) {
                                  second));
 }
 
+// A lightweight topic is a place and an order of its own.
+absl::Status CheckLiteTopic(const RawMessage& message, const Limits& limits) {
+  if (message.lite_topic.empty()) return absl::OkStatus();
+  const char* const second = !message.message_group.empty()      ? "a message group"
+                             : message.delivery_time.has_value() ? "a delivery time"
+                             : message.priority.has_value()      ? "a priority"
+                                                                 : nullptr;
+  if (second == nullptr) {
+    return ValidateLiteTopicName(message.lite_topic, limits.max_lite_topic_bytes);
+  }
+  return PublicError(PublicCode::kMessagePropertyConflictWithType,
+                     fmt::format("the message has a lightweight topic and {}; leave one of the two "
+                                 "out",
+                                 second));
+}
+
 absl::Status CheckPriority(const RawMessage& message) {
   if (message.priority.value_or(0) >= 0) return absl::OkStatus();
   return PublicError(PublicCode::kBadRequest,
@@ -190,8 +206,7 @@ absl::Status CheckMessage(const RawMessage& message, const Limits& limits, Times
   }
   RETURN_IF_ERROR(CheckRecovery(message, limits));
   RETURN_IF_ERROR(CheckPriority(message));
-  if (message.lite_topic.empty()) return absl::OkStatus();
-  return ValidateLiteTopicName(message.lite_topic, limits.max_lite_topic_bytes);
+  return CheckLiteTopic(message, limits);
 }
 
 absl::Status CheckRequest(const RawSend& send) {

@@ -233,6 +233,22 @@ TEST(AdmitSendTest, LiteTopicIllegal) {
   ExpectRefused(message, PublicCode::kIllegalLiteTopic, "chat@7");
 }
 
+TEST(AdmitSendTest, AMessageOfALightweightTopicIsNothingElse) {
+  RawMessage message = Fine();
+  message.lite_topic = "session-1";
+  EXPECT_OK(Admit(message));
+  constexpr PublicCode kConflict = PublicCode::kMessagePropertyConflictWithType;
+  RawMessage second = message;
+  second.message_group = "group";
+  ExpectRefused(second, kConflict, "a message group");
+  second = message;
+  second.delivery_time = kNow;
+  ExpectRefused(second, kConflict, "a delivery time");
+  second = message;
+  second.priority = 1;
+  ExpectRefused(second, kConflict, "a priority");
+}
+
 TEST(AdmitSendTest, PriorityNegative) {
   RawMessage message = Fine();
   message.priority = 0;

@@ -29,6 +29,13 @@ std::string_view RuleOf(const Topic& topic, MessageKind kind) {
 absl::Status CheckTopicTakes(const Topic& topic, MessageKind kind,
                              const MessageProperties& message) {
   RETURN_IF_ERROR(CheckKind(kind, topic.kinds, topic.name));
+  // One for dead letters takes every kind, and has no lightweight topics all the same.
+  if (kind == MessageKind::kLite && !topic.lite()) {
+    return PublicError(PublicCode::kMessagePropertyConflictWithType,
+                       fmt::format("the message has a lightweight topic, and topic {} has none; "
+                                   "leave the lightweight topic out, or send it to another topic",
+                                   Quoted(topic.name)));
+  }
   if (!topic.compacted || (!message.keys.empty() && !message.keys.front().empty())) {
     return absl::OkStatus();
   }

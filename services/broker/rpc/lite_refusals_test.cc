@@ -80,6 +80,17 @@ TEST_F(LiteTest, SendsAreRefusedPrecisely) {
   EXPECT_FALSE(Exists("fine"));
 }
 
+TEST_F(LiteTest, DeadLettersAreSentToNoLightweightTopic) {
+  ASSERT_EQ(Sync(v2::PARTIAL_ADD, {"s1"}).code(), v2::OK);
+  SendLite("s1", {"bad"});
+  Bury("s1", Take().at(0));
+  EXPECT_EQ(Send("%DLQ%agents", "plain").status().code(), v2::OK);
+  v2::SendMessageRequest request;
+  AddLite(request, "s1", "x", "%DLQ%agents");
+  EXPECT_EQ(Call(&Stub::SendMessage, request).status().code(),
+            v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE);
+}
+
 TEST_F(LiteTest, AGroupIsMovedInOneLightweightTopicAtATime) {
   SendLite("s1", {"x"});
   admin::v1::SkipMessagesRequest skip;
