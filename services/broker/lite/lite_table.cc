@@ -126,7 +126,10 @@ void LiteTable::Unpin(LiteTopic& topic) {
   MutexLock lock(mutex_);
   auto found = by_number_.find(topic.queue.queue);
   if (found == by_number_.end() || found->second.get() != &topic) return;
-  if (topic.pins.load(std::memory_order_acquire) == 0 && !topic.announced) Erase(topic);
+  if (topic.pins.load(std::memory_order_acquire) != 0 || topic.announced) return;
+  // The last number that was given need not be lost: sends that are refused may be many.
+  if (next_ == topic.queue.queue + 1) --next_;
+  Erase(topic);
 }
 
 void LiteTable::Schedule(LiteTopic& topic, int64_t minute) {
@@ -156,10 +159,16 @@ absl::StatusOr<LiteTable::Pin> LiteTable::FindOrMake(const Topic& parent, std::s
   topic->created = now;
   topic->used_ms = ToUnixMillis(now);
   Add(topic);
-  if (parent.lite_expiration.count() > 0) {
-    Schedule(*topic, MinuteFrom(now + parent.lite_expiration));
-  }
   return PinOf(topic);
+}
+
+void LiteTable::Announced(LiteTopic& topic, std::chrono::minutes expiration) {
+  if (topic.announced.load(std::memory_order_relaxed)) return;
+  MutexLock lock(mutex_);
+  // Of several that tell it the first says when to look.
+  if (topic.announced.exchange(true, std::memory_order_release)) return;
+  if (expiration.count() == 0 || topic.check_minute != 0) return;
+  Schedule(topic, MinuteFrom(topic.created + expiration));
 }
 
 LiteTable::Pin LiteTable::Find(TopicId parent, std::string_view name) {

@@ -46,7 +46,7 @@ struct LiteTopic {
   // Milliseconds since 1970 of the last send; 0: none since the start of the process.
   std::atomic<int64_t> used_ms{0};
   std::atomic<uint32_t> pins{0};       // grows under the table's lock only
-  std::atomic<bool> announced{false};  // the log has its number
+  std::atomic<bool> announced{false};  // the log has its number; set by the table
   // Another one has its name: a crash came between the record that made that and the one that
   // removes this.
   bool replaced = false;
@@ -95,10 +95,12 @@ class LiteTable {
                                                          const Clock& clock, const Limits& limits);
 
   // For a send: a new one is in the table at once, and goes again if nothing is appended to it.
-  // Until `announced` is set, whatever is appended must tell its number before.
+  // Until it is `announced`, whatever is appended must tell its number before.
   // Error: LITE_TOPIC_QUOTA_EXCEEDED.
   absl::StatusOr<Pin> FindOrMake(const Topic& parent, std::string_view name)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // The log has its number; it goes when it was idle for `expiration`, 0: never.
+  void Announced(LiteTopic& topic, std::chrono::minutes expiration) ABSL_LOCKS_EXCLUDED(mutex_);
   // Empty when there is none.
   Pin Find(TopicId parent, std::string_view name) ABSL_LOCKS_EXCLUDED(mutex_);
   Pin Find(QueueKey queue) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -46,7 +46,7 @@ class LiteTableTest : public ::testing::Test {
     auto pin = table_->FindOrMake(*parent_, name);
     EXPECT_OK(pin);
     if (!pin.ok()) return 0;
-    (*pin)->announced = true;
+    table_->Announced(**pin, parent_->lite_expiration);
     return (*pin)->queue.queue;
   }
 
@@ -75,9 +75,18 @@ TEST_F(LiteTableTest, OneToWhichNothingWasAppendedIsGone) {
   {
     auto first = table_->FindOrMake(*parent_, "a");
     auto second = table_->FindOrMake(*parent_, "a");
-    (*second)->announced = true;
+    table_->Announced(**second, parent_->lite_expiration);
   }
   EXPECT_EQ(table_->size(), 1u);
+}
+
+TEST_F(LiteTableTest, ASendThatIsRefusedLeavesNothing) {
+  { EXPECT_OK(table_->FindOrMake(*parent_, "a")); }
+  auto refused = table_->FindOrMake(*parent_, "a");
+  ASSERT_OK(refused);
+  EXPECT_EQ((*refused)->queue.queue, kFirstLiteQueue);  // the number was given back
+  rig_.clock().Advance(minutes(11));
+  EXPECT_THAT(table_->TakeDue(10), SizeIs(0));  // nobody has to look at it
 }
 
 TEST_F(LiteTableTest, TooManyAreRefused) {

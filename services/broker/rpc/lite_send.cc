@@ -2,7 +2,6 @@
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/status_macros.h"
-#include "services/broker/admission/admission.h"
 
 namespace dunlin::broker {
 namespace {
@@ -20,9 +19,8 @@ std::string Announce(const LiteTopic& topic) {
 }  // namespace
 
 absl::Status LiteBatch::Plan(LiteTable& table, const Topic& topic, const RawSend& send) {
-  for (const RawMessage& message : send.messages) {
-    RETURN_IF_ERROR(CheckKind(KindOf(message), topic.kinds, topic.name));
-  }
+  table_ = &table;
+  expiration_ = topic.lite_expiration;
   const LiteTopic* last = nullptr;  // that was announced
   for (const RawMessage& message : send.messages) {
     ASSIGN_OR_RETURN(LiteTable::Pin pin, table.FindOrMake(topic, message.lite_topic));
@@ -52,7 +50,7 @@ absl::Status LiteBatch::Plan(LiteTable& table, const Topic& topic, const RawSend
 }
 
 void LiteBatch::Appended() {
-  for (const LiteTable::Pin& pin : pins_) pin->announced.store(true, std::memory_order_release);
+  for (const LiteTable::Pin& pin : pins_) table_->Announced(*pin, expiration_);
 }
 
 }  // namespace dunlin::broker

@@ -137,9 +137,12 @@ absl::Status SendCall::Append(const Topic& topic) {
 }
 
 absl::Status SendCall::AppendLite(const Topic& topic) {
+  for (const RawMessage& message : send_.messages) {
+    RETURN_IF_ERROR(CheckKind(KindOf(message), topic.kinds, topic.name));
+  }
+  RETURN_IF_ERROR(TakeSendQuota(topic, send_.messages.size(), received_.Length()));
   LiteBatch batch;
   RETURN_IF_ERROR(batch.Plan(services_.lite.table(), topic, send_));
-  RETURN_IF_ERROR(TakeSendQuota(topic, send_.messages.size(), received_.Length()));
   topic_ = topic.id;
   stored_.resize(send_.messages.size());
   first_message_ = batch.Announcements();
