@@ -9,6 +9,12 @@
 #include "services/broker/codes/public_code.h"
 
 namespace dunlin::broker {
+namespace {
+
+// Entries that were taken back may stand in a list before it is cleaned.
+constexpr size_t kTakenBack = 64;
+
+}  // namespace
 
 LitePlace PlaceOf(TopicId parent, GroupId group, std::string_view client_id) {
   // 0 is the place of those who wait for a whole topic.
@@ -86,7 +92,17 @@ void LiteSubscriptions::Add(Group& group, Client& client, std::string_view name)
   ++size_;
 }
 
+void LiteSubscriptions::TakeBack(Client& client, uint32_t queue) {
+  client.is_ready.erase(queue);
+  if (client.ready.size() <= 2 * client.is_ready.size() + kTakenBack) return;
+  absl::flat_hash_set<uint32_t> kept;
+  std::erase_if(client.ready, [&](uint32_t ready) {
+    return !client.is_ready.contains(ready) || !kept.insert(ready).second;
+  });
+}
+
 void LiteSubscriptions::Remove(Group& group, Client& client, Interest& interest) {
+  TakeBack(client, interest.queue);
   client.interests.erase(&interest);
   interest.clients.erase(std::find(interest.clients.begin(), interest.clients.end(), &client));
   --group.size;
@@ -152,9 +168,13 @@ void LiteSubscriptions::MarkReady(QueueKey queue, std::string_view name,
   const auto mark = [&](GroupId id) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     const Group* const found = FindGroup(id);
     if (found == nullptr) return;
-    const Interest* const interest = FindInterest(*found, name);
+    Interest* const interest = FindInterest(*found, name);
     if (interest == nullptr) return;
+    // The name may have been another lightweight topic's, which had a smaller number and is gone.
+    const uint32_t former = interest->queue;
+    interest->queue = std::max(former, queue.queue);
     for (Client* client : interest->clients) {
+      if (former < queue.queue) TakeBack(*client, former);
       if (!client->is_ready.insert(queue.queue).second) continue;
       client->ready.push_back(queue.queue);
       told.push_back(client->place);
@@ -169,17 +189,19 @@ void LiteSubscriptions::MarkReady(QueueKey queue, std::string_view name,
 bool LiteSubscriptions::HasReady(GroupId group, std::string_view client_id) const {
   MutexLock lock(mutex_);
   const Client* const client = FindClient(group, client_id);
-  return client != nullptr && !client->ready.empty();
+  return client != nullptr && !client->is_ready.empty();
 }
 
 std::optional<uint32_t> LiteSubscriptions::TakeReady(GroupId group, std::string_view client_id) {
   MutexLock lock(mutex_);
   Client* const client = FindClient(group, client_id);
-  if (client == nullptr || client->ready.empty()) return std::nullopt;
-  const uint32_t queue = client->ready.front();
-  client->ready.pop_front();
-  client->is_ready.erase(queue);
-  return queue;
+  if (client == nullptr) return std::nullopt;
+  while (!client->ready.empty()) {
+    const uint32_t queue = client->ready.front();
+    client->ready.pop_front();
+    if (client->is_ready.erase(queue) > 0) return queue;
+  }
+  return std::nullopt;
 }
 
 bool LiteSubscriptions::Wants(GroupId group, std::string_view client_id,

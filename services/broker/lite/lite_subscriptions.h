@@ -83,7 +83,7 @@ class LiteSubscriptions {
   void MarkReady(QueueKey queue, std::string_view name, std::optional<GroupId> group,
                  std::vector<LitePlace>& told) ABSL_LOCKS_EXCLUDED(mutex_);
   bool HasReady(GroupId group, std::string_view client_id) const ABSL_LOCKS_EXCLUDED(mutex_);
-  // The next queue to look into for this client, which may have lost its interest in it.
+  // The next queue to look into for this client.
   std::optional<uint32_t> TakeReady(GroupId group, std::string_view client_id)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // Whether the client wants it; and who in the group does.
@@ -107,11 +107,13 @@ class LiteSubscriptions {
     LitePlace place;
     absl::flat_hash_set<Interest*> interests;
     int64_t version = INT64_MIN;
+    // In order; some may have been taken back since, and stand nowhere but here.
     std::deque<uint32_t> ready;
-    absl::flat_hash_set<uint32_t> is_ready;  // the same
+    absl::flat_hash_set<uint32_t> is_ready;
   };
   struct Interest {
     std::string name;
+    uint32_t queue = 0;  // the newest of this name that was ready
     absl::InlinedVector<Client*, 1> clients;  // never empty
   };
   struct Group {
@@ -129,6 +131,8 @@ class LiteSubscriptions {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remove(Group& group, Client& client, Interest& interest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Nothing is ready there for the client any more.
+  static void TakeBack(Client& client, uint32_t queue);
   static Interest* FindInterest(const Group& group, std::string_view name);
   void Forget(GroupId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const Group* FindGroup(GroupId id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

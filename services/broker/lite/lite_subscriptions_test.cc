@@ -163,6 +163,24 @@ TEST_F(LiteSubscriptionsTest, WhatHappenedGoesToThoseWhoWantItOnce) {
   EXPECT_EQ(subscriptions_.TakeReady(kGroup, "x"), Queue(1).queue);
 }
 
+TEST_F(LiteSubscriptionsTest, WhatIsNotWantedAnyMoreIsNotReady) {
+  Apply(Change("x", Action::kAdd, {"a", "b"}));
+  Mark(1, "a");
+  Mark(2, "b");
+  Apply(Change("x", Action::kRemove, {"a"}));
+  EXPECT_EQ(subscriptions_.TakeReady(kGroup, "x"), Queue(2).queue);
+  EXPECT_FALSE(subscriptions_.HasReady(kGroup, "x"));
+  // A client that changes its mind all the time, and never receives.
+  for (uint32_t i = 0; i < 1000; ++i) {
+    Apply(Change("x", Action::kReplace, {"a"}));
+    Mark(10, "a");
+    Apply(Change("x", Action::kReplace, {"b"}));
+    Mark(20 + i, "b");  // a new one of this name each time
+  }
+  EXPECT_EQ(subscriptions_.TakeReady(kGroup, "x"), Queue(1019).queue);
+  EXPECT_EQ(subscriptions_.TakeReady(kGroup, "x"), std::nullopt);
+}
+
 TEST_F(LiteSubscriptionsTest, GroupsAreByThemselves) {
   LiteSubscriptions::Change other = Change("x", Action::kAdd, {"a"});
   other.group = kOther;
