@@ -9,6 +9,7 @@
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/log.h"
+#include "services/broker/codes/public_code.h"
 #include "services/store/index/queue_index.h"
 
 namespace dunlin::broker {
@@ -127,11 +128,14 @@ void LiteDelivery::Step() {
 }
 
 bool LiteDelivery::Lags(const Group& group, const LiteTopic& topic) const {
-  const store::QueueBounds bounds = rooms_.dispatcher.queues().Bounds(topic.queue);
-  if (bounds.min == bounds.max) return false;
+  const absl::StatusOr<store::QueueBounds> bounds =
+      rooms_.dispatcher.queues().FindBounds(topic.queue);
+  if (!bounds.ok()) return true;
+  if (bounds->min == bounds->max) return false;
   const absl::StatusOr<QueueOffset> committed =
       rooms_.progress.CommittedOffset(group.id, topic.queue);
-  if (committed.ok()) return *committed < bounds.max;
+  if (committed.ok()) return *committed < bounds->max;
+  if (CodeOf(committed.status()) != PublicCode::kOffsetNotFound) return true;
   return !rooms_.subscriptions.ClientsOf(group.id, topic.name).empty();
 }
 

@@ -67,7 +67,7 @@ class LiteDelivery {
   void Step() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Whether the group has messages there that are not done. One that never consumed from it has
-  // when a client of it subscribes to it.
+  // when a client of it subscribes to it. True when that cannot be read.
   bool Lags(const Group& group, const LiteTopic& topic) const;
   // When the last message was stored there, or it was made.
   Timestamp LastUse(const LiteTopic& topic) const;

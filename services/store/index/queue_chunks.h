@@ -54,6 +54,7 @@ class QueueChunks final : public QueueIndex {
   absl::Status Read(QueueKey queue, QueueOffset from, size_t limit,
                     std::vector<IndexEntry>& entries) const override;
   QueueBounds Bounds(QueueKey queue) const override;
+  absl::StatusOr<QueueBounds> FindBounds(QueueKey queue) const override;
   absl::StatusOr<QueueOffset> FindByTime(QueueKey queue, Timestamp time) const override;
 
   // Adds the entry of `offset`; offsets before it that were never seen read as damaged. One that
@@ -102,7 +103,6 @@ class QueueChunks final : public QueueIndex {
   absl::StatusOr<std::vector<IndexEntry>> LoadChunk(QueueKey queue, uint64_t chunk) const;
   absl::StatusOr<std::vector<IndexEntry>> ChunkOf(const Queue& state, QueueKey queue,
                                                   uint64_t chunk) const;
-  absl::StatusOr<QueueBounds> FindBounds(QueueKey queue) const;
   absl::Status AdvanceMin(Queue& state, QueueKey queue) const;
   // From `min` on to the first entry that the log still holds.
   absl::Status SeekMin(Queue& state, QueueKey queue) const;

@@ -44,6 +44,9 @@ class QueueIndex {
 
   // Zeros for an unknown queue, and when the index is damaged: see Dispatcher::health().
   virtual QueueBounds Bounds(QueueKey queue) const = 0;
+  // The same for those who must tell an empty queue from one that cannot be read. DATA_LOSS, and
+  // errors of the disk.
+  virtual absl::StatusOr<QueueBounds> FindBounds(QueueKey queue) const = 0;
 
   // The first offset whose message was stored at or after `time`; max when there is none. Offsets
   // that hold no message any more may come out too, when they stand right before it.

@@ -27,10 +27,14 @@ class SavedRows final : public store::StateStore {
     for (const auto& row : changes.queues()) rows_[row.queue()] = row;
   }
 
+  // From now on no row can be read.
+  void Break() { broken_ = true; }
+
   store::Database& database() override { std::abort(); }
   absl::StatusOr<std::vector<storage::v1::Topic>> ListTopics() const override { return Nothing(); }
   absl::StatusOr<std::vector<storage::v1::Group>> ListGroups() const override { return Nothing(); }
   absl::StatusOr<storage::v1::QueueProgress> GetProgress(GroupId, QueueKey queue) const override {
+    if (broken_) return absl::DataLossError("the rows are damaged");
     auto found = rows_.find(queue.queue);
     if (found == rows_.end()) return absl::NotFoundError("no row");
     return found->second;
@@ -52,6 +56,7 @@ class SavedRows final : public store::StateStore {
  private:
   static absl::Status Nothing() { return absl::UnimplementedError("not asked for"); }
   std::map<uint32_t, storage::v1::QueueProgress> rows_;
+  bool broken_ = false;
 };
 
 }  // namespace dunlin::broker
