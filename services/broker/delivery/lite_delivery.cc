@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -75,14 +76,17 @@ Taker::Taken LiteDelivery::Take(Subscription& subscription) {
 }
 
 absl::StatusOr<LiteSubscriptions::Outcome> LiteDelivery::Subscribe(
-    const LiteSubscriptions::Change& change, absl::FunctionRef<void(const LiteTopic&)> prepare) {
+    const LiteSubscriptions::Change& change,
+    const std::function<void(const LiteTopic&)>& prepare) {
   absl::StatusOr<LiteSubscriptions::Outcome> outcome = rooms_.subscriptions.Apply(change);
-  if (!outcome.ok()) return outcome;
+  if (!outcome.ok() || outcome->ignored) return outcome;
+  std::vector<std::string_view> names(outcome->added.begin(), outcome->added.end());
+  if (prepare) names = change.names;
   std::vector<LitePlace> told;
-  for (const std::string& name : outcome->added) {
+  for (std::string_view name : names) {
     const LiteTable::Pin pin = rooms_.table.Find(change.parent, name);
     if (!pin) continue;
-    prepare(*pin);
+    if (prepare) prepare(*pin);
     rooms_.subscriptions.MarkReady(pin->queue, name, change.group, told);
   }
   Tell(told);

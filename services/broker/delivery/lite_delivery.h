@@ -11,13 +11,13 @@
 
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
-#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 
 #include "services/base/clock.h"
@@ -54,10 +54,11 @@ class LiteDelivery {
   Taker::Taken Take(Subscription& subscription) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // As LiteSubscriptions::Apply. What is in lightweight topics that are subscribed to now is
-  // delivered, once each of them that exists was `prepare`d.
+  // delivered. Not empty, `prepare` is called before with each that is named and exists, whether it
+  // was subscribed to already or not.
   absl::StatusOr<LiteSubscriptions::Outcome> Subscribe(
-      const LiteSubscriptions::Change& change, absl::FunctionRef<void(const LiteTopic&)> prepare)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+      const LiteSubscriptions::Change& change,
+      const std::function<void(const LiteTopic&)>& prepare) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Places of clients that have something new since the last call.
   std::vector<LitePlace> TakeTold() ABSL_LOCKS_EXCLUDED(mutex_);

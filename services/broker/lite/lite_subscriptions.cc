@@ -118,7 +118,10 @@ absl::StatusOr<LiteSubscriptions::Outcome> LiteSubscriptions::Apply(const Change
   Group& group = GroupOf(change);
   Client& client = ClientOf(group, change);
   by_client_[client.id].insert(change.group);
-  if (change.version.has_value() && *change.version < client.version) return outcome;
+  if (change.version.has_value() && *change.version < client.version) {
+    outcome.ignored = true;
+    return outcome;
+  }
 
   absl::flat_hash_set<Interest*> named;
   std::vector<std::string_view> added = change.names;

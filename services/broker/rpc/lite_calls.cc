@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -48,6 +49,10 @@ absl::StatusOr<std::optional<QueueOffset>> StartOf(const ServiceContext& service
       break;
   }
   return std::nullopt;
+}
+
+bool MovesGroup(const Request& request) {
+  return request.action() == v2::PARTIAL_ADD && request.has_offset_option();
 }
 
 absl::Status CheckOption(const Request& request) {
@@ -108,14 +113,15 @@ absl::StatusOr<LiteSubscriptions::Change> ChangeOf(const ServiceContext& service
 absl::Status Apply(ServiceContext& services, const Request& request,
                    const LiteSubscriptions::Change& change) {
   absl::Status begun;
-  const auto prepare = [&](const LiteTopic& topic) {
-    if (request.action() != v2::PARTIAL_ADD || !request.has_offset_option()) return;
+  const auto begin = [&](const LiteTopic& topic) {
     const absl::StatusOr<std::optional<QueueOffset>> start =
         StartOf(services, request.offset_option(), topic.queue);
     begun.Update(start.status());
     if (!start.ok() || !start->has_value()) return;
     begun.Update(services.progress.SetOffset(change.group, topic.queue, **start));
   };
+  std::function<void(const LiteTopic&)> prepare;
+  if (MovesGroup(request)) prepare = begin;
   ASSIGN_OR_RETURN(const LiteSubscriptions::Outcome outcome,
                    services.lite.Subscribe(change, prepare));
   for (size_t i = 0; i < std::min(outcome.lost.size(), kMaxCommands); ++i) {
@@ -133,7 +139,7 @@ void SyncLiteSubscription(ServiceContext& services, const CallContext& call, con
                           absl::AnyInvocable<void(const absl::Status&)> done) {
   absl::StatusOr<LiteSubscriptions::Change> change = ChangeOf(services, call, request);
   if (!change.ok()) return done(change.status());
-  if (request.action() != v2::PARTIAL_ADD || !request.has_offset_option()) {
+  if (!MovesGroup(request)) {
     return done(Apply(services, request, *change));
   }
   auto shared = std::make_shared<absl::AnyInvocable<void(const absl::Status&)>>(std::move(done));

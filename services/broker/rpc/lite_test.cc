@@ -240,6 +240,11 @@ TEST_F(LiteTest, TheGroupBeginsWhereItIsToldTo) {
   ASSERT_EQ(begin("e", [](v2::OffsetOption& o) { o.set_policy(v2::OffsetOption::LAST); }).code(),
             v2::OK);
   EXPECT_THAT(TakeNothing("e"), IsEmpty());
+  // Who subscribes already moves it, too.
+  ASSERT_EQ(begin("d", [](v2::OffsetOption& o) { o.set_tail_n(1); }).code(), v2::OK);
+  taken = Take("d");
+  EXPECT_THAT(Bodies(taken), ElementsAre("3"));
+  AckAll(taken);
   EXPECT_EQ(begin("f", [](v2::OffsetOption& o) { o.set_tail_n(-1); }).code(), v2::BAD_REQUEST);
 }
 
