@@ -179,6 +179,7 @@ absl::Status Admin::DeleteGroup(const admin::v1::DeleteGroupRequest& request) {
                    rooms_.topics.DeleteGroup(request.namespace_(), request.name()));
   rooms_.lite.subscriptions().DropGroup(deleted->id);
   rooms_.progress.DropGroup(deleted->id);
+  rooms_.waiting_room.NudgeGroup(deleted->id);
   return absl::OkStatus();
 }
 

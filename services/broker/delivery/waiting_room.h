@@ -86,7 +86,7 @@ class WaitingRoom {
 
   // A lease of this group ended early (negative acknowledgement, return): look soon.
   void Nudge(TopicId topic, GroupId group) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The group was paused or has other limits: it should look, and those who pull, too.
+  // The group was paused, has other limits, or is gone: it should look, and those who pull, too.
   void NudgeGroup(GroupId group) ABSL_LOCKS_EXCLUDED(mutex_);
   // The topic has more queues, may not be read any more, or is gone: everybody should look.
   void Nudge(TopicId topic) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -79,6 +79,19 @@ TEST_F(GroupsTest, APausedGroupWaitsAndGoesOnAtOnce) {
   EXPECT_EQ(waiting.get().size(), 1u);
 }
 
+TEST_F(GroupsTest, WhoWaitsForADeletedGroupIsToldAtOnce) {
+  CreateTopic("t", 1);
+  Create(Named("g"));
+  v2::ReceiveMessageRequest request = ReceiveRequest("t", "g");
+  request.mutable_long_polling_timeout()->set_seconds(5);
+  auto waiting = std::async(std::launch::async, [&] { return Receive(request).status.code(); });
+  AwaitWaiting(1);
+  admin::v1::DeleteGroupRequest gone;
+  gone.set_name("g");
+  Do(&Admin::DeleteGroup, gone);
+  EXPECT_EQ(waiting.get(), v2::CONSUMER_GROUP_NOT_FOUND);
+}
+
 TEST_F(GroupsTest, APauseOutlivesARestart) {
   CreateTopic("t", 1);
   Create(Named("g"));

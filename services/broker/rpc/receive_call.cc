@@ -33,6 +33,12 @@ milliseconds ToMillis(const google::protobuf::Duration& duration) {
   return std::chrono::seconds(duration.seconds()) + milliseconds(duration.nanos() / 1'000'000);
 }
 
+absl::Status CheckReadable(const Topic& topic) {
+  if (topic.readable()) return absl::OkStatus();
+  return PublicError(PublicCode::kForbidden,
+                     fmt::format("topic {} may not be read from", topic.name));
+}
+
 }  // namespace
 
 ReceiveCall::ReceiveCall(ServiceContext& services, const grpc::CallbackServerContext& context)
@@ -86,10 +92,7 @@ absl::Status ReceiveCall::Check() {
   RETURN_IF_ERROR(CheckGroupName(call_, request_.group()));
   ASSIGN_OR_RETURN(subscription_.topic,
                    FindTopic(services_, call_, request_.message_queue().topic()));
-  if (!subscription_.topic->readable()) {
-    return PublicError(PublicCode::kForbidden,
-                       fmt::format("topic {} may not be read from", subscription_.topic->name));
-  }
+  RETURN_IF_ERROR(CheckReadable(*subscription_.topic));
   ASSIGN_OR_RETURN(subscription_.filter, FindFilter(services_, request_.filter_expression()));
   if (subscription_.topic->lite() && !subscription_.filter.matches_all()) {
     return PublicError(PublicCode::kIllegalFilterExpression,
@@ -163,25 +166,29 @@ void ReceiveCall::Wait() {
   if (!entered.ok()) Answer(entered, {});
 }
 
+absl::Status ReceiveCall::LookAgain() {
+  std::shared_ptr<const Topic> topic_now = services_.topics.FindTopic(subscription_.topic->id);
+  if (topic_now == nullptr) return NoTopic(subscription_.topic->name);
+  subscription_.topic = std::move(topic_now);
+  RETURN_IF_ERROR(CheckReadable(*subscription_.topic));
+  std::shared_ptr<const Group> group_now = services_.topics.FindGroup(subscription_.group->id);
+  if (group_now == nullptr) {
+    return PublicError(PublicCode::kConsumerGroupNotFound,
+                       fmt::format("group {} was deleted", subscription_.group->name));
+  }
+  RETURN_IF_ERROR(SetGroup(std::move(group_now)));
+  if (IsFilterInForce()) return absl::OkStatus();
+  return PublicError(PublicCode::kMessageNotFound,
+                     "the group has changed over to another filter while the poll waited");
+}
+
 Waiter::Outcome ReceiveCall::TryServe() {
   {
     MutexLock lock(mutex_);
     if (state_ != State::kWaiting) return Outcome::kServed;
   }
-  // While it waited, its topic may have got more queues, and its group may have become an ordered
-  // one.
-  std::shared_ptr<const Topic> topic_now = services_.topics.FindTopic(subscription_.topic->id);
-  if (topic_now == nullptr) {
-    Answer(NoTopic(subscription_.topic->name), {});
-    return Outcome::kServed;
-  }
-  subscription_.topic = std::move(topic_now);
-  std::shared_ptr<const Group> group_now = services_.topics.FindGroup(subscription_.group->id);
-  if (group_now != nullptr) subscription_.group = std::move(group_now);
-  if (!IsFilterInForce()) {
-    Answer(PublicError(PublicCode::kMessageNotFound,
-                       "the group has changed over to another filter while the poll waited"),
-           {});
+  if (const absl::Status status = LookAgain(); !status.ok()) {
+    Answer(status, {});
     return Outcome::kServed;
   }
   Taker::Taken taken = subscription_.topic->lite() ? services_.lite.Take(subscription_)

@@ -49,6 +49,9 @@ class ReceiveCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // The group is one that exists; checks that it may consume from the topic.
   absl::Status SetGroup(std::shared_ptr<const Group> group);
   void Wait();
+  // What has changed while it waited: its topic may have got more queues or be closed, its group
+  // may have become an ordered one. Why it gets nothing any more, if so.
+  absl::Status LookAgain();
   // The first claims the call; false when somebody else has.
   bool Claim(State to) ABSL_LOCKS_EXCLUDED(mutex_);
   void Answer(const absl::Status& status, std::vector<Delivered> messages);

@@ -138,5 +138,18 @@ TEST_F(TopicChangesTest, AMemberThatWaitsHearsThatTheTopicMayNotBeReadAnyMore) {
   EXPECT_EQ(response.detached(0).status().code(), v2::FORBIDDEN);
 }
 
+TEST_F(TopicChangesTest, ALongPollThatWaitsHearsThatTheTopicMayNotBeReadAnyMore) {
+  v2::ReceiveMessageRequest request = ReceiveRequest("t", "g");
+  request.mutable_long_polling_timeout()->set_seconds(5);
+  v2::Status answer;
+  std::thread poll([&] { answer = Receive(request).status; });
+  AwaitWaiting(1);
+  admin::v1::Topic closed = TopicAdmin::Topic("t", 2);
+  closed.set_permission(admin::v1::WRITE);
+  admin_.Update(closed);
+  poll.join();
+  EXPECT_EQ(answer.code(), v2::FORBIDDEN);
+}
+
 }  // namespace
 }  // namespace dunlin::broker
