@@ -120,7 +120,9 @@ absl::StatusOr<admin::v1::Group> Admin::UpdateGroup(const admin::v1::Group& prot
                    FindGroup(rooms_, proto.namespace_(), proto.name()));
   Group group = *old;
   RETURN_IF_ERROR(Merge(proto, rooms_.config, rooms_.clock.Now(), group));
-  if (group.lite_bind_topic != old->lite_bind_topic || group.lite_exclusive) {
+  // The topic may have been deleted since, which is no reason not to pause the group.
+  if (group.lite_bind_topic != old->lite_bind_topic ||
+      group.lite_exclusive != old->lite_exclusive) {
     RETURN_IF_ERROR(lite_.CheckBindTopic(group));
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> updated, rooms_.topics.UpdateGroup(group));

@@ -454,6 +454,21 @@ TEST_F(LiteTest, AdminSeesThem) {
   EXPECT_THAT(Bodies(Take()), ElementsAre("x", "y"));
 }
 
+TEST_F(LiteTest, AGroupOutlivesItsTopicAndCanBePaused) {
+  ASSERT_TRUE(CreateGroup("one-each", "sessions", admin::v1::LITE_EXCLUSIVE).ok());
+  admin::v1::DeleteTopicRequest remove;
+  remove.set_name("sessions");
+  admin::v1::DeleteTopicResponse removed;
+  EXPECT_TRUE(AskAdmin(&admin::v1::AdminService::Stub::DeleteTopic, remove, removed).ok());
+  admin::v1::UpdateGroupRequest pause;
+  pause.mutable_group()->set_name("one-each");
+  pause.mutable_group()->set_paused(true);
+  admin::v1::Group group;
+  const grpc::Status status = AskAdmin(&admin::v1::AdminService::Stub::UpdateGroup, pause, group);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_TRUE(group.paused());
+}
+
 TEST_F(LiteTest, DeletingTheParentTakesThemAlong) {
   ASSERT_EQ(Sync(v2::PARTIAL_ADD, {"s1"}).code(), v2::OK);
   SendLite("s1", {"x"});
