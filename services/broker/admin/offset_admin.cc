@@ -13,6 +13,7 @@
 #include "services/base/status_macros.h"
 #include "services/broker/admin/lookups.h"
 #include "services/broker/admin/resource_protos.h"
+#include "services/broker/lite/lite_binding.h"
 #include "services/broker/progress/group_queue.h"
 
 namespace dunlin::broker {
@@ -65,7 +66,10 @@ absl::StatusOr<admin::v1::ResetOffsetResponse> OffsetAdmin::Reset(
                    FindTopic(rooms_, request.namespace_(), request.topic()));
   uint32_t first = 0;
   uint32_t end = topic->queues();
-  if (!request.lite_topic().empty() || topic->lite()) {
+  if (request.lite_topic().empty()) RETURN_IF_ERROR(CheckNotLite(*topic));
+  if (!request.lite_topic().empty()) {
+    // Nobody would ever remove what a group that is not bound has there.
+    RETURN_IF_ERROR(CheckBinding(*group, *topic));
     ASSIGN_OR_RETURN(const QueueKey lite, lite_.QueueOf(*topic, request.lite_topic()));
     first = lite.queue;
     end = first + 1;
@@ -158,7 +162,13 @@ absl::StatusOr<admin::v1::CloneOffsetsResponse> OffsetAdmin::Clone(
                      FindTopic(rooms_, request.namespace_(), request.topic()));
     RETURN_IF_ERROR(CheckNotLite(*topic));
     topics.push_back(std::move(topic));
-  } else if (from->lite_bind_topic.empty()) {  // else it consumes nothing but lightweight topics
+  } else if (!from->lite_bind_topic.empty()) {
+    return absl::InvalidArgumentError(
+        fmt::format("group {} consumes the lightweight topics of {}; a group is moved in one of "
+                    "them at a time, with `dunlinctl group reset-offset {} --topic {} --lite-topic "
+                    "NAME`",
+                    from->name, from->lite_bind_topic, to->name, from->lite_bind_topic));
+  } else {
     ASSIGN_OR_RETURN(const std::vector<storage::v1::QueueProgress> rows,
                      rooms_.state.ListProgress(from->id));
     std::set<TopicId> ids;

@@ -109,6 +109,31 @@ TEST_F(LiteTest, AGroupIsMovedInOneLightweightTopicAtATime) {
   status = AskAdmin(&admin::v1::AdminService::Stub::CloneOffsets, clone, cloned);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(), HasSubstr("--lite-topic NAME"));
+  clone.clear_topic();
+  status = AskAdmin(&admin::v1::AdminService::Stub::CloneOffsets, clone, cloned);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("reset-offset copy --topic sessions"));
+}
+
+TEST_F(LiteTest, OnlyABoundGroupIsMovedInALightweightTopicThatIsNamed) {
+  SendLite("s1", {"x"});
+  ASSERT_TRUE(CreateGroup("plain", "", admin::v1::LITE_MODEL_UNSPECIFIED).ok());
+  const auto reset = [&](const std::string& group, const std::string& lite_topic) {
+    admin::v1::ResetOffsetRequest request;
+    request.set_group(group);
+    request.set_topic("sessions");
+    request.set_lite_topic(lite_topic);
+    request.set_first(true);
+    admin::v1::ResetOffsetResponse response;
+    return AskAdmin(&admin::v1::AdminService::Stub::ResetOffset, request, response);
+  };
+  EXPECT_TRUE(reset("agents", "s1").ok());
+  grpc::Status status = reset("plain", "s1");
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("dunlinctl group update plain --lite-bind-topic"));
+  status = reset("agents", "");
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("--lite-topic NAME"));
 }
 
 class LiteQuotaTest : public LiteTest {
