@@ -114,7 +114,14 @@ absl::StatusOr<LiteSubscriptions::Outcome> LiteSubscriptions::Apply(const Change
   Outcome outcome;
   MutexLock lock(mutex_);
   const bool adds = change.action == Action::kAdd || change.action == Action::kReplace;
-  if (!adds && FindGroup(change.group) == nullptr) return outcome;
+  const Group* const known = FindGroup(change.group);
+  if (known == nullptr && !adds) return outcome;
+  if (known != nullptr && known->parent != change.parent) {
+    // The topic was deleted and made anew: one of the two is of before.
+    outcome.ignored = change.parent < known->parent;
+    if (outcome.ignored) return outcome;
+    DropGroupLocked(change.group);
+  }
   Group& group = GroupOf(change);
   Client& client = ClientOf(group, change);
   by_client_[client.id].insert(change.group);

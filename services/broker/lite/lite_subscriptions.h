@@ -73,7 +73,7 @@ class LiteSubscriptions {
   struct Outcome {
     std::vector<std::string> added;  // not subscribed to before
     std::vector<Loss> lost;          // who is to be told that another client has it
-    bool ignored = false;            // as old as that; nothing was changed
+    bool ignored = false;            // it came too late; nothing was changed
   };
   // All or nothing. What is there counts once, and removing always succeeds. Errors:
   // LITE_SUBSCRIPTION_QUOTA_EXCEEDED (of the client), TOO_MANY_REQUESTS (of all together).

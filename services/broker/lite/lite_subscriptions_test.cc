@@ -199,6 +199,21 @@ TEST_F(LiteSubscriptionsTest, GroupsAreByThemselves) {
   EXPECT_THAT(Apply(Change("x", Action::kAdd, {"a"})).added, ElementsAre("a"));
 }
 
+TEST_F(LiteSubscriptionsTest, OfATopicThatWasMadeAnewTheNewOneCounts) {
+  subscriptions_.DropParent(kParent);
+  const LiteSubscriptions::Change late = Change("x", Action::kAdd, {"a"});
+  Apply(late);  // its topic was there when it was checked
+  LiteSubscriptions::Change anew = Change("x", Action::kAdd, {"a", "b"});
+  anew.parent = kParent + 1;
+  EXPECT_THAT(Apply(anew).added, ElementsAre("a", "b"));
+  EXPECT_EQ(subscriptions_.size(), 2u);
+  EXPECT_TRUE(Apply(late).ignored);
+  std::vector<LitePlace> told;
+  subscriptions_.MarkReady({kParent + 1, kFirstLiteQueue}, "a", std::nullopt, told);
+  EXPECT_THAT(told, ElementsAre(PlaceOf(kParent + 1, kGroup, "x")));
+  EXPECT_THAT(Mark(1, "a"), IsEmpty());
+}
+
 TEST_F(LiteSubscriptionsTest, AClientThatIsGoneLeavesNothing) {
   Apply(Change("x", Action::kAdd, {"a", "b"}));
   Mark(1, "a");
