@@ -130,6 +130,10 @@ absl::Status Apply(ServiceContext& services, const Request& request,
     command.mutable_notify_unsubscribe_lite_command()->set_lite_topic(loss.name);
     services.command_streams.Send(loss.client_id, command);
   }
+  // It may have said good-bye meanwhile.
+  if (!services.clients.IsAlive(change.client_id)) {
+    services.lite.subscriptions().DropClient(change.client_id);
+  }
   return begun;
 }
 
