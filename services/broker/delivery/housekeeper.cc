@@ -43,6 +43,8 @@ void Housekeeper::Step() {
   if (clock_.Now() - last_renewal_ < kRenewInterval) return;
   last_renewal_ = clock_.Now();
   for (const std::string& client : clients_.TakeExpired()) {
+    // What it has told since it came back is not to be forgotten.
+    if (clients_.IsAlive(client)) continue;
     log::Info("client {} has gone silent", client);
     progress_.ReleaseClient(client, kReleaseDelay);
     if (hooks_.on_gone) hooks_.on_gone(client);
