@@ -7,9 +7,11 @@
 
 #include <rocksdb/write_batch.h>
 
+#include <string_view>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
@@ -57,8 +59,10 @@ class Applier {
   std::vector<TopicId> TakeTopics();
   std::vector<QueueKey> TakeLiteTopics();
 
-  // Parts of a snapshot of the state as committed, each at most about `max_bytes`.
-  absl::StatusOr<std::vector<std::string>> MakeSnapshot(size_t max_bytes) const;
+  // Calls `put` with the parts of a snapshot of the state as committed, one after the other, each
+  // at most about `max_bytes`. Errors also of `put`.
+  absl::Status MakeSnapshot(size_t max_bytes,
+                            absl::FunctionRef<absl::Status(std::string_view)> put) const;
 
  private:
   absl::Status ApplyMessage(const RecordView& record);

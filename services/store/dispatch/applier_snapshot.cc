@@ -45,31 +45,33 @@ absl::Status Applier::PutSnapshotRows(const storage::v1::SnapshotPart& part,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::string>> Applier::MakeSnapshot(size_t max_bytes) const {
-  std::vector<std::string> parts;
+absl::Status Applier::MakeSnapshot(size_t max_bytes,
+                                   absl::FunctionRef<absl::Status(std::string_view)> put) const {
   storage::v1::SnapshotPart part;
+  uint32_t parts = 0;
   size_t bytes = 0;
-  absl::Status decoded;
+  absl::Status status;
   auto cut = [&](bool last) {
     part.set_as_of(checkpoint_.dispatched());
-    part.set_part(static_cast<uint32_t>(parts.size()));
+    part.set_part(parts);
     part.set_last(last);
-    if (parts.empty()) {
+    if (parts == 0) {
       part.set_next_topic_id(checkpoint_.next_topic_id());
       part.set_next_group_id(checkpoint_.next_group_id());
       part.set_next_lite_queue(checkpoint_.next_lite_queue());
     }
-    parts.push_back(part.SerializeAsString());
+    ++parts;
+    status.Update(put(part.SerializeAsString()));
     part.Clear();
     bytes = 0;
   };
   auto parse = [&](google::protobuf::MessageLite* row, std::string_view value) {
     if (!row->ParseFromArray(value.data(), static_cast<int>(value.size()))) {
-      decoded = database_.Damaged("a row of the state cannot be decoded");
+      status = database_.Damaged("a row of the state cannot be decoded");
     }
     bytes += value.size() + 8;
-    if (bytes >= max_bytes) cut(/*last=*/false);
-    return decoded.ok();
+    if (status.ok() && bytes >= max_bytes) cut(/*last=*/false);
+    return status.ok();
   };
   RETURN_IF_ERROR(
       database_.Scan(Family::kConfig, "", [&](std::string_view key, std::string_view value) {
@@ -83,8 +85,8 @@ absl::StatusOr<std::vector<std::string>> Applier::MakeSnapshot(size_t max_bytes)
   RETURN_IF_ERROR(
       database_.Scan(Family::kTails, "", [&](std::string_view key, std::string_view value) {
         const absl::StatusOr<QueueTail> saved = DecodeTail(value);
-        if (!saved.ok()) decoded = database_.Damaged("the tail of a queue");
-        if (!decoded.ok()) return false;
+        if (!saved.ok()) status = database_.Damaged("the tail of a queue");
+        if (!status.ok()) return false;
         storage::v1::QueueTail& tail = *part.add_tails();
         const QueueKey queue = ToQueueKey(key);
         tail.set_topic_id(queue.topic.value());
@@ -92,11 +94,11 @@ absl::StatusOr<std::vector<std::string>> Applier::MakeSnapshot(size_t max_bytes)
         tail.set_next_offset(saved->next.value());
         bytes += value.size();
         if (bytes >= max_bytes) cut(/*last=*/false);
-        return true;
+        return status.ok();
       }));
-  RETURN_IF_ERROR(decoded);
+  RETURN_IF_ERROR(status);
   cut(/*last=*/true);
-  return parts;
+  return status;
 }
 
 }  // namespace dunlin::store

@@ -105,6 +105,8 @@ class RealDispatcher final : public Dispatcher {
   // What other threads may ask for.
   void Publish() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status DoCheckpoint(bool wait);
+  // Of a snapshot.
+  absl::Status AppendPart(std::string_view part);
   bool CheckpointIsDue();
   // Returns when all that has been appended so far is on disk and dispatched.
   absl::Status WaitForAppended();
@@ -368,19 +370,22 @@ absl::Status RealDispatcher::Snapshot() {
   RETURN_IF_ERROR(RunOnThread([this]() -> absl::Status {
     // Tails that are only in memory must be among the rows.
     RETURN_IF_ERROR(DoCheckpoint(/*wait=*/false));
-    ASSIGN_OR_RETURN(const std::vector<std::string> parts,
-                     applier_.MakeSnapshot(kSnapshotPartBytes));
-    for (const std::string& part : parts) {
-      const std::array<std::string_view, 1> payload = {part};
-      NewRecord record;
-      record.kind = RecordKind::kSnapshot;
-      record.payload = payload;
-      std::array<Appended, 1> appended;
-      RETURN_IF_ERROR(log_.Append({&record, 1}, appended, nullptr));
-    }
-    return absl::OkStatus();
+    return applier_.MakeSnapshot(kSnapshotPartBytes,
+                                 [this](std::string_view part) { return AppendPart(part); });
   }));
   return WaitForAppended();
+}
+
+absl::Status RealDispatcher::AppendPart(std::string_view part) {
+  NewRecord record;
+  record.kind = RecordKind::kSnapshot;
+  record.payload = {&part, 1};
+  std::array<Appended, 1> appended;
+  const absl::Status status = log_.Append({&record, 1}, appended, nullptr);
+  if (!absl::IsResourceExhausted(status)) return status;
+  // A large state may come faster than the disk takes it.
+  RETURN_IF_ERROR(log_.FlushUpTo(log_.end()));
+  return log_.Append({&record, 1}, appended, nullptr);
 }
 
 absl::Status RealDispatcher::MoveBefore(LogOffset begin) {

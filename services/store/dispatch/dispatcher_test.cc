@@ -6,12 +6,15 @@
 
 #include <array>
 #include <filesystem>
+#include <future>
 #include <map>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/testing/forgetful_file.h"
 #include "services/base/testing/manual_clock.h"
 #include "services/base/testing/status_matchers.h"
 #include "services/base/testing/temp_dir.h"
@@ -316,6 +319,50 @@ TEST_F(DispatcherTest, AViewAheadOfTheLogIsRebuilt) {
   WaitForDispatch();
   EXPECT_EQ(dispatcher_->queues().Bounds(kQueue).max, QueueOffset(1));
   Close();
+}
+
+// More than may wait for the disk at a time (store/log/appender.cc).
+TEST(SnapshotTest, OfALargeStateWaitsForTheDisk) {
+  constexpr uint64_t kMayWait = 64u << 20;
+  TempDir directory;
+  ManualClock clock;
+  ForgetfulFiles files(RealFiles());
+  CommitLogOptions options;
+  options.directory = directory.path();
+  options.flush_mode = FlushMode::kSync;
+  options.segment_size_bytes = 32u << 20;
+  auto log = CommitLog::Open(options, files, clock);
+  ASSERT_OK(log);
+  auto state = StateStore::Open(directory.path() + "/state");
+  ASSERT_OK(state);
+  auto dispatcher = Dispatcher::Start({}, **log, **state);
+  ASSERT_OK(dispatcher);
+  for (uint32_t id = 1; id <= 80; ++id) {
+    storage::v1::ConfigChange change;
+    change.mutable_put_group()->set_id(id);
+    change.mutable_put_group()->set_description(std::string(1u << 20, 'x'));
+    const std::string bytes = change.SerializeAsString();
+    const std::string_view payload = bytes;
+    NewRecord record;
+    record.kind = RecordKind::kConfig;
+    record.payload = {&payload, 1};
+    ASSERT_OK((*log)->AppendAndWait(record));
+  }
+  const LogOffset before = (*log)->end();
+  while ((*dispatcher)->dispatched().Get() < before) {
+    (*dispatcher)->dispatched().WaitAbove((*dispatcher)->dispatched().Get(), milliseconds(100));
+  }
+  ASSERT_OK((*dispatcher)->Checkpoint());
+  files.HoldSyncs(true);
+  auto snapshot = std::async(std::launch::async, [&] { return (*dispatcher)->Snapshot(); });
+  while ((*log)->end() - before <= kMayWait &&
+         snapshot.wait_for(milliseconds(1)) != std::future_status::ready) {
+  }
+  files.HoldSyncs(false);
+  EXPECT_OK(snapshot.get());
+  EXPECT_TRUE((*dispatcher)->snapshot().exists);
+  EXPECT_OK((*dispatcher)->Stop());
+  EXPECT_OK((*log)->Close());
 }
 
 }  // namespace
