@@ -180,6 +180,7 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   WaitingRoom::Options waiting_options;
   waiting_options.max_waiters = config.broker().max_waiting_polls();
   waiting_options.more = [this] { return PlacesOf(lite->TakeTold()); };
+  waiting_options.has_more = [this] { return lite->HasTold(); };
   waiting_room = std::make_unique<WaitingRoom>(waiting_options, *dispatcher, *progress, clock);
   StartHousekeeper(clock, on_failure);
 

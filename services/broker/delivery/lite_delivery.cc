@@ -47,14 +47,16 @@ class LiteDelivery::Ready final : public LiteQueues {
   }
 
   void LookAgain(uint32_t queue) override {
-    std::vector<LitePlace> told;  // it is the client itself
     rooms_.subscriptions.MarkReady({subscription_.topic->id, queue}, pin_->name,
-                                   subscription_.group->id, told);
+                                   subscription_.group->id, told_);
   }
+  // Who may get what was not looked at to its end, this client and others.
+  std::vector<LitePlace>& Told() { return told_; }
 
  private:
   const Rooms& rooms_;
   const Subscription& subscription_;
+  std::vector<LitePlace> told_;
   LiteTable::Pin pin_;  // what is being looked into is not removed meanwhile
 };
 
@@ -68,6 +70,8 @@ Taker::Taken LiteDelivery::Take(Subscription& subscription) {
   subscription.lite = &ready;
   Taker::Taken taken = rooms_.taker.Take(subscription);
   subscription.lite = nullptr;
+  std::erase(ready.Told(), own);
+  Tell(ready.Told());
   // For another receive of the same client, which may be waiting. A group that is held back is
   // looked after by whoever holds it back.
   const bool held_back = taken.throttled || subscription.group->paused;
@@ -123,6 +127,11 @@ std::vector<LitePlace> LiteDelivery::TakeTold() {
   std::vector<LitePlace> places(told_.begin(), told_.end());
   told_.clear();
   return places;
+}
+
+bool LiteDelivery::HasTold() const {
+  MutexLock lock(mutex_);
+  return !told_.empty();
 }
 
 void LiteDelivery::Step() {

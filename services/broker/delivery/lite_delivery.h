@@ -62,6 +62,8 @@ class LiteDelivery {
 
   // Places of clients that have something new since the last call.
   std::vector<LitePlace> TakeTold() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether somebody was told of such since then.
+  bool HasTold() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Sorts what has happened, forgets progress that is saved, removes some of the lightweight topics
   // that were idle for too long. May read from disk.
@@ -89,7 +91,7 @@ class LiteDelivery {
                                           LiteTopic& topic);
 
   const Rooms rooms_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   absl::flat_hash_set<LitePlace> told_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -283,6 +283,7 @@ void WaitingRoom::Forget(Entry& entry) {
 
 std::chrono::milliseconds WaitingRoom::UntilNext() const {
   const Timestamp now = clock_.Now();
+  if (options_.has_more && options_.has_more()) return std::chrono::milliseconds(0);
   MutexLock lock(mutex_);
   if (!nudged_.empty() || !new_.empty() || stopping_) return std::chrono::milliseconds(0);
   if (deadlines_.empty()) return kNap;  // the last has just left

@@ -61,8 +61,10 @@ class WaitingRoom {
   };
   struct Options {
     size_t max_waiters = 100'000;
-    // Further places that should look now; asked whenever the thread wakes. May be empty.
+    // Further places that should look now, asked whenever the thread wakes; and whether there are
+    // any, asked before it sleeps. May be empty.
     std::function<std::vector<Place>()> more;
+    std::function<bool()> has_more;
   };
 
   // Starts the thread. All arguments must outlive the room.

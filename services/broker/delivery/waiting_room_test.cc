@@ -135,7 +135,7 @@ class WaitingRoomTest : public ::testing::Test {
   NoState state_;
   Progress progress_{ProgressOptions(), state_, clock_};
   std::unique_ptr<WaitingRoom> room_ =
-      std::make_unique<WaitingRoom>(WaitingRoom::Options{100, {}}, dispatcher_, progress_, clock_);
+      std::make_unique<WaitingRoom>(WaitingRoom::Options{100, {}, {}}, dispatcher_, progress_, clock_);
 };
 
 TEST_F(WaitingRoomTest, OfLightweightTopicsEachClientIsAskedByItself) {
@@ -145,8 +145,8 @@ TEST_F(WaitingRoomTest, OfLightweightTopicsEachClientIsAskedByItself) {
     return told == 0 ? std::vector<WaitingRoom::Place>()
                      : std::vector<WaitingRoom::Place>{{kTopic, kGroup, told}};
   };
-  room_ = std::make_unique<WaitingRoom>(WaitingRoom::Options{100, more}, dispatcher_, progress_,
-                                        clock_);
+  room_ = std::make_unique<WaitingRoom>(WaitingRoom::Options{100, more, {}}, dispatcher_,
+                                        progress_, clock_);
   std::vector<std::shared_ptr<FakeWaiter>> waiters;
   for (uint64_t number = 1; number <= 2; ++number) {
     waiters.push_back(std::make_shared<FakeWaiter>());
@@ -161,6 +161,23 @@ TEST_F(WaitingRoomTest, OfLightweightTopicsEachClientIsAskedByItself) {
   // All of them are, when the topic is gone.
   room_->Nudge(kTopic);
   Await([&] { return waiters[0]->asked == 3 && waiters[1]->asked == 4; });
+}
+
+TEST_F(WaitingRoomTest, WhatIsToldBeforeTheThreadSleepsIsLookedAtFirst) {
+  constexpr int kTold = 100;
+  std::atomic<int> looks{0};
+  WaitingRoom::Options options;
+  options.more = [&] {
+    ++looks;
+    return std::vector<WaitingRoom::Place>();
+  };
+  options.has_more = [&] { return looks < kTold; };
+  room_ = std::make_unique<WaitingRoom>(options, dispatcher_, progress_, clock_);
+  const auto waiter = Enter(kGroup);
+  const auto start = std::chrono::steady_clock::now();
+  Await([&] { return looks >= kTold; });
+  EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(2));  // each nap takes 50 ms
+  room_.reset();
 }
 
 TEST_F(WaitingRoomTest, AnOwnerOfManyGetsHalfOfTheRoom) {
