@@ -6,6 +6,9 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
 
 #include "services/base/log.h"
 
@@ -42,11 +45,13 @@ void Housekeeper::Step() {
   if (hooks_.step) hooks_.step();
   if (clock_.Now() - last_renewal_ < kRenewInterval) return;
   last_renewal_ = clock_.Now();
-  for (const std::string& client : clients_.TakeExpired()) {
+  const std::vector<std::string> expired = clients_.TakeExpired();
+  const absl::flat_hash_set<std::string> gone(expired.begin(), expired.end());
+  if (!gone.empty()) progress_.ReleaseClients(gone, kReleaseDelay);
+  for (const std::string& client : gone) {
     // What it has told since it came back is not to be forgotten.
     if (clients_.IsAlive(client)) continue;
     log::Info("client {} has gone silent", client);
-    progress_.ReleaseClient(client, kReleaseDelay);
     if (hooks_.on_gone) hooks_.on_gone(client);
   }
   progress_.RenewLeases([this](std::string_view client) { return clients_.IsAlive(client); });

@@ -145,11 +145,13 @@ size_t GroupQueue::Renew(const Renewal& renewal,
   return renewed;
 }
 
-size_t GroupQueue::Release(const std::string& client, Timestamp now, Timestamp at) {
+size_t GroupQueue::Release(const absl::flat_hash_set<std::string>& clients, Timestamp now,
+                           Timestamp at) {
   size_t released = 0;
   std::set<uint32_t> lanes;
   for (Entry& entry : in_flight_) {
-    if (entry.second.renewed_for == nullptr || *entry.second.renewed_for != client) continue;
+    const Client& client = entry.second.renewed_for;
+    if (client == nullptr || !clients.contains(*client)) continue;
     entry.second.renewed_for = nullptr;
     ++released;
     if (entry.second.visible_at <= at) continue;

@@ -18,6 +18,8 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
+
 #include "services/base/clock.h"
 #include "services/base/strong_int.h"
 
@@ -97,8 +99,8 @@ class GroupQueue {
   // Extends leases that end at or before `until` and belong to a living client by `step`, to at
   // most `total` after they began; then, for the last time, by the retry delay. How many.
   size_t Renew(const Renewal& renewal, const std::function<bool(std::string_view)>& is_alive);
-  // Leases kept for `client` end no later than `at`. How many.
-  size_t Release(const std::string& client, Timestamp now, Timestamp at);
+  // Leases kept for one of `clients` end no later than `at`. How many.
+  size_t Release(const absl::flat_hash_set<std::string>& clients, Timestamp now, Timestamp at);
 
   // Whether since the last call something became deliverable by anything but time.
   bool TakeUnlocked() { return std::exchange(unlocked_, false); }

@@ -420,13 +420,13 @@ bool Progress::IsPending(const ReceiptHandle& handle) const {
          entry->second.attempts <= handle.attempt;
 }
 
-void Progress::ReleaseClient(std::string_view client_id, milliseconds delay) {
-  const std::string client(client_id);
+void Progress::ReleaseClients(const absl::flat_hash_set<std::string>& client_ids,
+                              milliseconds delay) {
   const Timestamp now = shards_->clock_.Now();
   for (Shards::Shard& shard : shards_->shards_) {
     MutexLock lock(shard.mutex);
     for (auto& [key, slot] : shard.slots) {
-      if (slot->queue->Release(client, now, now + delay) > 0) shards_->Changed(key, *slot);
+      if (slot->queue->Release(client_ids, now, now + delay) > 0) shards_->Changed(key, *slot);
     }
   }
 }

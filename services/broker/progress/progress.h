@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -139,8 +140,10 @@ class Progress {
   // True while the message is not done and was not delivered again since the delivery of `handle`,
   // whether or not its lease runs.
   bool IsPending(const ReceiptHandle& handle) const;
-  // The consumer is gone: its auto-renewed leases end `delay` from now.
-  void ReleaseClient(std::string_view client_id, std::chrono::milliseconds delay);
+  // These consumers are gone: their auto-renewed leases end `delay` from now. Costs as much for one
+  // as for all: looks at every queue.
+  void ReleaseClients(const absl::flat_hash_set<std::string>& client_ids,
+                      std::chrono::milliseconds delay);
   // Extends auto-renewed leases that are about to end, of clients that `is_alive`; others run out.
   // One that was renewed for renew_total ends a retry delay later, once and for all.
   void RenewLeases(const std::function<bool(std::string_view client_id)>& is_alive);

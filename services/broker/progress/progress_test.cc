@@ -168,10 +168,10 @@ TEST_F(ProgressTest, RenewalsEndAfterTheirTotal) {
 
 TEST_F(ProgressTest, WhatAGoneClientHeldIsFreeSoon) {
   Reserve(2, 2, /*auto_renew=*/true);
-  progress_->ReleaseClient("other", seconds(1));
+  progress_->ReleaseClients({std::string("other")}, seconds(1));
   clock_.Advance(seconds(1));
   EXPECT_TRUE(Reserve(2, 2).empty());
-  progress_->ReleaseClient("client", seconds(1));
+  progress_->ReleaseClients({std::string("other"), std::string("client")}, seconds(1));
   EXPECT_TRUE(Reserve(2, 2).empty());
   clock_.Advance(seconds(1));
   EXPECT_EQ(Reserve(2, 2).size(), 2u);

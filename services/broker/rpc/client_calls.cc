@@ -65,7 +65,7 @@ absl::Status Terminate(ServiceContext& services, const CallContext& call,
   }
   services.clients.Remove(call.client_id);
   services.lite.subscriptions().DropClient(call.client_id);
-  services.progress.ReleaseClient(call.client_id, kReleaseDelay);
+  services.progress.ReleaseClients({call.client_id}, kReleaseDelay);
   return absl::OkStatus();
 }
 
