@@ -1,6 +1,7 @@
 #include "services/broker/delivery/lite_delivery.h"
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,11 +17,15 @@
 namespace dunlin::broker {
 namespace {
 
-// Lightweight topics looked at in one step of the housekeeper: what a step takes is bounded, and
-// thousands a second may go.
+// Lightweight topics looked at in one step of the housekeeper, so many at a time while the time of
+// the step lasts: what a step takes is bounded, and thousands a second may go.
 constexpr size_t kRemovalsPerStep = 1000;
-// One that is idle and not consumed is looked at again after this share of its time to live.
+constexpr size_t kRemovalsAtATime = 50;
+constexpr std::chrono::milliseconds kRemovalTime{10};
+// One that is idle and not consumed is looked at again after this share of its time to live, or
+// after this time, if that is longer: a look may read from disk.
 constexpr int kLooksPerLife = 4;
+constexpr std::chrono::minutes kLooksApart{10};
 
 }  // namespace
 
@@ -165,18 +170,27 @@ Timestamp LiteDelivery::LastUse(const LiteTopic& topic) const {
 }
 
 void LiteDelivery::RemoveIdle() {
+  const auto until = std::chrono::steady_clock::now() + kRemovalTime;
   std::vector<std::string> payloads;
   absl::flat_hash_map<TopicId, Groups> bound;
-  for (const std::shared_ptr<LiteTopic>& topic : rooms_.table.TakeDue(kRemovalsPerStep)) {
-    const std::shared_ptr<const Topic> parent = rooms_.topics.FindTopic(topic->queue.topic);
-    if (parent == nullptr) continue;  // it goes with its parent
-    auto groups = bound.find(parent->id);
-    if (groups == bound.end()) {
-      groups = bound.emplace(parent->id, rooms_.topics.GroupsBoundTo(*parent)).first;
+  for (size_t looked = 0; looked < kRemovalsPerStep; looked += kRemovalsAtATime) {
+    const auto due = rooms_.table.TakeDue(kRemovalsAtATime);
+    for (const std::shared_ptr<LiteTopic>& topic : due) {
+      const std::shared_ptr<const Topic> parent = rooms_.topics.FindTopic(topic->queue.topic);
+      if (parent == nullptr) continue;  // it goes with its parent
+      auto groups = bound.find(parent->id);
+      if (groups == bound.end()) {
+        groups = bound.emplace(parent->id, rooms_.topics.GroupsBoundTo(*parent)).first;
+      }
+      std::optional<std::string> payload = RemoveIfIdle(*parent, groups->second, *topic);
+      if (payload.has_value()) payloads.push_back(*std::move(payload));
     }
-    std::optional<std::string> payload = RemoveIfIdle(*parent, groups->second, *topic);
-    if (payload.has_value()) payloads.push_back(*std::move(payload));
+    if (due.empty() || std::chrono::steady_clock::now() >= until) break;
   }
+  AppendRemovals(payloads);
+}
+
+void LiteDelivery::AppendRemovals(const std::vector<std::string>& payloads) {
   if (payloads.empty()) return;
   std::vector<std::string_view> pieces(payloads.begin(), payloads.end());
   std::vector<store::NewRecord> records(payloads.size());
@@ -207,7 +221,7 @@ std::optional<std::string> LiteDelivery::RemoveIfIdle(const Topic& parent, const
   const bool lags = !topic.replaced && std::any_of(groups.begin(), groups.end(),
                                                    [&](const auto& g) { return Lags(*g, topic); });
   if (lags) {
-    rooms_.table.LookAgain(topic, now + life / kLooksPerLife);
+    rooms_.table.LookAgain(topic, now + std::max(life / kLooksPerLife, kLooksApart));
     return std::nullopt;
   }
   if (!rooms_.table.Remove(topic, used)) {

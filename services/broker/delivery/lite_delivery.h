@@ -85,6 +85,8 @@ class LiteDelivery {
   // Has the waiting room look there.
   void Tell(const std::vector<LitePlace>& places) ABSL_LOCKS_EXCLUDED(mutex_);
   void RemoveIdle();
+  // Payloads of records that remove some.
+  void AppendRemovals(const std::vector<std::string>& payloads);
   // Nullopt: it stays. Otherwise the payload of the record that removes it. `groups` are those that
   // are bound to `parent`.
   std::optional<std::string> RemoveIfIdle(const Topic& parent, const Groups& groups,

@@ -88,6 +88,26 @@ class LiteDeliveryTest : public ::testing::Test {
   Executor executor_{"letters", 2};  // goes first: its tasks use the others
 };
 
+TEST_F(LiteDeliveryTest, WhereAGroupLagsIsLookedAtAgainTenMinutesLater) {
+  LiteSubscriptions::Change change;
+  change.parent = parent_->id;
+  change.group = group_->id;
+  change.client_id = "client";
+  change.names = {"a"};
+  Send("a");
+  ASSERT_OK(delivery_->Subscribe(change, {}));
+  rig_.clock().Advance(minutes(11));
+  delivery_->Step();
+  EXPECT_TRUE(Exists("a"));
+  subscriptions_.DropClient("client");
+  rig_.clock().Advance(minutes(5));
+  delivery_->Step();
+  EXPECT_TRUE(Exists("a"));
+  rig_.clock().Advance(minutes(6));
+  delivery_->Step();
+  EXPECT_FALSE(Exists("a"));
+}
+
 TEST_F(LiteDeliveryTest, WhoseProgressCannotBeReadStays) {
   Send("a");
   rig_.clock().Advance(minutes(11));
