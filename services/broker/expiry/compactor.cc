@@ -7,6 +7,8 @@
 #include <memory>
 #include <string_view>
 
+#include "absl/container/flat_hash_set.h"
+
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
@@ -19,6 +21,8 @@ constexpr std::chrono::seconds kInterval{10};
 // Messages whose keys are in memory at a time.
 constexpr uint64_t kBatch = 65'536;
 constexpr size_t kEntries = 4096;
+// Keys of a queue that is gone through from its beginning: so many hashes are in memory.
+constexpr size_t kMaxSeen = 2'000'000;
 
 }  // namespace
 
@@ -71,10 +75,19 @@ absl::Status Compactor::Compact(QueueKey queue) {
   // One that was deleted and made anew has another id; a log that lost its end is shorter.
   if (done > bounds.max) done = bounds.min;
   done = std::max(done, bounds.min);
+  // From the first message on nothing stands before a key that was not seen: after a restart, which
+  // begins there, each key would else be looked for in all that was ever replaced.
+  bool seen_all = done == bounds.min;
+  absl::flat_hash_set<size_t> seen;
   while (done < bounds.max) {
     ASSIGN_OR_RETURN(Batch batch, ReadBatch(queue, done, bounds.max));
     for (const auto& [name, key] : batch.keys) {
+      if (seen_all && seen.insert(StringHash()(name)).second) continue;
       RETURN_IF_ERROR(FindOlder(queue, name, key, batch.replaced));
+    }
+    if (seen.size() > kMaxSeen) {
+      seen_all = false;
+      seen.clear();
     }
     RETURN_IF_ERROR(Append(queue, std::move(batch.replaced)));
     done = batch.end;

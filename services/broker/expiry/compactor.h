@@ -4,7 +4,8 @@
 // COMPACTION records that name what newer messages replace. From when they are applied on, those
 // are passed over by every reader. What is kept is moved along when retention lets the log go that
 // it stands in (store/dispatch/relocation.h). After a restart it begins anew at the first message
-// of each queue: what was replaced before is not there to be looked at any more.
+// of each queue: what was replaced before is not there to be looked at any more, and keys that come
+// up for the first time are not looked for before (up to 2,000,000 of a queue).
 
 #pragma once
 

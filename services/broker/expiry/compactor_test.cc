@@ -138,6 +138,22 @@ TEST_F(CompactorTest, LeavesOtherTopicsAlone) {
   EXPECT_EQ(Bodies(), (std::vector<std::string>{"2"}));
 }
 
+TEST_F(CompactorTest, FindsWhatStandsFarBefore) {
+  constexpr size_t kBatch = 65'536;  // that it goes through at a time
+  Put("a", "old");
+  for (size_t i = 0; i < kBatch; ++i) store_.Send(queue_, "", {"key" + std::to_string(i)});
+  Put("a", "new");
+  for (bool again : {false, true}) {
+    SCOPED_TRACE(again);
+    if (again) Restart(/*rebuild=*/false);
+    Step();
+    const std::vector<std::string> bodies = Bodies();
+    EXPECT_EQ(bodies.size(), kBatch + 1);
+    EXPECT_EQ(bodies.front(), "body");
+    EXPECT_EQ(bodies.back(), "new");
+  }
+}
+
 class RandomCompactionTest : public CompactorTest,
                              public ::testing::WithParamInterface<uint32_t> {};
 
