@@ -6,7 +6,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "absl/container/flat_hash_set.h"
 
@@ -45,8 +44,10 @@ void Housekeeper::Step() {
   if (hooks_.step) hooks_.step();
   if (clock_.Now() - last_renewal_ < kRenewInterval) return;
   last_renewal_ = clock_.Now();
-  const std::vector<std::string> expired = clients_.TakeExpired();
-  const absl::flat_hash_set<std::string> gone(expired.begin(), expired.end());
+  absl::flat_hash_set<std::string> gone;
+  for (const std::string& client : clients_.TakeExpired()) {
+    if (!clients_.IsAlive(client)) gone.insert(client);  // else it is back already
+  }
   if (!gone.empty()) progress_.ReleaseClients(gone, kReleaseDelay);
   for (const std::string& client : gone) {
     // What it has told since it came back is not to be forgotten.
