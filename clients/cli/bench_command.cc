@@ -121,11 +121,13 @@ const char* MisuseOf(const BenchOptions& options) {
   if (options.v2 && !options.spread.empty()) {
     return "--spread is for streams: v2 names no queue";
   }
+  if (options.v2 && options.produce.max_lag > 0) return "--max-lag is for streams";
   const bool paced = options.produce.rate > 0;
   return options.produce.shed && !paced ? "--shed needs a --rate: what is due when" : nullptr;
 }
 
-// Set by an interrupt: a load ends as if its time were up, and says what it measured.
+// Set by an interrupt, or by what makes going on useless: a load ends as if its time were up, and
+// says what it measured.
 std::atomic<bool> interrupted = false;
 
 load::ProduceOptions ProduceOptionsOf(const Connection& connection, const BenchOptions& options) {
@@ -212,6 +214,8 @@ int ProduceAndConsume(Connection& connection, const BenchOptions& options) {
   load::ProduceOptions produce = ProduceOptionsOf(connection, options);
   const double most = produce.rate > 0 ? produce.rate * options.seconds * 1.1 + 1000 : 4e9;
   std::atomic<uint64_t> final_count{UINT64_MAX};
+  std::vector<std::atomic<uint64_t>> counts(static_cast<size_t>(options.consumers));
+  for (const std::atomic<uint64_t>& count : counts) produce.readers.push_back(&count);
   std::vector<absl::StatusOr<load::LoadResult>> received(static_cast<size_t>(options.consumers),
                                                          absl::UnknownError("not started"));
   std::latch ready(static_cast<std::ptrdiff_t>(received.size()));
@@ -225,13 +229,15 @@ int ProduceAndConsume(Connection& connection, const BenchOptions& options) {
       consume.from_end = true;
       consume.ordered = !options.v2;
       consume.final_count = &final_count;
+      consume.received = &counts[i];
       bool is_ready = false;
       consume.on_ready = [&] {
         is_ready = true;
         ready.count_down();
       };
       received[i] = load::Consume(consume, {});
-      if (!is_ready) ready.count_down();  // it failed before
+      if (!received[i].ok()) interrupted = true;  // what is sent from now on would be for nobody
+      if (!is_ready) ready.count_down();          // it failed before
     });
   }
   ready.wait();
@@ -323,6 +329,13 @@ void AddSendOptions(CLI::App& app, BenchOptions& options) {
       ->capture_default_str();
 }
 
+void AddLagOption(CLI::App& app, BenchOptions& options) {
+  app.add_option("--max-lag", options.produce.max_lag,
+                 "Of streams: wait while a consumer is more than so many messages behind; never "
+                 "when left out")
+      ->check(CLI::PositiveNumber);
+}
+
 }  // namespace
 
 void AddBenchCommands(CLI::App& app, Command& command) {
@@ -364,10 +377,12 @@ void AddBenchCommands(CLI::App& app, Command& command) {
       add("end-to-end", "Send and receive; latency is from when a message was due to its delivery",
           &ProduceAndConsume);
   AddSendOptions(end_to_end, *options);
+  AddLagOption(end_to_end, *options);
   CLI::App& fan_out =
       add("fan-out", "As end-to-end, with several consumers that each get everything",
           &ProduceAndConsume);
   AddSendOptions(fan_out, *options);
+  AddLagOption(fan_out, *options);
   fan_out.add_option("--consumers", options->consumers, "How many")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

@@ -24,7 +24,7 @@ cmake --install "$TEST_TMPDIR/sdk"
 cp -rL "$ROOT/clients/cpp/examples" "$TEST_TMPDIR/examples"
 cmake -S "$TEST_TMPDIR/examples" -B "$TEST_TMPDIR/built" -DCMAKE_PREFIX_PATH="$PREFIX"
 cmake --build "$TEST_TMPDIR/built" --parallel 2
-for example in produce pull_consumer push_consumer simple_consumer transaction_producer; do
+for example in lite produce pull_consumer push_consumer simple_consumer transaction_producer; do
   expect_no_broker "$TEST_TMPDIR/built/$example"
 done
 

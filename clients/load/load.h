@@ -68,6 +68,10 @@ struct ProduceOptions {
   Outcomes* outcomes = nullptr;
   // Ends the load early when it becomes true; may be null.
   const std::atomic<bool>* stop = nullptr;
+  // Of streams: waits while one of the readers, who count what they received of this run, is more
+  // than so many messages behind; 0: never.
+  uint64_t max_lag = 0;
+  std::vector<const std::atomic<uint64_t>*> readers;
 };
 
 struct LoadResult {
@@ -115,6 +119,8 @@ struct ConsumeOptions {
   size_t buffered_bytes = 8u << 20;
   // May end it early: no more than this will come.
   const std::atomic<uint64_t>* final_count = nullptr;
+  // Counts what was received of the run; may be null.
+  std::atomic<uint64_t>* received = nullptr;
   // Called as soon as it is ready to receive; may be empty.
   std::function<void()> on_ready;
 };

@@ -147,6 +147,21 @@ absl::Status SendOne(const ProduceOptions& options, Producer& producer, const Me
   });
 }
 
+bool IsStopped(const ProduceOptions& options) {
+  return options.stop != nullptr && options.stop->load(std::memory_order_relaxed);
+}
+
+// Returns once all readers are near enough to message `number`, or the load was stopped.
+void AwaitReaders(const ProduceOptions& options, uint64_t number) {
+  if (options.max_lag == 0) return;
+  for (const std::atomic<uint64_t>* reader : options.readers) {
+    while (number > reader->load(std::memory_order_relaxed) + options.max_lag &&
+           !IsStopped(options)) {
+      std::this_thread::sleep_until(Clock::now() + milliseconds(1));
+    }
+  }
+}
+
 absl::Status SendAll(const ProduceOptions& options, Producer& producer, OpenLoop& loop,
                      LoadResult& result) {
   Message message;
@@ -178,8 +193,9 @@ absl::Status SendAll(const ProduceOptions& options, Producer& producer, OpenLoop
     } else if (!sent.ok()) {
       return sent;
     }
-    if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) break;
+    if (IsStopped(options)) break;
     if (number % kLook == 0) {
+      AwaitReaders(options, number);
       if (absl::Status hopeless = tally.Hopeless(); !hopeless.ok()) return hopeless;
     }
   }
@@ -270,12 +286,18 @@ absl::StatusOr<LoadResult> Consume(const ConsumeOptions& options, const OnProgre
       result.latency.Add(now - body.due);
       last = now;
     }
+    if (options.received != nullptr) options.received->store(ledger.received());
     ticker.Tick(now, read);
   }
   result.messages = ledger.received();
   result.seconds = std::chrono::duration<double>(last - begin).count();
   result.client_cpu_seconds = OwnCpuSeconds() - cpu;
   if (options.final_count != nullptr && enough()) return result;
+  if (const uint64_t stored = options.final_count != nullptr ? options.final_count->load() : 0;
+      stored != 0 && stored != UINT64_MAX) {
+    return absl::DataLossError(fmt::format("{} of {} messages that were stored did not come",
+                                           stored - ledger.received(), stored));
+  }
   if (const absl::Status complete = ledger.CheckComplete(); !complete.ok()) return complete;
   return result;
 }

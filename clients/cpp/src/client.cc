@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "dunlin/lite_producer.h"
+#include "dunlin/lite_push_consumer.h"
+#include "dunlin/lite_simple_consumer.h"
 #include "dunlin/producer.h"
 #include "dunlin/pull_consumer.h"
 #include "dunlin/push_consumer.h"
@@ -12,6 +15,9 @@
 #include "clients/cpp/src/broadcast_push.h"
 #include "clients/cpp/src/connection.h"
 #include "clients/cpp/src/group_core.h"
+#include "clients/cpp/src/lite_core.h"
+#include "clients/cpp/src/lite_producer_core.h"
+#include "clients/cpp/src/lite_push.h"
 #include "clients/cpp/src/producer_core.h"
 #include "clients/cpp/src/pull_core.h"
 #include "clients/cpp/src/push_core.h"
@@ -33,6 +39,15 @@ absl::Status CheckGroup(const GroupOptions& options) {
     return absl::InvalidArgumentError("max_unsettled: 1 to 65535");
   }
   return CheckBuffer(options.max_buffered_bytes);
+}
+
+absl::Status CheckLite(const LiteOptions& options) {
+  if (options.topic.empty()) return absl::InvalidArgumentError("topic: a name");
+  if (options.group.empty()) return absl::InvalidArgumentError("group: a name");
+  if (options.request_timeout.count() < 1) {
+    return absl::InvalidArgumentError("request_timeout: 1 ms or more");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -108,6 +123,30 @@ absl::StatusOr<PushConsumer> Client::MakePushConsumer(const PushConsumerOptions&
   status = core->Start();
   if (!status.ok()) return status;
   return PushConsumer(std::move(core));
+}
+
+absl::StatusOr<LiteProducer> Client::MakeLiteProducer(const LiteProducerOptions& options) const {
+  if (options.request_timeout.count() < 1) {
+    return absl::InvalidArgumentError("request_timeout: 1 ms or more");
+  }
+  return LiteProducer(std::make_shared<internal::LiteProducerCore>(connection_, options));
+}
+
+absl::StatusOr<LiteSimpleConsumer> Client::MakeLiteSimpleConsumer(
+    const LiteSimpleConsumerOptions& options) const {
+  absl::Status status = CheckLite(options);
+  if (!status.ok()) return status;
+  return LiteSimpleConsumer(std::make_shared<internal::LiteCore>(connection_->Stranger(), options,
+                                                                 options.invisible_duration));
+}
+
+absl::StatusOr<LitePushConsumer> Client::MakeLitePushConsumer(
+    const LitePushConsumerOptions& options) const {
+  absl::Status status = CheckLite(options);
+  if (!status.ok()) return status;
+  if (options.threads < 1) return absl::InvalidArgumentError("threads: 1 or more");
+  if (!options.listener) return absl::InvalidArgumentError("listener: a function");
+  return LitePushConsumer(std::make_shared<internal::LitePush>(connection_->Stranger(), options));
 }
 
 absl::StatusOr<Requester> Client::MakeRequester(const RequesterOptions& options) const {

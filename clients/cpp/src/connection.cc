@@ -99,6 +99,13 @@ std::shared_ptr<Connection> Connection::Another() const {
   return std::shared_ptr<Connection>(new Connection(options_, ticker_));
 }
 
+std::shared_ptr<Connection> Connection::Stranger() const {
+  static std::atomic<int> number{0};
+  ClientOptions options = options_;
+  options.client_id += fmt::format("@{}", number.fetch_add(1));
+  return std::shared_ptr<Connection>(new Connection(std::move(options), ticker_));
+}
+
 void Connection::Identify(grpc::ClientContext& context) const {
   context.AddMetadata("x-mq-client-id", options_.client_id);
   context.AddMetadata("x-mq-language", "CPP");

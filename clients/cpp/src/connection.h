@@ -25,6 +25,8 @@ class Connection {
 
   // The same identity and options over a TCP connection of its own. Routes are asked of the first.
   std::shared_ptr<Connection> Another() const;
+  // The same with an id of its own, for what the broker keeps by the client and not by the call.
+  std::shared_ptr<Connection> Stranger() const;
 
   std::shared_ptr<grpc::Channel> channel() const { return channel_; }
   const std::string& name_space() const { return options_.name_space; }

@@ -132,6 +132,9 @@ absl::StatusOr<Lane*> ProducerCore::ChooseLane(Topic& topic, const Message& mess
   // A message group's queue is the broker's choice (docs/fifo.md), and this is how it chooses.
   const std::string& key =
       message.message_group.empty() ? message.ordering_key : message.message_group;
+  if (!message.lite_topic.empty()) {
+    return absl::InvalidArgumentError("messages with a lightweight topic are sent by LiteProducer");
+  }
   if (message.queue.has_value() && !message.message_group.empty()) {
     return absl::InvalidArgumentError("a message group chooses its queue; name none");
   }

@@ -1,14 +1,13 @@
 #include "clients/cpp/src/transaction_core.h"
 
-#include <fmt/format.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <pthread.h>
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 #include "clients/cpp/src/control_message.h"
+#include "clients/cpp/src/public_message.h"
+#include "clients/cpp/src/unary_call.h"
 
 namespace dunlin::internal {
 namespace {
@@ -23,50 +22,14 @@ constexpr char kTelemetry[] = "/apache.rocketmq.v2.MessagingService/Telemetry";
 constexpr size_t kMostQuestions = 1024;
 constexpr milliseconds kFirstPause{50};
 
-uint64_t RandomNumber() {
-  std::random_device random;
-  return (uint64_t{random()} << 32) | random();
-}
-
-// One unary call. Shared by who waits for it and by gRPC, which may be in it a little longer.
-struct UnaryCall {
-  grpc::ClientContext context;
-  grpc::ByteBuffer request;
-  grpc::ByteBuffer response;
-  Mutex mutex;
-  CondVar changed;
-  bool done ABSL_GUARDED_BY(mutex) = false;
-  grpc::Status status ABSL_GUARDED_BY(mutex);
-};
-
-grpc::Status Call(const Connection& connection, const char* method,
-                  const google::protobuf::MessageLite& request, milliseconds timeout,
-                  google::protobuf::MessageLite& response) {
-  const auto call = std::make_shared<UnaryCall>();
-  connection.Identify(call->context);
-  call->context.set_deadline(std::chrono::system_clock::now() + timeout);
-  call->request = ToBytes(request);
-  grpc::GenericStub(connection.channel())
-      .UnaryCall(&call->context, method, {}, &call->request, &call->response,
-                 [call](const grpc::Status& status) {
-                   MutexLock lock(call->mutex);
-                   call->status = status;
-                   call->done = true;
-                   call->changed.Signal();
-                 });
-  MutexLock lock(call->mutex);
-  while (!call->done) call->changed.Wait(call->mutex);
-  if (call->status.ok() && !FromBytes(call->response, response)) {
-    return {grpc::StatusCode::INTERNAL, "the answer of the broker cannot be read"};
-  }
-  return call->status;
-}
-
 absl::Status CheckMessage(const Message& message) {
   if (message.topic.empty()) return absl::InvalidArgumentError("the message has no topic");
   if (!message.message_group.empty() || message.deliver_at.has_value()) {
     return absl::InvalidArgumentError(
         "a message of a transaction has neither a message group nor a delivery time");
+  }
+  if (!message.lite_topic.empty()) {
+    return absl::InvalidArgumentError("a message of a transaction has no lightweight topic");
   }
   if (!message.ordering_key.empty() || message.queue.has_value()) {
     return absl::InvalidArgumentError(
@@ -92,18 +55,12 @@ OrphanedTransaction OrphanOf(const v2::RecoverOrphanedTransactionCommand& questi
   return orphan;
 }
 
-bool MayBeTriedAgain(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsResourceExhausted(status) ||
-         absl::IsDeadlineExceeded(status);
-}
-
 }  // namespace
 
 TransactionCore::TransactionCore(std::shared_ptr<Connection> connection,
                                  const TransactionProducerOptions& options)
     : connection_(std::move(connection)),
       options_(options),
-      id_prefix_(RandomNumber()),
       topics_(options.topics.begin(), options.topics.end()) {
   {
     MutexLock lock(mutex_);
@@ -134,31 +91,19 @@ bool TransactionCore::IsClosed() const {
   return closing_;
 }
 
-std::string TransactionCore::NextMessageId() {
-  // Of the length of those that the official SDKs make.
-  return fmt::format("01{:016X}{:016X}", id_prefix_, next_id_.fetch_add(1));
-}
-
 absl::StatusOr<TransactionCore::Prepared> TransactionCore::Prepare(const Message& message) {
   if (IsClosed()) return absl::FailedPreconditionError("the producer is closed");
   absl::Status status = CheckMessage(message);
   if (!status.ok()) return status;
   Announce(message.topic);
   Prepared prepared;
-  prepared.message_id = NextMessageId();
+  prepared.message_id = ids_.Next();
   v2::SendMessageRequest request;
   v2::Message& sent = *request.add_messages();
-  connection_->Fill(message.topic, *sent.mutable_topic());
-  sent.set_body(message.body);
-  for (const auto& [name, value] : message.properties) {
-    (*sent.mutable_user_properties())[name] = value;
-  }
+  FillContent(*connection_, message, sent);
   v2::SystemProperties& system = *sent.mutable_system_properties();
   system.set_message_id(prepared.message_id);
   system.set_message_type(v2::TRANSACTION);
-  system.set_body_encoding(v2::IDENTITY);
-  if (!message.tag.empty()) system.set_tag(message.tag);
-  for (const std::string& key : message.keys) system.add_keys(key);
   if (options_.first_check.has_value()) {
     auto& first = *system.mutable_orphaned_transaction_recovery_duration();
     const milliseconds after = *options_.first_check;
@@ -166,10 +111,8 @@ absl::StatusOr<TransactionCore::Prepared> TransactionCore::Prepare(const Message
     first.set_nanos(static_cast<int32_t>(after.count() % 1000) * 1'000'000);
   }
   v2::SendMessageResponse response;
-  const grpc::Status called =
-      Call(*connection_, kSend, request, options_.request_timeout, response);
-  if (!called.ok()) return FromGrpc(called);
-  status = FromPublic(response.status());
+  status =
+      StatusOf(Call(*connection_, kSend, request, options_.request_timeout, response), response);
   if (!status.ok()) return status;
   if (response.entries_size() != 1 || response.entries(0).transaction_id().empty()) {
     return absl::UnimplementedError("the broker answers without a transaction id");
@@ -195,8 +138,8 @@ absl::Status TransactionCore::SendEnd(const EndRequest& request) {
     if (IsClosed()) return absl::FailedPreconditionError("the producer is closed");
     const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now());
     v2::EndTransactionResponse response;
-    const grpc::Status called = Call(*connection_, kEnd, request, left, response);
-    const absl::Status status = called.ok() ? FromPublic(response.status()) : FromGrpc(called);
+    const absl::Status status =
+        StatusOf(Call(*connection_, kEnd, request, left, response), response);
     const milliseconds pause = Backoff(failures, kFirstPause);
     if (!MayBeTriedAgain(status) || steady_clock::now() + pause >= deadline) return status;
     Pause(pause);

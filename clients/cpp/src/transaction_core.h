@@ -5,7 +5,6 @@
 
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -18,6 +17,7 @@
 
 #include "clients/cpp/src/byte_stream.h"
 #include "clients/cpp/src/connection.h"
+#include "clients/cpp/src/public_message.h"
 #include "clients/cpp/src/ticker.h"
 #include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/base/mutex.h"
@@ -55,7 +55,6 @@ class TransactionCore final : public StreamOwner, public Ticking {
   void Pump() ABSL_LOCKS_EXCLUDED(mutex_);
   bool IsClosed() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  std::string NextMessageId();
   absl::Status SendEnd(const EndRequest& request) ABSL_LOCKS_EXCLUDED(mutex_);
   // Returns after `pause`, or at once when it is closed.
   void Pause(std::chrono::milliseconds pause) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -65,8 +64,7 @@ class TransactionCore final : public StreamOwner, public Ticking {
 
   const std::shared_ptr<Connection> connection_;
   const TransactionProducerOptions options_;
-  const uint64_t id_prefix_;
-  std::atomic<uint64_t> next_id_{0};
+  MessageIds ids_;
 
   mutable Mutex mutex_;
   CondVar changed_;

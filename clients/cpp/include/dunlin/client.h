@@ -13,12 +13,18 @@
 
 namespace dunlin {
 
+class LiteProducer;
+class LitePushConsumer;
+class LiteSimpleConsumer;
 class Producer;
 class PullConsumer;
 class PushConsumer;
 class Requester;
 class SimpleConsumer;
 class TransactionProducer;
+struct LiteProducerOptions;
+struct LitePushConsumerOptions;
+struct LiteSimpleConsumerOptions;
 struct ProducerOptions;
 struct PullConsumerOptions;
 struct PushConsumerOptions;
@@ -63,6 +69,12 @@ class Client {
   absl::StatusOr<SimpleConsumer> MakeSimpleConsumer(const SimpleConsumerOptions& options) const;
   // Subscribes and begins; errors also as of SimpleConsumer::Subscribe.
   absl::StatusOr<PushConsumer> MakePushConsumer(const PushConsumerOptions& options) const;
+  // Of lightweight topics; nothing is received before something is subscribed to.
+  absl::StatusOr<LiteProducer> MakeLiteProducer(const LiteProducerOptions& options) const;
+  absl::StatusOr<LiteSimpleConsumer> MakeLiteSimpleConsumer(
+      const LiteSimpleConsumerOptions& options) const;
+  absl::StatusOr<LitePushConsumer> MakeLitePushConsumer(
+      const LitePushConsumerOptions& options) const;
   // Reads replies from now on; errors as of PullConsumer::Assign.
   absl::StatusOr<Requester> MakeRequester(const RequesterOptions& options) const;
 

@@ -43,6 +43,9 @@ struct Message {
   // says: as many priorities count as the topic has queues, what is above shares the highest. The
   // topic must take PRIORITY messages.
   std::optional<int32_t> priority;
+  // The lightweight topic of `topic` that it goes to, made when there is none. Sent by LiteProducer
+  // alone.
+  std::string lite_topic;
 };
 
 namespace internal {
