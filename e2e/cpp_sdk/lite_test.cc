@@ -171,7 +171,9 @@ TEST_F(LiteTest, ASimpleConsumerGetsWhatItSubscribesTo) {
   EXPECT_EQ(taken[0].message_id, receipt->message_id);
   EXPECT_EQ(taken[0].attempt, 1u);
   EXPECT_TRUE(consumer.Ack(taken).ok());
-  EXPECT_TRUE(absl::IsInvalidArgument(consumer.Ack(taken[0])));
+  ReceivedLiteMessage foreign = taken[0];
+  foreign.receipt_handle = "of nobody";
+  EXPECT_TRUE(absl::IsInvalidArgument(consumer.Ack(foreign)));
   EXPECT_THAT(Take(consumer, milliseconds(0)), IsEmpty());
   ASSERT_TRUE(consumer.Subscribe("s2").ok());
   EXPECT_THAT(consumer.subscriptions(), ElementsAre("s1", "s2"));
@@ -285,8 +287,9 @@ TEST_F(LiteTest, SubscriptionsAndMessagesOutliveTheBroker) {
   broker_options_.settings.push_back("server.listen_address=" + address);
   Start();
   EXPECT_EQ(Send("s1", "after"), 1u);
-  // The consumer tells the broker again what it wants, without being asked.
-  EXPECT_THAT(Bodies(Take(consumer)), ElementsAre("after"));
+  // The consumer tells the broker again what it wants, without being asked. The acknowledgement may
+  // not have been saved: then both come.
+  EXPECT_EQ(Bodies(Take(consumer)).back(), "after");
 }
 
 TEST_F(LiteTest, MistakesAreToldPrecisely) {
@@ -295,7 +298,7 @@ TEST_F(LiteTest, MistakesAreToldPrecisely) {
   EXPECT_TRUE(absl::IsInvalidArgument(producer_->Send(message).status()));
   EXPECT_THAT(producer_->Send(To("", "x")).status().ToString(), HasSubstr("no lite_topic"));
   EXPECT_THAT(producer_->Send(To("a/b", "x")).status().ToString(), HasSubstr("ILLEGAL_LITE_TOPIC"));
-  const auto producer = client_->MakeProducer(ProducerOptions());
+  auto producer = client_->MakeProducer(ProducerOptions());
   ASSERT_TRUE(producer.ok());
   EXPECT_THAT(producer->Send(To("s1", "x")).status().ToString(), HasSubstr("LiteProducer"));
   LiteSimpleConsumer consumer = Simple("nobody");

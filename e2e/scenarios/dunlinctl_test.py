@@ -257,7 +257,7 @@ class DunlinctlTest(unittest.TestCase):
                          "s1", "--first").rows()
         self.assertEqual(moved[0]["LAG"], "2")
         self.ctl("group", "reset-offset", "agents", "--topic", "sessions", "--first",
-                 expect=NOT_FOUND)
+                 expect=REFUSED)
         self.ctl("topic", "update", "sessions", "--lite-expiration-minutes", 0)
         self.assertIn("stay for good", self.ctl("topic", "describe", "sessions").out)
         self.ctl("topic", "update", "sessions", "--kinds", "NORMAL", expect=REFUSED)
