@@ -288,8 +288,15 @@ TEST_F(LiteTest, SubscriptionsAndMessagesOutliveTheBroker) {
   Start();
   EXPECT_EQ(Send("s1", "after"), 1u);
   // The consumer tells the broker again what it wants, without being asked. The acknowledgement may
-  // not have been saved: then both come.
-  EXPECT_EQ(Bodies(Take(consumer)).back(), "after");
+  // not have been saved: then the first comes again.
+  std::string last = "before";
+  while (last == "before") {
+    const std::vector<ReceivedLiteMessage> taken = Take(consumer);
+    ASSERT_FALSE(taken.empty());
+    last = taken.back().body;
+    ASSERT_TRUE(consumer.Ack(taken).ok());
+  }
+  EXPECT_EQ(last, "after");
 }
 
 TEST_F(LiteTest, MistakesAreToldPrecisely) {
