@@ -25,7 +25,18 @@ bool ByteStream::BeginWrite() {
   MutexLock lock(mutex_);
   if (broken_) return false;
   writing_ = true;
+  ++starting_;
   return true;
+}
+
+void ByteStream::EndStart() {
+  bool release = false;
+  {
+    MutexLock lock(mutex_);
+    --starting_;
+    release = IsOver();
+  }
+  if (release) RemoveHold();
 }
 
 void ByteStream::EndWrite() {
@@ -33,7 +44,7 @@ void ByteStream::EndWrite() {
   {
     MutexLock lock(mutex_);
     writing_ = false;
-    release = broken_;
+    release = IsOver();
   }
   if (release) RemoveHold();
 }
@@ -42,10 +53,13 @@ void ByteStream::Write(const grpc::ByteBuffer& bytes) {
   if (!BeginWrite()) return;
   writing_bytes_ = bytes;
   StartWrite(&writing_bytes_);
+  EndStart();
 }
 
 void ByteStream::Finish() {
-  if (BeginWrite()) StartWritesDone();
+  if (!BeginWrite()) return;
+  StartWritesDone();
+  EndStart();
 }
 
 void ByteStream::OnReadDone(bool ok) {
@@ -59,7 +73,7 @@ void ByteStream::OnReadDone(bool ok) {
   {
     MutexLock lock(mutex_);
     broken_ = true;
-    release = !writing_;
+    release = IsOver();
   }
   if (release) RemoveHold();
 }

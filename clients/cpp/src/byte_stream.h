@@ -49,8 +49,15 @@ class ByteStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::
 
  private:
   ByteStream(const Connection& connection, StreamOwner& owner);
-  bool BeginWrite();
-  void EndWrite();
+  bool BeginWrite() ABSL_LOCKS_EXCLUDED(mutex_);
+  // The call that starts a write has returned.
+  void EndStart() ABSL_LOCKS_EXCLUDED(mutex_);
+  // The write is done.
+  void EndWrite() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Nothing is under way, and nothing will be started any more. Becomes true once.
+  bool IsOver() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return broken_ && !writing_ && starting_ == 0;
+  }
 
   grpc::ClientContext context_;
   StreamOwner& owner_;
@@ -59,6 +66,9 @@ class ByteStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::
   grpc::ByteBuffer writing_bytes_;
   Mutex mutex_;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  // Calls into gRPC that start a write: the write may be done, and all else, before they return,
+  // and gRPC must not be done with the stream meanwhile.
+  int starting_ ABSL_GUARDED_BY(mutex_) = 0;
   // The reading side has ended: nothing may be started but what has begun.
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;
 };

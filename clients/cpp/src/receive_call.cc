@@ -69,9 +69,8 @@ void ReceiveCall::OnWritten() {
 }
 
 void ReceiveCall::OnEnd(const grpc::Status& status) {
-  std::shared_ptr<ByteStream> ended;  // goes behind the lock
   MutexLock lock(mutex_);
-  ended = std::exchange(stream_, nullptr);
+  stream_.reset();  // at once: who waits for it may let go of the channel then
   ended_ = status;
   changed_.SignalAll();
 }

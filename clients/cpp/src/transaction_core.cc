@@ -209,9 +209,8 @@ void TransactionCore::OnRead(grpc::ByteBuffer& bytes) {
 }
 
 void TransactionCore::OnEnd(const grpc::Status& /*status*/) {
-  std::shared_ptr<ByteStream> ended;  // goes behind the lock
   MutexLock lock(mutex_);
-  ended = std::exchange(stream_, nullptr);
+  stream_.reset();  // at once: who waits for it may let go of the channel then
   if (!closing_) {
     reconnect_at_ = steady_clock::now() + Backoff(failures_++, kFirstPause);
     connection_->ticker()->WakeAt(reconnect_at_, this);

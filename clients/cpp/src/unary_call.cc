@@ -3,6 +3,7 @@
 #include <grpcpp/generic/generic_stub.h>
 
 #include <memory>
+#include <optional>
 
 #include "clients/cpp/src/control_message.h"
 #include "services/base/mutex.h"
@@ -12,7 +13,9 @@ namespace {
 
 // One unary call. Shared by who waits for it and by gRPC, which may be in it a little longer.
 struct UnaryCall {
-  grpc::ClientContext context;
+  // It holds the channel, which must not go on one of gRPC's threads (byte_stream.h): it ends while
+  // the caller, who holds the channel as well, still waits.
+  std::optional<grpc::ClientContext> context;
   grpc::ByteBuffer request;
   grpc::ByteBuffer response;
   Mutex mutex;
@@ -27,13 +30,15 @@ grpc::Status Call(const Connection& connection, const std::string& method,
                   const google::protobuf::MessageLite& request, std::chrono::milliseconds timeout,
                   google::protobuf::MessageLite& response) {
   const auto call = std::make_shared<UnaryCall>();
-  connection.Identify(call->context);
-  call->context.set_deadline(std::chrono::system_clock::now() + timeout);
+  call->context.emplace();
+  connection.Identify(*call->context);
+  call->context->set_deadline(std::chrono::system_clock::now() + timeout);
   call->request = ToBytes(request);
   grpc::GenericStub(connection.channel())
-      .UnaryCall(&call->context, method, {}, &call->request, &call->response,
+      .UnaryCall(&*call->context, method, {}, &call->request, &call->response,
                  [call](const grpc::Status& status) {
                    MutexLock lock(call->mutex);
+                   call->context.reset();
                    call->status = status;
                    call->done = true;
                    call->changed.Signal();

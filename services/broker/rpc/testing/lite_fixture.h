@@ -125,10 +125,9 @@ class LiteTest : public MessagingServiceTest {
     request.mutable_group()->set_name("agents");
     request.set_receipt_handle(Handle(message));
     request.set_lite_topic(lite_topic);
-    EXPECT_EQ(Call(&v2::MessagingService::Stub::ForwardMessageToDeadLetterQueue, request)
-                  .status()
-                  .code(),
-              v2::OK);
+    EXPECT_EQ(
+        Call(&v2::MessagingService::Stub::ForwardMessageToDeadLetterQueue, request).status().code(),
+        v2::OK);
   }
   // True once it was there to be sent.
   bool ResendFirstLetter() {
