@@ -85,8 +85,7 @@ Taker::Taken LiteDelivery::Take(Subscription& subscription) {
 }
 
 absl::StatusOr<LiteSubscriptions::Outcome> LiteDelivery::Subscribe(
-    const LiteSubscriptions::Change& change,
-    const std::function<void(const LiteTopic&)>& prepare) {
+    const LiteSubscriptions::Change& change, const std::function<void(const LiteTopic&)>& prepare) {
   absl::StatusOr<LiteSubscriptions::Outcome> outcome = rooms_.subscriptions.Apply(change);
   if (!outcome.ok() || outcome->ignored) return outcome;
   std::vector<std::string_view> names(outcome->added.begin(), outcome->added.end());

@@ -57,8 +57,8 @@ class LiteDelivery {
   // delivered. Not empty, `prepare` is called before with each that is named and exists, whether it
   // was subscribed to already or not.
   absl::StatusOr<LiteSubscriptions::Outcome> Subscribe(
-      const LiteSubscriptions::Change& change,
-      const std::function<void(const LiteTopic&)>& prepare) ABSL_LOCKS_EXCLUDED(mutex_);
+      const LiteSubscriptions::Change& change, const std::function<void(const LiteTopic&)>& prepare)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Places of clients that have something new since the last call.
   std::vector<LitePlace> TakeTold() ABSL_LOCKS_EXCLUDED(mutex_);

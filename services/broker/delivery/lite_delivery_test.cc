@@ -69,9 +69,7 @@ class LiteDeliveryTest : public ::testing::Test {
     table_->Announced(**pin, parent_->lite_expiration);
     rig_.Settle();
   }
-  bool Exists(std::string_view name) {
-    return static_cast<bool>(table_->Find(parent_->id, name));
-  }
+  bool Exists(std::string_view name) { return static_cast<bool>(table_->Find(parent_->id, name)); }
 
   store::StoreRig rig_;
   SavedRows rows_;

@@ -134,8 +134,8 @@ class WaitingRoomTest : public ::testing::Test {
   FakeDispatcher dispatcher_;
   NoState state_;
   Progress progress_{ProgressOptions(), state_, clock_};
-  std::unique_ptr<WaitingRoom> room_ =
-      std::make_unique<WaitingRoom>(WaitingRoom::Options{100, {}, {}}, dispatcher_, progress_, clock_);
+  std::unique_ptr<WaitingRoom> room_ = std::make_unique<WaitingRoom>(
+      WaitingRoom::Options{100, {}, {}}, dispatcher_, progress_, clock_);
 };
 
 TEST_F(WaitingRoomTest, OfLightweightTopicsEachClientIsAskedByItself) {
@@ -145,8 +145,8 @@ TEST_F(WaitingRoomTest, OfLightweightTopicsEachClientIsAskedByItself) {
     return told == 0 ? std::vector<WaitingRoom::Place>()
                      : std::vector<WaitingRoom::Place>{{kTopic, kGroup, told}};
   };
-  room_ = std::make_unique<WaitingRoom>(WaitingRoom::Options{100, more, {}}, dispatcher_,
-                                        progress_, clock_);
+  room_ = std::make_unique<WaitingRoom>(WaitingRoom::Options{100, more, {}}, dispatcher_, progress_,
+                                        clock_);
   std::vector<std::shared_ptr<FakeWaiter>> waiters;
   for (uint64_t number = 1; number <= 2; ++number) {
     waiters.push_back(std::make_shared<FakeWaiter>());

@@ -114,7 +114,7 @@ class LiteSubscriptions {
   };
   struct Interest {
     std::string name;
-    uint32_t queue = 0;  // the newest of this name that was ready
+    uint32_t queue = 0;                       // the newest of this name that was ready
     absl::InlinedVector<Client*, 1> clients;  // never empty
   };
   struct Group {

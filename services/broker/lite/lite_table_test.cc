@@ -36,8 +36,8 @@ class LiteTableTest : public ::testing::Test {
   }
 
   void Load(size_t limit = 3) {
-    auto table = LiteTable::Load(rig_.dispatcher(), rig_.state(), *topics_, rig_.clock(),
-                                 {.topics = limit});
+    auto table =
+        LiteTable::Load(rig_.dispatcher(), rig_.state(), *topics_, rig_.clock(), {.topics = limit});
     ASSERT_OK(table);
     table_ = *std::move(table);
   }

@@ -33,7 +33,7 @@ class LiteBatch {
  private:
   LiteTable* table_ = nullptr;
   std::chrono::minutes expiration_{0};  // of the topic
-  std::vector<LiteTable::Pin> pins_;  // one per message: none is removed before it is appended to
+  std::vector<LiteTable::Pin> pins_;    // one per message: none is removed before it is appended to
   std::vector<std::string> announcements_;
   std::vector<std::string_view> pieces_;  // the same
   std::vector<store::NewRecord> records_;
