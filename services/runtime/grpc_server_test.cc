@@ -176,6 +176,22 @@ TEST_F(GrpcServerTest, TakesLargeRequestsUpToItsLimit) {
   EXPECT_TRUE(Echo(channel, "x").status.ok());
 }
 
+// As the SDKs for C++ and Java do, but more often: gRPC's own servers hang up after some.
+TEST_F(GrpcServerTest, TakesNoOffenceAtPingsWithoutCalls) {
+  Start();
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 100);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  const std::shared_ptr<grpc::Channel> channel =
+      grpc::CreateCustomChannel(Address(), grpc::InsecureChannelCredentials(), arguments);
+  ASSERT_TRUE(Echo(channel, "x").status.ok());
+  EXPECT_FALSE(channel->WaitForStateChange(GRPC_CHANNEL_READY,
+                                           std::chrono::system_clock::now() + seconds(6)));
+  EXPECT_TRUE(Echo(channel, "x").status.ok());
+}
+
 // The bound on gRPC's buffers is 1 MiB here and the calls want 16: some may be dropped, with a
 // status that is worth another try, and the server goes on.
 TEST_F(GrpcServerTest, OutlivesMoreRequestsThanItMayBuffer) {

@@ -36,7 +36,9 @@ TEST(NamesTest, LegalTopics) {
 TEST(NamesTest, IllegalTopics) {
   for (const std::string_view name :
        {"", " ", "a b", "a.b", "a/b", "é", "TBW102", "BenchmarkTest", "rmq_sys_x",
-        "SELF_TEST_TOPIC", "CHECKPOINT_TOPIC", "SCHEDULE_TOPIC_XXXX"}) {
+        "SELF_TEST_TOPIC", "CHECKPOINT_TOPIC", "SCHEDULE_TOPIC_XXXX", "RMQ_SYS_TRANS_HALF_TOPIC",
+        "RMQ_SYS_TRACE_TOPIC", "RMQ_SYS_TRANS_OP_HALF_TOPIC", "TRANS_CHECK_MAX_TIME_TOPIC",
+        "OFFSET_MOVED_EVENT"}) {
     EXPECT_EQ(CodeOf(ValidateTopicName(name)), PublicCode::kIllegalTopic) << name;
   }
   const absl::Status status = ValidateTopicName(std::string(128, 't'));

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -94,6 +95,16 @@ TEST_F(DelayedMessagesTest, ComesWhenItIsDueAndNotBefore) {
   EXPECT_EQ(properties.delivery_timestamp().seconds(), ToUnixMillis(clock_.Now()) / 1000);
   EXPECT_FALSE(properties.has_dead_letter_queue());
   EXPECT_EQ(Ack("delayed", "group", {Handle(messages[0])}).status().code(), v2::OK);
+}
+
+TEST_F(DelayedMessagesTest, APollThatWaitsIsServedWhenOneIsDue) {
+  SendDelayed("soon", seconds(3));
+  auto poll = std::async(std::launch::async, [this] { return ReceiveSome("delayed", "group"); });
+  TopicAdmin admin = Admin();
+  while (admin.Waiting() != 1) {
+  }
+  clock_.Advance(seconds(3));
+  EXPECT_THAT(Bodies(poll.get()), ElementsAre("soon"));
 }
 
 TEST_F(DelayedMessagesTest, APastTimeMeansAtOnce) {

@@ -85,6 +85,12 @@ class FifoTest : public MessagingServiceTest {
     for (const v2::Message& message : messages) bodies.push_back(message.body());
     return bodies;
   }
+  void AwaitWaiting() {
+    for (admin::v1::Broker broker; broker.waiting_polls() == 0;) {
+      grpc::ClientContext context;
+      ASSERT_TRUE(Admin()->GetBroker(&context, {}, &broker).ok());
+    }
+  }
   void AckAll(const std::vector<v2::Message>& messages, const std::string& group = "ordered") {
     for (const v2::Message& message : messages) {
       EXPECT_EQ(Ack("fifo", group, {Handle(message)}).status().code(), v2::OK);
@@ -248,6 +254,23 @@ TEST_F(FifoTest, PushConsumersOfTheSdkForGoGetAGroupOneByOne) {
   EXPECT_THAT(Bodies(take(/*auto_renew=*/false)), ElementsAre("1", "2"));
 }
 
+TEST_F(FifoTest, AnOrderedGroupIsAssignedEachQueueByItsNumber) {
+  v2::QueryAssignmentRequest request;
+  request.mutable_topic()->set_name("fifo");
+  request.mutable_group()->set_name("ordered");
+  const v2::QueryAssignmentResponse response =
+      Call(&v2::MessagingService::Stub::QueryAssignment, request);
+  EXPECT_EQ(response.status().code(), v2::OK);
+  ASSERT_EQ(response.assignments_size(), 4);
+  for (int i = 0; i < 4; ++i) {
+    const v2::MessageQueue& queue = response.assignments(i).message_queue();
+    EXPECT_EQ(queue.id(), i);
+    EXPECT_EQ(queue.topic().name(), "fifo");
+    EXPECT_EQ(queue.permission(), v2::READ_WRITE);
+    EXPECT_EQ(queue.accept_message_types_size(), 0);
+  }
+}
+
 TEST_F(FifoTest, AnAttemptIdMayNotBeEndless) {
   v2::ReceiveMessageRequest request = ReceiveRequest("fifo", "ordered");
   request.set_attempt_id(std::string(256, 'x'));
@@ -311,7 +334,7 @@ TEST_F(FifoTest, AnAckWakesAPollThatWaitsForTheGroup) {
   ASSERT_EQ(first.size(), 1u);
   std::vector<std::string> second;
   std::thread poll([&] { second = Bodies(Take(1, "", 8)); });
-  std::this_thread::yield();
+  AwaitWaiting();
   AckAll(first);
   poll.join();
   EXPECT_THAT(second, ElementsAre("1"));

@@ -1,5 +1,6 @@
 // The public API against a real store: what clients are promised.
 
+#include <set>
 #include <thread>
 
 #include "proto/dunlin/admin/v1/admin.grpc.pb.h"
@@ -45,11 +46,97 @@ TEST_F(MessagingServiceTest, ABatchIsStoredWholeWithOneEntryPerMessage) {
   const auto response = Call(&v2::MessagingService::Stub::SendMessage, request);
   EXPECT_EQ(response.status().code(), v2::OK);
   ASSERT_EQ(response.entries_size(), 10);
-  for (int i = 0; i < 10; ++i) EXPECT_EQ(response.entries(i).status().code(), v2::OK);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(response.entries(i).status().code(), v2::OK);
+    EXPECT_EQ(response.entries(i).status().message(), "OK");
+    EXPECT_EQ(response.entries(i).message_id(), "id-" + std::to_string(i));
+  }
   std::vector<std::string> bodies;
   for (const auto& message : ReceiveSome("topic", "group")) bodies.push_back(message.body());
   for (const auto& message : Receive("topic", "group").messages) bodies.push_back(message.body());
   EXPECT_EQ(bodies.size(), 10u);
+}
+
+TEST_F(MessagingServiceTest, TheDigestIsOfWhatIsStoredWhateverTheProducerSays) {
+  v2::SendMessageRequest request;
+  v2::SystemProperties* sent = AddMessage(request, "topic", "wrong")->mutable_system_properties();
+  sent->mutable_body_digest()->set_type(v2::MD5);
+  sent->mutable_body_digest()->set_checksum("00000000000000000000000000000000");
+  sent = AddMessage(request, "topic", "crc")->mutable_system_properties();
+  sent->mutable_body_digest()->set_type(v2::CRC32);
+  sent->mutable_body_digest()->set_checksum("1");
+  sent = AddMessage(request, "topic", "no gzip")->mutable_system_properties();
+  sent->set_body_encoding(v2::GZIP);
+  ASSERT_EQ(Call(&v2::MessagingService::Stub::SendMessage, request).status().code(), v2::OK);
+  std::set<std::string> seen;
+  while (seen.size() < 3) {
+    const auto messages = ReceiveSome("topic", "group");
+    ASSERT_FALSE(messages.empty());
+    for (const v2::Message& message : messages) {
+      const v2::SystemProperties& properties = message.system_properties();
+      EXPECT_EQ(properties.body_digest().type(), v2::MD5);
+      EXPECT_EQ(properties.body_encoding(), message.body() == "no gzip" ? v2::GZIP : v2::IDENTITY);
+      seen.insert(message.body() + " " + properties.body_digest().checksum());
+    }
+  }
+  EXPECT_THAT(seen, ::testing::ElementsAre("crc F5AD59C5401FEA3F2DF0703D958FDC97",
+                                           "no gzip 9F7431C08FA4EA9D47BDC2632DC86A2D",
+                                           "wrong 2BDA2998D9B0EE197DA142A0447F6725"));
+}
+
+TEST_F(MessagingServiceTest, TheNamespaceIsTheResourcesElseTheHeaders) {
+  v2::SendMessageRequest send;
+  AddMessage(send, "topic", "body")->mutable_topic()->set_resource_namespace("tenant");
+  ASSERT_EQ(Call(&v2::MessagingService::Stub::SendMessage, send).status().code(), v2::OK);
+  EXPECT_EQ(Receive("topic", "group").status.code(), v2::TOPIC_NOT_FOUND);
+  const auto receive = [&](const std::string& header, const std::string& name_space) {
+    v2::ReceiveMessageRequest request = ReceiveRequest("topic", "of-" + header);
+    request.mutable_message_queue()->mutable_topic()->set_resource_namespace(name_space);
+    request.mutable_long_polling_timeout()->set_seconds(5);
+    const auto context = Context();
+    context->AddMetadata("x-mq-namespace", header);
+    const auto stream = stub_->ReceiveMessage(context.get(), request);
+    std::vector<v2::Message> messages;
+    v2::ReceiveMessageResponse element;
+    while (stream->Read(&element)) {
+      if (element.has_message()) messages.push_back(element.message());
+    }
+    EXPECT_TRUE(stream->Finish().ok());
+    return messages;
+  };
+  std::vector<v2::Message> messages = receive("tenant", "");
+  ASSERT_EQ(messages.size(), 1u);
+  // As it was asked for.
+  EXPECT_EQ(messages[0].topic().resource_namespace(), "");
+  EXPECT_EQ(messages[0].topic().name(), "topic");
+  messages = receive("other", "tenant");
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_EQ(messages[0].topic().resource_namespace(), "tenant");
+}
+
+TEST_F(MessagingServiceTest, ABatchSizeBeyondTheMostIsCut) {
+  v2::SendMessageRequest send;
+  for (int i = 0; i < 40; ++i) AddMessage(send, "topic", std::to_string(i));
+  ASSERT_EQ(Call(&v2::MessagingService::Stub::SendMessage, send).status().code(), v2::OK);
+  AwaitIndexed("topic", 40);
+  v2::ReceiveMessageRequest request = ReceiveRequest("topic", "group");
+  request.set_batch_size(100'000);
+  EXPECT_EQ(Receive(request).messages.size(), 32u);
+}
+
+TEST_F(MessagingServiceTest, WhateverQueueIsAskedForMessagesOfAllCome) {
+  v2::SendMessageRequest send;
+  for (int i = 0; i < 4; ++i) AddMessage(send, "topic", std::to_string(i));
+  ASSERT_EQ(Call(&v2::MessagingService::Stub::SendMessage, send).status().code(), v2::OK);
+  AwaitIndexed("topic", 4);
+  v2::ReceiveMessageRequest request = ReceiveRequest("topic", "group");
+  request.mutable_message_queue()->set_id(0);
+  request.mutable_message_queue()->mutable_broker()->set_name("another one");
+  std::multiset<int> queues;
+  for (const v2::Message& message : Receive(request).messages) {
+    queues.insert(message.system_properties().queue_id());
+  }
+  EXPECT_THAT(queues, ::testing::ElementsAre(0, 0, 1, 1));
 }
 
 TEST_F(MessagingServiceTest, AcknowledgedMessagesDoNotComeAgain) {
@@ -76,6 +163,7 @@ TEST_F(MessagingServiceTest, AMessageComesAgainWhenItsLeaseEnds) {
   const auto second = Receive("topic", "group").messages;
   ASSERT_EQ(second.size(), 1u);
   EXPECT_EQ(second[0].system_properties().delivery_attempt(), 2);
+  EXPECT_EQ(second[0].topic().name(), "topic");
   EXPECT_EQ(Ack("topic", "group", {Handle(second[0])}).status().code(), v2::OK);
 }
 
@@ -316,6 +404,52 @@ TEST_F(MessagingServiceTest, RoutesNameWhatTheClientUsed) {
   EXPECT_GT(assigned.assignments(0).message_queue().broker().endpoints().addresses_size(), 0);
 }
 
+TEST_F(MessagingServiceTest, RoutesRepeatTheAccessPointWithAllItsAddresses) {
+  v2::QueryRouteRequest request;
+  request.mutable_topic()->set_name("topic");
+  request.mutable_endpoints()->set_scheme(v2::IPv6);
+  for (int port : {8081, 30'081}) {
+    v2::Address& address = *request.mutable_endpoints()->add_addresses();
+    address.set_host("2001:db8::" + std::to_string(port));
+    address.set_port(port);
+  }
+  const std::string asked = request.endpoints().ShortDebugString();
+  const auto response = Call(&v2::MessagingService::Stub::QueryRoute, request);
+  ASSERT_EQ(response.message_queues_size(), 2);
+  for (const v2::MessageQueue& queue : response.message_queues()) {
+    EXPECT_EQ(queue.broker().endpoints().ShortDebugString(), asked);
+  }
+  v2::QueryAssignmentRequest assignment;
+  *assignment.mutable_topic() = request.topic();
+  *assignment.mutable_endpoints() = request.endpoints();
+  assignment.mutable_group()->set_name("group");
+  const auto assigned = Call(&v2::MessagingService::Stub::QueryAssignment, assignment);
+  ASSERT_EQ(assigned.assignments_size(), 1);
+  const v2::Broker& broker = assigned.assignments(0).message_queue().broker();
+  EXPECT_EQ(broker.endpoints().ShortDebugString(), asked);
+}
+
+TEST_F(MessagingServiceTest, RoutesNameAllKindsThatATopicTakes) {
+  admin::v1::CreateTopicRequest create;
+  create.mutable_topic()->set_name("several");
+  for (auto kind : {admin::v1::PRIORITY, admin::v1::TRANSACTION, admin::v1::NORMAL, admin::v1::FIFO,
+                    admin::v1::DELAY}) {
+    create.mutable_topic()->add_kinds(kind);
+  }
+  grpc::ClientContext context;
+  admin::v1::Topic topic;
+  ASSERT_TRUE(admin::v1::AdminService::NewStub(server_->InProcessChannel({}))
+                  ->CreateTopic(&context, create, &topic)
+                  .ok());
+  v2::QueryRouteRequest request;
+  request.mutable_topic()->set_name("several");
+  const auto response = Call(&v2::MessagingService::Stub::QueryRoute, request);
+  ASSERT_GT(response.message_queues_size(), 0);
+  EXPECT_THAT(
+      response.message_queues(0).accept_message_types(),
+      ::testing::ElementsAre(v2::NORMAL, v2::FIFO, v2::DELAY, v2::TRANSACTION, v2::PRIORITY));
+}
+
 TEST_F(MessagingServiceTest, SettingsComeBackMergedAndWithAnOk) {
   auto context = Context();
   auto stream = stub_->Telemetry(context.get());
@@ -381,6 +515,29 @@ TEST_F(MessagingServiceTest, AutoRenewedLeasesEndSoonAfterTheClientSaysGoodbye) 
       v2::OK);
   clock_.Advance(seconds(2));
   EXPECT_EQ(Receive("topic", "group").messages.size(), 1u);
+}
+
+TEST_F(MessagingServiceTest, WhatACallerThatHungUpWasNotSentComesBackSoon) {
+  for (char c = 'a'; c < 'i'; ++c) Send("topic", std::string(1u << 20, c));
+  AwaitIndexed("topic", 8);
+  v2::ReceiveMessageRequest request = ReceiveRequest("topic", "group");
+  request.mutable_invisible_duration()->set_seconds(3600);
+  const auto context = Context();
+  const auto stream = stub_->ReceiveMessage(context.get(), request);
+  v2::ReceiveMessageResponse element;
+  // The status: all of them are leased, and the rest is not read.
+  ASSERT_TRUE(stream->Read(&element));
+  EXPECT_TRUE(Receive("topic", "group").messages.empty());
+  context->TryCancel();
+  stream->Finish();
+  std::set<std::string> seen;
+  for (int i = 0; i < 3000 && seen.size() < 8; ++i) {
+    clock_.Advance(seconds(1));
+    for (const v2::Message& message : Receive("topic", "group").messages) {
+      seen.insert(message.body().substr(0, 1));
+    }
+  }
+  EXPECT_EQ(seen.size(), 8u);
 }
 
 }  // namespace

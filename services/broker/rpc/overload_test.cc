@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "absl/status/status.h"
+
 #include "proto/dunlin/admin/v1/admin.grpc.pb.h"
 #include "proto/dunlin/broker/v1/streams.grpc.pb.h"
 #include "services/base/testing/forgetful_file.h"
@@ -123,6 +125,21 @@ TEST_F(OverloadTest, WhatNobodyWaitsForAnyMoreIsNotStored) {
   const std::vector<v2::Message> received = ReceiveSome("t", "g");
   ASSERT_EQ(received.size(), 1u);
   EXPECT_EQ(received[0].body(), "waited for");
+}
+
+TEST_F(OverloadTest, WhatALogThatFailsDidNotTakeIsToldAsSuch) {
+  ASSERT_EQ(Send("t", "makes the topic").status().code(), v2::OK);
+  slow_.FailAt(ForgetfulFiles::Operation::kDataSync, 1, absl::InternalError("the disk is broken"));
+  const v2::SendMessageResponse lost = Send("t", "lost");
+  EXPECT_EQ(lost.status().code(), v2::MASTER_PERSISTENCE_TIMEOUT);
+  EXPECT_EQ(lost.entries_size(), 0);
+  EXPECT_NE(Send("t", "after it").status().code(), v2::OK);
+  // Here, as a broker whose log has failed does not stop well.
+  broker_->Drain();
+  server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+  EXPECT_FALSE(broker_->Stop().ok());
+  server_.reset();
+  broker_.reset();
 }
 
 }  // namespace

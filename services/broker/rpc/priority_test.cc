@@ -15,6 +15,7 @@
 namespace dunlin::broker {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
@@ -41,11 +42,13 @@ class PriorityTest : public MessagingServiceTest {
     }
     AwaitIndexed("urgent", priorities.size());
   }
-  void CreateGroup(const std::string& name, uint32_t factor) {
+  void CreateGroup(const std::string& name, uint32_t factor,
+                   admin::v1::DeliveryOrder order = admin::v1::CONCURRENT) {
     const auto stub = admin::v1::AdminService::NewStub(server_->InProcessChannel({}));
     admin::v1::CreateGroupRequest request;
     request.mutable_group()->set_name(name);
     request.mutable_group()->set_priority_factor(factor);
+    request.mutable_group()->set_delivery_order(order);
     grpc::ClientContext context;
     admin::v1::Group group;
     EXPECT_TRUE(stub->CreateGroup(&context, request, &group).ok());
@@ -105,6 +108,19 @@ TEST_F(PriorityTest, AFactorLetsTheOthersBeginToo) {
     for (const std::string& body : ReceiveBodies("fair", 1)) bodies.push_back(body);
   }
   EXPECT_THAT(bodies, UnorderedElementsAre("3", "3", "3", "0"));
+}
+
+TEST_F(PriorityTest, DoesNotLeadOrderedGroups) {
+  SendAll({0, 3});
+  // They begin with each queue in turn.
+  std::vector<std::string> firsts;
+  for (uint32_t i = 0; i < kQueues; ++i) {
+    const std::string group = "ordered" + std::to_string(i);
+    CreateGroup(group, 100, admin::v1::IN_ORDER);
+    for (const std::string& body : ReceiveBodies(group, 1)) firsts.push_back(body);
+  }
+  EXPECT_EQ(firsts.size(), kQueues);
+  EXPECT_THAT(firsts, Contains("0"));
 }
 
 TEST_F(PriorityTest, RefusesWhatIsNone) {

@@ -65,6 +65,24 @@ TEST_F(MessagingServiceTest, KindsThatAreNotServedAreRefusedAndNotStored) {
   EXPECT_TRUE(Receive("topic", "group").messages.empty());
 }
 
+TEST_F(MessagingServiceTest, ABatchWithAMessageOfAnotherKindIsRefusedWhole) {
+  Send("topic", "makes the topic");
+  v2::SendMessageRequest batch;
+  AddMessage(batch, "topic", "fine");
+  AddMessage(batch, "topic", "fifo")->mutable_system_properties()->set_message_group("group");
+  const auto refused = Call(&v2::MessagingService::Stub::SendMessage, batch);
+  EXPECT_EQ(refused.status().code(), v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE);
+  EXPECT_EQ(refused.entries_size(), 0);
+  Send("topic", "behind it");
+  std::vector<std::string> bodies;
+  while (bodies.size() < 2) {
+    const auto messages = ReceiveSome("topic", "group");
+    ASSERT_FALSE(messages.empty());
+    for (const auto& message : messages) bodies.push_back(message.body());
+  }
+  EXPECT_THAT(bodies, ::testing::UnorderedElementsAre("makes the topic", "behind it"));
+}
+
 TEST_F(MessagingServiceTest, UnknownTopicsAreNotFoundUnlessTheyMayBeMade) {
   config_.mutable_broker()->set_auto_create_topics(false);
   using Stub = v2::MessagingService::Stub;
@@ -308,7 +326,13 @@ TEST_F(MessagingServiceTest, HeartbeatsRegisterAndRefuse) {
   EXPECT_EQ(Call(&Stub::Heartbeat, request).status().code(), v2::ILLEGAL_CONSUMER_GROUP);
   request.mutable_group()->set_name("group");
   EXPECT_EQ(Call(&Stub::Heartbeat, request).status().code(), v2::OK);
+  for (v2::ClientType type : {v2::LITE_PUSH_CONSUMER, v2::LITE_SIMPLE_CONSUMER}) {
+    request.set_client_type(type);
+    EXPECT_EQ(Call(&Stub::Heartbeat, request).status().code(), v2::OK);
+  }
   v2::NotifyClientTerminationRequest goodbye;
+  EXPECT_EQ(Call(&Stub::NotifyClientTermination, goodbye).status().code(), v2::OK);
+  EXPECT_EQ(Call(&Stub::NotifyClientTermination, goodbye, "stranger").status().code(), v2::OK);
   goodbye.mutable_group()->set_name("");
   EXPECT_EQ(Call(&Stub::NotifyClientTermination, goodbye).status().code(), v2::OK);
   goodbye.mutable_group()->set_name("bad group!");

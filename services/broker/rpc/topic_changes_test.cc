@@ -105,6 +105,47 @@ TEST_F(TopicChangesTest, FewerQueuesTakeMessagesAndAllAreRead) {
   EXPECT_EQ(again.Ack().first_offset(), 2);
 }
 
+TEST_F(TopicChangesTest, WhatATopicDoesNotPermitIsForbiddenAndItsRouteSaysWhatItDoes) {
+  using Stub = v2::MessagingService::Stub;
+  struct Answers {
+    v2::Code send;
+    v2::Code receive;
+    v2::Code assignment;
+    v2::Permission route;
+  };
+  const auto answers = [this](admin::v1::Permission permission) {
+    admin::v1::Topic topic = TopicAdmin::Topic("t", 2);
+    topic.set_permission(permission);
+    admin_.Update(topic);
+    v2::QueryRouteRequest query;
+    query.mutable_topic()->set_name("t");
+    v2::QueryAssignmentRequest assignment;
+    assignment.mutable_topic()->set_name("t");
+    assignment.mutable_group()->set_name("g");
+    const v2::QueryRouteResponse route = Call(&Stub::QueryRoute, query);
+    EXPECT_EQ(route.message_queues_size(), 2);
+    EXPECT_EQ(route.message_queues(0).permission(), route.message_queues(1).permission());
+    return Answers{Send("t", "body").status().code(), Receive("t", "g").status.code(),
+                   Call(&Stub::QueryAssignment, assignment).status().code(),
+                   route.message_queues(0).permission()};
+  };
+  const Answers read = answers(admin::v1::READ);
+  EXPECT_EQ(read.send, v2::FORBIDDEN);
+  EXPECT_EQ(read.receive, v2::MESSAGE_NOT_FOUND);
+  EXPECT_EQ(read.assignment, v2::OK);
+  EXPECT_EQ(read.route, v2::READ);
+  const Answers write = answers(admin::v1::WRITE);
+  EXPECT_EQ(write.send, v2::OK);
+  EXPECT_EQ(write.receive, v2::FORBIDDEN);
+  EXPECT_EQ(write.assignment, v2::FORBIDDEN);
+  EXPECT_EQ(write.route, v2::WRITE);
+  const Answers none = answers(admin::v1::NONE);
+  EXPECT_EQ(none.send, v2::FORBIDDEN);
+  EXPECT_EQ(none.receive, v2::FORBIDDEN);
+  EXPECT_EQ(none.assignment, v2::FORBIDDEN);
+  EXPECT_EQ(none.route, v2::NONE);
+}
+
 TEST_F(TopicChangesTest, WhoWaitsForADeletedTopicIsToldAtOnce) {
   Subscriber reader(*streams_, "", Context());
   reader.AttachAt("t", 0, 0);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -178,6 +179,26 @@ TEST_F(TransactionsTest, AHalfMessageIsSeenOnceItIsCommitted) {
   EXPECT_THAT(Receive("half", "group").messages, IsEmpty());
   EXPECT_EQ(End(first, "first", v2::COMMIT).code(), v2::OK);
   EXPECT_THAT(Bodies(ReceiveSome("half", "group")), ElementsAre("first"));
+}
+
+TEST_F(TransactionsTest, ACommitServesThePollThatWaits) {
+  const std::string half = Prepare("half");
+  auto poll = std::async(std::launch::async, [this] { return ReceiveSome("half", "group"); });
+  TopicAdmin topics = Topics();
+  while (topics.Waiting() != 1) {
+  }
+  EXPECT_EQ(End(half, "half", v2::COMMIT).code(), v2::OK);
+  EXPECT_THAT(Bodies(poll.get()), ElementsAre("half"));
+}
+
+TEST_F(TransactionsTest, WhoEndsItNeedNotSayFromWhere) {
+  v2::EndTransactionRequest request;
+  request.mutable_topic()->set_name("half");
+  request.set_message_id("id-half");
+  request.set_transaction_id(Prepare("half"));
+  request.set_resolution(v2::COMMIT);
+  EXPECT_EQ(Call(&Stub::EndTransaction, request).status().code(), v2::OK);
+  EXPECT_THAT(Bodies(ReceiveSome("half", "group")), ElementsAre("half"));
 }
 
 TEST_F(TransactionsTest, WhatIsRolledBackNeverComes) {
