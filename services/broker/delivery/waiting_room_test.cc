@@ -161,6 +161,7 @@ TEST_F(WaitingRoomTest, OfLightweightTopicsEachClientIsAskedByItself) {
   // All of them are, when the topic is gone.
   room_->Nudge(kTopic);
   Await([&] { return waiters[0]->asked == 3 && waiters[1]->asked == 4; });
+  room_.reset();  // its thread asks for `client`
 }
 
 TEST_F(WaitingRoomTest, WhatIsToldBeforeTheThreadSleepsIsLookedAtFirst) {
@@ -177,7 +178,7 @@ TEST_F(WaitingRoomTest, WhatIsToldBeforeTheThreadSleepsIsLookedAtFirst) {
   const auto start = std::chrono::steady_clock::now();
   Await([&] { return looks >= kTold; });
   EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(2));  // each nap takes 50 ms
-  room_.reset();
+  room_.reset();  // its thread counts `looks`
 }
 
 TEST_F(WaitingRoomTest, AnOwnerOfManyGetsHalfOfTheRoom) {
