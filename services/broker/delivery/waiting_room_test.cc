@@ -178,7 +178,7 @@ TEST_F(WaitingRoomTest, WhatIsToldBeforeTheThreadSleepsIsLookedAtFirst) {
   const auto start = std::chrono::steady_clock::now();
   Await([&] { return looks >= kTold; });
   EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(2));  // each nap takes 50 ms
-  room_.reset();  // its thread counts `looks`
+  room_.reset();                                                    // its thread counts `looks`
 }
 
 TEST_F(WaitingRoomTest, AnOwnerOfManyGetsHalfOfTheRoom) {
