@@ -287,19 +287,29 @@ absl::Status LiteCore::ReceiveOnce(ReceiveRequest& request, milliseconds wait,
   return stopped && messages.empty() ? Closed() : status;
 }
 
-void LiteCore::Decode(std::vector<v2::Message> from, std::vector<ReceivedLiteMessage>& to) const {
+void LiteCore::Decode(std::vector<v2::Message> from, std::vector<ReceivedLiteMessage>& to) {
   std::set<std::string> held_up;
   for (v2::Message& message : from) {
-    const std::string name = message.system_properties().lite_topic();
-    if (held_up.contains(name)) continue;
-    absl::StatusOr<ReceivedLiteMessage> received =
-        FromPublicMessage(std::move(message), options_.max_body_bytes);
-    if (received.ok()) {
-      to.push_back(*std::move(received));
-    } else {
-      held_up.insert(name);
+    const v2::SystemProperties& system = message.system_properties();
+    ReceivedLiteMessage unread;
+    unread.lite_topic = system.lite_topic();
+    unread.message_id = system.message_id();
+    unread.attempt = static_cast<uint32_t>(system.delivery_attempt());
+    unread.receipt_handle = system.receipt_handle();
+    const bool is_behind = held_up.contains(unread.lite_topic);
+    if (!is_behind) {
+      absl::StatusOr<ReceivedLiteMessage> received =
+          FromPublicMessage(std::move(message), options_.max_body_bytes);
+      if (received.ok()) {
+        to.push_back(*std::move(received));
+        continue;
+      }
       Report(received.status());
+      held_up.insert(unread.lite_topic);
     }
+    // Not left to the end of its lease, which the broker may extend.
+    const absl::Status status = PutOff(unread, RetryDelay(unread.attempt), /*suspend=*/is_behind);
+    if (!status.ok()) Report(status);
   }
 }
 

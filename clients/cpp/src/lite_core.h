@@ -83,9 +83,10 @@ class LiteCore final : public StreamOwner, public Ticking {
   ReceiveRequest RequestOf(size_t max);
   absl::Status ReceiveOnce(ReceiveRequest& request, std::chrono::milliseconds wait,
                            std::vector<ReceivedLiteMessage>& messages) ABSL_LOCKS_EXCLUDED(mutex_);
-  // A message that cannot be read is left to come again, and with it those behind it.
-  void Decode(std::vector<apache::rocketmq::v2::Message> from,
-              std::vector<ReceivedLiteMessage>& to) const;
+  // A message that cannot be read has failed: it comes again as the group's retry policy says, in
+  // the end as a dead letter, and with it those behind it.
+  void Decode(std::vector<apache::rocketmq::v2::Message> from, std::vector<ReceivedLiteMessage>& to)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   const std::shared_ptr<Connection> connection_;
   const LiteOptions options_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "clients/cpp/src/control_message.h"
+#include "clients/cpp/src/unary_call.h"
 
 namespace dunlin {
 namespace internal {
@@ -61,18 +62,22 @@ void LitePush::Consume(std::span<const ReceivedLiteMessage> messages) {
 void LitePush::ConsumeRun(std::span<const ReceivedLiteMessage> run) {
   size_t done = 0;
   while (done < run.size() && options_.listener(run[done]) == ConsumeResult::kAck) ++done;
-  Check(core_.Ack(run.first(done)));
+  Insist([&] { return core_.Ack(run.first(done)); });
   if (done == run.size()) return;
   const std::chrono::milliseconds delay = core_.RetryDelay(run[done].attempt);
-  Check(core_.PutOff(run[done], delay, /*suspend=*/false));
+  Insist([&] { return core_.PutOff(run[done], delay, /*suspend=*/false); });
   // Nobody has seen those behind it: they come with it again, as if they had not come.
   for (const ReceivedLiteMessage& behind : run.subspan(done + 1)) {
-    Check(core_.PutOff(behind, delay, /*suspend=*/true));
+    Insist([&] { return core_.PutOff(behind, delay, /*suspend=*/true); });
   }
 }
 
-void LitePush::Check(const absl::Status& status) {
-  if (!status.ok()) core_.Report(status);
+void LitePush::Insist(absl::FunctionRef<absl::Status()> settle) {
+  for (int failures = 0;; ++failures) {
+    const absl::Status status = settle();
+    if (!status.ok()) core_.Report(status);
+    if (!MayBeTriedAgain(status) || core_.Pause(Backoff(failures, kFirstPause))) return;
+  }
 }
 
 }  // namespace internal

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "dunlin/lite_push_consumer.h"
 
 #include "clients/cpp/src/lite_core.h"
@@ -27,7 +28,9 @@ class LitePush {
   void Consume(std::span<const ReceivedLiteMessage> messages);
   // Messages of one lightweight topic.
   void ConsumeRun(std::span<const ReceivedLiteMessage> run);
-  void Check(const absl::Status& status);
+  // Until the broker has heard it, or it is of no use any more, or the consumer is closed: the
+  // broker extends the lease of what is not settled for as long as this client lives.
+  void Insist(absl::FunctionRef<absl::Status()> settle);
 
   const LitePushConsumerOptions options_;
   LiteCore core_;

@@ -16,7 +16,8 @@ struct LiteOptions {
   // Of kind LITE, and a group that is bound to it: `dunlinctl group create --lite-bind-topic`.
   std::string topic;
   std::string group;
-  // What a compressed body may grow to; a message with a larger one is left to come again.
+  // What a compressed body may grow to. A message with a larger one, or one that cannot be read, is
+  // told to on_error and has failed: its next attempt comes as the group's retry policy says.
   size_t max_body_bytes = 64 << 20;
   // How long the broker may take for anything but a receive: 1 ms or more.
   std::chrono::milliseconds request_timeout{10000};
