@@ -65,6 +65,8 @@ BENCHES = {
                      "queues", "e2e/benchmarks/timers.py --bench=timers-burst", STREAMS),
     "timers-crash": ("kill -9 while delayed messages are sent and come due, N times",
                      "e2e/benchmarks/timers.py --bench=timers-crash", STREAMS),
+    "timers-clock": ("N delayed messages on a clock that jumps, with 20 crashes: none early or lost",
+                     "//e2e/chaos:timers_clock", {}),
     "overload": ("twice the peak for a minute: goodput, memory, refusals, nothing lost",
                  "e2e/benchmarks/overload.py --bench=overload", STREAMS),
     "soak": ("memory under full load, N minutes",

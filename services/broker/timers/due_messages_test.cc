@@ -17,6 +17,8 @@
 #include "services/base/testing/status_matchers.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/timers/recall.h"
+#include "services/broker/timers/testing/clock_scenario.h"
+#include "services/broker/timers/testing/timer_rig.h"
 #include "services/store/dispatch/testing/store_rig.h"
 
 namespace dunlin::broker {
@@ -27,91 +29,8 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr uint32_t kQueues = 4;
-
-// A store, its topic, and the engine, which tests step.
-class Rig {
- public:
-  Rig() {
-    store.Open();
-    Load();
-    TopicTable::TopicSpec spec;
-    spec.name = "delayed";
-    spec.queues = kQueues;
-    spec.kinds = KindBit(3);
-    auto topic = topics->CreateTopic(spec);
-    EXPECT_TRUE(topic.ok()) << topic.status();
-    id = (*topic)->id;
-  }
-  ~Rig() { Unload(); }
-
-  void Crash(bool checkpoint) {
-    if (checkpoint) EXPECT_OK(store.dispatcher().Checkpoint());
-    Unload();
-    store.Crash();
-    store.Open();
-    Load();
-  }
-
-  // Delivers what is due; everything in the log is in the view afterwards.
-  void Step() {
-    store.Settle();
-    const auto rest = engine->Step();
-    EXPECT_TRUE(rest.ok()) << rest.status();
-    EXPECT_OK(store.log().FlushUpTo(store.log().end()));  // the engine does not wait
-    store.Settle();
-  }
-
-  // What came to the queues since the last look: name of the timer, due time.
-  std::vector<store::TimerKey> TakeDelivered() {
-    std::vector<store::TimerKey> keys;
-    for (uint32_t queue = 0; queue < kQueues; ++queue) {
-      std::vector<store::IndexEntry> entries;
-      const store::QueueBounds bounds = store.dispatcher().queues().Bounds({id, queue});
-      if (bounds.max <= seen[queue]) continue;
-      EXPECT_OK(store.dispatcher().queues().Read({id, queue}, seen[queue], 100'000, entries));
-      seen[queue] = bounds.max;
-      for (const store::IndexEntry& entry : entries) keys.push_back(KeyOf(entry));
-    }
-    return keys;
-  }
-
-  store::StoreRig store;
-  std::unique_ptr<TopicTable> topics;
-  std::unique_ptr<DueMessages> engine;
-  TopicId id;
-  std::array<QueueOffset, kQueues> seen{};
-
- private:
-  void Load() {
-    auto loaded = TopicTable::Load(store.log(), store.dispatcher(), store.state(), store.clock(),
-                                   TopicTable::Limits());
-    EXPECT_TRUE(loaded.ok()) << loaded.status();
-    topics = *std::move(loaded);
-    engine = std::make_unique<DueMessages>(store.log(), store.dispatcher().timers(), *topics,
-                                           store.clock());
-  }
-  void Unload() {
-    engine.reset();
-    topics.reset();
-  }
-
-  store::TimerKey KeyOf(const store::IndexEntry& entry) {
-    const auto record = store.log().Read(entry.log_offset);
-    EXPECT_TRUE(record.ok()) << record.status();
-    if (!record.ok()) return {};
-    EXPECT_LE(record->bytes().size(), 128u);
-    EXPECT_NE(record->header().flags & store::kFlagDue, 0);
-    storage::v1::Delivery delivery;
-    EXPECT_TRUE(delivery.ParseFromString(std::string(record->payload())));
-    const uint64_t timer = delivery.timer_id();
-    return {FromUnixMillis(delivery.due_ms()),
-            LogOffset(timer != 0 ? timer : delivery.origin_log_offset())};
-  }
-};
-
 TEST(DueMessagesTest, SleepsUntilTheNextIsDue) {
-  Rig rig;
+  TimerRig rig;
   auto rest = rig.engine->Step();
   ASSERT_TRUE(rest.ok());
   EXPECT_GT(rest->idle, seconds(1));
@@ -127,7 +46,7 @@ TEST(DueMessagesTest, SleepsUntilTheNextIsDue) {
 }
 
 TEST(DueMessagesTest, KeepsTheOrderOfDueTimesInAQueue) {
-  Rig rig;
+  TimerRig rig;
   const Timestamp now = rig.store.clock().Now();
   std::vector<store::TimerKey> expected;
   for (int64_t i = 0; i < 50; ++i) rig.store.Park({rig.id, 0}, now + milliseconds(50 - i));
@@ -146,7 +65,7 @@ TEST_P(ScenarioTest, EachComesOnceAndNoneEarlyWhateverTheClockDoes) {
   const auto below = [&](int limit) {
     return static_cast<int>(random() % static_cast<unsigned>(limit));
   };
-  Rig rig;
+  TimerRig rig;
   std::set<store::TimerKey> pending;
   std::map<store::TimerKey, int> delivered;
   uint64_t recalled = 0;
@@ -160,7 +79,7 @@ TEST_P(ScenarioTest, EachComesOnceAndNoneEarlyWhateverTheClockDoes) {
   for (int round = 0; round < 40; ++round) {
     for (int i = below(60); i > 0; --i) {
       const Timestamp due = rig.store.clock().Now() + milliseconds(below(3'600'000));
-      const QueueKey queue{rig.id, static_cast<uint32_t>(below(kQueues))};
+      const QueueKey queue{rig.id, static_cast<uint32_t>(below(TimerRig::kQueues))};
       pending.insert(rig.store.Park(queue, due, "tag").key);
     }
     rig.store.clock().Advance(seconds(below(120)));
@@ -201,8 +120,16 @@ TEST_P(ScenarioTest, EachComesOnceAndNoneEarlyWhateverTheClockDoes) {
   EXPECT_EQ(delivered.size(), pending.size()) << "some are lost";
 }
 
+TEST(ClockScenarioTest, ManyAtAllTimesOfAnHour) {
+  ClockOutcome outcome;
+  EXPECT_OK(DeliverOnAJumpingClock(/*seed=*/1, /*timers=*/2000, /*crashes=*/5, outcome,
+                                   [](const ClockOutcome&) {}));
+  EXPECT_EQ(outcome.delivered, 2000u);
+  EXPECT_LE(outcome.late_p99, milliseconds(100));
+}
+
 TEST(RecallTest, SaysWhatHappened) {
-  Rig rig;
+  TimerRig rig;
   const store::Timer timer =
       rig.store.Park({rig.id, 0}, rig.store.clock().Now() + milliseconds(20));
   EXPECT_EQ(CodeOf(Recall(rig.store.log(), rig.store.dispatcher(),
