@@ -248,6 +248,23 @@ TEST_F(WaitingRoomTest, WhoseBudgetIsUsedUpIsAskedUntilNothingIsLeft) {
   }
 }
 
+TEST_F(WaitingRoomTest, WhomALimitHoldsBackIsAskedALittleLater) {
+  for (GroupId group : {kPull, kGroup}) {
+    const auto waiter = EnterAndSettle(group);
+    waiter->answer = Outcome::kNotYet;
+    room_->Nudge(kTopic, group);
+    Await([&] { return waiter->asked == 3; });
+    const auto other = EnterAndSettle(kPull);
+    waiter->answer = Outcome::kServed;
+    clock_.Advance(std::chrono::milliseconds(50));
+    Await([&] { return waiter.use_count() == 1; });
+    // The limit of one pull is none of the others'.
+    room_->Leave(*EnterAndSettle(GroupId(9)));
+    EXPECT_EQ(other->asked, 2);
+    room_->Leave(*other);
+  }
+}
+
 TEST_F(WaitingRoomTest, ANudgeIsForTheFirstOfItsGroup) {
   const auto first = EnterAndSettle(kGroup);
   const auto second = EnterAndSettle(kGroup);
