@@ -192,7 +192,7 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   due_messages = std::make_unique<DueMessages>(*log, dispatcher->timers(), *topics, clock);
   due_messages->Start();
   expiry = std::make_unique<TopicExpiry>(
-      TopicExpiry::Rooms{*log, *dispatcher, *state, *topics, *progress, clock});
+      TopicExpiry::Rooms{*dispatcher, *state, *topics, *progress, clock});
   expiry->Start();
   compactor = std::make_unique<Compactor>(*log, *dispatcher, *topics);
   compactor->Start();

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <functional>
 #include <memory>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -63,6 +64,7 @@ class FakeDispatcher final : public store::Dispatcher {
   absl::Status Snapshot() override { std::abort(); }
   SnapshotInfo snapshot() const override { std::abort(); }
   absl::Status MoveBefore(LogOffset) override { std::abort(); }
+  absl::Status Remove(std::span<const store::NewRecord>) override { std::abort(); }
   void ForgetBefore(LogOffset) override { std::abort(); }
   absl::Status health() const override { return absl::OkStatus(); }
   absl::Status Stop() override { return absl::OkStatus(); }
