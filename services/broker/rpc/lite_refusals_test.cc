@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "services/broker/rpc/testing/lite_fixture.h"
+#include "services/broker/rpc/testing/stream_clients.h"
 
 namespace dunlin::broker {
 namespace {
@@ -89,6 +90,22 @@ TEST_F(LiteTest, DeadLettersAreSentToNoLightweightTopic) {
   AddLite(request, "s1", "x", "%DLQ%agents");
   EXPECT_EQ(Call(&Stub::SendMessage, request).status().code(),
             v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE);
+}
+
+TEST_F(LiteTest, StreamsSayWhatToUseInstead) {
+  const auto streams = v1::StreamService::NewStub(server_->InProcessChannel({}));
+  Publisher publisher(*streams, 7, Context());
+  const v2::Status bound = publisher.Bind(1, "sessions", 0).status();
+  EXPECT_EQ(bound.code(), v2::NOT_IMPLEMENTED);
+  EXPECT_THAT(bound.message(), HasSubstr("SendMessage of apache.rocketmq.v2"));
+  EXPECT_THAT(bound.message(), HasSubstr("LiteProducer"));
+  Subscriber subscriber(*streams, "agents", Context());
+  for (const v2::Status& attached : {subscriber.AttachGroup("sessions").status(),
+                                     subscriber.AttachAt("sessions", 0, 0).status()}) {
+    EXPECT_EQ(attached.code(), v2::NOT_IMPLEMENTED);
+    EXPECT_THAT(attached.message(), HasSubstr("SyncLiteSubscription and ReceiveMessage"));
+    EXPECT_THAT(attached.message(), HasSubstr("LitePushConsumer or LiteSimpleConsumer"));
+  }
 }
 
 TEST_F(LiteTest, AGroupIsMovedInOneLightweightTopicAtATime) {
