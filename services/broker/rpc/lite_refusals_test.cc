@@ -116,7 +116,8 @@ TEST_F(LiteTest, AGroupIsMovedInOneLightweightTopicAtATime) {
   admin::v1::SkipMessagesResponse skipped;
   grpc::Status status = AskAdmin(&admin::v1::AdminService::Stub::SkipMessages, skip, skipped);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_THAT(status.error_message(), HasSubstr("--lite-topic NAME"));
+  EXPECT_THAT(status.error_message(),
+              HasSubstr("reset-offset agents --topic sessions --lite-topic NAME"));
   ASSERT_TRUE(CreateGroup("copy", "sessions", admin::v1::LITE_SHARED).ok());
   admin::v1::CloneOffsetsRequest clone;
   clone.set_from_group("agents");
@@ -125,7 +126,8 @@ TEST_F(LiteTest, AGroupIsMovedInOneLightweightTopicAtATime) {
   admin::v1::CloneOffsetsResponse cloned;
   status = AskAdmin(&admin::v1::AdminService::Stub::CloneOffsets, clone, cloned);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_THAT(status.error_message(), HasSubstr("--lite-topic NAME"));
+  EXPECT_THAT(status.error_message(),
+              HasSubstr("reset-offset copy --topic sessions --lite-topic NAME"));
   clone.clear_topic();
   status = AskAdmin(&admin::v1::AdminService::Stub::CloneOffsets, clone, cloned);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
@@ -150,7 +152,7 @@ TEST_F(LiteTest, OnlyABoundGroupIsMovedInALightweightTopicThatIsNamed) {
   EXPECT_THAT(status.error_message(), HasSubstr("dunlinctl group update plain --lite-bind-topic"));
   status = reset("agents", "");
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_THAT(status.error_message(), HasSubstr("--lite-topic NAME"));
+  EXPECT_THAT(status.error_message(), HasSubstr("reset-offset agents --topic sessions"));
 }
 
 class LiteQuotaTest : public LiteTest {
