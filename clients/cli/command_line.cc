@@ -18,7 +18,8 @@ constexpr char kFooter[] =
     "  dunlinctl group describe me\n"
     "  dunlinctl topic list -o json\n"
     "\nGlobal options may stand before or behind the command; COMMAND --help tells more.\n"
-    "Exit status: 0 done, 1 the broker refused, 2 usage, 3 no broker answers, 4 not found.\n";
+    "Exit status: 0 done, 1 the broker refused, 2 usage or not confirmed, 3 no broker answers, 4 "
+    "not found.\n";
 
 std::string CheckEndpoint(const std::string& endpoint) {
   const size_t colon = endpoint.rfind(':');

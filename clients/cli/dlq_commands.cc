@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "clients/cli/commands.h"
+#include "clients/cli/confirm.h"
 #include "clients/cli/group_output.h"
 #include "clients/cli/message_text.h"
 
@@ -144,11 +145,9 @@ int Resend(Connection& connection, const DlqOptions& options) {
 }
 
 int Purge(Connection& connection, const DlqOptions& options) {
-  if (!options.yes) {
-    fmt::print(stderr,
-               "dunlinctl: letters of group {} that are purged are not sent again any more; say so "
-               "with --yes\n",
-               options.group);
+  if (!Confirmed(options.yes,
+                 fmt::format("letters of group {} that are purged are not sent again any more",
+                             options.group))) {
     return kUsage;
   }
   admin::v1::PurgeDeadLettersRequest request;
@@ -213,7 +212,7 @@ void AddPurge(CLI::App& dlq, Command& command) {
                   "Those made before it, like 2026-11-20T22:00:00Z")
       ->check(CheckTime);
   which.require_option(1);
-  purge.add_flag("--yes", options->yes, "Really");
+  AddYes(purge, options->yes);
   purge.footer("\nExample: dunlinctl dlq purge billing --before-time 2026-11-20T22:00:00Z --yes");
   purge.callback([options, &command] {
     command = [options](Connection& connection) { return Purge(connection, *options); };

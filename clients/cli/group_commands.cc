@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "clients/cli/commands.h"
+#include "clients/cli/confirm.h"
 #include "clients/cli/group_output.h"
 #include "clients/cli/rate_options.h"
 
@@ -179,10 +180,8 @@ int Describe(Connection& connection, const std::string& name) {
 }
 
 int Delete(Connection& connection, const GroupOptions& options) {
-  if (!options.yes) {
-    fmt::print(stderr,
-               "dunlinctl: deleting group {} forgets how far it has consumed; say so with --yes\n",
-               options.name);
+  if (!Confirmed(options.yes,
+                 fmt::format("deleting group {} forgets how far it has consumed", options.name))) {
     return kUsage;
   }
   admin::v1::DeleteGroupRequest request;
@@ -355,7 +354,7 @@ void AddGroupCommands(CLI::App& app, Command& command) {
 
   CLI::App& remove = *group.add_subcommand("delete", "Delete a group with its progress");
   remove.add_option("NAME", options->name, "Name of the group")->required();
-  remove.add_flag("--yes", options->yes, "Really");
+  AddYes(remove, options->yes);
   remove.callback([options, &command] {
     command = [options](Connection& connection) { return Delete(connection, *options); };
   });

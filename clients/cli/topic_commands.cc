@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "clients/cli/commands.h"
+#include "clients/cli/confirm.h"
 #include "clients/cli/lite_topic_commands.h"
 #include "clients/cli/rate_options.h"
 
@@ -180,11 +181,9 @@ int Describe(Connection& connection, const std::string& name) {
 }
 
 int Delete(Connection& connection, const TopicOptions& options) {
-  if (!options.yes) {
-    fmt::print(stderr,
-               "dunlinctl: deleting topic {} puts its messages out of reach for good; say so with "
-               "--yes\n",
-               options.name);
+  if (!Confirmed(
+          options.yes,
+          fmt::format("deleting topic {} puts its messages out of reach for good", options.name))) {
     return kUsage;
   }
   admin::v1::DeleteTopicRequest request;
@@ -281,7 +280,7 @@ void AddTopicCommands(CLI::App& app, Command& command) {
 
   CLI::App& remove = *topic.add_subcommand("delete", "Delete a topic with its messages");
   remove.add_option("NAME", options->name, "Name of the topic")->required();
-  remove.add_flag("--yes", options->yes, "Really");
+  AddYes(remove, options->yes);
   remove.callback([options, &command] {
     command = [options](Connection& connection) { return Delete(connection, *options); };
   });

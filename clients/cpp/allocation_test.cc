@@ -8,13 +8,16 @@
 #include <map>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dunlin {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAreArray;
 using Strategy = std::function<absl::StatusOr<std::vector<QueueRef>>(const Fellowship&)>;
 
 std::vector<std::string> Consumers(int count) {
@@ -125,6 +128,75 @@ TEST(AllocationTest, ARoomIsServedByItsName) {
   ASSERT_EQ(own->size(), 2u);
   EXPECT_EQ((*own)[0], (QueueRef{"t", "here@a", 2}));
   EXPECT_THAT(Numbers(AllocateByRoom({queues, names, names[1]}, {})), IsEmpty());
+}
+
+std::vector<QueueRef> InRooms(const std::vector<std::string>& brokers, uint32_t queues) {
+  std::vector<QueueRef> all;
+  for (const std::string& broker : brokers) {
+    const std::vector<QueueRef> some = QueuesOf("t", queues, broker);
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
+}
+
+TEST(AllocationTest, ARoomIsServedByItsOwnConsumers) {
+  const std::vector<QueueRef> queues = InRooms({"east@a", "west@b"}, 4);
+  const std::vector<std::string> names = {"east@1", "east@2", "west@3"};
+  const auto part = [&](const std::string& name) { return *AllocateNearby({queues, names, name}); };
+  EXPECT_THAT(part("east@1"), ElementsAre(QueueRef{"t", "east@a", 0}, QueueRef{"t", "east@a", 1}));
+  EXPECT_THAT(part("east@2"), ElementsAre(QueueRef{"t", "east@a", 2}, QueueRef{"t", "east@a", 3}));
+  EXPECT_THAT(part("west@3"), ElementsAreArray(QueuesOf("t", 4, "west@b")));
+}
+
+TEST(AllocationTest, ARoomWithoutConsumersIsSharedByAll) {
+  const std::vector<QueueRef> queues = InRooms({"east@a", "north@c", "west@b"}, 4);
+  const std::vector<std::string> names = {"east@1", "west@2"};
+  const auto own = AllocateNearby({queues, names, "west@2"}, {}, AllocateInCircle);
+  ASSERT_TRUE(own.ok()) << own.status();
+  std::vector<QueueRef> expected = {{"t", "north@c", 1}, {"t", "north@c", 3}};
+  const std::vector<QueueRef> west = QueuesOf("t", 4, "west@b");
+  expected.insert(expected.end(), west.begin(), west.end());
+  EXPECT_THAT(*own, ElementsAreArray(expected));
+}
+
+TEST(AllocationTest, EveryQueueOfEveryRoomGoesToOneConsumer) {
+  std::mt19937 random(1);
+  const std::vector<std::string> rooms = {"east", "north", "south", "west"};
+  for (const Strategy& inner : Strategies()) {
+    for (int round = 0; round < 50; ++round) {
+      std::vector<std::string> brokers;
+      std::vector<std::string> names;
+      for (unsigned i = random() % 6; i > 0; --i) {
+        brokers.push_back(rooms[random() % 4] + "@broker-" + std::to_string(i));
+      }
+      for (unsigned i = 1 + random() % 6; i > 0; --i) {
+        names.push_back(rooms[random() % 4] + "@consumer-" + std::to_string(i));
+      }
+      std::vector<QueueRef> queues = InRooms(brokers, random() % 5);
+      std::vector<QueueRef> given;
+      for (const std::string& name : names) {
+        const auto part = AllocateNearby({queues, names, name}, {}, inner);
+        ASSERT_TRUE(part.ok()) << part.status();
+        given.insert(given.end(), part->begin(), part->end());
+      }
+      EXPECT_THAT(given, UnorderedElementsAreArray(queues)) << "round " << round;
+    }
+  }
+}
+
+TEST(AllocationTest, WhoStandsWhereMayBeSaidOtherwise) {
+  const std::vector<QueueRef> queues = InRooms({"a", "b"}, 2);
+  const std::vector<std::string> names = {"1", "2"};
+  EXPECT_FALSE(AllocateNearby({queues, names, "1"}).ok());
+  MachineRooms rooms;
+  rooms.of_queue = [](const QueueRef& queue) { return queue.broker == "a" ? "east" : "west"; };
+  EXPECT_FALSE(AllocateNearby({queues, names, "1"}, rooms).ok());
+  rooms.of_consumer = [](std::string_view name) { return name == "1" ? "west" : "east"; };
+  EXPECT_THAT(*AllocateNearby({queues, names, "1"}, rooms),
+              ElementsAreArray(QueuesOf("t", 2, "b")));
+  // Nobody is in two rooms.
+  const std::vector<QueueRef> twice = InRooms({"a", "a"}, 1);
+  EXPECT_FALSE(AllocateNearby({twice, names, "1"}, rooms).ok());
 }
 
 TEST(AllocationTest, WhatIsConfiguredMustExist) {

@@ -34,6 +34,7 @@
 #include "services/broker/trace/message_trace.h"
 #include "services/broker/transactions/check_policy.h"
 #include "services/broker/transactions/checker.h"
+#include "services/broker/transactions/lookup.h"
 
 namespace dunlin::broker {
 namespace {
@@ -44,6 +45,8 @@ using std::chrono::seconds;
 
 // Changes of topics and groups and dead letters that may wait for the log at a time.
 constexpr size_t kExecutorCapacity = 10'000;
+// Ends of transactions that may wait for the index at a time.
+constexpr size_t kLookupCapacity = 10'000;
 // Lightweight topics stay for as long after a start at least.
 constexpr seconds kMinLiteGrace{60};
 
@@ -108,6 +111,7 @@ class Broker::Rooms {
   std::unique_ptr<DeadLetters> dead_letters;
   std::unique_ptr<Taker> taker;
   std::unique_ptr<LiteDelivery> lite;
+  std::unique_ptr<TransactionLookup> lookup;
   std::unique_ptr<WaitingRoom> waiting_room;
   std::unique_ptr<Housekeeper> housekeeper;
   std::unique_ptr<DueMessages> due_messages;
@@ -177,6 +181,7 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   taker = std::make_unique<Taker>(*log, *dispatcher, *progress, *dead_letters);
   lite = std::make_unique<LiteDelivery>(LiteDelivery::Rooms{
       *log, *dispatcher, *topics, *progress, *taker, *lite_table, *lite_subscriptions, clock});
+  lookup = std::make_unique<TransactionLookup>(*log, *dispatcher, kLookupCapacity);
   WaitingRoom::Options waiting_options;
   waiting_options.max_waiters = config.broker().max_waiting_polls();
   waiting_options.more = [this] { return PlacesOf(lite->TakeTold()); };
@@ -187,7 +192,7 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   due_messages = std::make_unique<DueMessages>(*log, dispatcher->timers(), *topics, clock);
   due_messages->Start();
   expiry = std::make_unique<TopicExpiry>(
-      TopicExpiry::Rooms{*log, *dispatcher, *state, *topics, *progress, clock});
+      TopicExpiry::Rooms{*dispatcher, *state, *topics, *progress, clock});
   expiry->Start();
   compactor = std::make_unique<Compactor>(*log, *dispatcher, *topics);
   compactor->Start();
@@ -197,29 +202,14 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
 }
 
 void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const Clock& clock) {
-  context.emplace(ServiceContext{config.broker(),
-                                 clock,
-                                 *log,
-                                 *state,
-                                 *dispatcher,
-                                 *retention,
-                                 *topics,
-                                 *progress,
-                                 *dead_letters,
-                                 *taker,
-                                 *waiting_room,
-                                 *clients,
-                                 *subscriptions,
-                                 *producers,
-                                 producer_sessions,
-                                 filters,
-                                 *intake,
-                                 *trace,
-                                 *executor,
-                                 *lite,
-                                 command_streams,
-                                 "localhost",
-                                 0});
+  context.emplace(ServiceContext{config.broker(), clock,         *log,
+                                 *state,          *dispatcher,   *retention,
+                                 *topics,         *progress,     *dead_letters,
+                                 *taker,          *waiting_room, *clients,
+                                 *subscriptions,  *producers,    producer_sessions,
+                                 filters,         *intake,       *trace,
+                                 *executor,       *lite,         *lookup,
+                                 command_streams, "localhost",   0});
   orphan_link.emplace(*context);
   checker =
       std::make_unique<TransactionChecker>(*log, dispatcher->transactions(), *topics, *orphan_link,
@@ -232,7 +222,7 @@ void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const C
       config.broker(), clock, *log, *state, *dispatcher, *retention, *topics, *progress, *taker,
       *waiting_room, *clients, *subscriptions, *intake, *trace, *lite, clock.Now()});
   transaction_admin = std::make_unique<TransactionAdmin>(
-      TransactionAdminRooms{*log, *dispatcher, *topics, *taker, clock});
+      TransactionAdminRooms{*log, *dispatcher, *topics, *taker, *lookup, clock});
   admin_service = std::make_unique<AdminServiceImpl>(*admin, *transaction_admin, *executor);
 }
 
@@ -267,6 +257,7 @@ absl::Status Broker::Rooms::Stop() {
   if (stopped) return absl::OkStatus();
   stopped = true;
   if (waiting_room != nullptr) waiting_room->Stop();
+  if (lookup != nullptr) lookup->Stop();
   if (executor != nullptr) executor->Stop();
   if (housekeeper != nullptr) housekeeper->Stop();
   if (due_messages != nullptr) due_messages->Stop();

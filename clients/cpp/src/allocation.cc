@@ -1,6 +1,7 @@
 #include "dunlin/allocation.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <utility>
@@ -68,11 +69,31 @@ std::string NameOf(const QueueRef& queue) {
   return queue.broker + '\n' + queue.topic + '\n' + std::to_string(queue.queue);
 }
 
-bool IsIn(const QueueRef& queue, std::span<const std::string> rooms) {
-  const size_t at = queue.broker.find('@');
-  if (at == std::string::npos) return false;
-  const std::string_view room = std::string_view(queue.broker).substr(0, at);
-  return std::find(rooms.begin(), rooms.end(), room) != rooms.end();
+// What stands in a machine room.
+struct Room {
+  std::vector<QueueRef> queues;
+  std::vector<std::string> consumers;
+};
+
+absl::StatusOr<std::map<std::string, Room>> ByRoom(const Fellowship& all,
+                                                   const MachineRooms& where) {
+  std::map<std::string, Room> rooms;
+  for (const QueueRef& queue : all.queues) {
+    const std::string room = where.of_queue(queue);
+    if (room.empty()) {
+      return absl::InvalidArgumentError("queue " + std::to_string(queue.queue) + " of broker \"" +
+                                        queue.broker + "\" stands in no machine room");
+    }
+    rooms[room].queues.push_back(queue);
+  }
+  for (const std::string& consumer : all.consumers) {
+    const std::string room = where.of_consumer(consumer);
+    if (room.empty()) {
+      return absl::InvalidArgumentError("consumer \"" + consumer + "\" stands in no machine room");
+    }
+    rooms[room].consumers.push_back(consumer);
+  }
+  return rooms;
 }
 
 }  // namespace
@@ -126,11 +147,37 @@ absl::StatusOr<std::vector<QueueRef>> AllocateConsistently(const Fellowship& all
   return own;
 }
 
+std::string RoomOf(std::string_view name) {
+  const size_t at = name.find('@');
+  return std::string(at == std::string_view::npos ? std::string_view() : name.substr(0, at));
+}
+
+absl::StatusOr<std::vector<QueueRef>> AllocateNearby(const Fellowship& all,
+                                                     const MachineRooms& rooms,
+                                                     const AllocationStrategy& inner) {
+  // `inner` sees one room at a time, and would overlook what stands in two.
+  if (const absl::StatusOr<Sorted> sorted = Sort(all); !sorted.ok()) return sorted.status();
+  const absl::StatusOr<std::map<std::string, Room>> by_room = ByRoom(all, rooms);
+  if (!by_room.ok()) return by_room.status();
+  std::vector<QueueRef> own;
+  for (const auto& [name, room] : *by_room) {
+    const bool deserted = room.consumers.empty();
+    absl::StatusOr<std::vector<QueueRef>> part =
+        inner({room.queues, deserted ? all.consumers : std::span<const std::string>(room.consumers),
+               all.self});
+    if (!part.ok()) return part.status();
+    std::move(part->begin(), part->end(), std::back_inserter(own));
+  }
+  return own;
+}
+
 absl::StatusOr<std::vector<QueueRef>> AllocateByRoom(const Fellowship& all,
                                                      std::span<const std::string> rooms) {
   absl::StatusOr<Sorted> sorted = Sort(all);
   if (!sorted.ok()) return sorted.status();
-  std::erase_if(sorted->queues, [&](const QueueRef& queue) { return !IsIn(queue, rooms); });
+  std::erase_if(sorted->queues, [&](const QueueRef& queue) {
+    return std::find(rooms.begin(), rooms.end(), RoomOf(queue.broker)) == rooms.end();
+  });
   return Averagely(*sorted);
 }
 

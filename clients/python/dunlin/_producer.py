@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Optional
 
-from ._records import message_id
+from ._records import crc32c, message_id
 from ._stream import (PASSING, Code, Connection, DunlinError, Payload, PublishRequest,
                       PublishResponse, Refused)
 
@@ -22,7 +22,8 @@ _AGAIN = {Code[name] for name in ("TOO_MANY_REQUESTS", "PRECONDITION_FAILED",
 class Receipt:
     topic: str
     queue: int
-    # None of both when the answer was lost with a stream: the message is stored all the same.
+    # None of both when the answer was lost with a stream: the message is stored all the same. Nor
+    # has a delayed message any before it is due.
     offset: Optional[int]
     message_id: Optional[str]
 
@@ -53,7 +54,8 @@ class _Lane:
 
 
 class Producer(Connection):
-    """May be used by any number of threads. Messages of one call go to one queue, in order."""
+    """May be used by any number of threads. Messages of one call go to one queue, in order, but for
+    those whose message group or priority says which."""
 
     def __init__(self, endpoint, producer_id=None, **connection):
         """`producer_id`: not 0 and nobody else's, by default a random one."""
@@ -66,32 +68,37 @@ class Producer(Connection):
         self._held_until = 0  # nothing is sent before
         self._thread.start()
 
-    def send(self, topic, body, tag=None, keys=(), properties=None, *, queue=None, timeout=30):
-        message = {"body": body, "tag": tag, "keys": keys, "properties": properties}
+    def send(self, topic, body, tag=None, keys=(), properties=None, *, message_group=None,
+             deliver_at=None, priority=None, queue=None, timeout=30):
+        """At most one of these makes the message another than a NORMAL one, which its topic must
+        take. `message_group`: delivered one after the other to groups that consume in order.
+        `deliver_at`: a datetime, not delivered before. `priority`: 0 or more, the higher the
+        earlier. The first and the last choose the queue."""
+        message = {"body": body, "tag": tag, "keys": keys, "properties": properties,
+                   "message_group": message_group, "deliver_at": deliver_at, "priority": priority}
         return self.send_many(topic, [message], queue=queue, timeout=timeout)[0]
 
     def send_many(self, topic, messages, *, queue=None, timeout=30):
-        """Sends bodies, or dicts with `body` and any of `tag`, `keys`, `properties`; returns a
-        Receipt for each. When some are refused, raises the first Refused, whose `outcomes` has a
-        Receipt or a Refused for each. After a TimeoutError they may still be stored."""
+        """Sends bodies, or dicts with `body` and any other argument that makes a message in `send`;
+        returns a Receipt for each. When some are refused, raises the first Refused, whose
+        `outcomes` has a Receipt or a Refused for each. After a TimeoutError they may still be
+        stored."""
         deadline = time.monotonic() + timeout
-        datas = [_serialise(**message) if isinstance(message, dict) else _serialise(message)
-                 for message in messages]
+        messages = [message if isinstance(message, dict) else {"body": message}
+                    for message in messages]
+        datas = [_serialise(**message) for message in messages]
         outcomes = [None] * len(datas)
         with self._changed:
-            if queue is None:
-                first = self._lane(topic, 0, deadline)
-                queue = self._turns[topic] % first.queues
-                self._turns[topic] += 1
-            lane = self._lane(topic, queue, deadline)
+            lanes = self._choose_lanes(topic, messages, queue, deadline)
             if max(map(len, datas), default=0) + _OVERHEAD_BYTES > self._max_request:
                 raise DunlinError(f"a message is larger than {self._max_request} bytes")
-            for index, data in enumerate(datas):
+            for index, (lane, data) in enumerate(zip(lanes, datas)):
                 item = _Item(lane.next_sequence, data, outcomes, index)
                 lane.next_sequence += 1
                 lane.pending[item.sequence] = item
                 lane.unsent.append(item)
-            self._pump(lane)
+            for lane in dict.fromkeys(lanes):
+                self._pump(lane)
             self._wait_for(lambda: None not in outcomes[-1:] + outcomes, deadline,
                            f"{len(datas)} messages to {topic}")
         refused = next((outcome for outcome in outcomes if isinstance(outcome, Refused)), None)
@@ -101,6 +108,21 @@ class Producer(Connection):
         return outcomes
 
     # Everything below with _changed held.
+
+    def _choose_lanes(self, topic, messages, queue, deadline):
+        """One for each message. All of them are bound before a message has a sequence."""
+        chosen = [_queue_of(message) for message in messages]
+        if queue is not None and any(chosen):
+            raise ValueError("a message group, or a priority, chooses the queue: name none")
+        queues = 1
+        if queue is None:
+            queues = self._lane(topic, 0, deadline).queues
+        if queue is None and not all(chosen):
+            queue = self._turns[topic] % queues
+            self._turns[topic] += 1
+        numbers = [choose(queues) if choose else queue for choose in chosen]
+        lanes = {number: self._lane(topic, number, deadline) for number in dict.fromkeys(numbers)}
+        return [lanes[number] for number in numbers]
 
     def _lane(self, topic, queue, deadline):
         lane = self._lanes.get((topic, queue))
@@ -251,13 +273,36 @@ class Producer(Connection):
         return True
 
 
-def _serialise(body, tag=None, keys=(), properties=None):
+def _queue_of(message):
+    """How the message itself chooses among so many queues, as the server does; None: it does not."""
+    group, priority = message.get("message_group"), message.get("priority")
+    if sum(message.get(kind) is not None
+           for kind in ("message_group", "deliver_at", "priority")) > 1:
+        raise ValueError("a message has a message group, a delivery time or a priority, not two")
+    if group is not None:
+        return lambda queues: crc32c(group.encode()) % queues
+    if priority is not None:
+        if priority < 0:
+            raise ValueError(f"a priority of {priority}; they begin at 0")
+        return lambda queues: min(priority, queues - 1)
+    return None
+
+
+def _serialise(body, tag=None, keys=(), properties=None, message_group=None, deliver_at=None,
+               priority=None):
     """In the order that the server takes in most cheaply, which is not that of the numbers."""
     system = Payload()
     system.system_properties.born_timestamp.GetCurrentTime()
     system.system_properties.keys.extend([keys] if isinstance(keys, str) else keys)
     if tag is not None:
         system.system_properties.tag = tag
+    if message_group is not None:
+        system.system_properties.message_group = message_group
+    if deliver_at is not None:
+        system.system_properties.delivery_timestamp.FromMilliseconds(
+            round(deliver_at.timestamp() * 1000))
+    if priority is not None:
+        system.system_properties.priority = priority
     body = body.encode() if isinstance(body, str) else bytes(body)
     return (Payload(user_properties=properties or {}).SerializeToString()
             + Payload(body=body).SerializeToString() + system.SerializeToString())

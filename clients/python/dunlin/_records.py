@@ -66,6 +66,9 @@ class Message:
     properties: Dict[str, str] = field(default_factory=dict)
     stored_at_ms: int = 0
     born_at_ms: Optional[int] = None
+    message_group: Optional[str] = None
+    deliver_at_ms: Optional[int] = None
+    priority: Optional[int] = None
     attempt: int = 1
     lease: Optional[int] = None
     stream: object = field(default=None, repr=False, compare=False)
@@ -74,6 +77,10 @@ class Message:
 def message_id(topic_id, queue, offset):
     """Of a message that was sent without one."""
     return f"{topic_id:08X}{queue:08X}{offset:016X}"
+
+
+def _milliseconds(system, name):
+    return getattr(system, name).ToMilliseconds() if system.HasField(name) else None
 
 
 def decode(records, topic):
@@ -93,13 +100,14 @@ def decode(records, topic):
         payload = Payload.FromString(view[at + _HEADER.size:at + length].tobytes())
         system = payload.system_properties
         packed = system.body_encoding == _GZIP
-        born = system.born_timestamp
         yield Message(
             topic=topic, queue=queue, offset=offset,
             message_id=system.message_id or message_id(topic_id, queue, offset),
             body=gzip.decompress(payload.body) if packed else payload.body,
             tag=system.tag if system.HasField("tag") else None, keys=list(system.keys),
             properties=dict(payload.user_properties), stored_at_ms=stored_at_ms,
-            born_at_ms=(born.seconds * 1000 + born.nanos // 1000000
-                        if system.HasField("born_timestamp") else None))
+            born_at_ms=_milliseconds(system, "born_timestamp"),
+            message_group=system.message_group if system.HasField("message_group") else None,
+            deliver_at_ms=_milliseconds(system, "delivery_timestamp"),
+            priority=system.priority if system.HasField("priority") else None)
         at += -(-length // 8) * 8

@@ -57,6 +57,14 @@ class RecordsTest(unittest.TestCase):
         got = list(decode(record(packed, system={"body_encoding": 2}), "topic"))
         self.assertEqual(got[0].body, b"much" * 1000)
 
+    def test_what_a_message_is_besides_normal_is_shown(self):
+        got = next(decode(record(system={
+            "message_group": "g", "priority": 0,
+            "delivery_timestamp": {"seconds": 7, "nanos": 8000000}}), "topic"))
+        self.assertEqual((got.message_group, got.priority, got.deliver_at_ms), ("g", 0, 7008))
+        got = next(decode(record(), "topic"))
+        self.assertEqual((got.message_group, got.priority, got.deliver_at_ms), (None,) * 3)
+
     def test_every_flipped_bit_is_noticed(self):
         whole = record(b"\x00\xffbody")
         length = struct.unpack_from("<I", whole)[0]

@@ -18,6 +18,7 @@ from dunlin import CorruptRecord, DunlinError, GroupConsumer, Producer, PullCons
 
 ROOT = Path(__file__).resolve().parents[3]
 DUNLIN = os.environ.get("DUNLIN", ROOT / "bin/dunlin")
+DUNLINCTL = os.environ.get("DUNLINCTL", Path(DUNLIN).with_name("dunlinctl"))
 READY = re.compile(r"is ready on (\S+:\d+)")
 SIZES = (1, 7, 8, 100, 1000, 5000, 300000)
 
@@ -391,6 +392,73 @@ class StreamsTest(unittest.TestCase):
                           queues=[0]) as consumer:
             self.assertIsNone(consumer.receive(0.5))
             self.assertEqual(consumer.positions(), {0: 2})
+
+    # Kinds of messages.
+
+    def topic_of(self, kinds, queues=4):
+        subprocess.run([DUNLINCTL, "--endpoint", self.endpoint, "topic", "create", self.topic,
+                        "--kinds", kinds, "--queues", str(queues)], check=True,
+                       stdout=subprocess.DEVNULL)
+
+    def test_message_groups_have_their_queues_and_their_order(self):
+        self.topic_of("FIFO")
+        groups = ["123456789", "a", "ü", "b"]
+        receipts = self.producer().send_many(self.topic, [
+            {"body": f"{group} {number}", "message_group": group}
+            for number in range(25) for group in groups])
+        self.assertEqual(receipts[0].queue, 0xE3069283 % 4)
+        got = everything(self.endpoint, self.topic, 100)
+        for group in groups:
+            of_group = [message for message in got if message.message_group == group]
+            self.assertEqual([message.body.decode() for message in of_group],
+                             [f"{group} {number}" for number in range(25)])
+            self.assertEqual(len({message.queue for message in of_group}), 1)
+        with self.assertRaises(Refused) as refused:
+            self.producer().send(self.topic, "a")
+        self.assertEqual(refused.exception.code, "MESSAGE_PROPERTY_CONFLICT_WITH_TYPE")
+
+    def test_a_group_in_order_gets_one_of_a_message_group_at_a_time(self):
+        self.topic_of("FIFO")
+        subprocess.run([DUNLINCTL, "--endpoint", self.endpoint, "group", "create", self.topic,
+                        "--delivery-order", "IN_ORDER"], check=True, stdout=subprocess.DEVNULL)
+        producer, member = self.producer(), self.member()
+        for body in "abc":
+            producer.send(self.topic, body, message_group="g")
+        for body in (b"a", b"b", b"c"):
+            message = member.receive(10)
+            self.assertEqual((message.body, message.message_group), (body, "g"))
+            member.ack(message)
+
+    def test_a_delayed_message_comes_when_it_is_due(self):
+        self.topic_of("DELAY")
+        due = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)
+        receipt = self.producer().send(self.topic, "later", deliver_at=due)
+        self.assertIsNone(receipt.offset)
+        self.producer().send(self.topic, "at once",
+                             deliver_at=datetime.datetime.fromtimestamp(1))  # local time
+        got = everything(self.endpoint, self.topic, 2)
+        self.assertEqual([message.body for message in got], [b"at once", b"later"])
+        self.assertGreaterEqual(datetime.datetime.now(datetime.timezone.utc), due)
+        self.assertEqual([message.deliver_at_ms for message in got],
+                         [1000, round(due.timestamp() * 1000)])
+
+    def test_what_is_urgent_comes_first(self):
+        self.topic_of("PRIORITY")
+        receipts = self.producer().send_many(self.topic, [
+            {"body": str(priority), "priority": priority} for priority in (0, 2, 9, 1)])
+        self.assertEqual([receipt.queue for receipt in receipts], [0, 2, 3, 1])
+        member = self.member()
+        self.assertEqual([member.receive(10).priority for _ in range(4)], [9, 2, 1, 0])
+
+    def test_a_message_is_of_one_kind_and_chooses_its_queue_itself(self):
+        self.topic_of("FIFO,DELAY,PRIORITY")
+        now = datetime.datetime.now()
+        for wrong in ({"message_group": "g", "priority": 1}, {"deliver_at": now, "priority": 1},
+                      {"priority": -1}, {"priority": 1, "queue": 1},
+                      {"message_group": "g", "queue": 1}):
+            with self.assertRaises(ValueError, msg=str(wrong)):
+                self.producer().send(self.topic, "a", **wrong)
+        self.assertEqual(self.producer().send(self.topic, "a", deliver_at=now, queue=1).queue, 1)
 
     # What cannot work.
 

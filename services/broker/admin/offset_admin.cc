@@ -20,12 +20,13 @@ namespace dunlin::broker {
 namespace {
 
 // What goes through all queues of a topic is not for the millions of a LITE one.
-absl::Status CheckNotLite(const Topic& topic) {
+// `group` is the one to be moved.
+absl::Status CheckNotLite(const Topic& topic, const Group& group) {
   if (!topic.lite()) return absl::OkStatus();
   return absl::InvalidArgumentError(
       fmt::format("topic {} is of kind LITE: a group is moved in one lightweight topic at a time, "
-                  "with `dunlinctl group reset-offset GROUP --topic {} --lite-topic NAME`",
-                  topic.name, topic.name));
+                  "with `dunlinctl group reset-offset {} --topic {} --lite-topic NAME`",
+                  topic.name, group.name, topic.name));
 }
 
 }  // namespace
@@ -66,7 +67,7 @@ absl::StatusOr<admin::v1::ResetOffsetResponse> OffsetAdmin::Reset(
                    FindTopic(rooms_, request.namespace_(), request.topic()));
   uint32_t first = 0;
   uint32_t end = topic->queues();
-  if (request.lite_topic().empty()) RETURN_IF_ERROR(CheckNotLite(*topic));
+  if (request.lite_topic().empty()) RETURN_IF_ERROR(CheckNotLite(*topic, *group));
   if (!request.lite_topic().empty()) {
     // Nobody would ever remove what a group that is not bound has there.
     RETURN_IF_ERROR(CheckBinding(*group, *topic));
@@ -109,7 +110,7 @@ absl::StatusOr<admin::v1::SkipMessagesResponse> OffsetAdmin::Skip(
                    FindGroup(rooms_, request.namespace_(), request.group()));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
                    FindTopic(rooms_, request.namespace_(), request.topic()));
-  RETURN_IF_ERROR(CheckNotLite(*topic));
+  RETURN_IF_ERROR(CheckNotLite(*topic, *group));
   uint32_t first = 0;
   uint32_t end = topic->queues();
   if (request.has_queue()) {
@@ -160,7 +161,7 @@ absl::StatusOr<admin::v1::CloneOffsetsResponse> OffsetAdmin::Clone(
   if (!request.topic().empty()) {
     ASSIGN_OR_RETURN(std::shared_ptr<const Topic> topic,
                      FindTopic(rooms_, request.namespace_(), request.topic()));
-    RETURN_IF_ERROR(CheckNotLite(*topic));
+    RETURN_IF_ERROR(CheckNotLite(*topic, *to));
     topics.push_back(std::move(topic));
   } else if (!from->lite_bind_topic.empty()) {
     return absl::InvalidArgumentError(

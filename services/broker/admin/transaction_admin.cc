@@ -3,13 +3,10 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <optional>
 #include <utility>
 
-#include "services/base/mutex.h"
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
-#include "services/broker/transactions/resolution.h"
 #include "services/broker/wire/stored_message.h"
 
 namespace dunlin::broker {
@@ -52,26 +49,6 @@ absl::StatusOr<LogOffset> ParseToken(const std::string& token) {
   }
   return LogOffset(offset);
 }
-
-// The answer to one resolution.
-class Outcome {
- public:
-  void Set(const absl::Status& status) {
-    MutexLock lock(mutex_);
-    status_ = status;
-    set_.Signal();
-  }
-  absl::Status Wait() {
-    MutexLock lock(mutex_);
-    while (!status_.has_value()) set_.Wait(mutex_);
-    return *status_;
-  }
-
- private:
-  Mutex mutex_;
-  CondVar set_;
-  std::optional<absl::Status> status_ ABSL_GUARDED_BY(mutex_);
-};
 
 }  // namespace
 
@@ -150,43 +127,58 @@ absl::StatusOr<admin::v1::ListTransactionsResponse> TransactionAdmin::List(
   return response;
 }
 
-absl::StatusOr<admin::v1::GetTransactionResponse> TransactionAdmin::Get(
-    const admin::v1::GetTransactionRequest& request) const {
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
-                   FindTopic(request.namespace_(), request.topic()));
-  ASSIGN_OR_RETURN(const TransactionId id, IdOf(*topic, request.transaction_id()));
-  const absl::StatusOr<store::Transaction> found =
-      FindTransaction(rooms_.log, rooms_.dispatcher, id.half);
-  if (!found.ok()) return Canonical(found.status());
-  admin::v1::GetTransactionResponse response;
-  Delivered half;
-  *response.mutable_transaction() = Shown(*topic, *found, half);
-  response.mutable_transaction()->set_transaction_id(request.transaction_id());
-  response.set_message(half.message.payload().data(), half.message.payload().size());
-  return response;
+absl::StatusOr<TransactionAdmin::Named> TransactionAdmin::Find(const std::string& name_space,
+                                                               const std::string& topic,
+                                                               const std::string& id) const {
+  Named named;
+  ASSIGN_OR_RETURN(named.topic, FindTopic(name_space, topic));
+  ASSIGN_OR_RETURN(const TransactionId decoded, IdOf(*named.topic, id));
+  named.id = decoded.half;
+  return named;
 }
 
-absl::Status TransactionAdmin::Resolve(const admin::v1::ResolveTransactionRequest& request) {
-  Ending ending;
-  ASSIGN_OR_RETURN(ending.topic, FindTopic(request.namespace_(), request.topic()));
-  ASSIGN_OR_RETURN(const TransactionId id, IdOf(*ending.topic, request.transaction_id()));
+void TransactionAdmin::Get(const admin::v1::GetTransactionRequest& request, ThenGot then) const {
+  absl::StatusOr<Named> named =
+      Find(request.namespace_(), request.topic(), request.transaction_id());
+  if (!named.ok()) return then(named.status());
+  rooms_.lookup.Find(
+      named->id, [this, topic = named->topic, id = request.transaction_id(),
+                  then = std::move(then)](const absl::StatusOr<store::Transaction>& found) mutable {
+        if (!found.ok()) return then(Canonical(found.status()));
+        admin::v1::GetTransactionResponse response;
+        Delivered half;
+        *response.mutable_transaction() = Shown(*topic, *found, half);
+        response.mutable_transaction()->set_transaction_id(id);
+        response.set_message(half.message.payload().data(), half.message.payload().size());
+        then(std::move(response));
+      });
+}
+
+absl::StatusOr<Ending> TransactionAdmin::EndingOf(
+    const admin::v1::ResolveTransactionRequest& request) const {
+  ASSIGN_OR_RETURN(const Named named,
+                   Find(request.namespace_(), request.topic(), request.transaction_id()));
   if (request.resolution() != admin::v1::COMMIT && request.resolution() != admin::v1::ROLLBACK) {
     return absl::InvalidArgumentError("say how it ends: COMMIT or ROLLBACK");
   }
-  ending.transaction = id.half;
-  ending.commit = request.resolution() == admin::v1::COMMIT;
-  // Shared: Set may still be unlocking when Wait returns.
-  const auto outcome = std::make_shared<Outcome>();
-  broker::Resolve(rooms_.log, rooms_.dispatcher, ending,
-                  [outcome](const absl::Status& status) { outcome->Set(status); });
-  return Canonical(outcome->Wait());
+  return Ending{named.topic, named.id, request.resolution() == admin::v1::COMMIT};
 }
 
-absl::Status TransactionAdmin::Recheck(const admin::v1::RecheckTransactionRequest& request) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
-                   FindTopic(request.namespace_(), request.topic()));
-  ASSIGN_OR_RETURN(const TransactionId id, IdOf(*topic, request.transaction_id()));
-  return Canonical(broker::Recheck(rooms_.log, rooms_.dispatcher, id.half, rooms_.clock.Now()));
+void TransactionAdmin::Resolve(const admin::v1::ResolveTransactionRequest& request, Then then) {
+  absl::StatusOr<Ending> ending = EndingOf(request);
+  if (!ending.ok()) return then(ending.status());
+  broker::Resolve(
+      rooms_.log, rooms_.lookup, *std::move(ending),
+      [then = std::move(then)](const absl::Status& status) mutable { then(Canonical(status)); });
+}
+
+void TransactionAdmin::Recheck(const admin::v1::RecheckTransactionRequest& request, Then then) {
+  const absl::StatusOr<Named> named =
+      Find(request.namespace_(), request.topic(), request.transaction_id());
+  if (!named.ok()) return then(named.status());
+  broker::Recheck(
+      rooms_.log, rooms_.lookup, named->id, rooms_.clock.Now(),
+      [then = std::move(then)](const absl::Status& status) mutable { then(Canonical(status)); });
 }
 
 }  // namespace dunlin::broker

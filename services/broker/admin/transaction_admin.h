@@ -1,14 +1,15 @@
 // TransactionAdmin: what operators see of transactions, and do in place of a producer. No gRPC
 // here.
 //
-// Everything may wait for the log or read from disk: call it on an executor, not on an RPC thread.
-// Errors are canonical statuses.
+// Thread-safe. Listing reads from disk: call it on an executor, not on an RPC thread; the others
+// come back at once, and answer later. Errors are canonical statuses.
 
 #pragma once
 
 #include <memory>
 #include <string>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -16,6 +17,8 @@
 #include "services/base/clock.h"
 #include "services/broker/delivery/taker.h"
 #include "services/broker/topics/topic_table.h"
+#include "services/broker/transactions/lookup.h"
+#include "services/broker/transactions/resolution.h"
 #include "services/broker/transactions/transaction_id.h"
 #include "services/store/dispatch/dispatcher.h"
 #include "services/store/index/transaction.h"
@@ -29,6 +32,7 @@ struct TransactionAdminRooms {
   store::Dispatcher& dispatcher;
   const TopicTable& topics;
   const Taker& taker;
+  TransactionLookup& lookup;
   const Clock& clock;
 };
 
@@ -38,16 +42,26 @@ class TransactionAdmin {
 
   absl::StatusOr<admin::v1::ListTransactionsResponse> List(
       const admin::v1::ListTransactionsRequest& request) const;
-  absl::StatusOr<admin::v1::GetTransactionResponse> Get(
-      const admin::v1::GetTransactionRequest& request) const;
-  absl::Status Resolve(const admin::v1::ResolveTransactionRequest& request);
-  absl::Status Recheck(const admin::v1::RecheckTransactionRequest& request);
+  // `then` is told once, at once or on a thread of the broker, and must not block.
+  using ThenGot = absl::AnyInvocable<void(absl::StatusOr<admin::v1::GetTransactionResponse>)>;
+  void Get(const admin::v1::GetTransactionRequest& request, ThenGot then) const;
+  using Then = absl::AnyInvocable<void(const absl::Status&)>;
+  void Resolve(const admin::v1::ResolveTransactionRequest& request, Then then);
+  void Recheck(const admin::v1::RecheckTransactionRequest& request, Then then);
 
  private:
   absl::StatusOr<std::shared_ptr<const Topic>> FindTopic(const std::string& name_space,
                                                          const std::string& name) const;
   // The id that `text` is, if it is one of the topic.
   absl::StatusOr<TransactionId> IdOf(const Topic& topic, const std::string& text) const;
+  absl::StatusOr<Ending> EndingOf(const admin::v1::ResolveTransactionRequest& request) const;
+  // A transaction as a request names it.
+  struct Named {
+    std::shared_ptr<const Topic> topic;
+    LogOffset id;
+  };
+  absl::StatusOr<Named> Find(const std::string& name_space, const std::string& topic,
+                             const std::string& id) const;
   // How it looks from outside; its half message goes to `half` when it can be read.
   admin::v1::Transaction Shown(const Topic& topic, const store::Transaction& transaction,
                                Delivered& half) const;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "proto/dunlin/config/v1/config.pb.h"
 #include "services/base/status_macros.h"
@@ -245,6 +247,22 @@ std::string NamesOf(uint32_t kinds) {
   return names.empty() ? "none" : names;
 }
 
+// What makes a message one of these kinds, other than NORMAL.
+std::string MakersOf(uint32_t kinds) {
+  constexpr std::pair<MessageKind, std::string_view> kMakers[] = {
+      {MessageKind::kFifo, "a message group"},      {MessageKind::kDelay, "a delivery time"},
+      {MessageKind::kTransaction, "a transaction"}, {MessageKind::kLite, "a lightweight topic"},
+      {MessageKind::kPriority, "a priority"},
+  };
+  std::string makers;
+  for (const auto& [kind, maker] : kMakers) {
+    if ((kinds & (uint32_t{1} << static_cast<int32_t>(kind))) == 0) continue;
+    if (!makers.empty()) makers += " or ";
+    makers += maker;
+  }
+  return makers;
+}
+
 }  // namespace
 
 Limits LimitsOf(const config::v1::BrokerConfig& config) {
@@ -286,7 +304,7 @@ absl::Status CheckKind(MessageKind kind, uint32_t accepted, std::string_view top
   const std::string mend =
       kind == MessageKind::kTransaction ? "send it without a transaction"
       : kind == MessageKind::kNormal
-          ? "give it what makes it one of those (a message group, a delivery time, ...)"
+          ? "give it " + MakersOf(accepted)
           : fmt::format("leave out the property that makes it {}", NameOf(kind));
   return PublicError(
       PublicCode::kMessagePropertyConflictWithType,

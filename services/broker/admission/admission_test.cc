@@ -316,6 +316,15 @@ TEST(CheckKindTest, KindConflictsWithTopic) {
                                                        "FIFO"));
 }
 
+TEST(CheckKindTest, ANormalMessageIsToldWhatItLacks) {
+  const auto lacks = [](uint32_t accepted) {
+    return std::string(CheckKind(MessageKind::kNormal, accepted, "sessions").message());
+  };
+  EXPECT_THAT(lacks(1u << 5), HasSubstr("or give it a lightweight topic"));
+  EXPECT_THAT(lacks((1u << 2) | (1u << 3)),
+              HasSubstr("or give it a message group or a delivery time"));
+}
+
 TEST(LimitsTest, ConfiguredOnesCount) {
   config::v1::BrokerConfig config;
   config.set_max_message_body_bytes(3);

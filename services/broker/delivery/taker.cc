@@ -41,6 +41,12 @@ void LogNoProgress(const Subscription& subscription, uint32_t queue, const absl:
              subscription.topic->name, queue, status.ToString());
 }
 
+uint64_t PayloadBytes(const std::vector<Delivered>& messages) {
+  uint64_t bytes = 0;
+  for (const Delivered& message : messages) bytes += message.message.payload().size();
+  return bytes;
+}
+
 }  // namespace
 
 struct Taker::Budget {
@@ -107,12 +113,10 @@ Taker::Taken Taker::Take(const Subscription& subscription) {
     if (!taken.messages.empty()) return taken;
   }
   const uint32_t queues = subscription.topic->queues();
-  if (group.limit != nullptr) {
-    const RateLimit::Left left = group.limit->Now();
-    budget.messages = std::min<size_t>(budget.messages, left.messages);
-    budget.bytes = std::min<size_t>(budget.bytes, left.bytes);
-    taken.throttled = budget.IsFilled();
-  }
+  const RateLimit::Left left = group.Allowance();
+  budget.messages = std::min<size_t>(budget.messages, left.messages);
+  budget.bytes = std::min<size_t>(budget.bytes, left.bytes);
+  taken.throttled = left.IsNone();
   if (subscription.lite != nullptr) {
     TakeLite(subscription, budget, taken);
   } else {
@@ -129,11 +133,7 @@ Taker::Taken Taker::Take(const Subscription& subscription) {
     taken.exhausted = budget.exhausted && !budget.IsSpent();
     taken.throttled |= budget.IsHeldBack();
   }
-  if (group.limit != nullptr && !taken.messages.empty()) {
-    uint64_t bytes = 0;
-    for (const Delivered& message : taken.messages) bytes += message.message.payload().size();
-    group.limit->Charge(taken.messages.size(), bytes);
-  }
+  group.Charge(taken.messages.size(), PayloadBytes(taken.messages));
   return taken;
 }
 
@@ -454,44 +454,47 @@ absl::StatusOr<Delivered> Taker::ReadEntry(const store::IndexEntry& entry) const
   return delivered;
 }
 
-absl::StatusOr<Taker::Pulled> Taker::Pull(const Topic& topic, uint32_t queue, QueueOffset offset,
-                                          size_t batch, const MessageFilter& filter,
-                                          GroupId reader) {
-  const QueueKey key{topic.id, queue};
+absl::StatusOr<Taker::Pulled> Taker::Pull(const Reading& reading) {
+  const QueueKey key{reading.topic->id, reading.queue};
   const store::QueueBounds bounds = dispatcher_.queues().Bounds(key);
-  if (offset < bounds.min || offset > bounds.max) {
-    return PublicError(
-        PublicCode::kIllegalOffset,
-        fmt::format("offset {} is outside queue {} of {}, which holds {} to {}", offset.value(),
-                    queue, topic.name, bounds.min.value(), bounds.max.value()));
+  if (reading.offset < bounds.min || reading.offset > bounds.max) {
+    return PublicError(PublicCode::kIllegalOffset,
+                       fmt::format("offset {} is outside queue {} of {}, which holds {} to {}",
+                                   reading.offset.value(), key.queue, reading.topic->name,
+                                   bounds.min.value(), bounds.max.value()));
   }
   Pulled pulled;
-  pulled.next = offset;
+  pulled.next = reading.offset;
+  const Group* const group = reading.group.get();
+  if (group != nullptr && group->paused) return pulled;
+  const RateLimit::Left left = group == nullptr ? RateLimit::Left() : group->Allowance();
+  pulled.throttled = left.IsNone() && reading.offset < bounds.max;
+  Budget budget;
+  budget.messages = std::min<size_t>(reading.batch, left.messages);
+  budget.bytes = std::min<size_t>(kByteBudget, left.bytes);
   std::vector<store::IndexEntry> entries;
-  size_t bytes = kByteBudget;
-  size_t scan = kScanBudget;
-  size_t search = kFilterSearchBudget;
-  const auto spent = [&] {
-    return pulled.messages.size() == batch || bytes == 0 || scan == 0 || search == 0;
-  };
-  while (!spent()) {
+  while (!budget.IsSpent()) {
     entries.clear();
-    const size_t step = filter.matches_all() ? batch - pulled.messages.size() : kFilteredStep;
+    const size_t step = reading.filter.matches_all() ? budget.messages : kFilteredStep;
     RETURN_IF_ERROR(dispatcher_.queues().Read(key, pulled.next, step, entries));
     if (entries.empty()) break;
     for (const store::IndexEntry& entry : entries) {
-      if (spent()) break;
-      --scan;
-      std::optional<Delivered> found = ReadMatching(topic, entry, filter, reader, search);
+      if (budget.IsSpent()) break;
+      --budget.scan;
+      std::optional<Delivered> found =
+          ReadMatching(*reading.topic, entry, reading.filter,
+                       group == nullptr ? GroupId(0) : group->id, budget.search);
       if (found.has_value()) {
         found->handle.queue = key;
         found->handle.offset = pulled.next;
-        bytes -= std::min<size_t>(bytes, found->message.payload().size());
+        --budget.messages;
+        budget.bytes -= std::min<size_t>(budget.bytes, found->message.payload().size());
         pulled.messages.push_back(*std::move(found));
       }
       ++pulled.next;
     }
   }
+  if (group != nullptr) group->Charge(pulled.messages.size(), PayloadBytes(pulled.messages));
   return pulled;
 }
 

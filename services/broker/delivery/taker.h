@@ -58,6 +58,16 @@ struct Subscription {
   LiteQueues* lite = nullptr;
 };
 
+// What one PullMessage asks for: messages of one queue from `offset` on.
+struct Reading {
+  std::shared_ptr<const Topic> topic;
+  uint32_t queue = 0;
+  QueueOffset offset;
+  size_t batch = 1;
+  MessageFilter filter;
+  std::shared_ptr<const Group> group;  // that reads; null: none, which sees what is for any group
+};
+
 // A message on its way to a consumer.
 struct Delivered {
   ReceiptHandle handle;       // queue, offset, attempt; a lease unless it was pulled
@@ -85,15 +95,14 @@ class Taker {
   // Where the group begins in a queue, if it never consumed from it. May read the log.
   QueueOffset StartOf(const Group& group, QueueKey queue) const;
 
-  // Messages of one queue from `offset` on, without a lease; `next` is where to go on. `reader` is
-  // the group that reads, 0: none, which sees what is for other groups, too. Errors:
-  // ILLEGAL_OFFSET when `offset` is outside the queue.
+  // Without leases; `next` is where to go on. `throttled`, and a group that is paused, as above.
+  // Errors: ILLEGAL_OFFSET when the offset is outside the queue.
   struct Pulled {
     std::vector<Delivered> messages;
     QueueOffset next;
+    bool throttled = false;
   };
-  absl::StatusOr<Pulled> Pull(const Topic& topic, uint32_t queue, QueueOffset offset, size_t batch,
-                              const MessageFilter& filter, GroupId reader = GroupId(0));
+  absl::StatusOr<Pulled> Pull(const Reading& reading);
 
   // The MESSAGE record that an index entry leads to, directly or through a DELIVERY record.
   absl::StatusOr<Delivered> ReadEntry(const store::IndexEntry& entry) const;

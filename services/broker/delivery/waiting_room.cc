@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
@@ -225,12 +226,31 @@ void WaitingRoom::ServeNew() {
 
 void WaitingRoom::ServeHeldBack() {
   std::set<Place> places;
+  std::vector<std::shared_ptr<Entry>> pulls;
   {
     MutexLock lock(mutex_);
-    if (held_back_.empty() || clock_.Now() < look_at_) return;
+    if (clock_.Now() < look_at_) return;
     places.swap(held_back_);
+    for (const std::weak_ptr<Entry>& weak : held_back_pulls_) {
+      std::shared_ptr<Entry> entry = weak.lock();
+      if (entry == nullptr) continue;
+      entry->held_back = false;
+      pulls.push_back(std::move(entry));
+    }
+    held_back_pulls_.clear();
   }
   for (Place place : places) ServePlace(place);
+  for (const std::shared_ptr<Entry>& entry : pulls) Ask(entry);
+}
+
+void WaitingRoom::HoldBack(const std::shared_ptr<Entry>& entry) {
+  if (held_back_.empty() && held_back_pulls_.empty()) look_at_ = clock_.Now() + kNap;
+  // Pulls do not share what they wait for: the limit of one is none of the others'.
+  if (entry->place.group != kPulls) {
+    held_back_.insert(entry->place);
+  } else if (!std::exchange(entry->held_back, true)) {
+    held_back_pulls_.push_back(entry);
+  }
 }
 
 Waiter::Outcome WaitingRoom::Ask(const std::shared_ptr<Entry>& entry) {
@@ -245,10 +265,7 @@ Waiter::Outcome WaitingRoom::Ask(const std::shared_ptr<Entry>& entry) {
   if (outcome == Waiter::Outcome::kLookAgain) {
     entry->place.group == kPulls ? new_.push_back(entry) : nudged_.push_back(entry->place);
   }
-  if (outcome == Waiter::Outcome::kNotYet) {
-    if (held_back_.empty()) look_at_ = clock_.Now() + kNap;
-    held_back_.insert(entry->place);
-  }
+  if (outcome == Waiter::Outcome::kNotYet && !entry->gone) HoldBack(entry);
   return outcome;
 }
 

@@ -109,6 +109,7 @@ class WaitingRoom {
     const void* owner = nullptr;
     Lane::iterator in_lane;
     Deadlines::iterator deadline;
+    bool held_back = false;  // to be asked when the limits are looked at again
     bool gone = false;
   };
 
@@ -123,6 +124,7 @@ class WaitingRoom {
   std::vector<Place> PlacesOf(TopicId topic) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ServeNew() ABSL_LOCKS_EXCLUDED(mutex_);
   void ServeHeldBack() ABSL_LOCKS_EXCLUDED(mutex_);
+  void HoldBack(const std::shared_ptr<Entry>& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Waiter::Outcome Ask(const std::shared_ptr<Entry>& entry) ABSL_LOCKS_EXCLUDED(mutex_);
   void TimeOut() ABSL_LOCKS_EXCLUDED(mutex_);
   std::chrono::milliseconds UntilNext() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -143,8 +145,9 @@ class WaitingRoom {
   std::vector<Place> nudged_ ABSL_GUARDED_BY(mutex_);
   // To be asked by themselves.
   std::vector<std::shared_ptr<Entry>> new_ ABSL_GUARDED_BY(mutex_);
-  // Where limits hold messages back, and when to look there again.
+  // Where limits hold messages back, and the pulls that they hold back; when to look there again.
   std::set<Place> held_back_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::weak_ptr<Entry>> held_back_pulls_ ABSL_GUARDED_BY(mutex_);
   Timestamp look_at_ ABSL_GUARDED_BY(mutex_);
   size_t size_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <functional>
 #include <memory>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -63,6 +64,7 @@ class FakeDispatcher final : public store::Dispatcher {
   absl::Status Snapshot() override { std::abort(); }
   SnapshotInfo snapshot() const override { std::abort(); }
   absl::Status MoveBefore(LogOffset) override { std::abort(); }
+  absl::Status Remove(std::span<const store::NewRecord>) override { std::abort(); }
   void ForgetBefore(LogOffset) override { std::abort(); }
   absl::Status health() const override { return absl::OkStatus(); }
   absl::Status Stop() override { return absl::OkStatus(); }
@@ -245,6 +247,23 @@ TEST_F(WaitingRoomTest, WhoseBudgetIsUsedUpIsAskedUntilNothingIsLeft) {
     Await([&] { return waiter->asked > 5; });
     waiter->answer = Outcome::kServed;
     Await([&] { return room_->size() == 0; });
+  }
+}
+
+TEST_F(WaitingRoomTest, WhomALimitHoldsBackIsAskedALittleLater) {
+  for (GroupId group : {kPull, kGroup}) {
+    const auto waiter = EnterAndSettle(group);
+    waiter->answer = Outcome::kNotYet;
+    room_->Nudge(kTopic, group);
+    Await([&] { return waiter->asked == 3; });
+    const auto other = EnterAndSettle(kPull);
+    waiter->answer = Outcome::kServed;
+    clock_.Advance(std::chrono::milliseconds(50));
+    Await([&] { return waiter.use_count() == 1; });
+    // The limit of one pull is none of the others'.
+    room_->Leave(*EnterAndSettle(GroupId(9)));
+    EXPECT_EQ(other->asked, 2);
+    room_->Leave(*other);
   }
 }
 

@@ -97,8 +97,16 @@ absl::Status Compactor::Compact(QueueKey queue) {
   return absl::OkStatus();
 }
 
-std::string Compactor::KeyOf(const store::IndexEntry& entry) const {
-  const absl::StatusOr<store::RecordView> record = log_.Read(entry.log_offset);
+std::string Compactor::KeyOf(QueueKey queue, QueueOffset offset,
+                             const store::IndexEntry& entry) const {
+  absl::StatusOr<store::RecordView> record = log_.Read(entry.log_offset);
+  if (absl::IsNotFound(record.status())) {
+    // Moved, and gone from where it was, since the index was read.
+    std::vector<store::IndexEntry> now;
+    const absl::Status read = dispatcher_.queues().Read(queue, offset, 1, now);
+    if (!read.ok() || now.empty() || now.front().length == 0) return "";
+    record = log_.Read(now.front().log_offset);
+  }
   if (!record.ok()) return "";
   std::string_view payload = record->payload();
   uint32_t properties_offset = record->header().properties_offset;
@@ -128,7 +136,7 @@ absl::StatusOr<Compactor::Batch> Compactor::ReadBatch(QueueKey queue, QueueOffse
       const QueueOffset offset = at;
       ++at;
       if (entry.length == 0) continue;
-      const std::string name = KeyOf(entry);
+      const std::string name = KeyOf(queue, offset, entry);
       if (name.empty()) continue;
       Batch::Key& key = batch.keys[name];
       if (key.count++ == 0) {
@@ -157,9 +165,9 @@ absl::Status Compactor::FindOlder(QueueKey queue, const std::string& name, const
       std::vector<store::IndexEntry> entry;
       const absl::Status read = dispatcher_.queues().Read(queue, offset, 1, entry);
       if (absl::IsDataLoss(read)) return read;
-      // Replaced before, moved ahead of retention, or trimmed.
-      if (!read.ok() || entry.empty() || entry.front().log_offset != place) continue;
-      if (KeyOf(entry.front()) != name) continue;
+      // Replaced before, or trimmed. One that retention has moved stands elsewhere by now.
+      if (!read.ok() || entry.empty() || entry.front().length == 0) continue;
+      if (KeyOf(queue, offset, entry.front()) != name) continue;
       replaced.push_back(offset);
       return absl::OkStatus();
     }
@@ -182,8 +190,8 @@ absl::Status Compactor::Append(QueueKey queue, std::vector<QueueOffset> replaced
   record.kind = store::RecordKind::kCompaction;
   record.queue = queue;
   record.payload = payload;
-  // Until it is durable, and soon applied, the next batch would find the same again.
-  return log_.AppendAndWait(record).status();
+  // Until it is applied the next batch would find the same again.
+  return dispatcher_.Remove({&record, 1});
 }
 
 }  // namespace dunlin::broker

@@ -32,7 +32,7 @@ namespace dunlin::broker {
 class Compactor {
  public:
   // All arguments must outlive the object.
-  Compactor(store::CommitLog& log, const store::Dispatcher& dispatcher, const TopicTable& topics)
+  Compactor(store::CommitLog& log, store::Dispatcher& dispatcher, const TopicTable& topics)
       : log_(log), dispatcher_(dispatcher), topics_(topics) {}
   ~Compactor();
 
@@ -59,8 +59,9 @@ class Compactor {
 
   void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Compact(QueueKey queue);
-  // The first key of a message; empty when it cannot be read, or has none.
-  std::string KeyOf(const store::IndexEntry& entry) const;
+  // The first key of the message at `offset`, for which the index had `entry`; empty when it cannot
+  // be read, or has none.
+  std::string KeyOf(QueueKey queue, QueueOffset offset, const store::IndexEntry& entry) const;
   absl::StatusOr<Batch> ReadBatch(QueueKey queue, QueueOffset from, QueueOffset end) const;
   // What stood for a key before the batch.
   absl::Status FindOlder(QueueKey queue, const std::string& name, const Batch::Key& key,
@@ -68,7 +69,7 @@ class Compactor {
   absl::Status Append(QueueKey queue, std::vector<QueueOffset> replaced);
 
   store::CommitLog& log_;
-  const store::Dispatcher& dispatcher_;
+  store::Dispatcher& dispatcher_;
   const TopicTable& topics_;
   absl::flat_hash_map<QueueKey, QueueOffset> done_;  // up to where a queue has been gone through
 

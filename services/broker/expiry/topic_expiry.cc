@@ -3,7 +3,6 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <array>
 #include <vector>
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
@@ -68,6 +67,7 @@ absl::Status TopicExpiry::Expire(const Topic& topic) {
   if (retention.consumed) {
     ASSIGN_OR_RETURN(consumed, FindConsumed(topic.id, topic.queues()));
   }
+  std::vector<store::NewRecord> trims;
   for (uint32_t queue = 0; queue < topic.queues(); ++queue) {
     const QueueKey key{topic.id, queue};
     const store::QueueBounds bounds = rooms_.dispatcher.queues().Bounds(key);
@@ -90,10 +90,9 @@ absl::Status TopicExpiry::Expire(const Topic& topic) {
     record.kind = store::RecordKind::kTrim;
     record.queue = key;
     record.queue_offset = first;
-    std::array<store::Appended, 1> appended;
-    RETURN_IF_ERROR(rooms_.log.Append({&record, 1}, appended, nullptr));
+    trims.push_back(record);
   }
-  return absl::OkStatus();
+  return rooms_.dispatcher.Remove(trims);
 }
 
 absl::StatusOr<TopicExpiry::Offsets> TopicExpiry::FindConsumed(TopicId topic,

@@ -30,8 +30,7 @@ class TopicExpiry {
  public:
   // All arguments must outlive the object.
   struct Rooms {
-    store::CommitLog& log;
-    const store::Dispatcher& dispatcher;
+    store::Dispatcher& dispatcher;
     const store::StateStore& state;
     const TopicTable& topics;
     const Progress& progress;

@@ -34,7 +34,7 @@ class TopicExpiryTest : public ::testing::Test {
     topics_ = *std::move(loaded);
     progress_ = std::make_unique<Progress>(ProgressOptions(), store_.state(), store_.clock());
     expiry_ = std::make_unique<TopicExpiry>(TopicExpiry::Rooms{
-        store_.log(), store_.dispatcher(), store_.state(), *topics_, *progress_, store_.clock()});
+        store_.dispatcher(), store_.state(), *topics_, *progress_, store_.clock()});
     own_ = Create("own", retention);
     plain_ = Create("plain", TopicRetention());
   }

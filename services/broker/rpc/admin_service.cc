@@ -28,6 +28,14 @@ class AdminCall final : public grpc::ServerUnaryReactor {
   Request request_;
 };
 
+// For an answer that says no more than that it went well.
+template <typename Response, typename Then>
+auto OrNothing(Then then) {
+  return [then = std::move(then)](const absl::Status& status) mutable {
+    then(status.ok() ? absl::StatusOr<Response>(Response()) : absl::StatusOr<Response>(status));
+  };
+}
+
 }  // namespace
 
 template <typename Request, typename Command>
@@ -44,6 +52,23 @@ grpc::ServerUnaryReactor* AdminServiceImpl::Answer(const Bytes& request, Bytes& 
     });
   }
   if (!status.ok()) call->Finish(ToGrpc(status));
+  return call;
+}
+
+template <typename Request, typename Command>
+grpc::ServerUnaryReactor* AdminServiceImpl::AnswerLater(const Bytes& request, Bytes& response,
+                                                        Command obey) {
+  auto* call = new AdminCall<Request>();
+  absl::Status status = CheckRequestSize(request);
+  if (status.ok()) status = Parse(request, call->Message());
+  if (!status.ok()) {
+    call->Finish(ToGrpc(status));
+    return call;
+  }
+  obey(call->Message(), [call, &response](const auto& result) {
+    if (result.ok()) response = Serialize(*result);
+    call->Finish(ToGrpc(result.status()));
+  });
   return call;
 }
 
@@ -222,32 +247,27 @@ grpc::ServerUnaryReactor* AdminServiceImpl::ListTransactions(Context* /*context*
 grpc::ServerUnaryReactor* AdminServiceImpl::GetTransaction(Context* /*context*/,
                                                            const Bytes* request, Bytes* response) {
   using Request = admin::v1::GetTransactionRequest;
-  return Answer<Request>(*request, *response,
-                         [this](const Request& asked) { return transactions_.Get(asked); });
+  return AnswerLater<Request>(*request, *response, [this](const Request& asked, auto then) {
+    transactions_.Get(asked, std::move(then));
+  });
 }
 
 grpc::ServerUnaryReactor* AdminServiceImpl::ResolveTransaction(Context* /*context*/,
                                                                const Bytes* request,
                                                                Bytes* response) {
   using Request = admin::v1::ResolveTransactionRequest;
-  return Answer<Request>(
-      *request, *response,
-      [this](const Request& asked) -> absl::StatusOr<admin::v1::ResolveTransactionResponse> {
-        RETURN_IF_ERROR(transactions_.Resolve(asked));
-        return admin::v1::ResolveTransactionResponse();
-      });
+  return AnswerLater<Request>(*request, *response, [this](const Request& asked, auto then) {
+    transactions_.Resolve(asked, OrNothing<admin::v1::ResolveTransactionResponse>(std::move(then)));
+  });
 }
 
 grpc::ServerUnaryReactor* AdminServiceImpl::RecheckTransaction(Context* /*context*/,
                                                                const Bytes* request,
                                                                Bytes* response) {
   using Request = admin::v1::RecheckTransactionRequest;
-  return Answer<Request>(
-      *request, *response,
-      [this](const Request& asked) -> absl::StatusOr<admin::v1::RecheckTransactionResponse> {
-        RETURN_IF_ERROR(transactions_.Recheck(asked));
-        return admin::v1::RecheckTransactionResponse();
-      });
+  return AnswerLater<Request>(*request, *response, [this](const Request& asked, auto then) {
+    transactions_.Recheck(asked, OrNothing<admin::v1::RecheckTransactionResponse>(std::move(then)));
+  });
 }
 
 grpc::ServerUnaryReactor* AdminServiceImpl::ListClients(Context* /*context*/, const Bytes* request,

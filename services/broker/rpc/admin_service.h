@@ -84,6 +84,10 @@ class AdminServiceImpl final : public internal::AdminMethods {
   // Answers with what `obey` makes of a const Request&: a StatusOr of the response.
   template <typename Request, typename Command>
   Unary* Answer(const Bytes& request, Bytes& response, Command obey);
+  // The same on this thread; `obey` gets what to tell a StatusOr of the response, or an error, when
+  // it has one: on any thread, once.
+  template <typename Request, typename Command>
+  Unary* AnswerLater(const Bytes& request, Bytes& response, Command obey);
 
   Admin& admin_;
   TransactionAdmin& transactions_;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -85,8 +86,8 @@ class OffsetAttachment final : public Attachment {
                    MessageFilter filter, uint32_t queue, QueueOffset from,
                    std::function<void(Attachment&)> ready);
 
-  // For whom it reads: it gets nothing while that group is paused, nor what is for another one.
-  // Before the first frame.
+  // For whom it reads: it gets no more than that group may, nor what is for another one. Before the
+  // first frame.
   void ReadFor(GroupId reader) { reader_ = reader; }
 
   Produced NextFrame() override;
@@ -97,9 +98,14 @@ class OffsetAttachment final : public Attachment {
   QueueKey queue() const { return queue_; }
 
  private:
-  // Adds what belongs into the frame; false when it is full, or `search` is used up.
-  bool Add(const store::IndexEntry& entry, store::RecordReader& reader, RecordFrame& frame,
-           size_t& search);
+  struct Making;
+  // As it is now; null: none.
+  std::shared_ptr<const Group> Reader() const;
+  // Those to look at for the next frame. Error: what the client is told.
+  absl::Status ReadEntries(QueueOffset from, const store::QueueBounds& bounds,
+                           std::vector<store::IndexEntry>& entries);
+  // Adds what belongs into the frame; false when it is full, or nothing more may be looked at.
+  bool Add(const store::IndexEntry& entry, store::RecordReader& reader, Making& making);
   bool Matches(const store::RecordView& record, size_t& search) const;
   // Whether the client is to hear now that everything before `next` was passed over.
   bool OwesPosition(uint64_t next, Timestamp now) const;

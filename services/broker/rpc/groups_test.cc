@@ -269,6 +269,72 @@ TEST_F(GroupsTest, AGroupGetsNoMoreThanItsRate) {
   EXPECT_THAT(BodiesOf("t", "g"), IsEmpty());
 }
 
+TEST_F(GroupsTest, APullGetsNoMoreThanTheRateOfItsGroup) {
+  CreateTopic("t", 1);
+  admin::v1::Group group = Named("g");
+  group.mutable_rate()->set_messages_per_second(3);
+  Create(group);
+  for (int i = 0; i < 10; ++i) Send("t", std::to_string(i));
+  AwaitIndexed("t", 10);
+  EXPECT_THAT(Pull("g", 0), ElementsAre("0", "1", "2"));
+  EXPECT_THAT(Pull("g", 3), IsEmpty());
+  // However they are read: what one way takes is not there for the others.
+  EXPECT_THAT(BodiesOf("t", "g"), IsEmpty());
+  EXPECT_EQ(Pull("other", 0).size(), 10u);
+  auto waiting = std::async(std::launch::async, [this] { return Pull("g", 3, seconds(5)); });
+  AwaitWaiting(1);
+  clock_.Advance(seconds(1));
+  EXPECT_THAT(waiting.get(), ElementsAre("3", "4", "5"));
+  group.mutable_rate()->set_bytes_per_second(1);
+  Update(group);
+  EXPECT_THAT(Pull("g", 6), ElementsAre("6"));
+  clock_.Advance(seconds(1));
+  EXPECT_THAT(Pull("g", 7), IsEmpty());
+}
+
+TEST_F(GroupsTest, AStreamByOffsetGetsNoMoreThanTheRateOfItsGroup) {
+  CreateTopic("t", 1);
+  admin::v1::Group group = Named("g");
+  group.mutable_rate()->set_messages_per_second(3);
+  Create(group);
+  for (int i = 0; i < 10; ++i) Send("t", std::to_string(i));
+  AwaitIndexed("t", 10);
+  Subscriber subscriber(*streams_, "g", Context());
+  EXPECT_EQ(subscriber.AttachAt("t", 0, 0).status().code(), v2::OK);
+  EXPECT_THAT(subscriber.Bodies(1), ElementsAre("0", "1", "2"));
+  AwaitWaiting(1);
+  EXPECT_THAT(Pull("g", 3), IsEmpty());
+  clock_.Advance(seconds(1));
+  EXPECT_THAT(subscriber.Bodies(1), ElementsAre("3", "4", "5"));
+  // A limit that is lifted is one for those who wait, too.
+  AwaitWaiting(1);
+  group.mutable_rate()->set_messages_per_second(0);
+  Update(group);
+  EXPECT_THAT(subscriber.Bodies(1), ElementsAre("6", "7", "8", "9"));
+  // Who names no group has no limit.
+  Subscriber anybody(*streams_, "", Context());
+  EXPECT_EQ(anybody.AttachAt("t", 0, 0).status().code(), v2::OK);
+  EXPECT_EQ(anybody.Bodies(10).size(), 10u);
+}
+
+TEST_F(GroupsTest, AStreamThatIsHeldBackHearsHowFarItIs) {
+  CreateTopic("t", 1);
+  Create(Named("g"));
+  Send("t", "a", "red");
+  AwaitIndexed("t", 1);
+  Subscriber subscriber(*streams_, "g", Context());
+  v1::SubscribeRequest request;
+  request.mutable_attach()->set_binding(1);
+  request.mutable_attach()->mutable_offset()->set_start(v1::OffsetMode::FIRST);
+  request.mutable_attach()->mutable_filter()->set_type(v2::TAG);
+  request.mutable_attach()->mutable_filter()->set_expression("green");
+  EXPECT_EQ(subscriber.Attach(request, "t").status().code(), v2::OK);
+  AwaitWaiting(1);
+  Pause("g", true);
+  clock_.Advance(seconds(2));
+  EXPECT_EQ(subscriber.Read().frame().next_offset(), 1u);
+}
+
 TEST_F(GroupsTest, AGroupHasNoMoreInFlightThanItMay) {
   CreateTopic("t", 4);
   admin::v1::Group group = Named("g");

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "services/broker/rpc/testing/lite_fixture.h"
+#include "services/broker/rpc/testing/stream_clients.h"
 
 namespace dunlin::broker {
 namespace {
@@ -91,6 +92,22 @@ TEST_F(LiteTest, DeadLettersAreSentToNoLightweightTopic) {
             v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE);
 }
 
+TEST_F(LiteTest, StreamsSayWhatToUseInstead) {
+  const auto streams = v1::StreamService::NewStub(server_->InProcessChannel({}));
+  Publisher publisher(*streams, 7, Context());
+  const v2::Status bound = publisher.Bind(1, "sessions", 0).status();
+  EXPECT_EQ(bound.code(), v2::NOT_IMPLEMENTED);
+  EXPECT_THAT(bound.message(), HasSubstr("SendMessage of apache.rocketmq.v2"));
+  EXPECT_THAT(bound.message(), HasSubstr("LiteProducer"));
+  Subscriber subscriber(*streams, "agents", Context());
+  for (const v2::Status& attached : {subscriber.AttachGroup("sessions").status(),
+                                     subscriber.AttachAt("sessions", 0, 0).status()}) {
+    EXPECT_EQ(attached.code(), v2::NOT_IMPLEMENTED);
+    EXPECT_THAT(attached.message(), HasSubstr("SyncLiteSubscription and ReceiveMessage"));
+    EXPECT_THAT(attached.message(), HasSubstr("LitePushConsumer or LiteSimpleConsumer"));
+  }
+}
+
 TEST_F(LiteTest, AGroupIsMovedInOneLightweightTopicAtATime) {
   SendLite("s1", {"x"});
   admin::v1::SkipMessagesRequest skip;
@@ -99,7 +116,8 @@ TEST_F(LiteTest, AGroupIsMovedInOneLightweightTopicAtATime) {
   admin::v1::SkipMessagesResponse skipped;
   grpc::Status status = AskAdmin(&admin::v1::AdminService::Stub::SkipMessages, skip, skipped);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_THAT(status.error_message(), HasSubstr("--lite-topic NAME"));
+  EXPECT_THAT(status.error_message(),
+              HasSubstr("reset-offset agents --topic sessions --lite-topic NAME"));
   ASSERT_TRUE(CreateGroup("copy", "sessions", admin::v1::LITE_SHARED).ok());
   admin::v1::CloneOffsetsRequest clone;
   clone.set_from_group("agents");
@@ -108,7 +126,8 @@ TEST_F(LiteTest, AGroupIsMovedInOneLightweightTopicAtATime) {
   admin::v1::CloneOffsetsResponse cloned;
   status = AskAdmin(&admin::v1::AdminService::Stub::CloneOffsets, clone, cloned);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_THAT(status.error_message(), HasSubstr("--lite-topic NAME"));
+  EXPECT_THAT(status.error_message(),
+              HasSubstr("reset-offset copy --topic sessions --lite-topic NAME"));
   clone.clear_topic();
   status = AskAdmin(&admin::v1::AdminService::Stub::CloneOffsets, clone, cloned);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
@@ -133,7 +152,7 @@ TEST_F(LiteTest, OnlyABoundGroupIsMovedInALightweightTopicThatIsNamed) {
   EXPECT_THAT(status.error_message(), HasSubstr("dunlinctl group update plain --lite-bind-topic"));
   status = reset("agents", "");
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_THAT(status.error_message(), HasSubstr("--lite-topic NAME"));
+  EXPECT_THAT(status.error_message(), HasSubstr("reset-offset agents --topic sessions"));
 }
 
 class LiteQuotaTest : public LiteTest {

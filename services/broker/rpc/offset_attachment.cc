@@ -8,7 +8,6 @@
 #include "services/base/strings.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/attachment.h"
-#include "services/broker/rpc/resources.h"
 
 namespace dunlin::broker {
 namespace {
@@ -26,6 +25,23 @@ constexpr std::chrono::seconds kTellEvery{1};
 constexpr uint64_t kTellAfter = 65'536;
 
 }  // namespace
+
+// What a frame has, and what more may go into it.
+struct OffsetAttachment::Making {
+  RecordFrame frame;
+  size_t search = kFilterSearchBudget;
+  RateLimit::Left left;
+  uint64_t messages = 0;
+  uint64_t bytes = 0;  // of payload, as those of a group's limit are
+
+  bool IsSpent() const { return search == 0 || left.IsNone(); }
+  void Count(uint64_t payload) {
+    ++messages;
+    --left.messages;
+    bytes += payload;
+    left.bytes -= std::min(left.bytes, payload);
+  }
+};
 
 absl::Status Attachment::CheckTopic() {
   std::shared_ptr<const Topic> now = services_.topics.FindTopic(topic_->id);
@@ -53,13 +69,32 @@ OffsetAttachment::OffsetAttachment(ServiceContext& services, uint32_t binding,
 Waiter::Outcome OffsetAttachment::TryServe() {
   const store::QueueBounds bounds = services_.dispatcher.queues().Bounds(queue_);
   const uint64_t next = next_.load();
-  if (IsPaused(services_, reader_)) return Outcome::kNothing;
+  const std::shared_ptr<const Group> group = Reader();
+  if (group != nullptr && group->paused) return Outcome::kNothing;
   // What is outside the queue, or was deleted, is worth a look too.
   if (bounds.max.value() == next && services_.topics.FindTopic(queue_.topic) != nullptr) {
     return Outcome::kNothing;
   }
+  if (group != nullptr && group->Allowance().IsNone()) return Outcome::kNotYet;
   BecomeReady();
   return Outcome::kServed;
+}
+
+std::shared_ptr<const Group> OffsetAttachment::Reader() const {
+  return reader_ == GroupId(0) ? nullptr : services_.topics.FindGroup(reader_);
+}
+
+absl::Status OffsetAttachment::ReadEntries(QueueOffset from, const store::QueueBounds& bounds,
+                                           std::vector<store::IndexEntry>& entries) {
+  if (from < bounds.min || from > bounds.max) {
+    return PublicError(PublicCode::kIllegalOffset,
+                       fmt::format("offset {} has expired: the queue holds {} to {}; attach again",
+                                   from.value(), bounds.min.value(), bounds.max.value()));
+  }
+  const absl::Status read = services_.dispatcher.queues().Read(queue_, from, scan_, entries);
+  if (!read.ok()) return PublicError(PublicCode::kInternalServerError, FromAbsl(read.message()));
+  if (!entries.empty()) ReadAhead(entries.front().log_offset);
+  return absl::OkStatus();
 }
 
 Attachment::Produced OffsetAttachment::NextFrame() {
@@ -68,34 +103,25 @@ Attachment::Produced OffsetAttachment::NextFrame() {
     produced.next = Next::kGone;
     return produced;
   }
-  if (IsPaused(services_, reader_)) return produced;
+  Making making;
+  const std::shared_ptr<const Group> group = Reader();
+  if (group != nullptr) making.left = group->paused ? RateLimit::Left{0, 0} : group->Allowance();
   const store::QueueBounds bounds = services_.dispatcher.queues().Bounds(queue_);
   const uint64_t from = next_.load();
-  if (QueueOffset(from) < bounds.min || QueueOffset(from) > bounds.max) {
-    produced.next = Next::kGone;
-    produced.status =
-        PublicError(PublicCode::kIllegalOffset,
-                    fmt::format("offset {} has expired: the queue holds {} to {}; attach again",
-                                from, bounds.min.value(), bounds.max.value()));
-    return produced;
-  }
   std::vector<store::IndexEntry> entries;
-  const absl::Status read =
-      services_.dispatcher.queues().Read(queue_, QueueOffset(from), scan_, entries);
-  if (!read.ok()) {
+  // Who is held back hears all the same how far it is.
+  if (!making.IsSpent()) produced.status = ReadEntries(QueueOffset(from), bounds, entries);
+  if (!produced.status.ok()) {
     produced.next = Next::kGone;
-    produced.status = PublicError(PublicCode::kInternalServerError, FromAbsl(read.message()));
     return produced;
   }
-  if (!entries.empty()) ReadAhead(entries.front().log_offset);
   const std::unique_ptr<store::RecordReader> reader = services_.log.NewReader();
-  RecordFrame frame;
-  size_t search = kFilterSearchBudget;
   uint64_t next = from;
   for (const store::IndexEntry& entry : entries) {
-    if (!Add(entry, *reader, frame, search)) break;
+    if (!Add(entry, *reader, making)) break;
     ++next;
   }
+  if (group != nullptr) group->Charge(making.messages, making.bytes);
   next_.store(next);
   const uint64_t used = next - from;
   if (used < entries.size()) {
@@ -104,11 +130,11 @@ Attachment::Produced OffsetAttachment::NextFrame() {
     scan_ = std::min(kMostScan, scan_ * 2);
   }
   const Timestamp now = services_.clock.Now();
-  if (!frame.empty() || OwesPosition(next, now)) {
+  if (!making.frame.empty() || OwesPosition(next, now)) {
     told_ = next;
     told_at_ = now;
     produced.next = Next::kFrame;
-    produced.frame = frame.Encode(binding(), next, bounds.max.value());
+    produced.frame = making.frame.Encode(binding(), next, bounds.max.value());
   } else if (next != from) {
     produced.next = Next::kAgain;
   }
@@ -135,8 +161,9 @@ void OffsetAttachment::ReadAhead(LogOffset at) {
 }
 
 bool OffsetAttachment::Add(const store::IndexEntry& entry, store::RecordReader& reader,
-                           RecordFrame& frame, size_t& search) {
-  if (search == 0) return false;
+                           Making& making) {
+  RecordFrame& frame = making.frame;
+  if (making.IsSpent()) return false;
   if (entry.length == 0 || !filter_.MayMatch(entry.tag_hash)) return true;
   if (!frame.empty() && frame.bytes() + entry.length > kFrameBytes) return false;
   absl::StatusOr<store::RecordView> record = reader.Read(entry.log_offset);
@@ -146,7 +173,10 @@ bool OffsetAttachment::Add(const store::IndexEntry& entry, store::RecordReader& 
       const QueueOffset offset = record->header().queue_offset;
       const GroupId only = origin->only_group;
       if (only != GroupId(0) && reader_ != GroupId(0) && only != reader_) return true;
-      if (Matches(origin->message, search)) frame.AddAs(origin->message, queue_, offset);
+      if (Matches(origin->message, making.search)) {
+        frame.AddAs(origin->message, queue_, offset);
+        making.Count(origin->message.payload().size());
+      }
       return true;
     }
     record = origin.status();
@@ -155,7 +185,10 @@ bool OffsetAttachment::Add(const store::IndexEntry& entry, store::RecordReader& 
     log::Error("a message is passed over: {}", record.status().ToString());
     return true;
   }
-  if (Matches(*record, search)) frame.Add(*record);
+  if (Matches(*record, making.search)) {
+    frame.Add(*record);
+    making.Count(record->payload().size());
+  }
   return true;
 }
 

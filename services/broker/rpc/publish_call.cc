@@ -227,10 +227,13 @@ absl::Status PublishCall::CheckBind(const v1::BindQueue& bind, const Topic& topi
                        fmt::format("topic {} may not be written to", topic.name));
   }
   if (topic.lite()) {
-    return PublicError(PublicCode::kNotImplemented,
-                       fmt::format("topic {} is one of lightweight topics, which streams do not "
-                                   "serve; send its messages with SendMessage",
-                                   topic.name));
+    return PublicError(
+        PublicCode::kNotImplemented,
+        fmt::format("topic {} is of kind LITE, and streams do not serve lightweight "
+                    "topics; send with SendMessage of apache.rocketmq.v2: in "
+                    "RocketMQ's SDKs by a message with setLiteTopic, in Dunlin's for "
+                    "C++ by LiteProducer",
+                    topic.name));
   }
   if (bind.next_sequence() > kMaxSequence) {
     return PublicError(PublicCode::kBadRequest,

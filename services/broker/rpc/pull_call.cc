@@ -53,30 +53,31 @@ void PullCall::Run(const grpc::ByteBuffer& request) {
   status = Check();
   if (!status.ok()) return Answer(status, {});
   const absl::Status entered =
-      services_.waiting_room.Enter(self_, queue_.topic, kNoGroup, deadline_);
+      services_.waiting_room.Enter(self_, reading_.topic->id, kNoGroup, deadline_);
   if (!entered.ok()) Answer(entered, {});
 }
 
 absl::Status PullCall::Check() {
   RETURN_IF_ERROR(CheckClientId(call_));
   RETURN_IF_ERROR(CheckGroupName(call_, request_.group()));
-  const std::shared_ptr<const Group> group =
+  reading_.group =
       services_.topics.FindGroup(NamespaceOf(call_, request_.group()), request_.group().name());
-  if (group != nullptr) reader_ = group->id;
-  ASSIGN_OR_RETURN(queue_, FindQueue(services_, call_, request_.message_queue()));
-  ASSIGN_OR_RETURN(topic_, FindTopic(services_, call_, request_.message_queue().topic()));
-  if (!topic_->readable()) {
+  ASSIGN_OR_RETURN(const QueueKey queue, FindQueue(services_, call_, request_.message_queue()));
+  reading_.queue = queue.queue;
+  ASSIGN_OR_RETURN(reading_.topic, FindTopic(services_, call_, request_.message_queue().topic()));
+  if (!reading_.topic->readable()) {
     return PublicError(PublicCode::kForbidden,
-                       fmt::format("topic {} may not be read from", topic_->name));
+                       fmt::format("topic {} may not be read from", reading_.topic->name));
   }
-  ASSIGN_OR_RETURN(filter_, FindFilter(services_, request_.filter_expression()));
+  ASSIGN_OR_RETURN(reading_.filter, FindFilter(services_, request_.filter_expression()));
   if (request_.offset() < 0) {
     return PublicError(PublicCode::kIllegalOffset,
                        fmt::format("offset {}: offsets begin at 0", request_.offset()));
   }
+  reading_.offset = QueueOffset(static_cast<uint64_t>(request_.offset()));
   RETURN_IF_ERROR(CheckBatchSize(request_.batch_size()));
-  batch_ = std::min<size_t>(static_cast<size_t>(request_.batch_size()),
-                            services_.config.max_receive_batch());
+  reading_.batch = std::min<size_t>(static_cast<size_t>(request_.batch_size()),
+                                    services_.config.max_receive_batch());
   services_.clients.Touch(call_.client_id);
   const google::protobuf::Duration& asked = request_.long_polling_timeout();
   const milliseconds polling =
@@ -102,14 +103,16 @@ Waiter::Outcome PullCall::TryServe() {
     MutexLock lock(mutex_);
     if (claimed_) return Outcome::kServed;
   }
-  if (IsPaused(services_, reader_)) return Outcome::kNothing;
-  absl::StatusOr<Taker::Pulled> pulled = services_.taker.Pull(
-      *topic_, queue_.queue, QueueOffset(static_cast<uint64_t>(request_.offset())), batch_, filter_,
-      reader_);
+  if (reading_.group != nullptr) {
+    // As it is now: it may have been paused, or have got other limits.
+    const GroupId id = reading_.group->id;
+    if (auto now = services_.topics.FindGroup(id); now != nullptr) reading_.group = std::move(now);
+  }
+  absl::StatusOr<Taker::Pulled> pulled = services_.taker.Pull(reading_);
   // Messages that the filter passed over move the offset: worth an answer too.
-  const bool nothing = pulled.ok() && pulled->messages.empty() &&
-                       pulled->next.value() == static_cast<uint64_t>(request_.offset());
-  if (nothing) return Outcome::kNothing;
+  if (pulled.ok() && pulled->messages.empty() && pulled->next == reading_.offset) {
+    return pulled->throttled ? Outcome::kNotYet : Outcome::kNothing;
+  }
   if (!pulled.ok()) {
     Answer(pulled.status(), {});
   } else if (pulled->messages.empty()) {
@@ -124,7 +127,7 @@ Waiter::Outcome PullCall::TryServe() {
 
 void PullCall::OnTimeout() {
   Taker::Pulled nothing;
-  nothing.next = QueueOffset(static_cast<uint64_t>(request_.offset()));
+  nothing.next = reading_.offset;
   Answer(PublicError(PublicCode::kMessageNotFound, "no message came while the pull waited"),
          std::move(nothing));
 }

@@ -46,11 +46,7 @@ class PullCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   ServiceContext& services_;
   const CallContext call_;
   apache::rocketmq::v2::PullMessageRequest request_;
-  std::shared_ptr<const Topic> topic_;
-  GroupId reader_;  // 0: its group does not exist
-  QueueKey queue_;
-  MessageFilter filter_;
-  size_t batch_ = 1;
+  Reading reading_;
   Timestamp deadline_;
   std::shared_ptr<PullCall> self_;
 

@@ -85,12 +85,6 @@ absl::StatusOr<std::shared_ptr<const Group>> FindGroup(const ServiceContext& ser
   return group;
 }
 
-bool IsPaused(const ServiceContext& services, GroupId group) {
-  if (group == GroupId(0)) return false;
-  const std::shared_ptr<const Group> now = services.topics.FindGroup(group);
-  return now != nullptr && now->paused;
-}
-
 void FindOrCreateTopic(ServiceContext& services, const CallContext& call,
                        const v2::Resource& resource, ThenTopic then) {
   absl::StatusOr<std::shared_ptr<const Topic>> found = FindTopic(services, call, resource);

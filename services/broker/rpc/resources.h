@@ -44,9 +44,6 @@ absl::StatusOr<std::shared_ptr<const Group>> FindGroup(
     const ServiceContext& services, const CallContext& call,
     const apache::rocketmq::v2::Resource& resource);
 
-// Whether nothing is to be delivered to the group; not to one that does not exist.
-bool IsPaused(const ServiceContext& services, GroupId group);
-
 // As above, but when broker.auto_create_* allows it the missing one is made first. `then` is called
 // exactly once: at once on this thread, or later on the executor's.
 using ThenTopic = absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<const Topic>>)>;

@@ -20,6 +20,7 @@
 #include "services/broker/rpc/command_streams.h"
 #include "services/broker/topics/topic_table.h"
 #include "services/broker/trace/message_trace.h"
+#include "services/broker/transactions/lookup.h"
 #include "services/runtime/executor.h"
 #include "services/store/dispatch/dispatcher.h"
 #include "services/store/log/commit_log.h"
@@ -50,6 +51,7 @@ struct ServiceContext {
   MessageTrace& trace;
   Executor& executor;
   LiteDelivery& lite;
+  TransactionLookup& transactions;
   CommandStreams& command_streams;
   // Host and port put into routes when the client does not say how it reached the server.
   std::string advertised_host;

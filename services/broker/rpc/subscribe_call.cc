@@ -210,10 +210,13 @@ absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeAttachment(const 
                        fmt::format("topic {} may not be read from", topic->name));
   }
   if (topic->lite()) {
-    return PublicError(PublicCode::kNotImplemented,
-                       fmt::format("topic {} is one of lightweight topics, which streams do not "
-                                   "serve; receive its messages with ReceiveMessage",
-                                   topic->name));
+    return PublicError(
+        PublicCode::kNotImplemented,
+        fmt::format("topic {} is of kind LITE, and streams do not serve lightweight "
+                    "topics; receive with SyncLiteSubscription and ReceiveMessage of "
+                    "apache.rocketmq.v2: in RocketMQ's SDKs and Dunlin's for C++ by "
+                    "LitePushConsumer or LiteSimpleConsumer",
+                    topic->name));
   }
   if (group_ != nullptr) RETURN_IF_ERROR(CheckBinding(*group_, *topic));
   attached.set_queues(topic->queues());

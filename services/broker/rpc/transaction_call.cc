@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <memory>
 #include <utility>
 
 #include "services/base/status_macros.h"
@@ -10,6 +9,7 @@
 #include "services/broker/rpc/resources.h"
 #include "services/broker/transactions/resolution.h"
 #include "services/broker/transactions/transaction_id.h"
+#include "services/store/index/transaction.h"
 
 namespace dunlin::broker {
 namespace {
@@ -49,15 +49,14 @@ void EndTransaction(ServiceContext& services, const CallContext& call,
                     absl::AnyInvocable<void(const absl::Status&)> done) {
   absl::StatusOr<Ending> ending = Check(services, call, request);
   if (!ending.ok()) return done(ending.status());
-  const bool decided = request.resolution() != v2::TRANSACTION_RESOLUTION_UNSPECIFIED;
-  auto shared = std::make_shared<EndingDone>(std::move(done));
-  const absl::Status accepted =
-      services.executor.Run([&services, decided, ending = *std::move(ending), shared] {
-        const auto tell = [shared](const absl::Status& status) { (*shared)(status); };
-        if (decided) return Resolve(services.log, services.dispatcher, ending, tell);
-        tell(FindTransaction(services.log, services.dispatcher, ending.transaction).status());
+  if (request.resolution() != v2::TRANSACTION_RESOLUTION_UNSPECIFIED) {
+    return Resolve(services.log, services.transactions, *std::move(ending), std::move(done));
+  }
+  services.transactions.Find(
+      ending->transaction,
+      [done = std::move(done)](const absl::StatusOr<store::Transaction>& found) mutable {
+        done(found.status());
       });
-  if (!accepted.ok()) (*shared)(accepted);
 }
 
 }  // namespace dunlin::broker

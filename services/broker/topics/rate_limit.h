@@ -42,6 +42,8 @@ class RateLimit {
   struct Left {
     uint64_t messages = std::numeric_limits<uint64_t>::max();
     uint64_t bytes = std::numeric_limits<uint64_t>::max();
+
+    bool IsNone() const { return messages == 0 || bytes == 0; }
   };
   Left Now() ABSL_LOCKS_EXCLUDED(mutex_);
   // Takes, whatever is left.

@@ -122,6 +122,12 @@ struct Group {
     return lite_bind_topic == topic.name && name_space == topic.name_space;
   }
 
+  // What may be delivered to it now, whoever asks and however; and that so much was.
+  RateLimit::Left Allowance() const { return limit == nullptr ? RateLimit::Left() : limit->Now(); }
+  void Charge(uint64_t messages, uint64_t bytes) const {
+    if (limit != nullptr && messages > 0) limit->Charge(messages, bytes);
+  }
+
   // Delay before the next delivery after attempt `attempt` (1 or more) failed.
   std::chrono::milliseconds RetryDelay(uint32_t attempt) const;
 };

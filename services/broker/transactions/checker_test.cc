@@ -19,6 +19,7 @@
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/testing/status_matchers.h"
 #include "services/broker/codes/public_code.h"
+#include "services/broker/transactions/lookup.h"
 #include "services/broker/transactions/resolution.h"
 #include "services/store/dispatch/testing/store_rig.h"
 
@@ -75,10 +76,22 @@ class Rig {
   }
 
   absl::Status End(LogOffset transaction, bool commit) {
-    std::promise<absl::Status> ended;
-    Resolve(store.log(), store.dispatcher(), {topics->FindTopic(id), transaction, commit},
-            [&](const absl::Status& status) { ended.set_value(status); });
-    return ended.get_future().get();
+    std::promise<absl::Status> promise;
+    std::future<absl::Status> ended = promise.get_future();
+    Resolve(store.log(), *lookup, {topics->FindTopic(id), transaction, commit},
+            [promise = std::move(promise)](const absl::Status& status) mutable {
+              promise.set_value(status);
+            });
+    return ended.get();
+  }
+  absl::Status CheckAgain(LogOffset transaction) {
+    std::promise<absl::Status> promise;
+    std::future<absl::Status> made = promise.get_future();
+    Recheck(store.log(), *lookup, transaction, store.clock().Now(),
+            [promise = std::move(promise)](const absl::Status& status) mutable {
+              promise.set_value(status);
+            });
+    return made.get();
   }
 
   // Makes the checks that are due; everything in the log is in the view afterwards.
@@ -113,6 +126,7 @@ class Rig {
   store::StoreRig store;
   std::unique_ptr<TopicTable> topics;
   std::unique_ptr<TransactionChecker> checker;
+  std::unique_ptr<TransactionLookup> lookup;
   FakeProducers producers;
   TopicId id;
   std::array<QueueOffset, kQueues> seen{};
@@ -125,8 +139,10 @@ class Rig {
     topics = *std::move(loaded);
     checker = std::make_unique<TransactionChecker>(store.log(), Index(), *topics, producers,
                                                    store.clock(), CheckPolicy());
+    lookup = std::make_unique<TransactionLookup>(store.log(), store.dispatcher(), 100);
   }
   void Unload() {
+    lookup.reset();
     checker.reset();
     topics.reset();
   }
@@ -176,7 +192,7 @@ TEST(CheckerTest, AParkedOneIsCheckedAgainWhenSomebodyAsksForIt) {
   for (int i = 0; i < 17; ++i) rig.StepAfter(seconds(30));
   EXPECT_EQ(rig.Index().counts().parked, 1u);
   rig.producers.asked.clear();
-  EXPECT_OK(Recheck(rig.store.log(), rig.store.dispatcher(), half, rig.store.clock().Now()));
+  EXPECT_OK(rig.CheckAgain(half));
   for (int i = 0; i < 17; ++i) {
     rig.Step();
     rig.store.clock().Advance(seconds(30));
@@ -184,8 +200,7 @@ TEST(CheckerTest, AParkedOneIsCheckedAgainWhenSomebodyAsksForIt) {
   EXPECT_EQ(rig.producers.asked.size(), 15u);
   EXPECT_EQ(rig.Index().counts().parked, 1u);
   EXPECT_OK(rig.End(half, /*commit=*/false));
-  EXPECT_EQ(CodeOf(Recheck(rig.store.log(), rig.store.dispatcher(), half, rig.store.clock().Now())),
-            PublicCode::kPreconditionFailed);
+  EXPECT_EQ(CodeOf(rig.CheckAgain(half)), PublicCode::kPreconditionFailed);
 }
 
 TEST(CheckerTest, WithoutAProducerNothingIsCountedNorWritten) {

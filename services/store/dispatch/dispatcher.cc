@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -89,6 +90,7 @@ class RealDispatcher final : public Dispatcher {
   }
   absl::Status Snapshot() override;
   absl::Status MoveBefore(LogOffset begin) override;
+  absl::Status Remove(std::span<const NewRecord> records) override;
   void ForgetBefore(LogOffset begin) override { database_.SetExpiry(begin); }
   SnapshotInfo snapshot() const override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status health() const override ABSL_LOCKS_EXCLUDED(mutex_);
@@ -110,6 +112,8 @@ class RealDispatcher final : public Dispatcher {
   bool CheckpointIsDue();
   // Returns when all that has been appended so far is on disk and dispatched.
   absl::Status WaitForAppended();
+  // Returns when the record at `offset` is dispatched.
+  absl::Status WaitUntilAbove(LogOffset offset);
   absl::Status RunOnThread(Job job) ABSL_LOCKS_EXCLUDED(mutex_);
   bool RunJobs() ABSL_LOCKS_EXCLUDED(mutex_);
   // What waits for the thread learns that it is about to end.
@@ -396,9 +400,25 @@ absl::Status RealDispatcher::MoveBefore(LogOffset begin) {
     again = more_parked || more_open;
     RETURN_IF_ERROR(WaitForAppended());
   }
-  RETURN_IF_ERROR(RunOnThread([this, begin] { return relocation_.MovePointed(begin); }));
-  RETURN_IF_ERROR(RunOnThread([this, begin] { return relocation_.MoveKept(begin); }));
-  return WaitForAppended();
+  RETURN_IF_ERROR(relocation_.MoveKept(begin));
+  // Last, and until there are none: dead letters are made meanwhile, also of what is about to go.
+  for (bool again = true; again;) {
+    ASSIGN_OR_RETURN(again, relocation_.MovePointed(begin));
+    RETURN_IF_ERROR(WaitForAppended());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RealDispatcher::Remove(std::span<const NewRecord> records) {
+  if (records.empty()) return absl::OkStatus();
+  MutexLock lock(relocation_.removal());
+  std::vector<Appended> appended(records.size() - 1);
+  RETURN_IF_ERROR(log_.Append(records.first(appended.size()), appended, nullptr));
+  const absl::StatusOr<Appended> last = log_.AppendAndWait(records.back());
+  if (last.ok()) return WaitUntilAbove(last->log_offset);
+  // Those before it are there, and must be applied all the same.
+  WaitForAppended().IgnoreError();
+  return last.status();
 }
 
 absl::StatusOr<std::optional<LogOffset>> RealDispatcher::FindDelivery(LogOffset parked) const {
@@ -411,9 +431,14 @@ absl::StatusOr<std::optional<LogOffset>> RealDispatcher::FindDelivery(LogOffset 
 absl::Status RealDispatcher::WaitForAppended() {
   const LogOffset end = log_.end();
   RETURN_IF_ERROR(log_.FlushUpTo(end));
-  while (dispatched_.Get() < end) {
+  return end == LogOffset(0) ? absl::OkStatus() : WaitUntilAbove(end - 1);
+}
+
+absl::Status RealDispatcher::WaitUntilAbove(LogOffset offset) {
+  for (LogOffset at = dispatched_.Get(); at <= offset;) {
     RETURN_IF_ERROR(health());
-    dispatched_.WaitAbove(dispatched_.Get(), std::chrono::milliseconds(100));
+    if (dispatched_.closed()) return absl::UnavailableError("the dispatcher is stopping");
+    at = dispatched_.WaitAbove(at, std::chrono::milliseconds(100));
   }
   return absl::OkStatus();
 }

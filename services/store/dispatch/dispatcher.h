@@ -10,6 +10,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -90,9 +91,15 @@ class Dispatcher {
   virtual SnapshotInfo snapshot() const = 0;
 
   // Before retention drops what is below `begin`: messages down there to which a DELIVERY record
-  // further on still points are appended again, in that record's place; and those that wait for
-  // their due time, or for the end of their transaction. Waits for them.
+  // further on still points are appended again, in that record's place; those that a compacted
+  // topic keeps; and those that wait for their due time, or for the end of their transaction. Waits
+  // for them, beside the thread, which goes on.
   virtual absl::Status MoveBefore(LogOffset begin) = 0;
+  // Appends records that take messages out of the index (TRIM, COMPACTION), and returns when they
+  // are applied; between the steps of MoveBefore, which would bring back what it has just read.
+  // Errors: those of the log; some of the records may stand in it then. Not on the dispatcher's
+  // thread.
+  virtual absl::Status Remove(std::span<const NewRecord> records) = 0;
   // What is below `begin` is gone: rows that point there may go too.
   virtual void ForgetBefore(LogOffset begin) = 0;
 

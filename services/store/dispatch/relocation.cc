@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
+#include <utility>
 
 #include "services/base/clock.h"
 #include "services/base/log.h"
@@ -15,8 +17,9 @@ namespace {
 
 // Timers in hand take memory until what was appended for them is applied.
 constexpr size_t kMostAtOnce = size_t{1} << 20;
-// Entries of a queue that are looked through at a time.
-constexpr size_t kEntriesAtOnce = 4096;
+// What is looked at, and appended, in one step: for so long TRIM and COMPACTION records wait.
+constexpr size_t kStepEntries = 1024;
+constexpr uint64_t kStepBytes = 1u << 20;
 
 // What is damaged, or gone, cannot be moved.
 bool IsLost(const absl::Status& status) {
@@ -34,7 +37,7 @@ absl::Status Relocation::Append(NewRecord record, std::string_view payload) {
   return log_.Append({&record, 1}, appended, nullptr);
 }
 
-absl::Status Relocation::MoveOne(LogOffset delivery_at) {
+absl::StatusOr<bool> Relocation::MoveOne(LogOffset delivery_at) {
   ASSIGN_OR_RETURN(const RecordView record, log_.Read(delivery_at));
   storage::v1::Delivery delivery;
   const std::string_view payload = record.payload();
@@ -47,14 +50,15 @@ absl::Status Relocation::MoveOne(LogOffset delivery_at) {
   const absl::Status read = queues_.Read(header.queue, header.queue_offset, 1, entry);
   if (absl::IsDataLoss(read)) return read;
   // Moved before, or its topic is gone.
-  if (entry.empty() || entry.front().log_offset != delivery_at) return absl::OkStatus();
+  if (entry.empty() || entry.front().log_offset != delivery_at) return false;
   RETURN_IF_ERROR(Embed(LogOffset(delivery.origin_log_offset()), delivery));
   NewRecord append;
   append.kind = RecordKind::kDelivery;
   append.flags = kFlagRelocated | (header.flags & kFlagDue);
   append.queue = header.queue;
   append.queue_offset = header.queue_offset;
-  return Append(append, delivery.SerializeAsString());
+  RETURN_IF_ERROR(Append(append, delivery.SerializeAsString()));
+  return true;
 }
 
 absl::Status Relocation::Embed(LogOffset origin_at, storage::v1::Delivery& delivery) {
@@ -78,18 +82,27 @@ absl::Status Relocation::Embed(LogOffset origin_at, storage::v1::Delivery& deliv
   return absl::OkStatus();
 }
 
-absl::Status Relocation::MovePointed(LogOffset begin) {
-  ASSIGN_OR_RETURN(const std::vector<Pointer> pointing, pointers_.Across(log_.start(), begin));
-  for (const Pointer& pointer : pointing) {
-    const absl::Status moved = MoveOne(pointer.delivery);
-    RETURN_IF_ERROR(database_.health());
-    if (IsLost(moved)) {
-      log::Error("a message is lost with the log it stands in: {}", moved.ToString());
-      continue;
-    }
-    RETURN_IF_ERROR(moved);
-  }
+absl::Status Relocation::PassOverLost(absl::Status moved) const {
+  RETURN_IF_ERROR(database_.health());
+  if (!IsLost(moved)) return moved;
+  log::Error("a message is lost with the log it stands in: {}", moved.ToString());
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Relocation::MovePointed(LogOffset begin) {
+  ASSIGN_OR_RETURN(const std::vector<Pointer> pointing, pointers_.Across(log_.start(), begin));
+  bool moved_some = false;
+  for (size_t i = 0; i < pointing.size();) {
+    MutexLock lock(removal_);
+    const size_t first = i;
+    const LogOffset full = log_.end() + kStepBytes;
+    for (; i < pointing.size() && i - first < kStepEntries && log_.end() < full; ++i) {
+      const absl::StatusOr<bool> moved = MoveOne(pointing[i].delivery);
+      RETURN_IF_ERROR(PassOverLost(moved.status()));
+      moved_some |= moved.value_or(false);
+    }
+  }
+  return moved_some;
 }
 
 absl::Status Relocation::MoveKept(LogOffset begin) {
@@ -112,22 +125,27 @@ absl::Status Relocation::MoveKept(LogOffset begin) {
 }
 
 absl::Status Relocation::MoveKeptOf(QueueKey queue, LogOffset begin) {
+  // What comes from now on stands further on.
   const QueueBounds bounds = queues_.Bounds(queue);
+  for (QueueOffset from = bounds.min; from < bounds.max;) {
+    RETURN_IF_ERROR(MoveKeptStep(queue, begin, bounds.max, from));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Relocation::MoveKeptStep(QueueKey queue, LogOffset begin, QueueOffset to,
+                                      QueueOffset& from) {
+  MutexLock lock(removal_);
+  // A queue may have been trimmed, or deleted, since the last step.
+  from = std::max(from, queues_.Bounds(queue).min);
   std::vector<IndexEntry> entries;
-  for (QueueOffset from = bounds.min; from < bounds.max; from += entries.size()) {
-    entries.clear();
-    RETURN_IF_ERROR(queues_.Read(queue, from, kEntriesAtOnce, entries));
-    if (entries.empty()) break;
-    for (size_t i = 0; i < entries.size(); ++i) {
-      if (entries[i].length == 0 || entries[i].log_offset >= begin) continue;
-      const absl::Status moved = MoveKeptOne(queue, from + i, entries[i]);
-      RETURN_IF_ERROR(database_.health());
-      if (IsLost(moved)) {
-        log::Error("a message is lost with the log it stands in: {}", moved.ToString());
-        continue;
-      }
-      RETURN_IF_ERROR(moved);
-    }
+  const absl::Status read = queues_.Read(queue, from, kStepEntries, entries);
+  if (!read.ok() && !absl::IsOutOfRange(read)) return read;
+  if (entries.empty()) from = to;
+  const LogOffset full = log_.end() + kStepBytes;
+  for (size_t i = 0; i < entries.size() && log_.end() < full; ++i, ++from) {
+    if (entries[i].length == 0 || entries[i].log_offset >= begin) continue;
+    RETURN_IF_ERROR(PassOverLost(MoveKeptOne(queue, from, entries[i])));
   }
   return absl::OkStatus();
 }

@@ -1,6 +1,12 @@
 // Relocation: messages that something further on still needs, appended again before retention lets
 // the log go that they stand in.
 //
+// Runs beside the dispatcher, not on its thread: what is sent meanwhile is applied meanwhile. A
+// record that moves a message is decided by what the index says, and puts its entry there when it
+// is applied. So nothing that takes entries away (TRIM, COMPACTION) may come into the log between
+// the two: such records are appended, and applied, under the lock that each step here holds. Else a
+// message that was taken away would come back, in the view and in every rebuild of it.
+//
 // Errors of the log or the view end a round; what was moved stays moved, the next one goes on.
 
 #pragma once
@@ -12,6 +18,7 @@
 #include "absl/status/statusor.h"
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/mutex.h"
 #include "services/base/strong_int.h"
 #include "services/store/index/pointer_rows.h"
 #include "services/store/index/queue_chunks.h"
@@ -34,27 +41,36 @@ class Relocation {
         timers_(timers),
         transactions_(transactions) {}
 
-  // Messages below `begin` to which a DELIVERY record at or behind it leads. On the dispatcher's
-  // thread.
-  absl::Status MovePointed(LogOffset begin);
+  // Whoever takes entries away holds it from before the record is appended until it is applied.
+  Mutex& removal() ABSL_LOCK_RETURNED(removal_) { return removal_; }
 
-  // Messages below `begin` that are the newest of their key in a compacted topic. On the
-  // dispatcher's thread.
-  absl::Status MoveKept(LogOffset begin);
+  // Messages below `begin` to which a DELIVERY record at or behind it leads. True when there were
+  // some: more may have come meanwhile; wait for what was appended and call again. REQUIRES: what
+  // was appended for MoveParked and MoveOpen is applied.
+  absl::StatusOr<bool> MovePointed(LogOffset begin) ABSL_LOCKS_EXCLUDED(removal_);
+
+  // Messages below `begin` that are the newest of their key in a compacted topic. REQUIRES: what is
+  // below `begin` is applied.
+  absl::Status MoveKept(LogOffset begin) ABSL_LOCKS_EXCLUDED(removal_);
 
   // Messages below `begin` that wait for their due time. True when there are more of them, or
-  // some are in other hands: wait for what was appended and call again. Not on the dispatcher's
-  // thread.
+  // some are in other hands: wait for what was appended and call again.
   absl::StatusOr<bool> MoveParked(LogOffset begin);
   // The same for half messages whose transaction is open.
   absl::StatusOr<bool> MoveOpen(LogOffset begin);
 
  private:
-  // Appends the message behind a DELIVERY record again, in that record's place.
-  absl::Status MoveOne(LogOffset delivery_at);
+  // Appends the message behind a DELIVERY record again, in that record's place. False: it need not.
+  absl::StatusOr<bool> MoveOne(LogOffset delivery_at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(removal_);
   absl::Status MoveTimer(const Timer& timer);
-  absl::Status MoveKeptOf(QueueKey queue, LogOffset begin);
-  absl::Status MoveKeptOne(QueueKey queue, QueueOffset offset, const IndexEntry& entry);
+  absl::Status MoveKeptOf(QueueKey queue, LogOffset begin) ABSL_LOCKS_EXCLUDED(removal_);
+  // Some of [from, to); `from` becomes where to go on.
+  absl::Status MoveKeptStep(QueueKey queue, LogOffset begin, QueueOffset to, QueueOffset& from)
+      ABSL_LOCKS_EXCLUDED(removal_);
+  absl::Status MoveKeptOne(QueueKey queue, QueueOffset offset, const IndexEntry& entry)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(removal_);
+  // Logs that a message cannot be moved because it is damaged, or gone: `moved` is OK then.
+  absl::Status PassOverLost(absl::Status moved) const;
   absl::Status EndLost(const Timer& timer);
   absl::Status MoveHalf(const Transaction& half);
   absl::Status RollBackLost(const Transaction& half);
@@ -68,6 +84,7 @@ class Relocation {
   PointerRows& pointers_;
   TimerRows& timers_;
   TransactionRows& transactions_;
+  Mutex removal_;
 };
 
 }  // namespace dunlin::store

@@ -11,6 +11,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -48,6 +49,26 @@ absl::StatusOr<std::vector<QueueRef>> AllocateInCircle(const Fellowship& all);
 // move, and the parts are less even, the more so the fewer places there are. 1 to 10,000.
 absl::StatusOr<std::vector<QueueRef>> AllocateConsistently(const Fellowship& all,
                                                            uint32_t places = 100);
+
+using AllocationStrategy = std::function<absl::StatusOr<std::vector<QueueRef>>(const Fellowship&)>;
+
+// Where something stands, by its name ROOM@NAME; empty: the name does not say.
+std::string RoomOf(std::string_view name);
+
+// Who stands where; must be the same for all who compute this.
+struct MachineRooms {
+  std::function<std::string(const QueueRef&)> of_queue = [](const QueueRef& queue) {
+    return RoomOf(queue.broker);
+  };
+  std::function<std::string(std::string_view)> of_consumer = RoomOf;
+};
+
+// The queues of a machine room among its consumers, by `inner`; those of each room without any
+// consumer among all, by `inner` too. INVALID_ARGUMENT also when a queue or a consumer stands in no
+// room.
+absl::StatusOr<std::vector<QueueRef>> AllocateNearby(
+    const Fellowship& all, const MachineRooms& rooms = {},
+    const AllocationStrategy& inner = AllocateAveragely);
 
 // Averagely, of those brokers alone whose names are ROOM@NAME with one of `rooms`.
 absl::StatusOr<std::vector<QueueRef>> AllocateByRoom(const Fellowship& all,

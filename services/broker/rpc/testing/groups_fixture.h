@@ -97,6 +97,25 @@ class GroupsTest : public MessagingServiceTest {
     }
   }
 
+  // By offset, from queue 0 of topic t; waits for messages for `patience`.
+  std::vector<std::string> Pull(const std::string& group, int64_t offset,
+                                std::chrono::seconds patience = std::chrono::seconds(0)) {
+    v2::PullMessageRequest request;
+    request.mutable_group()->set_name(group);
+    request.mutable_message_queue()->mutable_topic()->set_name("t");
+    request.set_offset(offset);
+    request.set_batch_size(32);
+    request.mutable_long_polling_timeout()->set_seconds(patience.count());
+    const auto context = Context();
+    const auto stream = stub_->PullMessage(context.get(), request);
+    std::vector<std::string> bodies;
+    for (v2::PullMessageResponse element; stream->Read(&element);) {
+      if (element.has_message()) bodies.push_back(element.message().body());
+    }
+    EXPECT_TRUE(stream->Finish().ok());
+    return bodies;
+  }
+
   Received ReceiveWith(const std::string& tag, const std::string& client) {
     v2::ReceiveMessageRequest request = ReceiveRequest("t", "g");
     request.mutable_filter_expression()->set_expression(tag);

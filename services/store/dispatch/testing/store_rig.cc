@@ -83,7 +83,7 @@ void StoreRig::OpenLog() {
   options.segment_size_bytes = segment_size_bytes_;
   auto log = CommitLog::Open(options, RealFiles(), clock_);
   Check(log.status());
-  log_ = *std::move(log);
+  log_ = wrap_log_ ? wrap_log_(*std::move(log)) : *std::move(log);
 }
 
 absl::Status StoreRig::StartDispatcher() {
@@ -177,11 +177,12 @@ void StoreRig::AppendChange(const storage::v1::ConfigChange& change) {
   AppendRecord(RecordKind::kConfig, change.SerializeAsString());
 }
 
-void StoreRig::PutTopic(TopicId id) {
+void StoreRig::PutTopic(TopicId id, bool compacted) {
   storage::v1::ConfigChange change;
   change.mutable_put_topic()->set_id(id.value());
   change.mutable_put_topic()->set_name(fmt::format("topic-{}", id.value()));
   change.mutable_put_topic()->set_queues(4);
+  change.mutable_put_topic()->set_compacted(compacted);
   AppendChange(change);
 }
 

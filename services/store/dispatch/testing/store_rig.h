@@ -5,10 +5,12 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -42,6 +44,10 @@ class StoreRig {
   explicit StoreRig(uint64_t segment_size_bytes = 64u << 10);
   ~StoreRig();
 
+  // Stands between every log that is opened from now on and its users; for tests that hold it up.
+  using Wrap = std::function<std::unique_ptr<CommitLog>(std::unique_ptr<CommitLog>)>;
+  void WrapLog(Wrap wrap) { wrap_log_ = std::move(wrap); }
+
   // The log, then the state, then the dispatcher; and back.
   void Open();
   void Close();
@@ -61,7 +67,7 @@ class StoreRig {
   // The next `count` messages of the queue, from `first_sequence` on, are a producer's.
   Appended AnnounceProducer(uint64_t producer, QueueKey queue, uint64_t first_sequence,
                             uint32_t count);
-  void PutTopic(TopicId id);
+  void PutTopic(TopicId id, bool compacted = false);
   void DeleteTopic(TopicId id);
   void PutGroup(GroupId id);
   void DeleteGroup(GroupId id);
@@ -84,6 +90,7 @@ class StoreRig {
   Appended Resolve(const Transaction& half, TransactionState state);
   // As `half` says.
   void CheckTransaction(const Transaction& half);
+  // Beside a relocation the dispatcher is to be asked for it.
   void Trim(QueueKey queue, uint64_t offset);
   // Fills the log until it has come `bytes` further.
   void Fill(QueueKey queue, uint64_t bytes);
@@ -121,6 +128,7 @@ class StoreRig {
   TempDir directory_;
   ManualClock clock_;
   std::map<QueueKey, std::unique_ptr<QueueTailSlot>> tails_;
+  Wrap wrap_log_;
   std::unique_ptr<CommitLog> log_;
   std::unique_ptr<StateStore> state_;
   std::unique_ptr<Dispatcher> dispatcher_;
