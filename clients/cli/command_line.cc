@@ -68,6 +68,7 @@ void DefineCommandLine(CLI::App& app, GlobalOptions& options, Command& command) 
   AddMessageCommands(app, command);
   AddTransactionCommands(app, command);
   AddBrokerCommands(app, command);
+  AddClusterCommands(app, command);
   AddBenchCommands(app, command);
   app.footer(kFooter);  // last: commands made after it would show it too
 }

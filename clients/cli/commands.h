@@ -19,6 +19,7 @@ void AddTransactionCommands(CLI::App& app, Command& command);
 void AddProduceCommand(CLI::App& app, Command& command);
 void AddConsumeCommand(CLI::App& app, Command& command);
 void AddBenchCommands(CLI::App& app, Command& command);
+void AddClusterCommands(CLI::App& app, Command& command);
 void AddBrokerCommands(CLI::App& app, Command& command);
 
 }  // namespace dunlin::cli

@@ -37,6 +37,7 @@ Connection::Connection(const GlobalOptions& options)
   const std::shared_ptr<grpc::Channel> channel = Channel(options);
   admin_ = admin::v1::AdminService::NewStub(channel);
   messaging_ = v2::MessagingService::NewStub(channel);
+  registry_ = nameservice::v1::RegistryService::NewStub(channel);
 }
 
 std::unique_ptr<grpc::ClientContext> Connection::Context(std::chrono::seconds more) const {
@@ -62,6 +63,12 @@ int Connection::Report(const grpc::Status& status) const {
     case grpc::StatusCode::NOT_FOUND:
       fmt::print(stderr, "dunlinctl: {}\n", status.error_message());
       return kNotFound;
+    case grpc::StatusCode::UNIMPLEMENTED:
+      fmt::print(stderr,
+                 "dunlinctl: {} does not serve this; if it is a name service, give a broker as "
+                 "--endpoint (`dunlinctl cluster list` shows where they are)\n",
+                 options_.endpoint);
+      return kRefused;
     default:
       fmt::print(stderr, "dunlinctl: {}\n", status.error_message());
       return kRefused;

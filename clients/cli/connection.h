@@ -12,6 +12,7 @@
 #include "clients/cli/output.h"
 #include "proto/apache/rocketmq/v2/service.grpc.pb.h"
 #include "proto/dunlin/admin/v1/admin.grpc.pb.h"
+#include "proto/dunlin/nameservice/v1/registry.grpc.pb.h"
 
 namespace dunlin::cli {
 
@@ -33,6 +34,8 @@ class Connection {
 
   admin::v1::AdminService::Stub& admin() { return *admin_; }
   apache::rocketmq::v2::MessagingService::Stub& messaging() { return *messaging_; }
+  // Of the name service at the endpoint.
+  nameservice::v1::RegistryService::Stub& registry() { return *registry_; }
   const GlobalOptions& options() const { return options_; }
   const std::string& client_id() const { return client_id_; }
 
@@ -51,6 +54,7 @@ class Connection {
   const std::string client_id_;
   std::unique_ptr<admin::v1::AdminService::Stub> admin_;
   std::unique_ptr<apache::rocketmq::v2::MessagingService::Stub> messaging_;
+  std::unique_ptr<nameservice::v1::RegistryService::Stub> registry_;
 };
 
 // One command: called when its turn has come; returns the exit status.

@@ -39,7 +39,7 @@ class Server:
     def start(self):
         command = [self.options.dunlin, "--data-dir", os.path.join(self.directory, "data")]
         for setting in ("server.listen_address=" + self.endpoint, "metrics.listen_address=",
-                        *KEEP_ALL, *self.settings):
+                        "name_service.enabled=false", *KEEP_ALL, *self.settings):
             command += ["--set", setting]
         self.log = open(os.path.join(self.directory, "dunlin.log"), "ab")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log)

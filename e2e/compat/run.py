@@ -179,7 +179,7 @@ class Server:
             self.process = subprocess.Popen(
                 [BIN / "dunlin", "--data-dir", self.directory / "data",
                  "--set", f"server.listen_address={self.endpoint}",
-                 "--set", "metrics.listen_address="],
+                 "--set", "metrics.listen_address=", "--set", "name_service.enabled=false"],
                 stdout=log, stderr=subprocess.STDOUT)
         host, port = self.endpoint.split(":")
         for _ in range(300):

@@ -48,6 +48,7 @@ absl::StatusOr<std::unique_ptr<Program>> StartBroker(const BrokerOptions& option
        {std::string("server.listen_address=127.0.0.1:0"),
         fmt::format("server.tls.mode={}", options.tls ? "REQUIRED" : "OFF"),
         std::string("metrics.listen_address=127.0.0.1:0"),
+        std::string("name_service.enabled=false"),
         fmt::format("broker.auto_create_topics={}", options.auto_create_topics),
         fmt::format("broker.default_topic_queues={}", kQueues),
         std::string("broker.max_receive_batch=1024"),

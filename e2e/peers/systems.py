@@ -154,7 +154,7 @@ class Dunlin(System):
     def start(self, flush):
         command = [self.dunlin, "--data-dir", self.directory]
         for setting in (f"server.listen_address={self.endpoint}", "metrics.listen_address=",
-                        "broker.auto_create_topics=true"):
+                        "name_service.enabled=false", "broker.auto_create_topics=true"):
             command += ["--set", setting]
         if flush == "sync":
             command += ["--set", "store.flush_mode=SYNC_FLUSH"]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 DONE, REFUSED, USAGE, UNREACHABLE, NOT_FOUND = range(5)
 READY = re.compile(r"is ready on (\S+:\d+)")
+NAMES = re.compile(r"the name service listens on (\S+:\d+)")
 MESSAGE_ID = re.compile(r"01[0-9A-F]{32}")
 
 
@@ -42,6 +43,7 @@ class DunlinctlTest(unittest.TestCase):
             cls.server = subprocess.Popen(
                 [DUNLIN, "--data-dir", cls.home / "data", "--set",
                  "server.listen_address=127.0.0.1:0", "--set", "metrics.listen_address=", "--set",
+                 "name_service.server.listen_address=127.0.0.1:0", "--set",
                  "store.segment_size_bytes=16777216"],
                 stdout=subprocess.PIPE, stderr=log, text=True)
         watchdog = threading.Timer(60, cls.server.kill)
@@ -53,6 +55,7 @@ class DunlinctlTest(unittest.TestCase):
         else:
             raise AssertionError("no ready line\n" + (cls.home / "log").read_text())
         watchdog.cancel()
+        cls.names = NAMES.search((cls.home / "log").read_text())[1]
 
     @classmethod
     def tearDownClass(cls):
@@ -516,6 +519,27 @@ class DunlinctlTest(unittest.TestCase):
         self.ctl("consume", self.topic(), "--group", "seen", "--wait", 0)
         clients = self.ctl("client", "list").rows()
         self.assertIn("dunlinctl", " ".join(row["CLIENT"] for row in clients))
+
+    def test_the_name_service_tells_of_the_cluster(self):
+        self.ctl("topic", "create", "known")
+        row = {}
+        for _ in range(100):  # until the broker has registered
+            rows = self.ctl("cluster", "list", endpoint=self.names).rows()
+            row = rows[0] if rows else {}
+            if row.get("STATE") == "ok":
+                break
+        self.assertEqual((row["CLUSTER"], row["GROUP"], row["MEMBER"], row["ID"], row["ROLE"]),
+                         ("DefaultCluster", "broker-a", "broker-a", "0", "MASTER"))
+        self.assertEqual(row["ADDRESS"], self.endpoint)
+        self.ctl("cluster", "forbid-writes", "broker-a", endpoint=self.names)
+        group = self.ctl("cluster", "list", "-o", "json", endpoint=self.names).json()["groups"][0]
+        self.assertFalse(group["writable"])
+        self.assertIn("writable now",
+                      self.ctl("cluster", "allow-writes", "broker-a", endpoint=self.names).out)
+        self.ctl("cluster", "forbid-writes", "none", endpoint=self.names, expect=NOT_FOUND)
+        self.assertIn("not a name service", self.ctl("cluster", "list", expect=REFUSED).err)
+        self.assertIn("name service", self.ctl("topic", "list", endpoint=self.names,
+                                               expect=REFUSED).err)
 
     def test_the_same_over_tls(self):
         certificate = self.home / "data/tls/server.crt"

@@ -23,13 +23,18 @@
 #include "services/broker/lite/lite_subscriptions.h"
 #include "services/broker/lite/lite_table.h"
 #include "services/broker/producers/producer_table.h"
+#include "services/broker/registration/cluster_routes.h"
+#include "services/broker/registration/registrar.h"
+#include "services/broker/registration/registration_metrics.h"
 #include "services/broker/rpc/admin_service.h"
 #include "services/broker/rpc/command_streams.h"
+#include "services/broker/rpc/endpoints.h"
 #include "services/broker/rpc/messaging_service.h"
 #include "services/broker/rpc/orphan_link.h"
 #include "services/broker/rpc/route_service.h"
 #include "services/broker/rpc/service_context.h"
 #include "services/broker/rpc/stream_service.h"
+#include "services/broker/rpc/topic_route.h"
 #include "services/broker/timers/due_messages.h"
 #include "services/broker/trace/message_trace.h"
 #include "services/broker/transactions/check_policy.h"
@@ -118,15 +123,18 @@ class Broker::Rooms {
   std::unique_ptr<TopicExpiry> expiry;
   std::unique_ptr<Compactor> compactor;
   CommandStreams command_streams;
+  std::unique_ptr<ClusterRoutes> cluster;
   std::optional<ServiceContext> context;
   std::optional<OrphanLink> orphan_link;
   std::unique_ptr<TransactionChecker> checker;
   std::unique_ptr<MessagingServiceImpl> messaging;
   std::unique_ptr<StreamServiceImpl> streams;
+  std::unique_ptr<BrokerRoutes> route_source;
   std::unique_ptr<RouteServiceImpl> routes;
   std::unique_ptr<Admin> admin;
   std::unique_ptr<TransactionAdmin> transaction_admin;
   std::unique_ptr<AdminServiceImpl> admin_service;
+  std::unique_ptr<Registrar> registrar;
   bool stopped = false;
 };
 
@@ -202,6 +210,10 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
 }
 
 void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const Clock& clock) {
+  if (config.broker().name_services_size() > 0) {
+    cluster = std::make_unique<ClusterRoutes>(std::vector<std::string>(
+        config.broker().name_services().begin(), config.broker().name_services().end()));
+  }
   context.emplace(ServiceContext{config.broker(), clock,         *log,
                                  *state,          *dispatcher,   *retention,
                                  *topics,         *progress,     *dead_letters,
@@ -209,7 +221,8 @@ void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const C
                                  *subscriptions,  *producers,    producer_sessions,
                                  filters,         *intake,       *trace,
                                  *executor,       *lite,         *lookup,
-                                 command_streams, "localhost",   0});
+                                 command_streams, "localhost",   0,
+                                 cluster.get()});
   orphan_link.emplace(*context);
   checker =
       std::make_unique<TransactionChecker>(*log, dispatcher->transactions(), *topics, *orphan_link,
@@ -217,7 +230,8 @@ void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const C
   checker->Start();
   messaging = std::make_unique<MessagingServiceImpl>(*context);
   streams = std::make_unique<StreamServiceImpl>(*context);
-  routes = std::make_unique<RouteServiceImpl>(*context);
+  route_source = std::make_unique<BrokerRoutes>(*context);
+  routes = std::make_unique<RouteServiceImpl>(*route_source);
   admin = std::make_unique<Admin>(AdminRooms{
       config.broker(), clock, *log, *state, *dispatcher, *retention, *topics, *progress, *taker,
       *waiting_room, *clients, *subscriptions, *intake, *trace, *lite, clock.Now()});
@@ -256,6 +270,7 @@ void Broker::Rooms::StartHousekeeper(const Clock& clock, const std::function<voi
 absl::Status Broker::Rooms::Stop() {
   if (stopped) return absl::OkStatus();
   stopped = true;
+  if (registrar != nullptr) registrar->Stop();
   if (waiting_room != nullptr) waiting_room->Stop();
   if (lookup != nullptr) lookup->Stop();
   if (executor != nullptr) executor->Stop();
@@ -306,7 +321,36 @@ void Broker::SetAdvertisedAddress(const std::string& host, int port) {
   rooms_->context->advertised_port = port;
 }
 
+absl::Status Broker::Register(const std::vector<std::string>& name_services) {
+  if (name_services.empty()) return absl::OkStatus();
+  const ServiceContext& context = *rooms_->context;
+  Registrar::Options options;
+  options.name_services = name_services;
+  nameservice::v1::Hello& hello = options.hello;
+  hello.mutable_identity()->set_broker_group(context.config.broker_name());
+  hello.mutable_identity()->set_member(context.config.member_name().empty()
+                                           ? context.config.broker_name()
+                                           : context.config.member_name());
+  hello.mutable_identity()->set_incarnation(
+      static_cast<uint64_t>(ToUnixMillis(context.clock.Now())));
+  hello.set_cluster(context.config.cluster_name());
+  hello.set_id(0);
+  hello.set_role(nameservice::v1::MASTER);
+  hello.set_epoch(context.log.epoch().value());
+  *hello.mutable_endpoints() = EndpointsOf(context.advertised_host, context.advertised_port);
+  hello.set_zone(context.config.zone());
+  hello.set_acting_master_allowed(true);
+  ASSIGN_OR_RETURN(rooms_->registrar, Registrar::Start(options, *rooms_->topics, context.clock));
+  return absl::OkStatus();
+}
+
+std::shared_ptr<prometheus::Collectable> Broker::registration_metrics() const {
+  if (rooms_->registrar == nullptr) return nullptr;
+  return std::make_shared<RegistrationMetrics>(rooms_->registrar->counts());
+}
+
 void Broker::Drain() {
+  if (rooms_->registrar != nullptr) rooms_->registrar->Stop();
   rooms_->routes->Stop();
   rooms_->streams->Stop();
   rooms_->waiting_room->Stop();

@@ -18,6 +18,9 @@
 namespace grpc {
 class Service;
 }
+namespace prometheus {
+class Collectable;
+}
 
 namespace dunlin::broker {
 
@@ -38,8 +41,14 @@ class Broker {
   // Host and port for routes of clients that do not say how they reached the server.
   void SetAdvertisedAddress(const std::string& host, int port);
 
-  // Answers long polls that still wait and ends streams, so that a server that is about to stop has
-  // nothing left.
+  // Keeps the broker registered with these name services (host:port) from now on, under its
+  // advertised address. To be called once at most. INVALID_ARGUMENT: one has no port.
+  absl::Status Register(const std::vector<std::string>& name_services);
+  // Of the registrations; null without any. May be asked even after the broker is gone.
+  std::shared_ptr<prometheus::Collectable> registration_metrics() const;
+
+  // Takes the broker out of routes, answers long polls that still wait and ends streams, so that a
+  // server that is about to stop has nothing left.
   void Drain();
 
   // Saves progress, applies and flushes the log, writes a last checkpoint. Idempotent; the first

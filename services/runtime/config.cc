@@ -120,7 +120,10 @@ absl::Status Loader::ApplyEntry(const YamlEntry& entry, const std::string& path,
     const absl::Status set = SetField(message, field, value.scalar);
     return set.ok() ? set : At(PlaceOf(value.line, value.column), set);
   }
-  if (value.kind != Kind::kList || value.items.empty()) return expected(DescribeField(field));
+  const bool may_be_empty = field.cpp_type() == FieldDescriptor::CPPTYPE_STRING;
+  if (value.kind != Kind::kList || (value.items.empty() && !may_be_empty)) {
+    return expected(DescribeField(field));
+  }
   message.GetReflection()->ClearField(&message, &field);
   for (const YamlNode& item : value.items) {
     if (item.kind != Kind::kScalar) return expected(DescribeField(field));
@@ -137,6 +140,7 @@ absl::Status Loader::ApplyText(const FieldPath& path, std::string_view text,
   origins_.Set(PathName(path), std::string(origin));
   if (!field.is_repeated()) return SetField(message, field, text);
   message.GetReflection()->ClearField(&message, &field);
+  if (text.empty() && field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) return absl::OkStatus();
   if (text.size() >= 2 && text.front() == '[' && text.back() == ']') {
     text = text.substr(1, text.size() - 2);
   }
@@ -261,7 +265,18 @@ std::string_view ConfigOrigins::Of(std::string_view path) const {
   return found == origins_.end() ? "default" : std::string_view(found->second);
 }
 
+void FillDefaults(Message& message) {
+  const Descriptor& type = *message.GetDescriptor();
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor& field = *type.field(i);
+    if (field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    FillSectionDefaults(message, field);
+    FillDefaults(*message.GetReflection()->MutableMessage(&message, &field));
+  }
+}
+
 absl::StatusOr<ConfigOrigins> LoadConfig(const ConfigSources& sources, Message& config) {
+  FillDefaults(config);
   ConfigOrigins origins;
   Loader loader(config, origins);
   if (!sources.file.empty()) RETURN_IF_ERROR(loader.ApplyFile(sources.file));

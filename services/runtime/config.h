@@ -32,6 +32,10 @@ struct ConfigSources {
 // The environment of this process.
 std::vector<std::string> ProcessEnvironment();
 
+// Gives sections the defaults that the schema has for them in this place, which the fields by
+// themselves do not answer with. LoadConfig begins with it.
+void FillDefaults(google::protobuf::Message& config);
+
 // Who set each field.
 class ConfigOrigins {
  public:

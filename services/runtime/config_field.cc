@@ -154,9 +154,11 @@ std::string QuoteYaml(std::string_view text) {
 
 std::string PrintList(const Message& message, const FieldDescriptor& field) {
   const Reflection& reflection = *message.GetReflection();
-  std::vector<uint64_t> values;
+  std::vector<std::string> values;
   for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
-    values.push_back(reflection.GetRepeatedUInt32(message, &field, i));
+    values.push_back(field.cpp_type() == FieldDescriptor::CPPTYPE_STRING
+                         ? QuoteYaml(reflection.GetRepeatedString(message, &field, i))
+                         : fmt::to_string(reflection.GetRepeatedUInt32(message, &field, i)));
   }
   return fmt::format("[{}]", fmt::join(values, ", "));
 }
@@ -200,6 +202,11 @@ absl::Status SetField(Message& message, const FieldDescriptor& field, std::strin
 
 absl::Status AddToField(Message& message, const FieldDescriptor& field, std::string_view text) {
   CHECK(field.is_repeated(), field.full_name());
+  if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
+    if (text.empty() || !HasFormat(field, text)) return Expected(field, text);
+    message.GetReflection()->AddString(&message, &field, std::string(text));
+    return absl::OkStatus();
+  }
   if (field.cpp_type() != FieldDescriptor::CPPTYPE_UINT32) {
     return absl::InternalError(fmt::format("{}: lists of type {} are not supported",
                                            field.full_name(), field.type_name()));
@@ -215,6 +222,14 @@ void FillListDefault(Message& message, const FieldDescriptor& field) {
   if (!field.is_repeated() || reflection.FieldSize(message, &field) > 0) return;
   for (const uint64_t value : RuleOf(field).default_values()) {
     reflection.AddUInt32(&message, &field, static_cast<uint32_t>(value));
+  }
+}
+
+void FillSectionDefaults(Message& message, const FieldDescriptor& section) {
+  for (const config::v1::FieldDefault& value : RuleOf(section).defaults()) {
+    Message& inside = *message.GetReflection()->MutableMessage(&message, &section);
+    const FieldDescriptor* field = section.message_type()->FindFieldByName(value.field());
+    CHECK(field != nullptr && SetField(inside, *field, value.value()).ok(), value.field());
   }
 }
 
@@ -249,7 +264,9 @@ std::string DescribeField(const FieldDescriptor& field) {
     case FieldDescriptor::CPPTYPE_ENUM:
       return DescribeEnum(*field.enum_type());
     default:
-      return DescribeString(field);
+      if (field.is_repeated() && RuleOf(field).format() == Rule::HOST_PORT)
+        return "list of host:port";
+      return fmt::format("{}{}", list, DescribeString(field));
   }
 }
 

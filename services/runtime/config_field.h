@@ -27,6 +27,10 @@ absl::Status AddToField(google::protobuf::Message& message,
 void FillListDefault(google::protobuf::Message& message,
                      const google::protobuf::FieldDescriptor& field);
 
+// Gives the fields of `section`, a message in `message`, the defaults that its rule names.
+void FillSectionDefaults(google::protobuf::Message& message,
+                         const google::protobuf::FieldDescriptor& section);
+
 // The value of a scalar or list field as it would stand in a YAML file.
 std::string PrintField(const google::protobuf::Message& message,
                        const google::protobuf::FieldDescriptor& field);

@@ -7,6 +7,7 @@
 #include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/dynamic_message.h>
 
+#include <array>
 #include <cstdio>
 #include <fstream>
 #include <memory>
@@ -46,6 +47,15 @@ what is outside its limits, is refused at start with the place and the nearest k
 anchors, aliases and tags are not supported. An IPv6 address needs quotes: `"[::]:8081"`.
 )";
 
+struct Program {
+  std::string_view name;
+  std::string_view message;
+};
+constexpr std::array<Program, 2> kPrograms = {{
+    {"dunlin", "dunlin.config.v1.DunlinConfig"},
+    {"dunlin-nameservice", "dunlin.config.v1.NameServiceConfig"},
+}};
+
 // The comment of an element as one paragraph.
 template <typename Element>
 std::string CommentOf(const Element& element) {
@@ -74,11 +84,20 @@ std::string EnumList(const EnumDescriptor& type) {
   return list.empty() ? list : list + "\n";
 }
 
-std::string FieldEntry(const FieldDescriptor& field, const std::string& path) {
+// `section` is the field that holds the message of `field`; null at the top.
+std::string FieldEntry(const FieldDescriptor& field, const FieldDescriptor* section,
+                       const std::string& path) {
   google::protobuf::DynamicMessageFactory factory;
   const std::unique_ptr<google::protobuf::Message> message(
       factory.GetPrototype(field.containing_type())->New());
   FillListDefault(*message, field);
+  if (section != nullptr) {
+    const config::v1::Rule& rule = section->options().GetExtension(config::v1::rule);
+    for (const config::v1::FieldDefault& value : rule.defaults()) {
+      if (value.field() != field.name()) continue;
+      if (!SetField(*message, field, value.value()).ok()) return "";
+    }
+  }
   std::string entry = fmt::format("### `{}`\n\n{}\n\n", path, CommentOf(field));
   if (field.cpp_type() == FieldDescriptor::CPPTYPE_ENUM) entry += EnumList(*field.enum_type());
   entry +=
@@ -92,7 +111,8 @@ std::string FieldEntry(const FieldDescriptor& field, const std::string& path) {
 }
 
 // Settings of one section first, then the sections inside it.
-std::string Section(const Descriptor& type, const std::string& prefix) {
+std::string Section(const Descriptor& type, const FieldDescriptor* section,
+                    const std::string& prefix) {
   std::string text;
   std::string inner;
   for (int i = 0; i < type.field_count(); ++i) {
@@ -100,9 +120,9 @@ std::string Section(const Descriptor& type, const std::string& prefix) {
     const std::string path = prefix + field.name();
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       inner += fmt::format("\n## `{}`\n\n{}\n", path, CommentOf(*field.message_type()));
-      inner += Section(*field.message_type(), path + ".");
+      inner += Section(*field.message_type(), &field, path + ".");
     } else {
-      text += "\n" + FieldEntry(field, path);
+      text += "\n" + FieldEntry(field, section, path);
     }
   }
   return text + inner;
@@ -119,12 +139,15 @@ int WriteReference(const char* path) {
   for (const FileDescriptorProto& one : set.file()) {
     if (pool.BuildFile(one) == nullptr) return 1;  // the pool has said why
   }
-  const Descriptor* type = pool.FindMessageTypeByName("dunlin.config.v1.DunlinConfig");
-  if (type == nullptr) {
-    fmt::print(stderr, "{}: there is no dunlin.config.v1.DunlinConfig in it\n", path);
-    return 1;
+  fmt::print("{}", kIntroduction);
+  for (const Program& program : kPrograms) {
+    const Descriptor* type = pool.FindMessageTypeByName(std::string(program.message));
+    if (type == nullptr) {
+      fmt::print(stderr, "{}: there is no {} in it\n", path, program.message);
+      return 1;
+    }
+    fmt::print("\n# `{}`\n\n{}\n{}", program.name, CommentOf(*type), Section(*type, nullptr, ""));
   }
-  fmt::print("{}{}", kIntroduction, Section(*type, ""));
   return 0;
 }
 

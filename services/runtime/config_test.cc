@@ -207,11 +207,13 @@ void CheckSchema(const Descriptor& type) {
     SCOPED_TRACE(field.full_name());
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       ASSERT_FALSE(field.is_repeated());
+      FillSectionDefaults(*std::unique_ptr<google::protobuf::Message>(prototype.New()), field);
       CheckSchema(*field.message_type());
       continue;
     }
     const std::unique_ptr<google::protobuf::Message> message(prototype.New());
     const Rule& rule = field.options().GetExtension(config::v1::rule);
+    if (field.is_repeated() && field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) continue;
     if (field.is_repeated()) {
       ASSERT_GT(rule.default_values_size(), 0);
       for (const uint64_t value : rule.default_values()) {
@@ -237,7 +239,36 @@ void CheckSchema(const Descriptor& type) {
   }
 }
 
-TEST(ConfigSchemaTest, KeepsItsOwnRules) { CheckSchema(*DunlinConfig::descriptor()); }
+TEST(ConfigSchemaTest, KeepsItsOwnRules) {
+  CheckSchema(*DunlinConfig::descriptor());
+  CheckSchema(*config::v1::NameServiceConfig::descriptor());
+}
+
+TEST(ConfigSchemaTest, ASectionMayHaveDefaultsOfItsOwn) {
+  config::v1::NameServiceConfig config;
+  ASSERT_OK(LoadConfig(
+      {.file = "", .environment = {}, .overrides = {"metrics.listen_address=127.0.0.1:1"}},
+      config));
+  EXPECT_EQ(config.server().listen_address(), "0.0.0.0:9876");
+  EXPECT_EQ(config.metrics().listen_address(), "127.0.0.1:1");
+  EXPECT_EQ(config.server().shutdown_grace_ms(), 5'000u);
+}
+
+TEST(ConfigSchemaTest, AListOfAddressesMayBeEmptyAndItsElementsMayNot) {
+  DunlinConfig config;
+  const auto load = [&config](const std::string& value) {
+    config.Clear();
+    return LoadConfig(
+        {.file = "", .environment = {}, .overrides = {"broker.name_services=" + value}}, config);
+  };
+  EXPECT_OK(load("a:1, b:2"));
+  ASSERT_EQ(config.broker().name_services_size(), 2);
+  EXPECT_EQ(config.broker().name_services(1), "b:2");
+  EXPECT_OK(load(""));
+  EXPECT_EQ(config.broker().name_services_size(), 0);
+  EXPECT_THAT(load("a:1,"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("host:port")));
+  EXPECT_THAT(load("a"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("host:port")));
+}
 
 // A valid file with random bytes changed: either it loads, or the message says where.
 TEST_F(ConfigTest, SurvivesMutatedFiles) {

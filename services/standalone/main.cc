@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -21,6 +22,7 @@
 #include "services/base/strings.h"
 #include "services/base/version.h"
 #include "services/broker/broker.h"
+#include "services/nameservice/name_service.h"
 #include "services/runtime/config.h"
 #include "services/runtime/connection_metrics.h"
 #include "services/runtime/grpc_server.h"
@@ -69,6 +71,11 @@ HostPort AdvertisedAddress(const config::v1::ServerConfig& config, uint16_t port
       named.has_value()) {
     return *std::move(named);
   }
+  // Who listens on one address alone cannot be reached on another.
+  const std::optional<HostPort> listening = ParseHostPort(config.listen_address());
+  if (listening.has_value() && listening->host != "0.0.0.0" && listening->host != "::") {
+    return {listening->host, port};
+  }
   std::array<char, 256> host{};
   if (gethostname(host.data(), host.size() - 1) != 0 || host[0] == '\0') {
     return {"localhost", port};
@@ -84,6 +91,66 @@ std::string Listening(const std::string& address, uint16_t port) {
   return FormatHostPort(*listening);
 }
 
+// The name service inside the program, on its own port.
+struct EmbeddedNames {
+  std::unique_ptr<nameservice::NameService> service;
+  std::unique_ptr<GrpcServer> server;
+
+  // As this process reaches it.
+  HostPort address(const config::v1::ServerConfig& config) const {
+    std::optional<HostPort> listening = ParseHostPort(config.listen_address());
+    if (!listening.has_value() || listening->host == "0.0.0.0")
+      return {"127.0.0.1", server->port()};
+    if (listening->host == "::") return {"::1", server->port()};
+    return {listening->host, server->port()};
+  }
+  void Stop(std::chrono::milliseconds grace) {
+    if (service == nullptr) return;
+    server->SetServing(false);
+    service->Drain();
+    server->Stop(grace);
+    service->Stop();
+  }
+};
+
+absl::StatusOr<EmbeddedNames> StartNames(const config::v1::DunlinConfig& config,
+                                         const Clock& clock) {
+  EmbeddedNames names;
+  if (!config.name_service().enabled()) return names;
+  ASSIGN_OR_RETURN(names.service,
+                   nameservice::NameService::Start(config.name_service().registry(),
+                                                   config.data_dir(), RealFiles(), clock));
+  absl::StatusOr<std::unique_ptr<GrpcServer>> server = GrpcServer::Start(
+      config.name_service().server(), config.data_dir(), {names.service->services(), nullptr});
+  if (!server.ok()) {
+    return absl::Status(server.status().code(),
+                        ToAbsl(std::string(server.status().message()) +
+                               " (the name service of dunlin; name_service.server.listen_address "
+                               "is where it listens, name_service.enabled=false does without)"));
+  }
+  names.server = *std::move(server);
+  names.server->SetServing(true);
+  log::Info("the name service listens on {}",
+            Listening(config.name_service().server().listen_address(), names.server->port()));
+  return names;
+}
+
+// With those that the configuration names, and the one inside.
+absl::Status RegisterBroker(const config::v1::DunlinConfig& config, const EmbeddedNames& names,
+                            broker::Broker& broker, Metrics& metrics) {
+  std::vector<std::string> name_services(config.broker().name_services().begin(),
+                                         config.broker().name_services().end());
+  if (names.service != nullptr) {
+    metrics.Add(names.service->metrics());
+    name_services.push_back(FormatHostPort(names.address(config.name_service().server())));
+  }
+  RETURN_IF_ERROR(broker.Register(name_services));
+  if (auto registrations = broker.registration_metrics(); registrations != nullptr) {
+    metrics.Add(std::move(registrations));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Serve(const config::v1::DunlinConfig& config) {
   // Before the first thread: all of them inherit which signals are blocked.
   StopSignal stop;
@@ -97,6 +164,7 @@ absl::Status Serve(const config::v1::DunlinConfig& config) {
   const SystemClock clock;
   ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics,
                    Metrics::Start(config.metrics().listen_address()));
+  ASSIGN_OR_RETURN(EmbeddedNames names, StartNames(config, clock));
   ASSIGN_OR_RETURN(const std::unique_ptr<broker::Broker> broker,
                    broker::Broker::Start(config, RealFiles(), clock, [&stop] { stop.Request(); }));
   ASSIGN_OR_RETURN(
@@ -105,6 +173,7 @@ absl::Status Serve(const config::v1::DunlinConfig& config) {
   metrics->Add(std::make_shared<ConnectionMetrics>(server->connection_counter()));
   const HostPort advertised = AdvertisedAddress(config.server(), server->port());
   broker->SetAdvertisedAddress(advertised.host, advertised.port);
+  RETURN_IF_ERROR(RegisterBroker(config, names, *broker, *metrics));
   server->SetServing(true);
 
   AnnounceReady("dunlin", Listening(config.server().listen_address(), server->port()),
@@ -113,7 +182,9 @@ absl::Status Serve(const config::v1::DunlinConfig& config) {
   log::Info("stopping: {}", signal.empty() ? "the store has failed" : signal);
   server->SetServing(false);
   broker->Drain();
-  server->Stop(std::chrono::milliseconds(config.server().shutdown_grace_ms()));
+  const std::chrono::milliseconds grace(config.server().shutdown_grace_ms());
+  server->Stop(grace);
+  names.Stop(grace);
   return broker->Stop();
 }
 

@@ -34,7 +34,7 @@ class Server:
             self.process = subprocess.Popen(
                 [DUNLIN, "--data-dir", self.home / "data", "--set",
                  f"server.listen_address={self.endpoint}", "--set", "metrics.listen_address=",
-                 "--set", "broker.auto_create_topics=true", "--set",
+                 "--set", "name_service.enabled=false", "--set", "broker.auto_create_topics=true", "--set",
                  "store.segment_size_bytes=67108864"],
                 stdout=subprocess.PIPE, stderr=log, text=True)
         watchdog = threading.Timer(60, self.process.kill)

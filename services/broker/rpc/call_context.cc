@@ -22,6 +22,7 @@ CallContext ReadCallContext(const grpc::CallbackServerContext& context) {
   call.language = Header(context, "x-mq-language");
   call.version = Header(context, "x-mq-client-version");
   call.name_space = Header(context, "x-mq-namespace");
+  call.zone = Header(context, "x-dunlin-zone");
   call.peer = context.peer();
   call.deadline = context.deadline();
   return call;

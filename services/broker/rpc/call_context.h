@@ -14,6 +14,7 @@ struct CallContext {
   std::string language;    // x-mq-language, free text
   std::string version;     // x-mq-client-version
   std::string name_space;  // x-mq-namespace: for resources that name none
+  std::string zone;        // x-dunlin-zone: of whose brokers alone it wants to hear
   std::string peer;        // as gRPC names it
   // When the caller gives up; far in the future when it did not say.
   std::chrono::system_clock::time_point deadline;

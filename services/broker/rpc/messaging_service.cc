@@ -5,8 +5,10 @@
 #include <utility>
 
 #include "services/broker/codes/public_code.h"
+#include "services/broker/registration/cluster_routes.h"
 #include "services/broker/rpc/call_context.h"
 #include "services/broker/rpc/client_calls.h"
+#include "services/broker/rpc/endpoints.h"
 #include "services/broker/rpc/lease_calls.h"
 #include "services/broker/rpc/lite_calls.h"
 #include "services/broker/rpc/offset_calls.h"
@@ -74,7 +76,18 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::QueryAssignment(Context* context
         absl::Status status = CheckClientId(caller);
         if (status.ok())
           status = FillAssignments(services_, caller, call.request(), call.response());
-        call.Done(status);
+        if (!status.ok() || services_.cluster == nullptr) return call.Done(status);
+        // A client asks one broker and means all of them.
+        v2::Resource topic = call.request().topic();
+        topic.set_resource_namespace(std::string(NamespaceOf(caller, topic)));
+        services_.cluster->Query(
+            topic, caller.zone,
+            [this, caller, &call](const absl::StatusOr<ClusterRoutes::Route>& route) {
+              if (route.ok()) {
+                AddAssignments(services_, caller, *route, call.request(), call.response());
+              }
+              call.Done(absl::OkStatus());
+            });
       });
 }
 

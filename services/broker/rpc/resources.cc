@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "services/base/status_macros.h"
-#include "services/broker/admission/names.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/settings.h"
 
@@ -35,34 +34,12 @@ bool HasQueue(const ServiceContext& services, const Topic& topic, const ReceiptH
 
 }  // namespace
 
-std::string_view NamespaceOf(const CallContext& call, const v2::Resource& resource) {
-  return resource.resource_namespace().empty() ? std::string_view(call.name_space)
-                                               : std::string_view(resource.resource_namespace());
-}
-
-absl::Status CheckTopicName(const CallContext& call, const v2::Resource& resource) {
-  RETURN_IF_ERROR(ValidateNamespace(NamespaceOf(call, resource), PublicCode::kIllegalTopic));
-  return ValidateTopicName(resource.name());
-}
-
-absl::Status CheckGroupName(const CallContext& call, const v2::Resource& resource) {
-  RETURN_IF_ERROR(
-      ValidateNamespace(NamespaceOf(call, resource), PublicCode::kIllegalConsumerGroup));
-  return ValidateGroupName(resource.name());
-}
-
 absl::Status NoTopic(std::string_view name) {
   return PublicError(
       PublicCode::kTopicNotFound,
       fmt::format("there is no topic {}; make it with `dunlinctl topic create {}` or switch on "
                   "broker.auto_create_topics",
                   name, name));
-}
-
-absl::Status CheckClientId(const CallContext& call) {
-  if (!call.client_id.empty()) return absl::OkStatus();
-  return PublicError(PublicCode::kClientIdRequired,
-                     "the header x-mq-client-id is missing or blank; name the client instance");
 }
 
 absl::StatusOr<std::shared_ptr<const Topic>> FindTopic(const ServiceContext& services,

@@ -12,28 +12,15 @@
 #include "proto/apache/rocketmq/v2/definition.pb.h"
 #include "services/broker/filter/message_filter.h"
 #include "services/broker/progress/receipt_handle.h"
+#include "services/broker/rpc/call_checks.h"
 #include "services/broker/rpc/call_context.h"
 #include "services/broker/rpc/service_context.h"
 #include "services/broker/topics/topic_table.h"
 
 namespace dunlin::broker {
 
-// The namespace of a resource: its own, or that of the call's header.
-std::string_view NamespaceOf(const CallContext& call,
-                             const apache::rocketmq::v2::Resource& resource);
-
-// Whether the name of a resource and the namespace it is in may be such. Errors: ILLEGAL_TOPIC,
-// ILLEGAL_CONSUMER_GROUP.
-absl::Status CheckTopicName(const CallContext& call,
-                            const apache::rocketmq::v2::Resource& resource);
-absl::Status CheckGroupName(const CallContext& call,
-                            const apache::rocketmq::v2::Resource& resource);
-
 // TOPIC_NOT_FOUND, and the way out.
 absl::Status NoTopic(std::string_view name);
-
-// OK when the client said who it is; CLIENT_ID_REQUIRED otherwise.
-absl::Status CheckClientId(const CallContext& call);
 
 // Errors: ILLEGAL_TOPIC, TOPIC_NOT_FOUND.
 absl::StatusOr<std::shared_ptr<const Topic>> FindTopic(

@@ -1,6 +1,5 @@
 #include "services/broker/rpc/route_calls.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <memory>
@@ -8,55 +7,12 @@
 
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
+#include "services/broker/rpc/endpoints.h"
 #include "services/broker/rpc/resources.h"
 
 namespace dunlin::broker {
-namespace {
 
 namespace v2 = apache::rocketmq::v2;
-
-constexpr int kMaxPort = 65'535;
-// Every queue of a route repeats what the client says of the access point.
-constexpr int kMaxAddresses = 64;
-constexpr size_t kMaxHost = 255;
-
-v2::AddressScheme SchemeOf(const std::string& host) {
-  in6_addr address{};
-  if (inet_pton(AF_INET, host.c_str(), &address) == 1) return v2::IPv4;
-  if (inet_pton(AF_INET6, host.c_str(), &address) == 1) return v2::IPv6;
-  return v2::DOMAIN_NAME;
-}
-
-}  // namespace
-
-absl::Status CheckEndpoints(const v2::Endpoints& endpoints) {
-  if (endpoints.addresses_size() > kMaxAddresses) {
-    return PublicError(PublicCode::kIllegalAccessPoint,
-                       fmt::format("the access point names {} addresses; at most {} are allowed",
-                                   endpoints.addresses_size(), kMaxAddresses));
-  }
-  for (const v2::Address& address : endpoints.addresses()) {
-    if (address.host().size() > kMaxHost) {
-      return PublicError(PublicCode::kIllegalAccessPoint,
-                         fmt::format("the access point names a host of {} bytes; at most {} are "
-                                     "allowed",
-                                     address.host().size(), kMaxHost));
-    }
-    if (address.host().empty() || address.port() < 1 || address.port() > kMaxPort) {
-      return PublicError(
-          PublicCode::kIllegalAccessPoint,
-          fmt::format("the access point names the address \"{}\" port {}; give a host and a port "
-                      "from 1 to {}",
-                      address.host(), address.port(), kMaxPort));
-    }
-  }
-  if (endpoints.addresses_size() > 0 && endpoints.scheme() == v2::ADDRESS_SCHEME_UNSPECIFIED) {
-    return PublicError(PublicCode::kIllegalAccessPoint,
-                       "the access point does not say whether its addresses are IPv4, IPv6 or "
-                       "domain names");
-  }
-  return absl::OkStatus();
-}
 
 void FillBroker(const ServiceContext& services, const v2::Endpoints& asked, v2::Broker& broker) {
   broker.set_name(services.config.broker_name());
@@ -65,11 +21,7 @@ void FillBroker(const ServiceContext& services, const v2::Endpoints& asked, v2::
     *broker.mutable_endpoints() = asked;
     return;
   }
-  v2::Endpoints& endpoints = *broker.mutable_endpoints();
-  endpoints.set_scheme(SchemeOf(services.advertised_host));
-  v2::Address& address = *endpoints.add_addresses();
-  address.set_host(services.advertised_host);
-  address.set_port(services.advertised_port);
+  *broker.mutable_endpoints() = EndpointsOf(services.advertised_host, services.advertised_port);
 }
 
 void FillRoute(const ServiceContext& services, const Topic& topic,
@@ -121,6 +73,23 @@ absl::Status FillAssignments(const ServiceContext& services, const CallContext& 
     *response.add_assignments()->mutable_message_queue() = queue;
   }
   return absl::OkStatus();
+}
+
+void AddAssignments(const ServiceContext& services, const CallContext& call,
+                    const v2::QueryRouteResponse& route, const v2::QueryAssignmentRequest& request,
+                    v2::QueryAssignmentResponse& response) {
+  const std::shared_ptr<const Group> group =
+      services.topics.FindGroup(NamespaceOf(call, request.group()), request.group().name());
+  for (const v2::MessageQueue& told : route.message_queues()) {
+    const bool readable = told.permission() == v2::READ || told.permission() == v2::READ_WRITE;
+    if (told.broker().name() == services.config.broker_name() || !readable) continue;
+    const bool any_queue = group == nullptr || !group->fifo;
+    if (any_queue && told.id() != 0) continue;
+    v2::MessageQueue& queue = *response.add_assignments()->mutable_message_queue();
+    queue = told;
+    *queue.mutable_topic() = request.topic();
+    if (any_queue) queue.set_id(-1);
+  }
 }
 
 }  // namespace dunlin::broker

@@ -24,11 +24,15 @@ absl::Status FillAssignments(const ServiceContext& services, const CallContext& 
                              const apache::rocketmq::v2::QueryAssignmentRequest& request,
                              apache::rocketmq::v2::QueryAssignmentResponse& response);
 
+// The same for the other brokers of a route that a name service told. Without one the answer stays
+// what this broker knows: its own.
+void AddAssignments(const ServiceContext& services, const CallContext& call,
+                    const apache::rocketmq::v2::QueryRouteResponse& route,
+                    const apache::rocketmq::v2::QueryAssignmentRequest& request,
+                    apache::rocketmq::v2::QueryAssignmentResponse& response);
+
 // This broker as a member of its group; `asked` are the endpoints that the client said, or empty.
 void FillBroker(const ServiceContext& services, const apache::rocketmq::v2::Endpoints& asked,
                 apache::rocketmq::v2::Broker& broker);
-
-// ILLEGAL_ACCESS_POINT for endpoints that no client could use; empty ones are fine.
-absl::Status CheckEndpoints(const apache::rocketmq::v2::Endpoints& endpoints);
 
 }  // namespace dunlin::broker

@@ -17,6 +17,7 @@
 #include "services/broker/filter/filter_cache.h"
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/progress/progress.h"
+#include "services/broker/registration/cluster_routes.h"
 #include "services/broker/rpc/command_streams.h"
 #include "services/broker/topics/topic_table.h"
 #include "services/broker/trace/message_trace.h"
@@ -56,6 +57,8 @@ struct ServiceContext {
   // Host and port put into routes when the client does not say how it reached the server.
   std::string advertised_host;
   int32_t advertised_port = 0;
+  // What the name services know of other brokers; null: there are no others.
+  ClusterRoutes* cluster = nullptr;
 };
 
 }  // namespace dunlin::broker

@@ -6,33 +6,12 @@
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/route_calls.h"
 #include "services/broker/rpc/status_map.h"
+#include "services/nameservice/routes/route_version.h"
 
 namespace dunlin::broker {
-namespace {
 
 namespace ns = nameservice::v1;
 namespace v2 = apache::rocketmq::v2;
-
-// FNV-1a: of two routes that differ in one number it never makes the same. Not 0, which is "none".
-uint64_t Fingerprint(std::string_view bytes) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const char byte : bytes) {
-    hash ^= static_cast<unsigned char>(byte);
-    hash *= 0x100000001b3;
-  }
-  return hash == 0 ? 1 : hash;
-}
-
-// Of everything that a version stands for. The texts of statuses are not part of it: they may
-// change with the program. If a later one serialises in another way, its routes are told once more.
-uint64_t VersionOf(const ns::Route& route) {
-  ns::Route part;
-  part.mutable_status()->set_code(route.status().code());
-  *part.mutable_queues() = route.queues();
-  return Fingerprint(part.SerializeAsString());
-}
-
-}  // namespace
 
 ns::Route RouteOf(const ServiceContext& services, std::string_view qualified_name,
                   const Topic* topic) {
@@ -54,7 +33,7 @@ ns::Route RouteOf(const ServiceContext& services, std::string_view qualified_nam
       if (topic->Accepts(kind)) queues.add_accept_message_types(static_cast<v2::MessageType>(kind));
     }
   }
-  route.set_version(VersionOf(route));
+  route.set_version(nameservice::VersionOf(route));
   return route;
 }
 
@@ -65,5 +44,20 @@ ns::BrokerGroup BrokerGroupOf(const ServiceContext& services, const v2::Endpoint
   FillBroker(services, endpoints, *group.add_members());
   return group;
 }
+
+std::optional<ns::Route> BrokerRoutes::FindRoute(const RouteViewer& /*viewer*/,
+                                                 std::string_view qualified_name) {
+  const auto [name_space, name] = SplitQualifiedName(qualified_name);
+  return RouteOf(services_, qualified_name, services_.topics.FindTopic(name_space, name).get());
+}
+
+ns::BrokerGroup BrokerRoutes::FindGroup(const RouteViewer& viewer, std::string_view name) {
+  if (name == services_.config.broker_name()) return BrokerGroupOf(services_, viewer.endpoints);
+  ns::BrokerGroup none;
+  none.set_name(std::string(name));
+  return none;
+}
+
+std::vector<std::string> BrokerRoutes::FirstGroups() { return {services_.config.broker_name()}; }
 
 }  // namespace dunlin::broker

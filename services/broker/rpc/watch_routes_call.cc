@@ -8,11 +8,10 @@
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/buffers.h"
-#include "services/broker/rpc/resources.h"
-#include "services/broker/rpc/route_calls.h"
+#include "services/broker/rpc/call_checks.h"
+#include "services/broker/rpc/endpoints.h"
 #include "services/broker/rpc/status_map.h"
-#include "services/broker/rpc/topic_route.h"
-#include "services/broker/topics/topic_table.h"
+#include "services/broker/topics/qualified_name.h"
 
 namespace dunlin::broker {
 namespace {
@@ -30,15 +29,18 @@ grpc::Status Broken(const absl::Status& status) {
 
 }  // namespace
 
-WatchRoutesCall::WatchRoutesCall(ServiceContext& services, OpenStreams& open_streams,
+WatchRoutesCall::WatchRoutesCall(RouteSource& routes, OpenStreams& open_streams,
                                  const grpc::CallbackServerContext& context)
-    : services_(services), open_streams_(open_streams), call_(ReadCallContext(context)) {}
+    : routes_(routes),
+      open_streams_(open_streams),
+      call_(ReadCallContext(context)),
+      group_watcher_(*this) {
+  viewer_.zone = call_.zone;
+}
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* WatchRoutesCall::Start(
-    ServiceContext& services, OpenStreams& open_streams,
-    const grpc::CallbackServerContext& context) {
-  auto call =
-      std::shared_ptr<WatchRoutesCall>(new WatchRoutesCall(services, open_streams, context));
+    RouteSource& routes, OpenStreams& open_streams, const grpc::CallbackServerContext& context) {
+  auto call = std::shared_ptr<WatchRoutesCall>(new WatchRoutesCall(routes, open_streams, context));
   call->self_ = call;
   call->StartSendInitialMetadata();
   if (const absl::Status known = CheckClientId(call->call_); !known.ok()) {
@@ -81,9 +83,13 @@ absl::Status WatchRoutesCall::Handle(const grpc::ByteBuffer& bytes) {
 
 absl::Status WatchRoutesCall::Open(const Request& request) {
   RETURN_IF_ERROR(CheckEndpoints(request.endpoints()));
-  nameservice::v1::BrokerGroup broker = BrokerGroupOf(services_, request.endpoints());
-  MutexLock lock(mutex_);
-  broker_ = std::move(broker);
+  viewer_.endpoints = request.endpoints();
+  for (const std::string& name : routes_.FirstGroups()) {
+    if (!MeetGroup(name)) continue;
+    MutexLock lock(mutex_);
+    groups_[name] = true;
+    marked_groups_.push_back(name);
+  }
   return absl::OkStatus();
 }
 
@@ -115,8 +121,9 @@ absl::Status WatchRoutesCall::Add(const std::string& qualified_name, uint64_t ve
     if (!std::exchange(watched.marked, true)) marked_.push_back(qualified_name);
   }
   // Before it is looked up: a change in between is told.
-  if (services_.topics.watchers().Add(qualified_name, shared_from_this())) return absl::OkStatus();
+  if (routes_.topic_watchers().Add(qualified_name, shared_from_this())) return absl::OkStatus();
   MutexLock lock(mutex_);
+  Withhold(watched_[qualified_name], false);
   watched_.erase(qualified_name);
   return PublicError(
       PublicCode::kTooManyRequests,
@@ -125,9 +132,40 @@ absl::Status WatchRoutesCall::Add(const std::string& qualified_name, uint64_t ve
 
 void WatchRoutesCall::Unwatch(const apache::rocketmq::v2::Resource& topic) {
   const std::string qualified_name = QualifiedName(NamespaceOf(call_, topic), topic.name());
-  services_.topics.watchers().Remove(qualified_name, *this);
+  routes_.topic_watchers().Remove(qualified_name, *this);
   MutexLock lock(mutex_);
-  watched_.erase(qualified_name);
+  const auto found = watched_.find(qualified_name);
+  if (found == watched_.end()) return;
+  Withhold(found->second, false);
+  watched_.erase(found);
+}
+
+void WatchRoutesCall::Withhold(Watched& watched, bool withheld) {
+  if (watched.withheld == withheld) return;
+  watched.withheld = withheld;
+  withheld_ += withheld ? size_t{1} : ~size_t{0};
+}
+
+bool WatchRoutesCall::MeetGroup(const std::string& name) {
+  {
+    MutexLock lock(mutex_);
+    if (!groups_.try_emplace(name, false).second) return false;
+  }
+  // When there is no room the stream tells of it all the same, but not of its changes: a client
+  // then goes by what the broker answers, as one without a watch does.
+  routes_.group_watchers().Add(name,
+                               std::shared_ptr<TopicWatcher>(shared_from_this(), &group_watcher_));
+  return true;
+}
+
+void WatchRoutesCall::OnGroupChanged(std::string_view name) {
+  {
+    MutexLock lock(mutex_);
+    const auto found = groups_.find(name);
+    if (found == groups_.end() || std::exchange(found->second, true)) return;
+    marked_groups_.emplace_back(name);
+  }
+  Pump();
 }
 
 void WatchRoutesCall::OnTopicChanged(std::string_view qualified_name) {
@@ -146,21 +184,29 @@ void WatchRoutesCall::Pump() {
     if (pumping_) return;  // whoever pumps looks again before it stops
     pumping_ = true;
   }
-  while (const std::optional<std::vector<std::string>> topics = TakeMarked()) Tell(LookUp(*topics));
+  while (std::optional<News> news = TakeMarked()) {
+    LookUp(*news);
+    Tell(*std::move(news));
+  }
 }
 
-std::optional<std::vector<std::string>> WatchRoutesCall::TakeMarked() {
+std::optional<WatchRoutesCall::News> WatchRoutesCall::TakeMarked() {
   MutexLock lock(mutex_);
-  std::vector<std::string> topics;
+  News news;
   if (!writing_ && !finished_ && !end_.has_value()) {
-    while (!marked_.empty() && topics.size() < kBatch) {
+    while (!marked_.empty() && news.topics.size() < kBatch) {
       auto found = watched_.find(marked_.front());
       if (found != watched_.end() && std::exchange(found->second.marked, false)) {
-        topics.push_back(std::move(marked_.front()));
+        news.topics.push_back(std::move(marked_.front()));
       }
       marked_.pop_front();
     }
-    if (!topics.empty() || answering_) return topics;
+    while (!marked_groups_.empty() && news.groups.size() < kBatch) {
+      groups_[marked_groups_.front()] = false;
+      news.groups.push_back(std::move(marked_groups_.front()));
+      marked_groups_.pop_front();
+    }
+    if (!news.topics.empty() || !news.groups.empty() || answering_) return news;
   }
   pumping_ = false;
   if (end_.has_value() && !writing_ && !finished_) {
@@ -170,45 +216,58 @@ std::optional<std::vector<std::string>> WatchRoutesCall::TakeMarked() {
   return std::nullopt;
 }
 
-std::vector<WatchRoutesCall::Route> WatchRoutesCall::LookUp(
-    const std::vector<std::string>& topics) const {
-  std::vector<Route> routes;
-  routes.reserve(topics.size());
-  for (const std::string& qualified_name : topics) {
-    const auto [name_space, name] = SplitQualifiedName(qualified_name);
-    routes.push_back(
-        RouteOf(services_, qualified_name, services_.topics.FindTopic(name_space, name).get()));
+void WatchRoutesCall::LookUp(News& news) {
+  news.routes.reserve(news.topics.size());
+  for (const std::string& qualified_name : news.topics) {
+    news.routes.push_back(routes_.FindRoute(viewer_, qualified_name));
+    if (!news.routes.back().has_value()) continue;
+    for (const auto& queues : news.routes.back()->queues()) {
+      if (MeetGroup(queues.broker())) news.groups.push_back(queues.broker());
+    }
   }
-  return routes;
+  // After its watch has begun: a change in between is told.
+  for (const std::string& name : news.groups) {
+    news.found.push_back(routes_.FindGroup(viewer_, name));
+  }
 }
 
-void WatchRoutesCall::Tell(std::vector<Route> routes) {
-  MutexLock lock(mutex_);
-  nameservice::v1::WatchRoutesResponse response;
-  for (Route& route : routes) {
-    auto found =
-        watched_.find(QualifiedName(route.topic().resource_namespace(), route.topic().name()));
-    if (found == watched_.end() || found->second.version == route.version()) continue;
-    found->second.version = route.version();
-    *response.add_routes() = std::move(route);
+void WatchRoutesCall::FillRoutes(News& news, nameservice::v1::WatchRoutesResponse& response) {
+  for (size_t i = 0; i < news.topics.size(); ++i) {
+    auto found = watched_.find(news.topics[i]);
+    if (found == watched_.end()) continue;
+    std::optional<Route>& route = news.routes[i];
+    // A mark: it may be said by now, and the turn to do so comes.
+    if (!found->second.marked) Withhold(found->second, !route.has_value());
+    if (!route.has_value() || found->second.version == route->version()) continue;
+    found->second.version = route->version();
+    *response.add_routes() = *std::move(route);
   }
   while (!refused_.empty() && response.routes_size() < static_cast<int>(kBatch)) {
     *response.add_routes() = std::move(refused_.front());
     refused_.pop_front();
   }
-  const bool answers = answering_ && marked_.empty() && refused_.empty();
-  if (answers) {
+}
+
+void WatchRoutesCall::Tell(News news) {
+  MutexLock lock(mutex_);
+  nameservice::v1::WatchRoutesResponse response;
+  FillRoutes(news, response);
+  for (BrokerGroup& group : news.found) *response.add_brokers() = std::move(group);
+  const bool handled = answering_ && marked_.empty() && refused_.empty();
+  if (handled) {
     answering_ = false;
-    ++answered_;
+    ++handled_;
   }
-  if ((response.routes_size() == 0 && !answers) || finished_ || end_.has_value()) return;
-  if (broker_.has_value()) *response.add_brokers() = *std::move(broker_);
-  broker_.reset();
-  response.set_answered_requests(answered_);
-  sending_ = Serialize(response);
-  writing_ = true;
-  StartWrite(&sending_);
-  if (answers) StartRead(&received_);
+  const bool answers = withheld_ == 0 && marked_.empty() && !answering_ && answered_ != handled_;
+  if (answers) answered_ = handled_;
+  if (finished_ || end_.has_value()) return;
+  if (response.routes_size() > 0 || response.brokers_size() > 0 || answers) {
+    response.set_answered_requests(answered_);
+    sending_ = Serialize(response);
+    writing_ = true;
+    StartWrite(&sending_);
+  }
+  if (handled) StartRead(&received_);
 }
 
 void WatchRoutesCall::OnWriteDone(bool ok) {
@@ -241,15 +300,19 @@ void WatchRoutesCall::EndForStop() {
 void WatchRoutesCall::OnDone() {
   open_streams_.Remove(this);
   StringMap<Watched> watched;
+  StringMap<bool> groups;
   {
     MutexLock lock(mutex_);
     finished_ = true;
     watched.swap(watched_);
+    groups.swap(groups_);
     marked_.clear();
+    marked_groups_.clear();
   }
   for (const auto& [qualified_name, state] : watched) {
-    services_.topics.watchers().Remove(qualified_name, *this);
+    routes_.topic_watchers().Remove(qualified_name, *this);
   }
+  for (const auto& [name, marked] : groups) routes_.group_watchers().Remove(name, group_watcher_);
   self_.reset();  // who tells of a change may hold the last reference for a moment
 }
 

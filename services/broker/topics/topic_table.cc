@@ -232,16 +232,6 @@ typename Map::mapped_type FindOrNull(const Map& map, const Key& key) {
 
 }  // namespace
 
-std::string QualifiedName(std::string_view name_space, std::string_view name) {
-  return name_space.empty() ? std::string(name) : fmt::format("{}/{}", name_space, name);
-}
-
-std::pair<std::string_view, std::string_view> SplitQualifiedName(std::string_view qualified) {
-  const size_t slash = qualified.find('/');
-  if (slash == std::string_view::npos) return {{}, qualified};
-  return {qualified.substr(0, slash), qualified.substr(slash + 1)};
-}
-
 std::chrono::milliseconds Group::RetryDelay(uint32_t attempt) const {
   if (!retry_delays.empty()) {
     return retry_delays[std::min<size_t>(std::max(attempt, 1u), retry_delays.size()) - 1];

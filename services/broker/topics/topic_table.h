@@ -26,6 +26,7 @@
 #include "services/base/mutex.h"
 #include "services/base/strings.h"
 #include "services/base/strong_int.h"
+#include "services/broker/topics/qualified_name.h"
 #include "services/broker/topics/rate_limit.h"
 #include "services/broker/topics/topic_watchers.h"
 #include "services/store/dispatch/dispatcher.h"
@@ -131,11 +132,6 @@ struct Group {
   // Delay before the next delivery after attempt `attempt` (1 or more) failed.
   std::chrono::milliseconds RetryDelay(uint32_t attempt) const;
 };
-
-// "namespace/name", or the name alone in the default namespace.
-std::string QualifiedName(std::string_view name_space, std::string_view name);
-// And back: namespace and name, which both have no slash.
-std::pair<std::string_view, std::string_view> SplitQualifiedName(std::string_view qualified);
 
 inline constexpr std::string_view kDeadLetterPrefix = "%DLQ%";
 inline constexpr uint32_t kMaxQueues = 65'535;

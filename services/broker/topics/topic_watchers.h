@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 
@@ -36,7 +37,12 @@ class TopicWatchers {
       ABSL_LOCKS_EXCLUDED(mutex_);
   void Remove(std::string_view topic, const TopicWatcher& watcher) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Tells of every topic, also of those that come. For as long as `watcher` is there.
+  void AddForAll(const std::shared_ptr<TopicWatcher>& watcher) ABSL_LOCKS_EXCLUDED(mutex_);
+
   void Tell(std::string_view topic) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Of every topic that somebody watches by name.
+  void TellAll() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Pairs of a topic and a watcher.
   size_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -47,6 +53,7 @@ class TopicWatchers {
   const size_t max_watches_;
   mutable Mutex mutex_;
   StringMap<Watchers> topics_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::weak_ptr<TopicWatcher>> of_all_ ABSL_GUARDED_BY(mutex_);
   size_t size_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

@@ -1,0 +1,179 @@
+#include "services/broker/registration/registration_session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "services/base/log.h"
+
+namespace dunlin::broker {
+namespace {
+
+namespace ns = nameservice::v1;
+
+using std::chrono::milliseconds;
+
+// Of a request, which may have 1 MiB.
+constexpr size_t kTopicsPerRequest = 2'000;
+constexpr milliseconds kFirstRetry{100};
+constexpr milliseconds kLongestRetry{2'000};
+// A name service that is there welcomes sooner.
+constexpr milliseconds kPatience{5'000};
+constexpr milliseconds kHeartbeat{1'000};
+constexpr int kKeepaliveMs = 10'000;
+constexpr int kKeepaliveTimeoutMs = 5'000;
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, static_cast<int>(kFirstRetry.count()));
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, static_cast<int>(kFirstRetry.count()));
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, static_cast<int>(kLongestRetry.count()));
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+}  // namespace
+
+RegistrationSession::RegistrationSession(const Rooms& rooms, std::string address, size_t reader,
+                                         std::function<void()> on_news)
+    : rooms_(rooms),
+      address_(std::move(address)),
+      reader_(reader),
+      on_news_(std::move(on_news)),
+      counts_(std::make_shared<RegistrationCounts>()),
+      channel_(MakeChannel(address_)),
+      stub_(ns::RegistryService::NewStub(channel_)) {}
+
+RegistrationSession::~RegistrationSession() = default;
+
+void RegistrationSession::Connect(Timestamp now) {
+  called_at_ = now;
+  said_hello_.clear();
+  welcomed_ = false;
+  telling_ = false;
+  table_.clear();
+  changes_ = {};
+  heartbeat_ = kHeartbeat;
+  heartbeat_at_ = now + heartbeat_;
+  call_ = std::make_unique<RegistrationCall>(*stub_, on_news_);
+}
+
+void RegistrationSession::Disconnect(Timestamp now, const grpc::Status& status) {
+  call_.reset();
+  if (std::exchange(welcomed_, false)) failures_ = 0;
+  counts_->registered = false;
+  ++counts_->failures;
+  const milliseconds delay = std::min(kLongestRetry, kFirstRetry * (1 << std::min(failures_, 10)));
+  // Said once for each time that it was there, or has been asked for the first time.
+  if (failures_ == 0) {
+    log::Warning("name service {}: {}; trying again every {} ms at the latest", address_,
+                 status.error_message(), kLongestRetry.count());
+  }
+  ++failures_;
+  retry_at_ = now + delay;
+}
+
+Timestamp RegistrationSession::Step(Timestamp now, const ns::Hello& hello) {
+  if (call_ == nullptr) {
+    if (now < retry_at_) return retry_at_;
+    Connect(now);
+  }
+  RegistrationCall::News news = call_->Look();
+  if (news.ended.has_value()) {
+    Disconnect(now, *news.ended);
+    return retry_at_;
+  }
+  if (news.welcome.has_value()) {
+    if (!std::exchange(welcomed_, true)) {
+      ++counts_->welcomes;
+      counts_->registered = true;
+      log::Info("registered with the name service {}", address_);
+    }
+    heartbeat_ = std::clamp(milliseconds(news.welcome->session_timeout_ms() / 4), milliseconds(1),
+                            kHeartbeat);
+    heartbeat_at_ = std::min(heartbeat_at_, now + heartbeat_);
+  }
+  if (news.send_table) BeginTable();
+  if (!welcomed_ && now - called_at_ >= kPatience) {
+    Disconnect(now, grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "it does not answer"));
+    return retry_at_;
+  }
+  ns::RegisterRequest request;
+  if (news.may_write && Next(now, hello, request)) {
+    heartbeat_at_ = now + heartbeat_;
+    call_->Write(std::move(request));
+  }
+  return welcomed_ ? heartbeat_at_ : called_at_ + kPatience;
+}
+
+bool RegistrationSession::Next(Timestamp now, const ns::Hello& hello,
+                               ns::RegisterRequest& request) {
+  if (const std::string serialised = hello.SerializeAsString(); serialised != said_hello_) {
+    ns::Hello& said = *request.mutable_hello();
+    said = hello;
+    if (said_hello_.empty()) {
+      // What changed before is in the topics of this version, which are asked for if need be.
+      told_ = rooms_.journal.Take(reader_).version;
+    }
+    *said.mutable_topics_version() = told_;
+    said_hello_ = serialised;
+    return true;
+  }
+  if (!welcomed_) return false;
+  if (telling_) {
+    NextOfTable(*request.mutable_table());
+    return true;
+  }
+  if (!changes_.topics.empty() || rooms_.journal.HasChanges(reader_)) {
+    NextChanges(*request.mutable_changes());
+    return true;
+  }
+  if (now < heartbeat_at_) return false;
+  request.mutable_heartbeat();
+  return true;
+}
+
+void RegistrationSession::BeginTable() {
+  telling_ = true;
+  told_topics_ = 0;
+  changes_ = {};
+  // Before the topics: what changes in between is told once more.
+  told_ = rooms_.journal.Take(reader_).version;
+  table_ = rooms_.topics.Topics();
+}
+
+void RegistrationSession::NextOfTable(ns::TopicTable& table) {
+  table.set_first(told_topics_ == 0);
+  const size_t end = std::min(table_.size(), told_topics_ + kTopicsPerRequest);
+  for (; told_topics_ < end; ++told_topics_) {
+    *table.add_topics() = ToRegistered(*table_[told_topics_]);
+  }
+  if (told_topics_ < table_.size()) return;
+  table.set_last(true);
+  *table.mutable_version() = told_;
+  telling_ = false;
+  table_.clear();
+  ++counts_->tables_sent;
+}
+
+void RegistrationSession::NextChanges(ns::TopicChanges& changes) {
+  if (changes_.topics.empty()) changes_ = rooms_.journal.Take(reader_);
+  *changes.mutable_base() = told_;
+  for (size_t i = 0; i < kTopicsPerRequest && !changes_.topics.empty(); ++i) {
+    const auto [name_space, name] = SplitQualifiedName(changes_.topics.back());
+    if (const auto topic = rooms_.topics.FindTopic(name_space, name); topic != nullptr) {
+      *changes.add_changed() = ToRegistered(*topic);
+    } else {
+      changes.add_deleted()->set_resource_namespace(std::string(name_space));
+      changes.mutable_deleted()->rbegin()->set_name(std::string(name));
+    }
+    changes_.topics.pop_back();
+  }
+  // Only with the last of them the name service has this version.
+  if (changes_.topics.empty()) told_ = changes_.version;
+  *changes.mutable_version() = told_;
+  ++counts_->changes_sent;
+}
+
+}  // namespace dunlin::broker

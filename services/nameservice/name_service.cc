@@ -1,0 +1,147 @@
+#include "services/nameservice/name_service.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "services/base/log.h"
+#include "services/base/mutex.h"
+#include "services/base/status_macros.h"
+#include "services/broker/rpc/route_service.h"
+#include "services/nameservice/name_service_metrics.h"
+#include "services/nameservice/rpc/query_service.h"
+#include "services/nameservice/rpc/registry_service.h"
+#include "services/nameservice/rpc/route_directory.h"
+#include "services/nameservice/values/saved_state.h"
+#include "services/runtime/executor.h"
+
+namespace dunlin::nameservice {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr char kStateFile[] = "/name-service-state";
+constexpr milliseconds kStepInterval{100};
+// Changes of values and of known groups that may wait for the disk at a time.
+constexpr size_t kExecutorCapacity = 1'000;
+
+RouteTable::Options OptionsOf(const config::v1::RegistryConfig& config,
+                              const SavedState::Groups& saved) {
+  RouteTable::Options options;
+  options.session_timeout = milliseconds(config.session_timeout_ms());
+  options.start_grace = milliseconds(config.start_grace_ms());
+  options.group_retention = seconds(config.group_retention_seconds());
+  options.max_groups = config.max_groups();
+  options.max_topics = config.max_topics();
+  options.awaited = saved.known;
+  options.read_only = saved.read_only;
+  return options;
+}
+
+}  // namespace
+
+// Declared in the order of levels, so that destruction runs in reverse.
+class NameService::Rooms {
+ public:
+  Rooms(const config::v1::RegistryConfig& config, std::unique_ptr<SavedState> saved_state,
+        const Clock& clock);
+  ~Rooms() { Stop(); }
+
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex);
+  void Loop() ABSL_LOCKS_EXCLUDED(mutex);
+  void Save();
+
+  const std::unique_ptr<SavedState> saved;
+  Executor executor{"name-service", kExecutorCapacity};
+  std::atomic<bool> save_waits = false;
+  RouteDirectory directory;
+  broker::RouteServiceImpl routes{directory};
+  QueryServiceImpl queries{directory};
+  RegistryServiceImpl registry;
+
+  Mutex mutex;
+  CondVar changed;
+  bool stopping ABSL_GUARDED_BY(mutex) = false;
+  std::thread steps;
+};
+
+NameService::Rooms::Rooms(const config::v1::RegistryConfig& config,
+                          std::unique_ptr<SavedState> saved_state, const Clock& clock)
+    : saved(std::move(saved_state)),
+      directory(OptionsOf(config, saved->groups()), clock, [this] { Save(); }),
+      registry(directory, *saved, executor, {.session_timeout_ms = config.session_timeout_ms()}) {
+  steps = std::thread([this] {
+    pthread_setname_np(pthread_self(), "sessions");
+    Loop();
+  });
+}
+
+void NameService::Rooms::Save() {
+  if (save_waits.exchange(true)) return;  // it will find this change, too
+  const absl::Status accepted = executor.Run([this] {
+    save_waits = false;
+    const RouteDirectory::Remembered now = directory.remembered();
+    // Groups that come and go are remembered for the next start only: it would wait a little
+    // longer, or tell routes a little early.
+    if (const absl::Status status = saved->SaveGroups({now.groups, now.read_only}); !status.ok()) {
+      log::Warning("the names of broker groups could not be saved: {}", status.ToString());
+    }
+  });
+  if (!accepted.ok()) save_waits = false;
+}
+
+void NameService::Rooms::Loop() {
+  for (;;) {
+    directory.Step();
+    MutexLock lock(mutex);
+    if (!stopping) changed.WaitUntil(mutex, std::chrono::steady_clock::now() + kStepInterval);
+    if (stopping) return;
+  }
+}
+
+void NameService::Rooms::Stop() {
+  {
+    MutexLock lock(mutex);
+    if (std::exchange(stopping, true)) return;
+    changed.SignalAll();
+  }
+  steps.join();
+  executor.Stop();
+}
+
+NameService::NameService(std::shared_ptr<Rooms> rooms) : rooms_(std::move(rooms)) {}
+
+NameService::~NameService() { Stop(); }
+
+absl::StatusOr<std::unique_ptr<NameService>> NameService::Start(
+    const config::v1::RegistryConfig& config, const std::string& data_dir, FileSystem& files,
+    const Clock& clock) {
+  ASSIGN_OR_RETURN(std::unique_ptr<SavedState> saved,
+                   SavedState::Open(files, data_dir + kStateFile));
+  return std::unique_ptr<NameService>(
+      new NameService(std::make_shared<Rooms>(config, std::move(saved), clock)));
+}
+
+std::vector<grpc::Service*> NameService::services() const {
+  return {&rooms_->registry, &rooms_->routes, &rooms_->queries};
+}
+
+std::shared_ptr<prometheus::Collectable> NameService::metrics() const {
+  return std::make_shared<NameServiceMetrics>([rooms = rooms_] {
+    return NameServiceMetrics::Values{rooms->directory.counts(), rooms->directory.watches(),
+                                      rooms->directory.ready()};
+  });
+}
+
+void NameService::Drain() {
+  rooms_->registry.Stop();
+  rooms_->routes.Stop();
+}
+
+void NameService::Stop() { rooms_->Stop(); }
+
+}  // namespace dunlin::nameservice

@@ -1,0 +1,50 @@
+// NameService: the composition root of the name service, for a process of its own and for `dunlin`,
+// which has one inside. No logic.
+
+#pragma once
+
+#include <prometheus/collectable.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "proto/dunlin/config/v1/config.pb.h"
+#include "services/base/clock.h"
+#include "services/base/file.h"
+
+namespace grpc {
+class Service;
+}
+
+namespace dunlin::nameservice {
+
+class NameService {
+ public:
+  // Reads what was saved in `data_dir`, which exists, and starts the threads. `files` and `clock`
+  // must outlive the name service. Errors: those of SavedState::Open.
+  static absl::StatusOr<std::unique_ptr<NameService>> Start(
+      const config::v1::RegistryConfig& config, const std::string& data_dir, FileSystem& files,
+      const Clock& clock);
+  ~NameService();
+
+  // To be registered with a gRPC server that is stopped before the name service is.
+  std::vector<grpc::Service*> services() const;
+  // May be asked even after the name service is gone.
+  std::shared_ptr<prometheus::Collectable> metrics() const;
+
+  // Ends sessions and streams, so that a server that is about to stop has nothing left.
+  void Drain();
+  // Idempotent.
+  void Stop();
+
+ private:
+  class Rooms;
+  explicit NameService(std::shared_ptr<Rooms> rooms);
+  const std::shared_ptr<Rooms> rooms_;
+};
+
+}  // namespace dunlin::nameservice
