@@ -118,8 +118,10 @@ absl::StatusOr<EmbeddedNames> StartNames(const config::v1::DunlinConfig& config,
   EmbeddedNames names;
   if (!config.name_service().enabled()) return names;
   ASSIGN_OR_RETURN(names.service,
-                   nameservice::NameService::Start(config.name_service().registry(),
-                                                   config.data_dir(), RealFiles(), clock));
+                   nameservice::NameService::Start(
+                       config.name_service().registry(),
+                       {.data_dir = config.data_dir(), .expected = {config.broker().broker_name()}},
+                       RealFiles(), clock));
   absl::StatusOr<std::unique_ptr<GrpcServer>> server = GrpcServer::Start(
       config.name_service().server(), config.data_dir(), {names.service->services(), nullptr});
   if (!server.ok()) {
