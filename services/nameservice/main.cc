@@ -84,9 +84,9 @@ absl::Status Serve(const config::v1::NameServiceConfig& config) {
   const SystemClock clock;
   ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics,
                    Metrics::Start(config.metrics().listen_address()));
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<nameservice::NameService> service,
-      nameservice::NameService::Start(config.registry(), config.data_dir(), RealFiles(), clock));
+  ASSIGN_OR_RETURN(const std::unique_ptr<nameservice::NameService> service,
+                   nameservice::NameService::Start(
+                       config.registry(), {.data_dir = config.data_dir()}, RealFiles(), clock));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<GrpcServer> server,
       GrpcServer::Start(config.server(), config.data_dir(), {service->services(), nullptr}));

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "services/base/log.h"
 #include "services/base/mutex.h"
@@ -30,14 +31,15 @@ constexpr milliseconds kStepInterval{100};
 constexpr size_t kExecutorCapacity = 1'000;
 
 RouteTable::Options OptionsOf(const config::v1::RegistryConfig& config,
-                              const SavedState::Groups& saved) {
+                              const SavedState::Groups& saved,
+                              const std::vector<std::string>& expected) {
   RouteTable::Options options;
   options.session_timeout = milliseconds(config.session_timeout_ms());
   options.start_grace = milliseconds(config.start_grace_ms());
   options.group_retention = seconds(config.group_retention_seconds());
   options.max_groups = config.max_groups();
   options.max_topics = config.max_topics();
-  options.awaited = saved.known;
+  options.awaited = saved.known.empty() ? expected : saved.known;
   options.read_only = saved.read_only;
   return options;
 }
@@ -48,7 +50,7 @@ RouteTable::Options OptionsOf(const config::v1::RegistryConfig& config,
 class NameService::Rooms {
  public:
   Rooms(const config::v1::RegistryConfig& config, std::unique_ptr<SavedState> saved_state,
-        const Clock& clock);
+        const std::vector<std::string>& expected, const Clock& clock);
   ~Rooms() { Stop(); }
 
   void Stop() ABSL_LOCKS_EXCLUDED(mutex);
@@ -70,9 +72,10 @@ class NameService::Rooms {
 };
 
 NameService::Rooms::Rooms(const config::v1::RegistryConfig& config,
-                          std::unique_ptr<SavedState> saved_state, const Clock& clock)
+                          std::unique_ptr<SavedState> saved_state,
+                          const std::vector<std::string>& expected, const Clock& clock)
     : saved(std::move(saved_state)),
-      directory(OptionsOf(config, saved->groups()), clock, [this] { Save(); }),
+      directory(OptionsOf(config, saved->groups(), expected), clock, [this] { Save(); }),
       registry(directory, *saved, executor, {.session_timeout_ms = config.session_timeout_ms()}) {
   steps = std::thread([this] {
     pthread_setname_np(pthread_self(), "sessions");
@@ -118,12 +121,12 @@ NameService::NameService(std::shared_ptr<Rooms> rooms) : rooms_(std::move(rooms)
 NameService::~NameService() { Stop(); }
 
 absl::StatusOr<std::unique_ptr<NameService>> NameService::Start(
-    const config::v1::RegistryConfig& config, const std::string& data_dir, FileSystem& files,
+    const config::v1::RegistryConfig& config, const Place& place, FileSystem& files,
     const Clock& clock) {
   ASSIGN_OR_RETURN(std::unique_ptr<SavedState> saved,
-                   SavedState::Open(files, data_dir + kStateFile));
+                   SavedState::Open(files, place.data_dir + kStateFile));
   return std::unique_ptr<NameService>(
-      new NameService(std::make_shared<Rooms>(config, std::move(saved), clock)));
+      new NameService(std::make_shared<Rooms>(config, std::move(saved), place.expected, clock)));
 }
 
 std::vector<grpc::Service*> NameService::services() const {

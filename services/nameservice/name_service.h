@@ -24,10 +24,16 @@ namespace dunlin::nameservice {
 
 class NameService {
  public:
-  // Reads what was saved in `data_dir`, which exists, and starts the threads. `files` and `clock`
-  // must outlive the name service. Errors: those of SavedState::Open.
+  struct Place {
+    std::string data_dir;  // exists
+    // Groups to wait for at the very first start, when none were known before; empty: nobody knows
+    // who will come.
+    std::vector<std::string> expected = {};
+  };
+  // Reads what was saved and starts the threads. `files` and `clock` must outlive the name service.
+  // Errors: those of SavedState::Open.
   static absl::StatusOr<std::unique_ptr<NameService>> Start(
-      const config::v1::RegistryConfig& config, const std::string& data_dir, FileSystem& files,
+      const config::v1::RegistryConfig& config, const Place& place, FileSystem& files,
       const Clock& clock);
   ~NameService();
 

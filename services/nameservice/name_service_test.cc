@@ -161,7 +161,8 @@ class NameServiceTest : public ::testing::Test {
   ~NameServiceTest() override { Stop(); }
 
   void Start() {
-    auto started = NameService::Start(config_, directory_.path(), RealFiles(), clock_);
+    auto started =
+        NameService::Start(config_, {.data_dir = directory_.path()}, RealFiles(), clock_);
     ASSERT_THAT(started, IsOk());
     service_ = *std::move(started);
     grpc::ServerBuilder builder;

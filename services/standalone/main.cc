@@ -97,7 +97,7 @@ struct EmbeddedNames {
   std::unique_ptr<GrpcServer> server;
 
   // As this process reaches it.
-  HostPort address(const config::v1::ServerConfig& config) const {
+  HostPort Address(const config::v1::ServerConfig& config) const {
     std::optional<HostPort> listening = ParseHostPort(config.listen_address());
     if (!listening.has_value() || listening->host == "0.0.0.0")
       return {"127.0.0.1", server->port()};
@@ -118,8 +118,10 @@ absl::StatusOr<EmbeddedNames> StartNames(const config::v1::DunlinConfig& config,
   EmbeddedNames names;
   if (!config.name_service().enabled()) return names;
   ASSIGN_OR_RETURN(names.service,
-                   nameservice::NameService::Start(config.name_service().registry(),
-                                                   config.data_dir(), RealFiles(), clock));
+                   nameservice::NameService::Start(
+                       config.name_service().registry(),
+                       {.data_dir = config.data_dir(), .expected = {config.broker().broker_name()}},
+                       RealFiles(), clock));
   absl::StatusOr<std::unique_ptr<GrpcServer>> server = GrpcServer::Start(
       config.name_service().server(), config.data_dir(), {names.service->services(), nullptr});
   if (!server.ok()) {
@@ -142,7 +144,7 @@ absl::Status RegisterBroker(const config::v1::DunlinConfig& config, const Embedd
                                          config.broker().name_services().end());
   if (names.service != nullptr) {
     metrics.Add(names.service->metrics());
-    name_services.push_back(FormatHostPort(names.address(config.name_service().server())));
+    name_services.push_back(FormatHostPort(names.Address(config.name_service().server())));
   }
   RETURN_IF_ERROR(broker.Register(name_services));
   if (auto registrations = broker.registration_metrics(); registrations != nullptr) {

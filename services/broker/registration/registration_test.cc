@@ -37,7 +37,8 @@ class Names {
  public:
   explicit Names(int port = 0) {
     config_.set_start_grace_ms(0);
-    service_ = *nameservice::NameService::Start(config_, directory_.path(), RealFiles(), clock_);
+    service_ = *nameservice::NameService::Start(config_, {.data_dir = directory_.path()},
+                                                RealFiles(), clock_);
     grpc::ServerBuilder builder;
     for (grpc::Service* service : service_->services()) builder.RegisterService(service);
     builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials(),

@@ -52,6 +52,18 @@ TEST_F(RouteTableTest, QueuesThatTakeNoMoreMessagesAreReadOnly) {
   EXPECT_EQ(route.message_queues(2).broker().endpoints().addresses(0).host(), "a-0");
 }
 
+TEST_F(RouteTableTest, QueuesOfBrokersAreNamedByTurns) {
+  Start();
+  Join(1, "a", {Topic("t", 1)});
+  Join(2, "b", {Topic("t", 3)});
+  const v2::QueryRouteResponse route = Query("t");
+  std::string order;
+  for (const v2::MessageQueue& queue : route.message_queues()) {
+    order += queue.broker().name() + std::to_string(queue.id()) + " ";
+  }
+  EXPECT_EQ(order, "a0 b0 b1 b2 ");
+}
+
 TEST_F(RouteTableTest, VersionsOfEqualRoutesAreEqualWhoeverTellsThem) {
   Start();
   Join(1, "a", {Topic("t")});

@@ -59,7 +59,7 @@ absl::Status CheckHello(const v1::Hello& hello) {
 }
 
 absl::Status NoSession() {
-  return absl::InvalidArgumentError("the first request of a session is a hello");
+  return absl::NotFoundError("the first request of a session is a hello");
 }
 
 }  // namespace

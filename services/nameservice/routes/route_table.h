@@ -72,8 +72,10 @@ class RouteTable {
   // Sessions. A hello that is refused leaves no trace; the session is to be ended with the error,
   // and Leave called if it was registered before.
   absl::Status Register(SessionId session, const v1::Hello& hello, Timestamp now, Changes& changes);
+  // NOT_FOUND: no member is registered by this session, or it has been ended.
   absl::Status Apply(SessionId session, const v1::TopicTable& table, Changes& changes);
   absl::Status Apply(SessionId session, const v1::TopicChanges& topics, Changes& changes);
+  bool IsRegistered(SessionId session) const { return sessions_.contains(session); }
   // Something came; also before a request is applied.
   void Hear(SessionId session, Timestamp now);
   // The session has ended. Fine when it is not known.

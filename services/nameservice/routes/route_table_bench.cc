@@ -74,16 +74,16 @@ std::unique_ptr<RouteTable> Filled(int topics, int brokers) {
 }
 
 // All brokers with all topics, into an empty table.
-void BM_RegisterAll(benchmark::State& state) {
+void RegisterAll(benchmark::State& state) {
   const auto topics = static_cast<int>(state.range(0));
   const auto brokers = static_cast<int>(state.range(1));
   for (auto _ : state) benchmark::DoNotOptimize(Filled(topics, brokers));
   state.SetItemsProcessed(state.iterations() * topics * brokers);
 }
-BENCHMARK(BM_RegisterAll)->Args({10'000, 10})->Args({100'000, 100})->Unit(benchmark::kMillisecond);
+BENCHMARK(RegisterAll)->Args({10'000, 10})->Args({100'000, 100})->Unit(benchmark::kMillisecond);
 
 // A broker that comes back unchanged: leaves and says hello.
-void BM_ComeBack(benchmark::State& state) {
+void ComeBack(benchmark::State& state) {
   const auto table = Filled(static_cast<int>(state.range(0)), static_cast<int>(state.range(1)));
   uint64_t session = 1;
   for (auto _ : state) {
@@ -94,10 +94,10 @@ void BM_ComeBack(benchmark::State& state) {
     benchmark::DoNotOptimize(changes);
   }
 }
-BENCHMARK(BM_ComeBack)->Args({100'000, 10})->Unit(benchmark::kMicrosecond);
+BENCHMARK(ComeBack)->Args({100'000, 10})->Unit(benchmark::kMicrosecond);
 
 // One topic of one broker changes.
-void BM_ChangeTopic(benchmark::State& state) {
+void ChangeTopic(benchmark::State& state) {
   const auto table = Filled(100'000, static_cast<int>(state.range(0)));
   v1::TopicChanges change;
   uint64_t counter = 1;
@@ -112,10 +112,10 @@ void BM_ChangeTopic(benchmark::State& state) {
     benchmark::DoNotOptimize(changes);
   }
 }
-BENCHMARK(BM_ChangeTopic)->Arg(1)->Arg(10);
+BENCHMARK(ChangeTopic)->Arg(1)->Arg(10);
 
 // A master changes hands: whatever the number of topics.
-void BM_ChangeMaster(benchmark::State& state) {
+void ChangeMaster(benchmark::State& state) {
   const auto table = Filled(static_cast<int>(state.range(0)), 1);
   v1::Hello hello = Hello(0);
   for (auto _ : state) {
@@ -125,9 +125,9 @@ void BM_ChangeMaster(benchmark::State& state) {
     benchmark::DoNotOptimize(table->FindGroup("broker-000"));
   }
 }
-BENCHMARK(BM_ChangeMaster)->Arg(1'000)->Arg(100'000);
+BENCHMARK(ChangeMaster)->Arg(1'000)->Arg(100'000);
 
-void BM_QueryRoute(benchmark::State& state) {
+void QueryRoute(benchmark::State& state) {
   const auto table = Filled(10'000, static_cast<int>(state.range(0)));
   int topic = 0;
   for (auto _ : state) {
@@ -137,15 +137,15 @@ void BM_QueryRoute(benchmark::State& state) {
     benchmark::DoNotOptimize(table->FillQueues(resource, resource.name(), {}, response));
   }
 }
-BENCHMARK(BM_QueryRoute)->Arg(1)->Arg(10)->Arg(100)->Unit(benchmark::kMicrosecond);
+BENCHMARK(QueryRoute)->Arg(1)->Arg(10)->Arg(100)->Unit(benchmark::kMicrosecond);
 
 // What each watch of a changed topic costs the table.
-void BM_FindRoute(benchmark::State& state) {
+void FindRoute(benchmark::State& state) {
   const auto table = Filled(10'000, static_cast<int>(state.range(0)));
   const std::string topic = TopicName(4711);
   for (auto _ : state) benchmark::DoNotOptimize(table->FindRoute(topic));
 }
-BENCHMARK(BM_FindRoute)->Arg(1)->Arg(10)->Arg(100)->Unit(benchmark::kMicrosecond);
+BENCHMARK(FindRoute)->Arg(1)->Arg(10)->Arg(100)->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace dunlin::nameservice

@@ -263,10 +263,15 @@ TEST_F(RouteTableTest, ATopicThatMakesNoSenseEndsTheSession) {
   EXPECT_THAT(Change(1, 1, {topic}), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
-TEST_F(RouteTableTest, NothingIsTakenFromASessionWithoutAHello) {
+TEST_F(RouteTableTest, NothingIsTakenFromASessionWithoutAHelloOrThatHasEnded) {
   Start();
-  EXPECT_THAT(Tell(1, {}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("hello")));
-  EXPECT_THAT(Change(1, 1, {}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("hello")));
+  EXPECT_THAT(Tell(1, {}), StatusIs(absl::StatusCode::kNotFound, HasSubstr("hello")));
+  EXPECT_THAT(Change(1, 1, {}), StatusIs(absl::StatusCode::kNotFound, HasSubstr("hello")));
+  Join(1, "a", {Topic("t")});
+  EXPECT_TRUE(table_->IsRegistered(SessionId(1)));
+  EXPECT_OK(Register(2, Hello("a", "a-0", 0)));
+  EXPECT_FALSE(table_->IsRegistered(SessionId(1)));
+  EXPECT_THAT(Change(1, 1, {Topic("u")}), StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST_F(RouteTableTest, ATableThatNobodyAskedForIsRefused) {

@@ -105,24 +105,35 @@ bool RouteTable::FillQueues(const v2::Resource& topic, std::string_view qualifie
                             std::string_view zone, v2::QueryRouteResponse& response) const {
   const auto found = topics_.find(qualified_name);
   if (found == topics_.end()) return false;
+  struct Broker {
+    const Queues* held;
+    v2::MessageQueue queue;
+  };
+  std::vector<Broker> brokers;
+  uint32_t most = 0;
   for (const Queues& held : found->second->queues) {
     const Group& group = *held.group;
     const Member* const served_by = group.served_by();
     if (served_by == nullptr || !InZone(group, zone)) continue;
     const auto permission = static_cast<v2::Permission>(held.permission);
     const bool read_only = group.master() == nullptr || read_only_.contains(group.name);
-    v2::MessageQueue queue;
+    v2::MessageQueue& queue = brokers.emplace_back(Broker{&held, {}}).queue;
     *queue.mutable_topic() = topic;
     queue.set_permission(read_only ? ReadOnly(permission) : permission);
     queue.mutable_broker()->set_name(group.name);
     queue.mutable_broker()->set_id(0);
     *queue.mutable_broker()->mutable_endpoints() = served_by->hello.endpoints();
     FillKinds(held.kinds, queue);
-    for (uint32_t id = 0; id < held.queues; ++id) {
+    most = std::max(most, held.queues);
+  }
+  // By turns: clients go through the queues in this order, and are to meet all brokers soon.
+  for (uint32_t id = 0; id < most; ++id) {
+    for (const Broker& broker : brokers) {
+      if (id >= broker.held->queues) continue;
       v2::MessageQueue& added = *response.add_message_queues();
-      added = queue;
+      added = broker.queue;
       added.set_id(static_cast<int32_t>(id));
-      if (id >= held.write_queues) added.set_permission(ReadOnly(permission));
+      if (id >= broker.held->write_queues) added.set_permission(ReadOnly(added.permission()));
     }
   }
   return response.message_queues_size() > 0;

@@ -33,7 +33,9 @@ void RegisterCall::OnReadDone(bool ok) {
     directory_.Leave(session_);  // at once, whatever is still being written
     return End(grpc::Status::OK);
   }
-  if (const absl::Status handled = Handle(received_); !handled.ok()) {
+  const absl::Status handled = Handle(received_);
+  // NOT_FOUND: the session was ended meanwhile, and why is on its way to OnEnded.
+  if (!handled.ok() && !absl::IsNotFound(handled)) {
     directory_.Leave(session_);
     return End(ToGrpc(handled));
   }
@@ -48,6 +50,9 @@ absl::Status RegisterCall::Handle(const grpc::ByteBuffer& bytes) {
   v1::RegisterRequest request;
   RETURN_IF_ERROR(broker::CheckRequestSize(bytes));
   RETURN_IF_ERROR(broker::Parse(bytes, request));
+  if (!request.has_hello() && !IsRegistered()) {
+    return absl::InvalidArgumentError("the first request of a session is a hello");
+  }
   switch (request.content_case()) {
     case v1::RegisterRequest::kHello:
       return HandleHello(request.hello());
@@ -64,8 +69,14 @@ absl::Status RegisterCall::Handle(const grpc::ByteBuffer& bytes) {
   return absl::InvalidArgumentError("a request without content: hello, table, changes, heartbeat");
 }
 
+bool RegisterCall::IsRegistered() {
+  MutexLock lock(mutex_);
+  return !group_.empty();
+}
+
 absl::Status RegisterCall::HandleHello(const v1::Hello& hello) {
-  const absl::Status registered = directory_.Register(session_, hello);
+  const absl::Status registered =
+      IsRegistered() ? directory_.Update(session_, hello) : directory_.Register(session_, hello);
   const v1::MemberIdentity& identity = hello.identity();
   if (!registered.ok()) {
     log::Warning("member {} of broker group {} is refused: {}", identity.member(),

@@ -49,6 +49,8 @@ class RegisterCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   // An error ends the stream.
   absl::Status Handle(const grpc::ByteBuffer& bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status HandleHello(const v1::Hello& hello) ABSL_LOCKS_EXCLUDED(mutex_);
+  // A hello was accepted, whatever became of the session since.
+  bool IsRegistered() ABSL_LOCKS_EXCLUDED(mutex_);
   // Writes what there is to say.
   void Pump() ABSL_LOCKS_EXCLUDED(mutex_);
   std::optional<v1::RegisterResponse> Next() ABSL_LOCKS_EXCLUDED(mutex_);

@@ -94,6 +94,13 @@ absl::Status RouteDirectory::Register(SessionId session, const v1::Hello& hello)
   });
 }
 
+absl::Status RouteDirectory::Update(SessionId session, const v1::Hello& hello) {
+  return Do([&](RouteTable& table, Timestamp now, Changes& changes) {
+    if (!table.IsRegistered(session)) return absl::NotFoundError("the session has ended");
+    return table.Register(session, hello, now, changes);
+  });
+}
+
 absl::Status RouteDirectory::Apply(SessionId session, const v1::TopicTable& topics) {
   return Do([&](RouteTable& table, Timestamp now, Changes& changes) {
     table.Hear(session, now);

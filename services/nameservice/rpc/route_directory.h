@@ -54,8 +54,10 @@ class RouteDirectory final : public broker::RouteSource {
   // A number for a session that has come; Leave gives it back.
   SessionId Enter(const std::shared_ptr<MemberSession>& session) ABSL_LOCKS_EXCLUDED(mutex_);
   void Leave(SessionId session) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Errors as of RouteTable: the session is to end with them.
+  // Errors as of RouteTable: the session is to end with them. NOT_FOUND: it has been ended, and is
+  // told so, or has never been registered; Update is Register for a session that was.
   absl::Status Register(SessionId session, const v1::Hello& hello) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Update(SessionId session, const v1::Hello& hello) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Apply(SessionId session, const v1::TopicTable& table) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Apply(SessionId session, const v1::TopicChanges& topics) ABSL_LOCKS_EXCLUDED(mutex_);
   void Hear(SessionId session) ABSL_LOCKS_EXCLUDED(mutex_);
