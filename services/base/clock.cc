@@ -13,11 +13,12 @@ std::chrono::nanoseconds Read(clockid_t id) {
 
 }  // namespace
 
-SystemClock::SystemClock() : origin_(Read(CLOCK_REALTIME) - Read(CLOCK_BOOTTIME)) {}
+std::chrono::nanoseconds BootTime() { return Read(CLOCK_BOOTTIME); }
+
+SystemClock::SystemClock() : origin_(Read(CLOCK_REALTIME) - BootTime()) {}
 
 Timestamp SystemClock::Now() const {
-  return Timestamp(
-      std::chrono::duration_cast<std::chrono::milliseconds>(origin_ + Read(CLOCK_BOOTTIME)));
+  return Timestamp(std::chrono::duration_cast<std::chrono::milliseconds>(origin_ + BootTime()));
 }
 
 }  // namespace dunlin

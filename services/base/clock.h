@@ -14,6 +14,10 @@ constexpr Timestamp FromUnixMillis(int64_t millis) {
   return Timestamp(std::chrono::milliseconds(millis));
 }
 
+// Time since the machine was started, suspended or not: what leases are measured in, since no one
+// can set it. The same in every process of the machine.
+std::chrono::nanoseconds BootTime();
+
 // Thread-safe.
 class Clock {
  public:

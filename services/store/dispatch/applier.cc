@@ -533,6 +533,8 @@ absl::Status Applier::Commit(LogOffset end) {
 
 absl::Status Applier::Checkpoint(LogOffset flushed, bool wait) {
   checkpoint_.set_flushed(flushed.value());
+  const LogOffset dispatched(checkpoint_.dispatched());
+  checkpoint_.set_epoch(dispatched == LogOffset(0) ? 0 : log_.EpochAt(dispatched - 1).value());
   queues_.PutOpenChunks(batch_);
   timers_.PutCounts(batch_);
   batch_.Put(database_.handle(Family::kMeta), std::string(kCheckpointKey),

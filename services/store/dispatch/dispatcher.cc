@@ -230,6 +230,7 @@ absl::Status RealDispatcher::Recover(LogOffset from, bool rebuilding) {
   Publish();
   dispatched_.Advance(end);
   checkpointed_ = from;
+  log_.SetViewed(from);
   thread_ = std::thread([this] { Loop(); });
   pthread_setname_np(thread_.native_handle(), "dispatcher");
   return absl::OkStatus();
@@ -280,6 +281,7 @@ absl::Status RealDispatcher::DoCheckpoint(bool wait) {
   // The log first: the view must never be ahead of what it is a view of.
   RETURN_IF_ERROR(log_.FlushUpTo(at));
   RETURN_IF_ERROR(applier_.Checkpoint(at, wait));
+  if (wait) log_.SetViewed(at);
   checkpointed_ = at;
   due_since_.reset();
   last_checkpoint_ = std::chrono::steady_clock::now();
@@ -498,6 +500,13 @@ std::string WhyRebuild(const storage::v1::Checkpoint& checkpoint, const CommitLo
   if (dispatched > end || dispatched < log.start()) {
     return fmt::format("it goes up to {}, the log from {} to {}", dispatched.value(),
                        log.start().value(), end.value());
+  }
+  if (const Epoch epoch(checkpoint.epoch()); epoch != Epoch(0)) {
+    const Epoch there = log.EpochAt(dispatched - 1);
+    if (there != epoch && there != Epoch(0)) {
+      return fmt::format("before {} it has epoch {}, the log {}: what it knows was cut off",
+                         dispatched.value(), epoch.value(), there.value());
+    }
   }
   const absl::Status checked = CheckState(state);
   return checked.ok() ? "" : std::string(FromAbsl(checked.message()));

@@ -40,11 +40,6 @@ constexpr std::chrono::milliseconds kCallersPause{100};
 // flusher, since the question waits for room in the queue of the disk.
 constexpr uint64_t kWritebackStep = 8u << 20;
 
-// The next segment is begun when half of the current one is left: made so many times faster than
-// that fills, and a bit, it is there in time, without more of the disk than it needs.
-constexpr uint64_t kPrepareShare = 2;
-constexpr double kPrepareBytesPerSecond = 128.0 * (1u << 20);
-
 // Segments are multiples of it.
 constexpr std::array<char, 4096> kZeroPage{};
 
@@ -71,7 +66,7 @@ Appender::Appender(const Options& options, SegmentSet& segments, ControlPage& co
       clock_(clock),
       written_(options.end),
       flushed_(options.end),
-      confirmed_(options.end),
+      confirmed_(options.replicated ? options.confirmed : options.end),
       writeback_asked_(options.end) {
   {
     MutexLock lock(mutex_);
@@ -81,12 +76,16 @@ Appender::Appender(const Options& options, SegmentSet& segments, ControlPage& co
     segment_begin_ = segment != nullptr ? segment->begin() : options.end;
     segment_end_ = segment != nullptr ? segment->end() : options.end + segments_.segment_size();
   }
+  if (options_.replicated) {
+    confirmer_.emplace(Confirmer::Options{options_.epoch, options_.boot_time, options_.end},
+                       control_, confirmed_);
+  }
+  preparer_.emplace(
+      segments_, [this] { return CurrentPlace(); }, "preparer");
   committer_ = std::thread([this] { CommitLoop(); });
   pthread_setname_np(committer_.native_handle(), "committer");
   flusher_ = std::thread([this] { FlushLoop(); });
   pthread_setname_np(flusher_.native_handle(), "flusher");
-  preparer_ = std::thread([this] { PrepareLoop(); });
-  pthread_setname_np(preparer_.native_handle(), "preparer");
 }
 
 Appender::~Appender() {
@@ -113,6 +112,7 @@ absl::Status Appender::CheckRoom(std::span<const NewRecord> records) const {
         fmt::format("{} MiB wait for the disk already; slow down and try again",
                     (end_ - written_.Get()) >> 20));
   }
+  if (confirmer_.has_value()) RETURN_IF_ERROR(CheckReplicas());
   const uint64_t largest = std::min<uint64_t>(kMaxRecordLength, segments_.segment_size());
   for (const NewRecord& record : records) {
     const uint64_t space = RecordSpace(PayloadSize(record));
@@ -120,6 +120,15 @@ absl::Status Appender::CheckRoom(std::span<const NewRecord> records) const {
       return absl::InvalidArgumentError(fmt::format(
           "a record of {} bytes does not fit a segment or the limit of {} bytes", space, largest));
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Appender::CheckReplicas() const {
+  if (confirmer_->over()) return confirmer_->health();
+  if (const uint64_t waiting = end_ - confirmed_.Get(); waiting > options_.max_unconfirmed_bytes) {
+    return absl::ResourceExhaustedError(
+        fmt::format("{} bytes wait for the replicas already; slow down and try again", waiting));
   }
   return absl::OkStatus();
 }
@@ -206,7 +215,7 @@ void Appender::PadSegment() {
   // One prepared by an earlier run may have another size than those that are made now.
   const std::shared_ptr<Segment> next = segments_.Find(segment_begin_);
   segment_end_ = next != nullptr ? next->end() : segment_begin_ + segments_.segment_size();
-  background_.SignalAll();
+  preparer_->Look();
 }
 
 void Appender::Place(const NewRecord& record, uint64_t payload_size, Prepared prepared,
@@ -237,7 +246,7 @@ void Appender::Place(const NewRecord& record, uint64_t payload_size, Prepared pr
   std::memset(place + header.length, 0, space - header.length);
   appended = {end_, header.queue_offset, header.store_time};
   const uint64_t half = segment_begin_.value() + (segment_end_ - segment_begin_) / 2;
-  if (end_.value() < half && end_.value() + space >= half) background_.SignalAll();
+  if (end_.value() < half && end_.value() + space >= half) preparer_->Look();
   end_ += space;
 }
 
@@ -278,7 +287,11 @@ std::chrono::nanoseconds Appender::CommitBatch() {
     if (!status.ok()) Fail(status);
   }
   const auto took = std::chrono::steady_clock::now() - begun;
-  Tell(batch_.waiters, status.ok() ? status : health());
+  if (status.ok() && confirmer_.has_value()) {
+    confirmer_->OnDurable(batch_.end, batch_.waiters);
+  } else {
+    Tell(batch_.waiters, status.ok() ? status : health());
+  }
   return took;
 }
 
@@ -338,7 +351,8 @@ absl::Status Appender::Commit(const Batch& batch) {
     }
     RETURN_IF_ERROR(segment->Write(begin, pieces));
   }
-  control_.offsets().appended.store(batch.end.value());
+  control_.SetAppended(batch.end);
+  if (options_.replicated) control_.for_replicator().Ring();
   written_.Advance(batch.end);
   if (options_.flush_mode == FlushMode::kSync) {
     MutexLock flush(flush_mutex_);
@@ -349,7 +363,7 @@ absl::Status Appender::Commit(const Batch& batch) {
     writeback_due_ = true;
     background_.SignalAll();
   }
-  confirmed_.Advance(batch.end);
+  if (!options_.replicated) confirmed_.Advance(batch.end);
   return absl::OkStatus();
 }
 
@@ -371,6 +385,7 @@ absl::Status Appender::SyncUpTo(LogOffset target) {
     at = segment->end();
   }
   control_.SetFlushed(target);
+  if (options_.replicated) control_.for_replicator().Ring();
   flushed_.Advance(target);
   return absl::OkStatus();
 }
@@ -452,44 +467,9 @@ void Appender::StartWriteback(LogOffset from, LogOffset end) {
   }
 }
 
-void Appender::PacePreparing(LogOffset from, std::chrono::steady_clock::time_point begun,
-                             uint64_t done_bytes) {
+SegmentPreparer::Place Appender::CurrentPlace() const {
   MutexLock lock(mutex_);
-  while (!stopping_background_) {
-    const auto now = std::chrono::steady_clock::now();
-    const std::chrono::duration<double> passed = now - begun;
-    const auto idle = static_cast<uint64_t>(passed.count() * kPrepareBytesPerSecond);
-    if (done_bytes <= idle + kPrepareShare * (end_ - from)) return;
-    background_.WaitUntil(mutex_, now + std::chrono::milliseconds(2));
-  }
-}
-
-void Appender::PrepareLoop() {
-  for (;;) {
-    LogOffset next;
-    LogOffset from;
-    {
-      MutexLock lock(mutex_);
-      while (!stopping_background_ &&
-             (end_ - segment_begin_ < (segment_end_ - segment_begin_) / 2 ||
-              segments_.Find(segment_end_) != nullptr)) {
-        background_.Wait(mutex_);
-      }
-      if (stopping_background_) return;
-      next = segment_end_;
-      from = end_;
-    }
-    const auto begun = std::chrono::steady_clock::now();
-    const absl::Status prepared = segments_.Prepare(
-        next, [&](uint64_t done_bytes) { PacePreparing(from, begun, done_bytes); });
-    if (prepared.ok()) continue;
-    log::Warning("the next segment could not be made ahead of need, trying again in a second: {}",
-                 prepared.ToString());
-    MutexLock lock(mutex_);
-    if (!stopping_background_) {
-      background_.WaitUntil(mutex_, std::chrono::steady_clock::now() + std::chrono::seconds(1));
-    }
-  }
+  return {end_, segment_begin_, segment_end_, segments_.segment_size()};
 }
 
 absl::Status Appender::Close() {
@@ -507,7 +487,8 @@ absl::Status Appender::Close() {
     background_.SignalAll();
   }
   flusher_.join();
-  preparer_.join();
+  preparer_->Stop();
+  if (confirmer_.has_value()) confirmer_->Close();
   written_.Close();
   flushed_.Close();
   confirmed_.Close();

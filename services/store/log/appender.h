@@ -5,7 +5,8 @@
 // waiters: the batch sizes itself, since it grows while the one before is under way. That is the
 // `committer` thread or, for small appends under ASYNC_FLUSH, whoever appends while nobody writes
 // (docs/decisions/0003). The `flusher` thread bounds what is dirty under ASYNC_FLUSH, `preparer`
-// makes the next segment when the current one is half full.
+// makes the next segment when the current one is half full. Of a replicated log the waiters are
+// told by a Confirmer, and the replicator's bell is rung after each write and each sync.
 //
 // The first failure of a write or sync is final (architecture, rule 4): waiters are told, and every
 // later call returns it.
@@ -15,7 +16,9 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -26,7 +29,9 @@
 #include "services/base/clock.h"
 #include "services/base/mutex.h"
 #include "services/store/log/commit_log.h"
+#include "services/store/log/confirmer.h"
 #include "services/store/log/control_page.h"
+#include "services/store/log/segment_preparer.h"
 #include "services/store/log/segment_set.h"
 #include "services/store/log/watermark.h"
 
@@ -40,6 +45,11 @@ class Appender {
     LogOffset end;        // where the first record goes
     Epoch epoch;          // of every record
     Timestamp last_time;  // store times do not go below it
+    // Of a replicated log only: what is known to be confirmed already, and see CommitLogOptions.
+    bool replicated = false;
+    LogOffset confirmed;
+    uint64_t max_unconfirmed_bytes = 0;
+    std::function<std::chrono::nanoseconds()> boot_time;
   };
 
   // Starts the threads. All arguments must outlive the appender.
@@ -80,6 +90,7 @@ class Appender {
 
   absl::Status CheckRoom(std::span<const NewRecord> records) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckReplicas() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Place(const NewRecord& record, uint64_t payload_size, Prepared prepared, Appended& appended)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PadSegment() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -109,11 +120,8 @@ class Appender {
   void Fail(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   void FlushLoop();
   void StartWriteback(LogOffset from, LogOffset end);
-  void PrepareLoop();
-  // Keeps the making of a segment, begun when the log ended at `from`, from taking the disk away
-  // from what is appended meanwhile.
-  void PacePreparing(LogOffset from, std::chrono::steady_clock::time_point begun,
-                     uint64_t done_bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Where the preparer looks at us.
+  SegmentPreparer::Place CurrentPlace() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Options options_;
   SegmentSet& segments_;
@@ -125,7 +133,7 @@ class Appender {
 
   mutable Mutex mutex_;
   CondVar work_;        // for the committer
-  CondVar background_;  // for flusher and preparer
+  CondVar background_;  // for the flusher
   std::vector<Block> blocks_ ABSL_GUARDED_BY(mutex_);
   std::vector<Block> free_ ABSL_GUARDED_BY(mutex_);
   CommitWaiter* first_waiter_ ABSL_GUARDED_BY(mutex_) = nullptr;
@@ -151,7 +159,8 @@ class Appender {
 
   std::thread committer_;
   std::thread flusher_;
-  std::thread preparer_;
+  std::optional<Confirmer> confirmer_;  // of a replicated log
+  std::optional<SegmentPreparer> preparer_;
 };
 
 }  // namespace dunlin::store

@@ -1,7 +1,6 @@
 #include "services/store/log/commit_log.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -14,17 +13,19 @@
 #include "services/store/log/appender.h"
 #include "services/store/log/control_page.h"
 #include "services/store/log/epochs.h"
+#include "services/store/log/mirror_mark.h"
+#include "services/store/log/readable_log.h"
 #include "services/store/log/recovery.h"
 #include "services/store/log/segment_set.h"
+#include "services/store/log/store_lock.h"
 
 namespace dunlin::store {
 namespace {
 
 constexpr uint64_t kMinSegmentSize = 64u << 10;
 constexpr uint64_t kPageSize = 4096;
-// How far behind a damaged beginning of a segment a record is looked for that tells the time.
-constexpr uint64_t kTimeSearch = 1u << 20;
-
+// What the writer may have under way at a time (appender.cc, recovery.cc).
+constexpr uint64_t kMaxUnderWay = 64u << 20;
 absl::Status CheckOptions(const CommitLogOptions& options) {
   if (options.segment_size_bytes < kMinSegmentSize || options.segment_size_bytes % kPageSize != 0) {
     return absl::InvalidArgumentError(
@@ -34,38 +35,21 @@ absl::Status CheckOptions(const CommitLogOptions& options) {
   return absl::OkStatus();
 }
 
-// Takes the lock of the directory; the file names the process that holds it.
-absl::StatusOr<std::unique_ptr<File>> LockDirectory(FileSystem& files, const std::string& path) {
-  ASSIGN_OR_RETURN(std::unique_ptr<File> lock, files.Open(path, OpenMode::kCreate));
-  const absl::Status locked = lock->Lock();
-  if (absl::IsFailedPrecondition(locked)) {
-    const absl::StatusOr<std::string> holder = lock->ReadAt(0, 32);
-    return absl::FailedPreconditionError(fmt::format(
-        "the store is in use by process {}: {}. Stop that process, or give this one another "
-        "data directory",
-        holder.ok() && !holder->empty() ? *holder : "?", FromAbsl(locked.message())));
-  }
-  RETURN_IF_ERROR(locked);
-  RETURN_IF_ERROR(lock->Truncate(0));
-  const std::string pid = std::to_string(getpid());
-  const std::string_view piece = pid;
-  RETURN_IF_ERROR(lock->WriteAt(0, {&piece, 1}));
-  return lock;
-}
-
-class RealCommitLog final : public CommitLog {
+class RealCommitLog final : public ReadableLog {
  public:
   using CommitLog::Append;
   RealCommitLog(std::unique_ptr<File> lock, std::unique_ptr<SegmentSet> segments,
                 std::unique_ptr<ControlPage> control, Epochs epochs, const Clock& clock)
-      : clock_(clock),
+      : ReadableLog(std::move(segments), clock),
+        clock_(clock),
         lock_(std::move(lock)),
-        segments_(std::move(segments)),
         control_(std::move(control)),
         epochs_(std::move(epochs)),
-        walk_(*segments_, epochs_) {}
+        walk_(this->segments(), epochs_) {
+    SetWalk(walk_);
+  }
 
-  // Finds the end, begins a new epoch there and starts the writer.
+  // Finds the end, begins the epoch there and starts the writer.
   absl::Status Start(const CommitLogOptions& options, FileSystem& files);
 
   absl::Status Append(std::span<const NewRecord> records, std::span<Appended> appended,
@@ -74,90 +58,73 @@ class RealCommitLog final : public CommitLog {
   }
   void CommitHere() override { appender_->CommitHere(); }
   absl::StatusOr<Appended> AppendAndWait(const NewRecord& record) override;
-  absl::StatusOr<RecordView> Read(LogOffset offset) override;
-  absl::StatusOr<RecordView> ReadNext(LogOffset offset, LogOffset limit) override;
-  std::unique_ptr<RecordReader> NewReader() override;
-  void Prefetch(LogOffset from, uint64_t length) override;
   const Watermark& written() const override { return appender_->written(); }
   const Watermark& flushed() const override { return appender_->flushed(); }
   Watermark& confirmed() override { return appender_->confirmed(); }
   absl::Status FlushUpTo(LogOffset offset) override { return appender_->FlushUpTo(offset); }
-  LogOffset start() const override { return LogOffset(start_.load(std::memory_order_acquire)); }
   LogOffset end() const override { return appender_->end(); }
   Epoch epoch() const override { return epochs_.last(); }
-  std::vector<DamagedRange> damage() const override ABSL_LOCKS_EXCLUDED(mutex_);
-  std::vector<SegmentInfo> Segments() const override;
+  Epoch EpochAt(LogOffset offset) const override { return epochs_.At(offset).value_or(Epoch(0)); }
+  void SetViewed(LogOffset offset) override { control_->SetViewed(offset); }
   absl::Status DropBefore(LogOffset offset) override;
   absl::Status health() const override { return appender_->health(); }
   absl::Status Close() override { return appender_->Close(); }
 
  private:
-  class Reader;
-
-  void AddDamage(DamagedRange range, std::string_view why) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The epoch to write in from `recovered.end` on.
+  absl::StatusOr<Epoch> ChooseEpoch(const CommitLogOptions& options,
+                                    const Recovered& recovered) const;
+  // Everything that was found is on disk when it returns.
+  absl::Status SyncFound(LogOffset flushed, LogOffset end);
 
   const Clock& clock_;
   const std::unique_ptr<File> lock_;  // held as long as the log is open
-  const std::unique_ptr<SegmentSet> segments_;
   const std::unique_ptr<ControlPage> control_;
   Epochs epochs_;  // does not change once the writer runs
   const RecordWalk walk_;
-  std::atomic<uint64_t> start_{0};
   std::unique_ptr<Appender> appender_;
-
-  mutable Mutex mutex_;
-  std::vector<DamagedRange> damage_ ABSL_GUARDED_BY(mutex_);
 };
 
-class RealCommitLog::Reader final : public RecordReader {
- public:
-  explicit Reader(RealCommitLog& log) : log_(log) {}
-
-  absl::StatusOr<RecordView> Read(LogOffset offset) override {
-    if (offset >= log_.start() && offset < log_.written().Get() && Take(offset)) {
-      absl::StatusOr<RecordView> record = log_.walk_.At(offset, segment_);
-      if (record.ok()) return record;
-    }
-    return log_.Read(offset);  // says what is wrong
+absl::StatusOr<Epoch> RealCommitLog::ChooseEpoch(const CommitLogOptions& options,
+                                                 const Recovered& recovered) const {
+  const Epoch last = std::max(epochs_.last(), recovered.last_epoch);
+  if (options.epoch == Epoch(0)) return std::max(last, control_->log_epoch()) + 1;
+  if (options.epoch > last) return options.epoch;
+  if (options.epoch < last || options.epoch != epochs_.last()) {
+    return absl::FailedPreconditionError(
+        fmt::format("epoch {} is over: the log has records of epoch {}; take a higher one",
+                    options.epoch.value(), last.value()));
   }
-  absl::StatusOr<RecordView> ReadNext(LogOffset offset, LogOffset limit) override {
-    if (offset >= log_.start() && offset < limit && offset < log_.written().Get() && Take(offset)) {
-      absl::StatusOr<RecordView> record = log_.walk_.At(offset, segment_);
-      if (record.ok() && record->header().kind != RecordKind::kPadding) return record;
-    }
-    return log_.ReadNext(offset, limit);  // steps over padding and damage
-  }
-
- private:
-  // Whether the segment of `offset` is at hand.
-  bool Take(LogOffset offset) {
-    if (segment_ == nullptr || offset < segment_->begin() || offset >= segment_->end()) {
-      segment_ = log_.segments_->Find(offset);
-    }
-    return segment_ != nullptr;
-  }
-
-  RealCommitLog& log_;
-  std::shared_ptr<Segment> segment_;
-};
-
-void RealCommitLog::Prefetch(LogOffset from, uint64_t length) {
-  const LogOffset end = std::min(from + length, written().Get());
-  while (from < end) {
-    const std::shared_ptr<Segment> segment = segments_->Find(from);
-    if (segment == nullptr) return;
-    segment->Prefetch(from, end - from);
-    from = segment->end();
-  }
+  // An epoch has one record for each offset. One behind a hole may have been seen elsewhere, and
+  // what is written over it would be another one.
+  const std::optional<RecordView> behind =
+      walk_.Search(recovered.end, recovered.end + kMaxUnderWay);
+  if (!behind.has_value()) return options.epoch;
+  return absl::FailedPreconditionError(fmt::format(
+      "epoch {} cannot go on: the log ends at {}, behind which it had gone on to {} at least; take "
+      "a higher one",
+      options.epoch.value(), recovered.end.value(), behind->end().value()));
 }
 
-std::unique_ptr<RecordReader> RealCommitLog::NewReader() { return std::make_unique<Reader>(*this); }
+absl::Status RealCommitLog::SyncFound(LogOffset flushed, LogOffset end) {
+  for (const std::shared_ptr<Segment>& segment : segments().List()) {
+    if (segment->end() > flushed && segment->begin() <= end) {
+      RETURN_IF_ERROR(segment->Sync());
+    }
+  }
+  return absl::OkStatus();
+}
 
 absl::Status RealCommitLog::Start(const CommitLogOptions& options, FileSystem& files) {
-  const std::vector<std::shared_ptr<Segment>> segments = segments_->List();
-  const LogOffset first = segments.empty() ? LogOffset(0) : segments.front()->begin();
-  const LogOffset last = segments.empty() ? LogOffset(0) : segments.back()->end();
-  start_.store(first.value());
+  const std::vector<std::shared_ptr<Segment>> found = segments().List();
+  LogOffset first(0);
+  if (!found.empty()) {
+    first = found.front()->begin();
+  } else if (options.epoch != Epoch(0) && !epochs_.entries().empty()) {
+    first = epochs_.entries().back().start;  // a mirror that was begun there, and got nothing yet
+  }
+  const LogOffset last = found.empty() ? first : found.back()->end();
+  SetStart(first);
   LogOffset known = options.known_flushed ? options.known_flushed() : LogOffset(0);
   if (const LogOffset promised = std::max(known, control_->flushed()); promised > last) {
     log::Error("the log ends at {} although {} had been flushed: files are missing at its end",
@@ -168,25 +135,24 @@ absl::Status RealCommitLog::Start(const CommitLogOptions& options, FileSystem& f
   const LogOffset flushed = std::min(std::max(from, control_->flushed()), last);
   if (epochs_.last() == Epoch(0) && from > first) {
     // Without the epochs file the records before the end tell which epoch is in force there.
-    const std::shared_ptr<Segment> before = segments_->Find(from - 1);
+    const std::shared_ptr<Segment> before = segments().Find(from - 1);
     if (before != nullptr) from = before->begin();
   }
-  const Recovered recovered = Recover(*segments_, walk_, from, flushed);
-  {
-    MutexLock lock(mutex_);
-    damage_ = recovered.damage;
-  }
-  const Epoch epoch =
-      Epoch(std::max({epochs_.last(), recovered.last_epoch,
-                      Epoch(static_cast<uint32_t>(control_->offsets().epoch.load()))})
-                .value() +
-            1);
-  const std::string epochs_path = options.directory + "/epochs";
+  ASSIGN_OR_RETURN(const Unflushed unflushed, ReadMirrorMark(files, options.directory));
+  const Recovered recovered = Recover(segments(), walk_, from, flushed, unflushed);
+  SetDamage(recovered.damage);
+  ASSIGN_OR_RETURN(const Epoch epoch, ChooseEpoch(options, recovered));
   epochs_.Prune(first);
-  epochs_.Begin(epoch, recovered.end);
-  RETURN_IF_ERROR(epochs_.Save(files, epochs_path));
-  control_->offsets().epoch.store(epoch.value());
-  control_->offsets().appended.store(recovered.end.value());
+  if (epoch != epochs_.last()) {
+    epochs_.Begin(epoch, recovered.end);
+    RETURN_IF_ERROR(epochs_.Save(files, options.directory + "/epochs"));
+  }
+  control_->SetLogEpoch(epoch);
+  control_->SetLogStart(first);
+  control_->SetAppended(recovered.end);
+  // Who shows everything at once keeps no book of it.
+  control_->SetShown(options.replicated ? std::min(recovered.end, control_->replicated())
+                                        : ControlPage::kEverything);
 
   Appender::Options appender;
   appender.flush_mode = options.flush_mode;
@@ -194,20 +160,19 @@ absl::Status RealCommitLog::Start(const CommitLogOptions& options, FileSystem& f
   appender.end = recovered.end;
   appender.epoch = epoch;
   appender.last_time = recovered.last_time;
-  RETURN_IF_ERROR(segments_
-                      ->FindOrMake(segments_->Find(recovered.end) != nullptr
-                                       ? segments_->Find(recovered.end)->begin()
-                                       : recovered.end)
-                      .status());
+  appender.replicated = options.replicated;
+  appender.confirmed = std::max(first, std::min(recovered.end, control_->replicated()));
+  appender.max_unconfirmed_bytes = options.max_unconfirmed_bytes;
+  appender.boot_time = options.boot_time ? options.boot_time : BootTime;
+  const std::shared_ptr<Segment> tail = segments().Find(recovered.end);
+  RETURN_IF_ERROR(segments().FindOrMake(tail != nullptr ? tail->begin() : recovered.end).status());
   // What survived a crash of the process may still be in memory only: nothing of it is taken for
   // flushed until it is.
-  for (const std::shared_ptr<Segment>& segment : segments_->List()) {
-    if (segment->end() > flushed && segment->begin() <= recovered.end) {
-      RETURN_IF_ERROR(segment->Sync());
-    }
-  }
+  RETURN_IF_ERROR(SyncFound(flushed, recovered.end));
+  RETURN_IF_ERROR(ClearMirrorMark(files, options.directory));
   control_->SetFlushed(recovered.end);
-  appender_ = std::make_unique<Appender>(appender, *segments_, *control_, clock_);
+  appender_ = std::make_unique<Appender>(appender, segments(), *control_, clock_);
+  SetWritten(appender_->written());
   log::Info("commit log {} open: {} to {}, epoch {}, {} records read to find the end, {} damaged",
             options.directory, first.value(), recovered.end.value(), epoch.value(),
             recovered.records, recovered.damage.size());
@@ -242,92 +207,16 @@ absl::StatusOr<Appended> RealCommitLog::AppendAndWait(const NewRecord& record) {
   return appended;
 }
 
-absl::StatusOr<RecordView> RealCommitLog::Read(LogOffset offset) {
-  if (offset < start()) {
-    return absl::NotFoundError(fmt::format("log offset {} has expired; the log begins at {}",
-                                           offset.value(), start().value()));
-  }
-  if (offset >= written().Get()) {
-    return absl::OutOfRangeError(fmt::format("log offset {} is not written yet", offset.value()));
-  }
-  absl::StatusOr<RecordView> record = walk_.At(offset);
-  if (record.ok()) return record;
-  if (absl::IsOutOfRange(record.status())) {
-    return absl::DataLossError(
-        fmt::format("log offset {}: its segment is missing", offset.value()));
-  }
-  AddDamage({offset, offset + kRecordAlignment}, FromAbsl(record.status().message()));
-  return record;
-}
-
-absl::StatusOr<RecordView> RealCommitLog::ReadNext(LogOffset offset, LogOffset limit) {
-  limit = std::min(limit, written().Get());
-  offset = std::max(offset, start());
-  while (offset < limit) {
-    offset = walk_.SkipRest(offset);
-    if (offset >= limit) break;
-    absl::StatusOr<RecordView> record = walk_.At(offset);
-    if (record.ok()) {
-      if (record->header().kind != RecordKind::kPadding) return record;
-      offset = segments_->Find(offset)->end();
-      continue;
-    }
-    std::optional<RecordView> next = walk_.Search(offset + kRecordAlignment, limit);
-    const LogOffset end = next.has_value() ? next->header().log_offset : limit;
-    AddDamage({offset, end}, FromAbsl(record.status().message()));
-    offset = end;
-  }
-  return absl::OutOfRangeError("no further record yet");
-}
-
-void RealCommitLog::AddDamage(DamagedRange range, std::string_view why) {
-  MutexLock lock(mutex_);
-  for (DamagedRange& known : damage_) {
-    if (range.begin >= known.begin && range.begin < known.end) {
-      known.end = std::max(known.end, range.end);
-      return;
-    }
-  }
-  damage_.push_back(range);
-  log::Error("the log is damaged at {}: {}", range.begin.value(), why);
-}
-
-std::vector<DamagedRange> RealCommitLog::damage() const {
-  MutexLock lock(mutex_);
-  return damage_;
-}
-
-std::vector<CommitLog::SegmentInfo> RealCommitLog::Segments() const {
-  std::vector<SegmentInfo> infos;
-  const LogOffset end = written().Get();
-  for (const std::shared_ptr<Segment>& segment : segments_->List()) {
-    SegmentInfo info;
-    info.begin = segment->begin();
-    info.end = segment->end();
-    info.bytes_on_disk = segment->size();
-    infos.push_back(info);
-  }
-  // The first record behind a segment tells when the segment was last written to. Where it cannot
-  // be read a later one does: too late a time keeps a segment, too early a one throws it away.
-  Timestamp later = clock_.Now();
-  for (auto info = infos.rbegin(); info != infos.rend(); ++info) {
-    const LogOffset from = info->end < end ? info->end : info->begin;
-    const std::optional<RecordView> record = walk_.Search(from, std::min(from + kTimeSearch, end));
-    if (record.has_value()) later = record->header().store_time;
-    info->last_write = later;
-  }
-  return infos;
-}
-
 absl::Status RealCommitLog::DropBefore(LogOffset offset) {
   const LogOffset writing = written().Get();
   LogOffset begin = start();
-  for (const std::shared_ptr<Segment>& segment : segments_->List()) {
+  for (const std::shared_ptr<Segment>& segment : segments().List()) {
     if (segment->end() <= offset && segment->end() <= writing) begin = segment->end();
   }
   // First nobody may find them, then they go.
-  start_.store(begin.value(), std::memory_order_release);
-  return segments_->DropBefore(begin);
+  SetStart(begin);
+  control_->SetLogStart(begin);
+  return segments().DropBefore(begin);
 }
 
 }  // namespace
@@ -336,9 +225,11 @@ absl::StatusOr<std::unique_ptr<CommitLog>> CommitLog::Open(const CommitLogOption
                                                            FileSystem& files, const Clock& clock) {
   RETURN_IF_ERROR(CheckOptions(options));
   RETURN_IF_ERROR(files.CreateDirectories(options.directory));
-  ASSIGN_OR_RETURN(std::unique_ptr<File> lock, LockDirectory(files, options.directory + "/LOCK"));
+  ASSIGN_OR_RETURN(std::unique_ptr<File> lock, LockStore(files, options.directory));
   ASSIGN_OR_RETURN(std::unique_ptr<SegmentSet> segments,
-                   SegmentSet::Open(files, options.directory + "/log", options.segment_size_bytes));
+                   SegmentSet::Open(files, options.directory + "/log", options.segment_size_bytes,
+                                    options.replicated ? SegmentSet::Expired::kIsRemoved
+                                                       : SegmentSet::Expired::kIsReused));
   ASSIGN_OR_RETURN(std::unique_ptr<ControlPage> control,
                    ControlPage::Open(files, options.directory + "/control"));
   absl::StatusOr<Epochs> epochs = Epochs::Load(files, options.directory + "/epochs");

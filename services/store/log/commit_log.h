@@ -49,6 +49,23 @@ struct CommitLogOptions {
   // of a derived store: recovery does not read what is below. Asked once the directory is locked;
   // may be empty.
   std::function<LogOffset()> known_flushed;
+
+  // The epoch to write in. 0: the one after the last one, as a log has it that is nobody's replica.
+  // Else what the replicator has said (ControlPage::wanted): either it begins where the log ends,
+  // or it is the last one of the log already and goes on, which is what a LogMirror that was
+  // promoted leaves behind (BeginEpoch), and a broker that crashed in the middle of its epoch. It
+  // is not gone on with when records of it stand behind a hole, as a loss of power leaves them.
+  // FAILED_PRECONDITION then, and for an epoch below the last one.
+  Epoch epoch;
+  // Then `confirmed` is what is durable here *and* below ControlPage::replicated, for readers and
+  // for CommitWaiters alike (confirmer.h). At first that may be less than end(), after a crash in
+  // the middle of the epoch: who builds tables to append by waits until it is not. Without it the
+  // page's orders are not looked at.
+  bool replicated = false;
+  // What may wait for the replicas at a time; more is refused with RESOURCE_EXHAUSTED.
+  uint64_t max_unconfirmed_bytes = 64u << 20;
+  // What the lease on the page is compared with; empty: BootTime.
+  std::function<std::chrono::nanoseconds()> boot_time;
 };
 
 // The next queue offset of one queue; guarded by the append lock of the log it is used with.
@@ -80,9 +97,9 @@ enum class CommitBy {
   kCaller,     // the caller calls CommitHere next
 };
 
-// Is told once when an append is durable by the log's flush mode, or why it never will be. Called
-// on the committer thread or within CommitHere: must not block. Intrusive, so that an append
-// allocates nothing.
+// Is told once when an append is confirmed: durable by the log's flush mode, and replicated where
+// the log is; or why it is not. Called on the committer's or the confirmer's thread or within
+// CommitHere: must not block. Intrusive, so that an append allocates nothing.
 class CommitWaiter {
  public:
   virtual void OnCommitted(const absl::Status& status) = 0;
@@ -92,6 +109,7 @@ class CommitWaiter {
 
  private:
   friend class Appender;
+  friend class Confirmer;
   CommitWaiter* next_ = nullptr;
 };
 
@@ -116,8 +134,9 @@ class CommitLog {
 
   // Appends `records` in order, contiguously, all or none, and fills `appended` (same length).
   // `waiter` may be null; without records it is told when everything appended before is committed.
-  // Errors: UNAVAILABLE (closed, or the disk failed: final for this log),
-  // RESOURCE_EXHAUSTED (too much waits for the disk already; retry later), INVALID_ARGUMENT
+  // Errors: UNAVAILABLE (closed, the disk failed, or no longer the master: final for this log),
+  // RESOURCE_EXHAUSTED (too much waits for the disk or for replicas already; retry later),
+  // FAILED_PRECONDITION (a follower: somebody else writes this log), INVALID_ARGUMENT
   // (record larger than kMaxRecordLength or than a segment). On error nothing was appended and
   // `waiter` is not told.
   virtual absl::Status Append(std::span<const NewRecord> records, std::span<Appended> appended,
@@ -149,7 +168,7 @@ class CommitLog {
   virtual void Prefetch(LogOffset from, uint64_t length) = 0;
 
   // appended >= written >= flushed. `confirmed` is what readers may see: written under ASYNC_FLUSH,
-  // flushed under SYNC_FLUSH.
+  // flushed under SYNC_FLUSH; replicated, too, where the log is.
   virtual const Watermark& written() const = 0;
   virtual const Watermark& flushed() const = 0;
   virtual Watermark& confirmed() = 0;
@@ -162,6 +181,12 @@ class CommitLog {
   // End of what was appended.
   virtual LogOffset end() const = 0;
   virtual Epoch epoch() const = 0;
+  // The epoch in force at `offset`; 0 when that is not known any more. Two logs that have the same
+  // one somewhere are the same up to there.
+  virtual Epoch EpochAt(LogOffset offset) const = 0;
+
+  // The derived stores hold everything below `offset`, on disk.
+  virtual void SetViewed(LogOffset offset) = 0;
 
   // Ranges that fail their checks, found by recovery or by a read.
   virtual std::vector<DamagedRange> damage() const = 0;

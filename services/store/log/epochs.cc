@@ -44,16 +44,29 @@ absl::StatusOr<Epochs> Epochs::Load(FileSystem& files, const std::string& path) 
   return epochs;
 }
 
+std::vector<Epochs::Entry>::const_iterator Epochs::FirstBehind(LogOffset offset) const {
+  return std::upper_bound(
+      entries_.begin(), entries_.end(), offset,
+      [](LogOffset sought, const Entry& entry) { return sought < entry.start; });
+}
+
 std::optional<Epoch> Epochs::At(LogOffset offset) const {
-  auto after =
-      std::upper_bound(entries_.begin(), entries_.end(), offset,
-                       [](LogOffset sought, const Entry& entry) { return sought < entry.start; });
+  const auto after = FirstBehind(offset);
   if (after == entries_.begin()) return std::nullopt;
   return std::prev(after)->epoch;
 }
 
+LogOffset Epochs::EndAt(LogOffset offset) const {
+  const auto after = FirstBehind(offset);
+  return after == entries_.end() ? LogOffset(UINT64_MAX) : after->start;
+}
+
+void Epochs::CutAt(LogOffset end) {
+  while (!entries_.empty() && entries_.back().start >= end) entries_.pop_back();
+}
+
 void Epochs::Begin(Epoch epoch, LogOffset start) {
-  while (!entries_.empty() && entries_.back().start >= start) entries_.pop_back();
+  CutAt(start);
   entries_.push_back({epoch, start});
 }
 

@@ -4,6 +4,7 @@
 
 #include "services/base/bytes.h"
 #include "services/base/crc32c.h"
+#include "services/base/status_macros.h"
 
 namespace dunlin::store {
 namespace {
@@ -31,6 +32,28 @@ void EncodeFields(const RecordHeader& header, char* to) {
   StoreLittle(to + 52, header.properties_offset);
 }
 
+// Length, place and epoch; sets them and the CRC.
+absl::Status CheckFields(std::string_view bytes, const Expected& expected, RecordHeader& header) {
+  if (bytes.size() < kRecordHeaderSize) return Wrong(expected, "too few bytes for a header");
+  const char* from = bytes.data();
+  header.length = LoadLittle<uint32_t>(from);
+  if (header.length < kRecordHeaderSize || header.length > bytes.size() ||
+      header.length > kMaxRecordLength) {
+    return Wrong(expected, fmt::format("a length of {}", header.length));
+  }
+  header.crc = LoadLittle<uint32_t>(from + 4);
+  header.log_offset = LogOffset(LoadLittle<uint64_t>(from + 16));
+  if (header.log_offset != expected.log_offset) {
+    return Wrong(expected, fmt::format("it says it stands at {}", header.log_offset.value()));
+  }
+  header.epoch = Epoch(LoadLittle<uint32_t>(from + 12));
+  if (expected.epoch.has_value() && header.epoch != *expected.epoch) {
+    return Wrong(expected, fmt::format("it is of epoch {}, not {}", header.epoch.value(),
+                                       expected.epoch->value()));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 uint64_t RecordSpace(uint64_t payload_size) {
@@ -56,25 +79,17 @@ bool MayBeRecord(std::string_view bytes, LogOffset log_offset) {
          LoadLittle<uint32_t>(bytes.data()) >= kRecordHeaderSize;
 }
 
-absl::StatusOr<RecordHeader> CheckRecord(std::string_view bytes, const Expected& expected) {
-  if (bytes.size() < kRecordHeaderSize) return Wrong(expected, "too few bytes for a header");
-  const char* from = bytes.data();
+absl::StatusOr<RecordFrame> CheckFrame(std::string_view bytes, const Expected& expected) {
   RecordHeader header;
-  header.length = LoadLittle<uint32_t>(from);
-  if (header.length < kRecordHeaderSize || header.length > bytes.size() ||
-      header.length > kMaxRecordLength) {
-    return Wrong(expected, fmt::format("a length of {}", header.length));
-  }
-  header.crc = LoadLittle<uint32_t>(from + 4);
-  header.log_offset = LogOffset(LoadLittle<uint64_t>(from + 16));
-  if (header.log_offset != expected.log_offset) {
-    return Wrong(expected, fmt::format("it says it stands at {}", header.log_offset.value()));
-  }
-  header.epoch = Epoch(LoadLittle<uint32_t>(from + 12));
-  if (expected.epoch.has_value() && header.epoch != *expected.epoch) {
-    return Wrong(expected, fmt::format("it is of epoch {}, not {}", header.epoch.value(),
-                                       expected.epoch->value()));
-  }
+  RETURN_IF_ERROR(CheckFields(bytes, expected, header));
+  return RecordFrame{header.length, header.epoch,
+                     static_cast<RecordKind>(LoadLittle<uint8_t>(bytes.data() + 8))};
+}
+
+absl::StatusOr<RecordHeader> CheckRecord(std::string_view bytes, const Expected& expected) {
+  RecordHeader header;
+  RETURN_IF_ERROR(CheckFields(bytes, expected, header));
+  const char* from = bytes.data();
   const uint32_t crc = Crc32c({from + kCovered, header.length - kCovered});
   if (crc != header.crc) {
     return Wrong(expected,

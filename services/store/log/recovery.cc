@@ -74,7 +74,7 @@ std::optional<RecordView> RecordWalk::Search(LogOffset offset, LogOffset limit) 
 }
 
 Recovered Recover(const SegmentSet& segments, const RecordWalk& walk, LogOffset from,
-                  LogOffset flushed) {
+                  LogOffset flushed, Unflushed unflushed) {
   Recovered recovered;
   // What an earlier writer left behind its end is no record, which the records themselves tell when
   // the epochs file is lost.
@@ -105,7 +105,8 @@ Recovered Recover(const SegmentSet& segments, const RecordWalk& walk, LogOffset 
     const LogOffset limit = std::max(at, flushed) + kTornTail;
     std::optional<RecordView> next = search(at + kRecordAlignment, limit);
     bool damage = at < flushed;
-    for (std::optional<RecordView> later = next; !damage && later.has_value();
+    for (std::optional<RecordView> later = next;
+         !damage && later.has_value() && unflushed == Unflushed::kProves;
          later = search(later->end(), limit)) {
       damage = FlushedBefore(later->header()) > at;
     }

@@ -51,10 +51,16 @@ struct Recovered {
   uint64_t records = 0;
 };
 
+// What RecordHeader::unflushed says of the files at hand.
+enum class Unflushed {
+  kProves,         // this log was written here
+  kProvesNothing,  // it is a copy: what had been flushed where the record was made is unknown here
+};
+
 // `from`: a place where a record begins, or the start of the log; everything below it is taken as
 // sound. `flushed`: everything below it is known to have been on disk, so that what is invalid
 // there is damage and not a torn tail.
 Recovered Recover(const SegmentSet& segments, const RecordWalk& walk, LogOffset from,
-                  LogOffset flushed);
+                  LogOffset flushed, Unflushed unflushed = Unflushed::kProves);
 
 }  // namespace dunlin::store

@@ -19,26 +19,32 @@
 #include "services/store/log/record.h"
 #include "services/store/log/recovery.h"
 #include "services/store/log/segment_set.h"
+#include "services/store/tool/dump_control.h"
 #include "services/store/tool/dump_view.h"
 
 namespace dunlin::store {
 namespace {
 
 constexpr char kDescription[] =
-    "Prints the records of a store's commit log, or the rows of its view, or verifies them.\n"
-    "Formats: docs/formats/. The store must not be open in a broker: stop it, or copy the store.\n";
+    "Prints the records of a store's commit log, or the rows of its view, or verifies them; or the "
+    "control page.\n"
+    "Formats: docs/formats/. The store must not be open in a broker: stop it, or copy the store; "
+    "but "
+    "for the control page.\n";
 constexpr char kFooter[] =
     "\nExamples:\n"
     "  dunlin-dump data/store                 every record, one line each\n"
     "  dunlin-dump data/store --verify        only counts and damage\n"
     "  dunlin-dump data/store --view          every row of RocksDB, which can be rebuilt from the "
     "log\n"
+    "  dunlin-dump data/store --control       what broker and replicator tell each other\n"
     "Exit status: 0 sound, 1 damaged or unreadable, 2 usage.\n";
 
 struct Options {
   std::string directory;
   bool verify = false;
   bool view = false;
+  bool control = false;
 };
 
 const char* NameOf(RecordKind kind) {
@@ -178,11 +184,13 @@ int main(int argc, char** argv) {
       ->check(CLI::ExistingDirectory);
   app.add_flag("--verify", options.verify, "Only count, and report damage");
   app.add_flag("--view", options.view, "The view in RocksDB instead of the log");
+  app.add_flag("--control", options.control, "The control page instead of the log");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  if (options.control) return dunlin::store::DumpControl(options.directory);
   if (options.view) return dunlin::store::DumpView(options.directory, options.verify);
   return dunlin::store::Walk(options);
 }

@@ -14,6 +14,7 @@
 #include "services/store/index/timer_rows.h"
 #include "services/store/index/transaction_index.h"
 #include "services/store/index/transaction_rows.h"
+#include "services/store/log/log_follower.h"
 #include "services/store/log/record.h"
 #include "services/store/state/database.h"
 
@@ -84,6 +85,21 @@ void StoreRig::OpenLog() {
   auto log = CommitLog::Open(options, RealFiles(), clock_);
   Check(log.status());
   log_ = wrap_log_ ? wrap_log_(*std::move(log)) : *std::move(log);
+}
+
+void StoreRig::FollowLog() {
+  LogFollowerOptions options;
+  options.directory = directory_.path();
+  {
+    auto state = StateStore::Open(state_directory());
+    Check(state.status());
+    const storage::v1::Checkpoint checkpoint = (*state)->GetCheckpoint();
+    options.viewed = LogOffset(checkpoint.dispatched());
+    options.viewed_epoch = Epoch(checkpoint.epoch());
+  }
+  auto log = OpenLogFollower(options, RealFiles(), clock_);
+  Check(log.status());
+  log_ = *std::move(log);
 }
 
 absl::Status StoreRig::StartDispatcher() {

@@ -56,6 +56,8 @@ class StoreRig {
   // Lets go of a dispatcher that has failed.
   void Abandon();
   void OpenLog();
+  // Somebody else writes it: a LogMirror of this directory.
+  void FollowLog();
   void CloseLog();
   absl::Status StartDispatcher();
   // Keeps the log.
