@@ -356,9 +356,10 @@ absl::Status RealLogMirror::CheckBoundary(LogOffset end) const {
   if (segment == nullptr) return absl::OkStatus();  // the end of the log is that of a segment
   LogOffset at = segment->begin();
   while (at < end) {
-    ASSIGN_OR_RETURN(const RecordFrame frame, CheckFrame(segment->From(at), {at, epochs.At(at)}));
-    at += RoundUp(frame.length, kRecordAlignment);
-    if (frame.kind == RecordKind::kPadding) at = segment->end();
+    ASSIGN_OR_RETURN(const RecordHeader header,
+                     CheckHeader(segment->From(at), {at, epochs.At(at)}));
+    at += RoundUp(header.length, kRecordAlignment);
+    if (header.kind == RecordKind::kPadding) at = segment->end();
   }
   if (at == end) return absl::OkStatus();
   return absl::InvalidArgumentError(

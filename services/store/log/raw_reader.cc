@@ -70,8 +70,8 @@ absl::StatusOr<RawReader::Piece> RawReader::Read(LogOffset from, LogOffset limit
   if (segment_ == nullptr || from < segment_->begin() || from >= segment_->end()) {
     ASSIGN_OR_RETURN(segment_, FindSegment(from));
   }
-  ASSIGN_OR_RETURN(const RecordFrame first,
-                   CheckFrame(segment_->From(from), {from, epochs_.At(from)}));
+  ASSIGN_OR_RETURN(const RecordHeader first,
+                   CheckHeader(segment_->From(from), {from, epochs_.At(from)}));
 
   Piece piece;
   piece.begin = from;
@@ -82,10 +82,10 @@ absl::StatusOr<RawReader::Piece> RawReader::Read(LogOffset from, LogOffset limit
   piece.end = from;
   const LogOffset bound = std::min({limit, segment_->end(), epochs_.EndAt(from)});
   while (piece.end < bound) {
-    const absl::StatusOr<RecordFrame> frame = CheckFrame(segment_->From(at), {at, piece.epoch});
-    if (!frame.ok()) break;  // where a piece begins it is told of
-    const uint64_t space = RoundUp(frame->length, kRecordAlignment);
-    const bool padding = frame->kind == RecordKind::kPadding;
+    const absl::StatusOr<RecordHeader> header = CheckHeader(segment_->From(at), {at, piece.epoch});
+    if (!header.ok()) break;  // where a piece begins it is told of
+    const uint64_t space = RoundUp(header->length, kRecordAlignment);
+    const bool padding = header->kind == RecordKind::kPadding;
     LogOffset next = at + space;
     if (padding || segment_->end() - next < kRecordHeaderSize) next = segment_->end();
     if (next > limit || (at > from && at - from + space > max_bytes)) break;

@@ -4,7 +4,6 @@
 
 #include "services/base/bytes.h"
 #include "services/base/crc32c.h"
-#include "services/base/status_macros.h"
 
 namespace dunlin::store {
 namespace {
@@ -32,10 +31,13 @@ void EncodeFields(const RecordHeader& header, char* to) {
   StoreLittle(to + 52, header.properties_offset);
 }
 
-// Length, place and epoch; sets them and the CRC.
-absl::Status CheckFields(std::string_view bytes, const Expected& expected, RecordHeader& header) {
+enum class Crc { kIsChecked, kIsBelieved };
+
+template <Crc kCrc>
+absl::StatusOr<RecordHeader> Check(std::string_view bytes, const Expected& expected) {
   if (bytes.size() < kRecordHeaderSize) return Wrong(expected, "too few bytes for a header");
   const char* from = bytes.data();
+  RecordHeader header;
   header.length = LoadLittle<uint32_t>(from);
   if (header.length < kRecordHeaderSize || header.length > bytes.size() ||
       header.length > kMaxRecordLength) {
@@ -51,7 +53,22 @@ absl::Status CheckFields(std::string_view bytes, const Expected& expected, Recor
     return Wrong(expected, fmt::format("it is of epoch {}, not {}", header.epoch.value(),
                                        expected.epoch->value()));
   }
-  return absl::OkStatus();
+  if constexpr (kCrc == Crc::kIsChecked) {
+    const uint32_t crc = Crc32c({from + kCovered, header.length - kCovered});
+    if (crc != header.crc) {
+      return Wrong(expected,
+                   fmt::format("its CRC is {:08x}, its bytes have {:08x}", header.crc, crc));
+    }
+  }
+  header.kind = static_cast<RecordKind>(LoadLittle<uint8_t>(from + 8));
+  header.flags = LoadLittle<uint8_t>(from + 9);
+  header.queue.topic = TopicId(LoadLittle<uint32_t>(from + 24));
+  header.queue.queue = LoadLittle<uint32_t>(from + 28);
+  header.queue_offset = QueueOffset(LoadLittle<uint64_t>(from + 32));
+  header.store_time = FromUnixMillis(LoadLittle<int64_t>(from + 40));
+  header.unflushed = LoadLittle<uint32_t>(from + 48);
+  header.properties_offset = LoadLittle<uint32_t>(from + 52);
+  return header;
 }
 
 }  // namespace
@@ -79,31 +96,12 @@ bool MayBeRecord(std::string_view bytes, LogOffset log_offset) {
          LoadLittle<uint32_t>(bytes.data()) >= kRecordHeaderSize;
 }
 
-absl::StatusOr<RecordFrame> CheckFrame(std::string_view bytes, const Expected& expected) {
-  RecordHeader header;
-  RETURN_IF_ERROR(CheckFields(bytes, expected, header));
-  return RecordFrame{header.length, header.epoch,
-                     static_cast<RecordKind>(LoadLittle<uint8_t>(bytes.data() + 8))};
+absl::StatusOr<RecordHeader> CheckRecord(std::string_view bytes, const Expected& expected) {
+  return Check<Crc::kIsChecked>(bytes, expected);
 }
 
-absl::StatusOr<RecordHeader> CheckRecord(std::string_view bytes, const Expected& expected) {
-  RecordHeader header;
-  RETURN_IF_ERROR(CheckFields(bytes, expected, header));
-  const char* from = bytes.data();
-  const uint32_t crc = Crc32c({from + kCovered, header.length - kCovered});
-  if (crc != header.crc) {
-    return Wrong(expected,
-                 fmt::format("its CRC is {:08x}, its bytes have {:08x}", header.crc, crc));
-  }
-  header.kind = static_cast<RecordKind>(LoadLittle<uint8_t>(from + 8));
-  header.flags = LoadLittle<uint8_t>(from + 9);
-  header.queue.topic = TopicId(LoadLittle<uint32_t>(from + 24));
-  header.queue.queue = LoadLittle<uint32_t>(from + 28);
-  header.queue_offset = QueueOffset(LoadLittle<uint64_t>(from + 32));
-  header.store_time = FromUnixMillis(LoadLittle<int64_t>(from + 40));
-  header.unflushed = LoadLittle<uint32_t>(from + 48);
-  header.properties_offset = LoadLittle<uint32_t>(from + 52);
-  return header;
+absl::StatusOr<RecordHeader> CheckHeader(std::string_view bytes, const Expected& expected) {
+  return Check<Crc::kIsBelieved>(bytes, expected);
 }
 
 }  // namespace dunlin::store

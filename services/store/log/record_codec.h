@@ -35,14 +35,8 @@ struct Expected {
 // about it is right: length, place, epoch, kind, CRC. DATA_LOSS with what is wrong otherwise.
 absl::StatusOr<RecordHeader> CheckRecord(std::string_view bytes, const Expected& expected);
 
-// What of a record can be told from its header alone.
-struct RecordFrame {
-  uint32_t length = 0;
-  Epoch epoch;
-  RecordKind kind = RecordKind::kPadding;
-};
 // The same without looking at the CRC: for hopping from record to record.
-absl::StatusOr<RecordFrame> CheckFrame(std::string_view bytes, const Expected& expected);
+absl::StatusOr<RecordHeader> CheckHeader(std::string_view bytes, const Expected& expected);
 
 // Cheap test whether a record could begin here: its own offset is right. For searches.
 bool MayBeRecord(std::string_view bytes, LogOffset log_offset);
