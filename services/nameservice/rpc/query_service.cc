@@ -55,7 +55,7 @@ class RefusedReads final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   void OnDone() override { delete this; }
 
  private:
-  explicit RefusedReads(grpc::ByteBuffer response) : sending_(std::move(response)) {}
+  explicit RefusedReads(const grpc::ByteBuffer& response) : sending_(response) {}
   grpc::ByteBuffer sending_;
 };
 
