@@ -61,6 +61,8 @@ class GatedLog final : public CommitLog {
   LogOffset start() const override { return log_->start(); }
   LogOffset end() const override { return log_->end(); }
   Epoch epoch() const override { return log_->epoch(); }
+  Epoch EpochAt(LogOffset offset) const override { return log_->EpochAt(offset); }
+  void SetViewed(LogOffset offset) override { log_->SetViewed(offset); }
   std::vector<DamagedRange> damage() const override { return log_->damage(); }
   std::vector<SegmentInfo> Segments() const override { return log_->Segments(); }
   absl::Status DropBefore(LogOffset offset) override { return log_->DropBefore(offset); }
