@@ -157,7 +157,7 @@ class RoutedClient {
     }
     return false;
   }
-  const v2::QueryRouteResponse& route() const { return route_; }
+  const v2::QueryRouteResponse& Route() const { return route_; }
 
   // To one queue after the other.
   absl::Status Send(const std::string& topic, const std::string& body) {
@@ -280,7 +280,7 @@ TEST_F(NameServiceTest, ATopicOfTwoBrokersIsFoundProducedToAndConsumedFrom) {
 
   RoutedClient client(AccessPoints());
   ASSERT_TRUE(client.Refresh("t"));
-  ASSERT_EQ(client.route().message_queues_size(), 4);
+  ASSERT_EQ(client.Route().message_queues_size(), 4);
   std::set<std::string> sent;
   for (int i = 0; i < 400; ++i) {
     const std::string body = std::to_string(i);
@@ -331,7 +331,7 @@ TEST_F(NameServiceTest, ABrokerThatIsKilledIsOutWithinASecondAndBackAfterItsRest
 
   RoutedClient client(AccessPoints());
   ASSERT_TRUE(client.Refresh("t"));
-  EXPECT_EQ(client.route().message_queues_size(), 2);
+  EXPECT_EQ(client.Route().message_queues_size(), 2);
   EXPECT_THAT(client.Send("t", "while b is away"), IsOk());
   StartBrokerGroup("b");
   EXPECT_TRUE(watch.Await({"a", "b"}));

@@ -53,9 +53,9 @@ class Names {
     service_->Stop();
   }
 
-  int port() const { return port_; }
-  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
-  std::unique_ptr<ns::RegistryService::Stub> registry() const {
+  int Port() const { return port_; }
+  std::string Address() const { return "127.0.0.1:" + std::to_string(port_); }
+  std::unique_ptr<ns::RegistryService::Stub> Registry() const {
     return ns::RegistryService::NewStub(channel_);
   }
   // Returns once the route of `topic` is as `condition` wants it.
@@ -124,10 +124,10 @@ class RegistrationTest : public ::testing::Test {
     spec.kinds = KindBit(v2::NORMAL);
     return spec;
   }
-  const RegistrationCounts& counts(size_t i = 0) const { return *registrar_->counts()[i].counts; }
+  const RegistrationCounts& Counts(size_t i = 0) const { return *registrar_->counts()[i].counts; }
   // The name service has it before the broker knows.
   void AwaitWelcomes(uint64_t welcomes, size_t i = 0) const {
-    while (counts(i).welcomes < welcomes) std::this_thread::yield();
+    while (Counts(i).welcomes < welcomes) std::this_thread::yield();
   }
 
   const SystemClock clock_;
@@ -139,7 +139,7 @@ class RegistrationTest : public ::testing::Test {
 TEST_F(RegistrationTest, TopicsAreToldAtTheBeginningAndWhenTheyChange) {
   const Names names;
   EXPECT_OK(topics_->CreateTopic(Spec("old")));
-  Register({names.address()});
+  Register({names.Address()});
   EXPECT_TRUE(names.Await("old", Exists));
   EXPECT_OK(topics_->CreateTopic(Spec("new")));
   EXPECT_TRUE(names.Await("new", Exists));
@@ -149,44 +149,44 @@ TEST_F(RegistrationTest, TopicsAreToldAtTheBeginningAndWhenTheyChange) {
   }));
   EXPECT_OK(topics_->DeleteTopic("", "old"));
   EXPECT_TRUE(names.Await("old", IsGone));
-  EXPECT_EQ(counts().tables_sent, 1u);
-  EXPECT_GE(counts().changes_sent, 3u);
+  EXPECT_EQ(Counts().tables_sent, 1u);
+  EXPECT_GE(Counts().changes_sent, 3u);
 }
 
 TEST_F(RegistrationTest, EachNameServiceHasASessionOfItsOwn) {
   const Names one;
   const Names other;
   EXPECT_OK(topics_->CreateTopic(Spec("t")));
-  Register({one.address(), "127.0.0.1:1", other.address()});
+  Register({one.Address(), "127.0.0.1:1", other.Address()});
   EXPECT_TRUE(one.Await("t", Exists));
   EXPECT_TRUE(other.Await("t", Exists));
   AwaitWelcomes(1, 0);
   AwaitWelcomes(1, 2);
-  EXPECT_TRUE(counts(0).registered);
-  EXPECT_FALSE(counts(1).registered);
+  EXPECT_TRUE(Counts(0).registered);
+  EXPECT_FALSE(Counts(1).registered);
 }
 
 TEST_F(RegistrationTest, ASessionThatEndsBeginsAgainWithoutTopicsThatHaveNotChanged) {
   const Names names;
   EXPECT_OK(topics_->CreateTopic(Spec("t")));
-  Register({names.address()});
+  Register({names.Address()});
   ASSERT_TRUE(names.Await("t", Exists));
   ns::UnregisterRequest request;
   request.mutable_identity()->set_broker_group("a");
   request.mutable_identity()->set_member("a-0");
   grpc::ClientContext context;
   ns::UnregisterResponse response;
-  EXPECT_TRUE(names.registry()->Unregister(&context, request, &response).ok());
+  EXPECT_TRUE(names.Registry()->Unregister(&context, request, &response).ok());
   EXPECT_TRUE(names.Await("t", Exists));
   AwaitWelcomes(2);
-  EXPECT_EQ(counts().tables_sent, 1u);
+  EXPECT_EQ(Counts().tables_sent, 1u);
 }
 
 TEST_F(RegistrationTest, ANameServiceThatIsStartedAnewIsToldEverything) {
   EXPECT_OK(topics_->CreateTopic(Spec("t")));
   auto names = std::make_unique<Names>();
-  const int port = names->port();
-  Register({names->address()});
+  const int port = names->Port();
+  Register({names->Address()});
   ASSERT_TRUE(names->Await("t", Exists));
   names.reset();
   EXPECT_OK(topics_->CreateTopic(Spec("meanwhile")));
@@ -198,16 +198,16 @@ TEST_F(RegistrationTest, ANameServiceThatIsStartedAnewIsToldEverything) {
 TEST_F(RegistrationTest, ARoleThatChangesIsSaidInTheSession) {
   const Names names;
   EXPECT_OK(topics_->CreateTopic(Spec("t")));
-  Register({names.address()});
+  Register({names.Address()});
   ASSERT_TRUE(names.Await("t", Exists));
   registrar_->SetRole(ns::MASTER, 0, 7);
   for (uint64_t epoch = 0; epoch != 7;) {
     grpc::ClientContext context;
     ns::ListBrokerGroupsResponse groups;
-    ASSERT_TRUE(names.registry()->ListBrokerGroups(&context, {}, &groups).ok());
+    ASSERT_TRUE(names.Registry()->ListBrokerGroups(&context, {}, &groups).ok());
     epoch = groups.groups(0).members(0).epoch();
   }
-  EXPECT_EQ(counts().welcomes, 1u);
+  EXPECT_EQ(Counts().welcomes, 1u);
 }
 
 TEST_F(RegistrationTest, MoreTopicsThanFitIntoARequestAreSentInSeveral) {
@@ -215,10 +215,10 @@ TEST_F(RegistrationTest, MoreTopicsThanFitIntoARequestAreSentInSeveral) {
   for (int i = 0; i < 2'100; ++i) {
     ASSERT_OK(topics_->CreateTopic(Spec("t" + std::to_string(i), 1)));
   }
-  Register({names.address()});
+  Register({names.Address()});
   EXPECT_TRUE(names.Await("t0", Exists));
   EXPECT_TRUE(names.Await("t2099", Exists));
-  EXPECT_EQ(counts().tables_sent, 1u);
+  EXPECT_EQ(Counts().tables_sent, 1u);
 }
 
 TEST_F(RegistrationTest, ANameServiceWithoutAPortIsRefused) {
