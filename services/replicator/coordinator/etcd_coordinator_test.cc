@@ -1,0 +1,220 @@
+// EtcdCoordinator against a real etcd.
+#include "services/replicator/coordinator/etcd_coordinator.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gtest/gtest.h"
+
+#include "proto/etcd/v3/rpc.grpc.pb.h"
+#include "services/base/mutex.h"
+#include "services/replicator/coordinator/testing/conformance.h"
+#include "services/replicator/coordinator/testing/etcd_server.h"
+#include "services/replicator/coordinator/testing/probe.h"
+
+namespace dunlin::replicator {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+// Waits a moment without a busy loop.
+void Breathe(Duration time) {
+  Mutex mutex;
+  CondVar never;
+  MutexLock lock(mutex);
+  const auto deadline = steady_clock::now() + time;
+  while (never.WaitUntil(mutex, deadline)) {
+  }
+}
+
+class EtcdSetting {
+ public:
+  std::unique_ptr<Coordinator> Connect(const MemberName& member) {
+    return ConnectTo({etcd_.endpoint()}, member);
+  }
+  std::unique_ptr<Coordinator> ConnectTo(std::vector<std::string> endpoints,
+                                         const MemberName& member) {
+    EtcdCoordinator::Options options;
+    options.endpoints = std::move(endpoints);
+    options.credentials = grpc::InsecureChannelCredentials();
+    options.group = "orders";
+    options.member = member;
+    options.ttl = std::chrono::duration_cast<seconds>(ttl());
+    return std::make_unique<EtcdCoordinator>(std::move(options));
+  }
+  bool Await(const std::function<bool()>& condition) {
+    const auto deadline = steady_clock::now() + seconds(30);
+    while (!condition()) {
+      if (steady_clock::now() > deadline) return false;
+      Breathe(milliseconds(5));
+    }
+    return true;
+  }
+  void Pass(Duration time) { Breathe(time); }
+  Duration ttl() const { return seconds(3); }
+  EtcdServer& etcd() { return etcd_; }
+
+ private:
+  EtcdServer etcd_;
+};
+
+INSTANTIATE_TYPED_TEST_SUITE_P(Etcd, CoordinatorConformance, EtcdSetting);
+
+class EtcdCoordinatorTest : public CoordinatorConformance<EtcdSetting> {
+ protected:
+  EtcdServer& etcd() { return setting_.etcd(); }
+  // Somebody else's work on the same etcd.
+  std::unique_ptr<etcdserverpb::KV::Stub> Other() {
+    return etcdserverpb::KV::NewStub(
+        grpc::CreateChannel(etcd().endpoint(), grpc::InsecureChannelCredentials()));
+  }
+  int64_t PutOther(const std::string& key) {
+    etcdserverpb::PutRequest request;
+    request.set_key(key);
+    request.set_value("x");
+    etcdserverpb::PutResponse response;
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    EXPECT_TRUE(Other()->Put(&context, request, &response).ok());
+    return response.header().revision();
+  }
+  std::string GetOther(const std::string& key) {
+    etcdserverpb::RangeRequest request;
+    request.set_key(key);
+    etcdserverpb::RangeResponse response;
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    EXPECT_TRUE(Other()->Range(&context, request, &response).ok());
+    return response.kvs_size() == 1 ? response.kvs(0).value() : "";
+  }
+};
+
+TEST_F(EtcdCoordinatorTest, WithoutEtcdNothingIsKnownAndNothingWaits) {
+  etcd().Kill();
+  Probe probe(setting_.Connect("a"));
+  Probe::Outcome outcome;
+  const auto before = steady_clock::now();
+  probe->KeepAlive([](Coordinator::Result) {});
+  probe->Elect(0, MakeRecord(1, "a", {"a"}), outcome.Take());
+  EXPECT_LT(steady_clock::now() - before, milliseconds(500)) << "a call waited";
+  ASSERT_TRUE(Await([&] { return outcome.result().has_value(); }));
+  EXPECT_EQ(absl::StatusCode::kUnavailable, outcome.result()->status.code());
+  EXPECT_FALSE(probe.view().has_value());
+  etcd().Start();
+  EXPECT_TRUE(Await([&] { return probe.view().has_value(); }));
+}
+
+TEST_F(EtcdCoordinatorTest, AKilledEtcdThatComesBackFindsTheLeaseAsItWas) {
+  const auto a = Connect("a");
+  const auto elected = Elect(*a, 0, MakeRecord(1, "a", {"a"}));
+  ASSERT_TRUE(elected.status.ok());
+  etcd().Kill();
+  Probe::Outcome outcome;
+  (*a)->KeepAlive(outcome.Take());
+  ASSERT_TRUE(Await([&] { return outcome.result().has_value(); }));
+  EXPECT_EQ(absl::StatusCode::kUnavailable, outcome.result()->status.code());
+  EXPECT_LE(outcome.result()->ttl, Duration(0)) << "a lease that nobody renewed";
+  etcd().Start();
+  const auto renewed = KeepAlive(*a);
+  EXPECT_TRUE(renewed.status.ok()) << renewed.status;
+  const auto updated = Update(*a, elected.view->version, MakeRecord(1, "a", {"a", "b"}));
+  EXPECT_TRUE(updated.status.ok()) << updated.status;
+}
+
+TEST_F(EtcdCoordinatorTest, ChangesThatAWatchMissedAreFoundWhenEtcdComesBack) {
+  const auto a = Connect("a");
+  const auto b = Connect("b");
+  const auto elected = Elect(*a, 0, MakeRecord(1, "a", {"a"}));
+  ASSERT_TRUE(Await([&] { return b->view()->version == elected.view->version; }));
+  etcd().Kill();
+  etcd().Start();
+  const auto updated = Update(*a, elected.view->version, MakeRecord(1, "a", {"a", "b"}));
+  ASSERT_TRUE(updated.status.ok()) << updated.status;
+  EXPECT_TRUE(Await([&] { return b->view()->version == updated.view->version; }));
+}
+
+TEST_F(EtcdCoordinatorTest, HistoryThatWasCompactedAwayMeanwhileIsNotMissed) {
+  const auto a = Connect("a");
+  const auto b = Connect("b");
+  const auto elected = Elect(*a, 0, MakeRecord(1, "a", {"a"}));
+  ASSERT_TRUE(elected.status.ok());
+  ASSERT_TRUE(Await([&] { return b->view()->version == elected.view->version; }));
+  // While no watch can be made, history goes on and what it was is thrown away.
+  etcd().Freeze();
+  setting_.Pass(seconds(4));
+  etcd().Thaw();
+  for (int i = 0; i < 20; ++i) PutOther("/other/key");
+  etcdserverpb::CompactionRequest request;
+  request.set_revision(PutOther("/other/key"));
+  etcdserverpb::CompactionResponse response;
+  grpc::ClientContext context;
+  context.set_wait_for_ready(true);
+  ASSERT_TRUE(Other()->Compact(&context, request, &response).ok());
+  ASSERT_TRUE(Await([&] { return !b->view()->lease.has_value(); })) << "nobody renewed it";
+  ASSERT_TRUE(Elect(*b, b->view()->version, MakeRecord(2, "b", {"a", "b"})).status.ok());
+  EXPECT_TRUE(Await([&] { return a->view()->record->epoch == Epoch(2); }));
+}
+
+TEST_F(EtcdCoordinatorTest, AnotherEndpointIsTriedWhenOneIsDead) {
+  auto probe = std::make_unique<Probe>(
+      setting_.ConnectTo({"127.0.0.1:1", "127.0.0.1:2", etcd().endpoint()}, "a"));
+  ASSERT_TRUE(Await([&] { return probe->view().has_value(); }));
+  EXPECT_TRUE(Elect(*probe, 0, MakeRecord(1, "a", {"a"})).status.ok());
+  EXPECT_TRUE(KeepAlive(*probe).status.ok());
+}
+
+TEST_F(EtcdCoordinatorTest, AnEtcdThatStandsStillHoldsUpNobody) {
+  const auto a = Connect("a");
+  ASSERT_TRUE(Elect(*a, 0, MakeRecord(1, "a", {"a"})).status.ok());
+  etcd().Freeze();
+  const auto before = steady_clock::now();
+  Probe::Outcome outcome;
+  (*a)->KeepAlive(outcome.Take());
+  EXPECT_LT(steady_clock::now() - before, milliseconds(500)) << "the call waited";
+  ASSERT_TRUE(Await([&] { return outcome.result().has_value(); }));
+  EXPECT_EQ(absl::StatusCode::kUnavailable, outcome.result()->status.code());
+  etcd().Thaw();
+}
+
+TEST_F(EtcdCoordinatorTest, WhatIsStoredIsReadable) {
+  const auto a = Connect("a");
+  ASSERT_TRUE(Elect(*a, 0, MakeRecord(7, "a", {"a", "b"})).status.ok());
+  EXPECT_EQ(R"({"epoch":7,"master":"a","inSync":["a","b"],"preferred":"","uncleanEpoch":0})",
+            GetOther("/dunlin/orders/record"));
+  EXPECT_EQ(R"({"holder":"a","epoch":7})", GetOther("/dunlin/orders/lease"));
+}
+
+TEST_F(EtcdCoordinatorTest, GroupsWithACommonBeginningOfTheirNamesDoNotMeet) {
+  PutOther("/dunlin/orders2/record");
+  PutOther("/dunlin/order/record");
+  PutOther("/dunlin/orders/stranger");
+  const auto a = Connect("a");
+  EXPECT_FALSE(a->view()->record.has_value());
+  EXPECT_TRUE(Elect(*a, 0, MakeRecord(1, "a", {"a"})).status.ok());
+}
+
+TEST_F(EtcdCoordinatorTest, StopsWhileCallsAreUnderWay) {
+  etcd().Freeze();
+  for (int i = 0; i < 10; ++i) {
+    std::unique_ptr<Coordinator> coordinator = setting_.Connect("a");
+    coordinator->Start([](const GroupView&) {});
+    for (int call = 0; call < 3; ++call) {
+      coordinator->Elect(0, MakeRecord(1, "a", {"a"}), [](Coordinator::Result) {});
+      coordinator->KeepAlive([](Coordinator::Result) {});
+    }
+    coordinator->Stop();
+  }
+  etcd().Thaw();
+}
+
+}  // namespace
+}  // namespace dunlin::replicator

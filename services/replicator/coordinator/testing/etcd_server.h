@@ -1,0 +1,38 @@
+// EtcdServer: a real etcd of one member, on free ports and a directory of its own.
+//
+// Killed with the object. One thread at a time.
+
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "services/base/testing/temp_dir.h"
+
+namespace dunlin::replicator {
+
+class EtcdServer {
+ public:
+  EtcdServer();  // started; it may take a moment until it answers
+  ~EtcdServer();
+  EtcdServer(const EtcdServer&) = delete;
+  EtcdServer& operator=(const EtcdServer&) = delete;
+
+  const std::string& endpoint() const { return endpoint_; }  // 127.0.0.1:port
+
+  // kill -9; what it has acknowledged stays in its directory.
+  void Kill();
+  void Start();
+  // SIGSTOP and SIGCONT.
+  void Freeze();
+  void Thaw();
+
+ private:
+  TempDir directory_;
+  std::string endpoint_;
+  std::string peer_endpoint_;
+  pid_t pid_ = -1;
+};
+
+}  // namespace dunlin::replicator
