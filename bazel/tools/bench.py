@@ -33,6 +33,8 @@ BENCHES = {
                  "//e2e/chaos:powercut_test", {"dunlin": DUNLIN}),
     "bitflips": ("N flipped bits in log and index files, then everything is read",
                  "//e2e/chaos:bitflips_test", {"dunlin": DUNLIN, "dump": DUMP}),
+    "simulation": ("N simulated broker groups under faults, each from its seed",
+                   "//services/replicator/simulation:simulate", {}),
     "fifo": ("order per message group while consumers and broker are killed; N messages",
              "//e2e/chaos:fifo_test", {"dunlin": DUNLIN}),
     "transactions": ("half messages whose producers and broker are killed at every step; N of them",

@@ -1,0 +1,284 @@
+// The replicator of a simulated node: inputs in, actions out. Streams are in sim_streams.cc, broker
+// and disk in sim_broker.cc.
+#include "services/replicator/simulation/sim_node.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <variant>
+
+namespace dunlin::replicator::simulation {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+SimNode::SimNode(World& world, SimCoordinator& coordinator, Checker& checker, Config config)
+    : world_(world), sim_coordinator_(coordinator), checker_(checker), config_(std::move(config)) {}
+
+Instant SimNode::LocalNow() const {
+  const double passed = static_cast<double>(world_.now().time_since_epoch().count());
+  return Instant(Duration(static_cast<int64_t>(passed * config_.clock_rate))) +
+         config_.clock_offset;
+}
+
+LogState SimNode::State() const {
+  return {.start = LogOffset(0),
+          .end = LogOffset(end() * kRecordBytes),
+          .flushed = LogOffset(disk_.flushed * kRecordBytes),
+          .history = disk_.history};
+}
+
+void SimNode::Start() {
+  if (member_ != nullptr) return;
+  world_.Trace(fmt::format("{}: starts with {} records, epochs {}", name(), end(),
+                           disk_.history.ToString()));
+  ++life_;
+  const LogOffset confirmed =
+      page_.replicated == LogOffset(UINT64_MAX) ? LogOffset(0) : page_.replicated;
+  PageState fresh = page_;
+  fresh.role = Role::kNone;
+  fresh.lease_until = Instant();
+  fresh.accepting = Accepting::kNotMaster;
+  member_ = std::make_unique<Member>(
+      config_.options,
+      Member::Durable{.log = State(), .promise = disk_.promise, .confirmed = confirmed});
+  if (!broker_running_) {
+    broker_running_ = true;
+    ++broker_life_;
+    read_ = 0;
+  }
+  WritePage(fresh);
+  coordinator_ = sim_coordinator_.Connect({.place = config_.place,
+                                           .member = name(),
+                                           .clock = [this] { return LocalNow(); },
+                                           .deliver =
+                                               [this, life = life_](std::function<void()> input) {
+                                                 if (life == life_) Deliver(std::move(input));
+                                               },
+                                           .faults = config_.coordinator_faults});
+  coordinator_->Start([this](const GroupView& view) { member_->OnView(view, LocalNow()); });
+  Heartbeat();
+  FlushLater();
+  Deliver([this] { member_->Tick(LocalNow()); });
+}
+
+void SimNode::CrashReplicator() {
+  if (member_ == nullptr) return;
+  world_.Trace(name() + ": its replicator ends");
+  ++life_;
+  for (auto& [number, shipping] : shipping_) Break(shipping.stream);
+  if (followed_ != nullptr) Break(followed_);
+  shipping_.clear();
+  followed_.reset();
+  following_.clear();
+  asked_.clear();
+  when_broker_stopped_ = nullptr;
+  coordinator_.reset();
+  member_.reset();
+  held_.clear();
+  if (config_.bug == Bug::kForgetEpochs && !disk_.history.empty()) {
+    // Where its last epoch began was in memory alone.
+    std::vector<EpochHistory::Entry> entries(disk_.history.entries().begin(),
+                                             disk_.history.entries().end() - 1);
+    if (!entries.empty()) disk_.history = EpochHistory(std::move(entries));
+  }
+}
+
+void SimNode::Crash() {
+  if (member_ == nullptr && !broker_running_) return;
+  world_.Trace(name() + ": crashes");
+  CrashReplicator();
+  broker_running_ = false;
+  ++broker_life_;
+  broker_epoch_ = Epoch(0);
+  waiters_.clear();
+  paused_ = false;
+}
+
+void SimNode::CutPower() {
+  Crash();
+  ++flush_life_;
+  flushing_ = false;
+  // A part of what was not flushed may be on the disk all the same.
+  const uint64_t kept = static_cast<uint64_t>(
+      world_.random().Between(static_cast<int64_t>(disk_.flushed), static_cast<int64_t>(end())));
+  world_.Trace(fmt::format("{}: loses power, and {} of {} records", name(), end() - kept, end()));
+  disk_.log.resize(kept);
+  disk_.flushed = kept;
+  disk_.history.CutAt(LogOffset(kept * kRecordBytes));
+  page_ = PageState();
+}
+
+void SimNode::Wipe() {
+  Crash();
+  world_.Trace(name() + ": its disk is lost");
+  ++flush_life_;
+  flushing_ = false;
+  disk_ = Disk();
+  page_ = PageState();
+}
+
+void SimNode::Resume() {
+  paused_ = false;
+  std::vector<std::function<void()>> held = std::exchange(held_, {});
+  for (const auto& input : held) RunNow(input);
+  BrokerFollows();
+  Flush();
+}
+
+void SimNode::Deliver(std::function<void()> input) {
+  if (member_ == nullptr) return;
+  if (paused_) {
+    held_.push_back(std::move(input));
+    return;
+  }
+  RunNow(input);
+}
+
+void SimNode::RunNow(const std::function<void()>& input) {
+  if (member_ == nullptr) return;
+  input();
+  Pump();
+}
+
+// Actions may bring inputs at once: the outermost call carries all of them out.
+void SimNode::Pump() {
+  if (member_ == nullptr || pumping_) return;
+  pumping_ = true;
+  for (;;) {
+    if (!(page_ == member_->page())) WritePage(member_->page());
+    const std::vector<Action> actions = member_->TakeActions();
+    if (actions.empty()) break;
+    for (const Action& action : actions) {
+      std::visit([this](const auto& what) { Do(what); }, action);
+    }
+  }
+  pumping_ = false;
+  ScheduleTick();
+}
+
+void SimNode::ScheduleTick() {
+  const Instant wake = member_->wake_at();
+  const uint64_t tick = ++tick_;
+  if (wake == kNever) return;
+  const double wait = static_cast<double>((wake - LocalNow()).count()) / config_.clock_rate;
+  const Duration delay =
+      std::max(Duration(microseconds(1)), Duration(static_cast<int64_t>(wait)) + Duration(1000));
+  world_.After(delay, [this, tick, life = life_] {
+    if (tick != tick_ || life != life_) return;
+    Deliver([this] { member_->Tick(LocalNow()); });
+  });
+}
+
+void SimNode::SwitchOver(const MemberName& target) {
+  Deliver([this, target] {
+    const absl::Status status = member_->SwitchOver(target, LocalNow());
+    if (status.ok()) world_.Trace(fmt::format("{}: is to hand over to {}", name(), target));
+  });
+}
+
+std::string SimNode::Describe() const {
+  return fmt::format("{}: {} records ({} flushed), epochs {}, {}", name(), end(), disk_.flushed,
+                     disk_.history.ToString(),
+                     member_ != nullptr ? member_->Describe() : "does not run");
+}
+
+// ---- the coordinator ----
+
+void SimNode::Do(const action::Elect& action) {
+  coordinator_->Elect(action.version, action.record, [this](Coordinator::Result result) {
+    member_->OnElected(result, LocalNow());
+  });
+}
+
+void SimNode::Do(const action::Update& action) {
+  coordinator_->Update(action.version, action.record, [this](Coordinator::Result result) {
+    member_->OnUpdated(result, LocalNow());
+  });
+}
+
+void SimNode::Do(const action::KeepAlive&) {
+  coordinator_->KeepAlive(
+      [this](Coordinator::Result result) { member_->OnKeptAlive(result, LocalNow()); });
+}
+
+void SimNode::Do(const action::Release& action) {
+  coordinator_->Release(action.version, action.record, [this](Coordinator::Result result) {
+    member_->OnReleased(result, LocalNow());
+  });
+}
+
+// ---- peers ----
+
+void SimNode::Do(const action::AskPeers&) {
+  for (SimNode* peer : peers_) {
+    world_.Send(config_.place, peer->config_.place, [this, peer, life = life_] {
+      peer->Deliver([this, peer, life] {
+        const PeerState state = peer->member_->peer_state();
+        world_.Send(peer->config_.place, config_.place, [this, peer, state, life] {
+          if (life != life_) return;
+          Deliver([this, peer, state] { member_->OnPeerState(peer->name(), state, LocalNow()); });
+        });
+      });
+    });
+  }
+}
+
+void SimNode::Do(const action::AskPromises& action) {
+  for (SimNode* peer : peers_) {
+    const auto answered = [this, peer, life = life_](const PromiseAnswer& answer) {
+      world_.Send(peer->config_.place, config_.place, [this, peer, answer, life] {
+        if (life != life_) return;
+        Deliver(
+            [this, peer, answer] { member_->OnPromiseAnswer(peer->name(), answer, LocalNow()); });
+      });
+    };
+    world_.Send(config_.place, peer->config_.place, [this, peer, answered, epoch = action.epoch] {
+      peer->Deliver([this, peer, answered, epoch] {
+        const uint64_t ticket = ++peer->next_ticket_;
+        peer->asked_[ticket] = answered;
+        peer->member_->OnPromiseAsked(ticket, name(), epoch, peer->LocalNow());
+      });
+    });
+  }
+}
+
+void SimNode::Do(const action::PersistPromise& action) {
+  world_.After(world_.random().Between(milliseconds(1), milliseconds(10)),
+               [this, epoch = action.epoch, life = life_] {
+                 if (life != life_) return;
+                 Deliver([this, epoch] {
+                   disk_.promise = std::max(disk_.promise.value_or(Epoch(0)), epoch);
+                   member_->OnPromisePersisted(epoch, LocalNow());
+                 });
+               });
+}
+
+void SimNode::Do(const action::AnswerPromise& action) {
+  const auto asked = asked_.extract(action.ticket);
+  if (asked.empty()) return;
+  PromiseAnswer answer = action.answer;
+  if (config_.bug == Bug::kLieInPromise) answer.position = {};
+  asked.mapped()(answer);
+}
+
+void SimNode::Do(const action::BeginEpoch& action) {
+  const auto begin = [this, epoch = action.epoch] {
+    disk_.flushed = end();
+    if (epoch > disk_.history.last()) {
+      disk_.history.Begin(epoch, LogOffset(end() * kRecordBytes));
+    }
+    world_.Trace(fmt::format("{}: begins epoch {} at record {}", name(), epoch.value(), end()));
+    member_->OnEpochBegun(epoch, State(), LocalNow());
+  };
+  // The broker writes the log as long as it has not seen that it is no master any more.
+  if (BrokerWrites()) {
+    when_broker_stopped_ = begin;
+  } else {
+    begin();
+  }
+}
+
+}  // namespace dunlin::replicator::simulation
