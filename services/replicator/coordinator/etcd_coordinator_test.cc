@@ -48,7 +48,7 @@ class EtcdSetting {
     options.credentials = grpc::InsecureChannelCredentials();
     options.group = "orders";
     options.member = member;
-    options.ttl = std::chrono::duration_cast<seconds>(ttl());
+    options.ttl = std::chrono::duration_cast<seconds>(Ttl());
     return std::make_unique<EtcdCoordinator>(std::move(options));
   }
   bool Await(const std::function<bool()>& condition) {
@@ -60,8 +60,8 @@ class EtcdSetting {
     return true;
   }
   void Pass(Duration time) { Breathe(time); }
-  Duration ttl() const { return seconds(3); }
-  EtcdServer& etcd() { return etcd_; }
+  Duration Ttl() const { return seconds(3); }
+  EtcdServer& Etcd() { return etcd_; }
 
  private:
   EtcdServer etcd_;
@@ -71,11 +71,11 @@ INSTANTIATE_TYPED_TEST_SUITE_P(Etcd, CoordinatorConformance, EtcdSetting);
 
 class EtcdCoordinatorTest : public CoordinatorConformance<EtcdSetting> {
  protected:
-  EtcdServer& etcd() { return setting_.etcd(); }
+  EtcdServer& Etcd() { return setting_.Etcd(); }
   // Somebody else's work on the same etcd.
   std::unique_ptr<etcdserverpb::KV::Stub> Other() {
     return etcdserverpb::KV::NewStub(
-        grpc::CreateChannel(etcd().endpoint(), grpc::InsecureChannelCredentials()));
+        grpc::CreateChannel(Etcd().endpoint(), grpc::InsecureChannelCredentials()));
   }
   int64_t PutOther(const std::string& key) {
     etcdserverpb::PutRequest request;
@@ -99,7 +99,7 @@ class EtcdCoordinatorTest : public CoordinatorConformance<EtcdSetting> {
 };
 
 TEST_F(EtcdCoordinatorTest, WithoutEtcdNothingIsKnownAndNothingWaits) {
-  etcd().Kill();
+  Etcd().Kill();
   Probe probe(setting_.Connect("a"));
   Probe::Outcome outcome;
   const auto before = steady_clock::now();
@@ -109,7 +109,7 @@ TEST_F(EtcdCoordinatorTest, WithoutEtcdNothingIsKnownAndNothingWaits) {
   ASSERT_TRUE(Await([&] { return outcome.result().has_value(); }));
   EXPECT_EQ(absl::StatusCode::kUnavailable, outcome.result()->status.code());
   EXPECT_FALSE(probe.view().has_value());
-  etcd().Start();
+  Etcd().Start();
   EXPECT_TRUE(Await([&] { return probe.view().has_value(); }));
 }
 
@@ -117,13 +117,13 @@ TEST_F(EtcdCoordinatorTest, AKilledEtcdThatComesBackFindsTheLeaseAsItWas) {
   const auto a = Connect("a");
   const auto elected = Elect(*a, 0, MakeRecord(1, "a", {"a"}));
   ASSERT_TRUE(elected.status.ok());
-  etcd().Kill();
+  Etcd().Kill();
   Probe::Outcome outcome;
   (*a)->KeepAlive(outcome.Take());
   ASSERT_TRUE(Await([&] { return outcome.result().has_value(); }));
   EXPECT_EQ(absl::StatusCode::kUnavailable, outcome.result()->status.code());
   EXPECT_LE(outcome.result()->ttl, Duration(0)) << "a lease that nobody renewed";
-  etcd().Start();
+  Etcd().Start();
   const auto renewed = KeepAlive(*a);
   EXPECT_TRUE(renewed.status.ok()) << renewed.status;
   const auto updated = Update(*a, elected.view->version, MakeRecord(1, "a", {"a", "b"}));
@@ -135,8 +135,8 @@ TEST_F(EtcdCoordinatorTest, ChangesThatAWatchMissedAreFoundWhenEtcdComesBack) {
   const auto b = Connect("b");
   const auto elected = Elect(*a, 0, MakeRecord(1, "a", {"a"}));
   ASSERT_TRUE(Await([&] { return b->view()->version == elected.view->version; }));
-  etcd().Kill();
-  etcd().Start();
+  Etcd().Kill();
+  Etcd().Start();
   const auto updated = Update(*a, elected.view->version, MakeRecord(1, "a", {"a", "b"}));
   ASSERT_TRUE(updated.status.ok()) << updated.status;
   EXPECT_TRUE(Await([&] { return b->view()->version == updated.view->version; }));
@@ -149,9 +149,9 @@ TEST_F(EtcdCoordinatorTest, HistoryThatWasCompactedAwayMeanwhileIsNotMissed) {
   ASSERT_TRUE(elected.status.ok());
   ASSERT_TRUE(Await([&] { return b->view()->version == elected.view->version; }));
   // While no watch can be made, history goes on and what it was is thrown away.
-  etcd().Freeze();
+  Etcd().Freeze();
   setting_.Pass(seconds(4));
-  etcd().Thaw();
+  Etcd().Thaw();
   for (int i = 0; i < 20; ++i) PutOther("/other/key");
   etcdserverpb::CompactionRequest request;
   request.set_revision(PutOther("/other/key"));
@@ -166,7 +166,7 @@ TEST_F(EtcdCoordinatorTest, HistoryThatWasCompactedAwayMeanwhileIsNotMissed) {
 
 TEST_F(EtcdCoordinatorTest, AnotherEndpointIsTriedWhenOneIsDead) {
   auto probe = std::make_unique<Probe>(
-      setting_.ConnectTo({"127.0.0.1:1", "127.0.0.1:2", etcd().endpoint()}, "a"));
+      setting_.ConnectTo({"127.0.0.1:1", "127.0.0.1:2", Etcd().endpoint()}, "a"));
   ASSERT_TRUE(Await([&] { return probe->view().has_value(); }));
   EXPECT_TRUE(Elect(*probe, 0, MakeRecord(1, "a", {"a"})).status.ok());
   EXPECT_TRUE(KeepAlive(*probe).status.ok());
@@ -175,14 +175,14 @@ TEST_F(EtcdCoordinatorTest, AnotherEndpointIsTriedWhenOneIsDead) {
 TEST_F(EtcdCoordinatorTest, AnEtcdThatStandsStillHoldsUpNobody) {
   const auto a = Connect("a");
   ASSERT_TRUE(Elect(*a, 0, MakeRecord(1, "a", {"a"})).status.ok());
-  etcd().Freeze();
+  Etcd().Freeze();
   const auto before = steady_clock::now();
   Probe::Outcome outcome;
   (*a)->KeepAlive(outcome.Take());
   EXPECT_LT(steady_clock::now() - before, milliseconds(500)) << "the call waited";
   ASSERT_TRUE(Await([&] { return outcome.result().has_value(); }));
   EXPECT_EQ(absl::StatusCode::kUnavailable, outcome.result()->status.code());
-  etcd().Thaw();
+  Etcd().Thaw();
 }
 
 TEST_F(EtcdCoordinatorTest, WhatIsStoredIsReadable) {
@@ -203,7 +203,7 @@ TEST_F(EtcdCoordinatorTest, GroupsWithACommonBeginningOfTheirNamesDoNotMeet) {
 }
 
 TEST_F(EtcdCoordinatorTest, StopsWhileCallsAreUnderWay) {
-  etcd().Freeze();
+  Etcd().Freeze();
   for (int i = 0; i < 10; ++i) {
     std::unique_ptr<Coordinator> coordinator = setting_.Connect("a");
     coordinator->Start([](const GroupView&) {});
@@ -213,7 +213,7 @@ TEST_F(EtcdCoordinatorTest, StopsWhileCallsAreUnderWay) {
     }
     coordinator->Stop();
   }
-  etcd().Thaw();
+  Etcd().Thaw();
 }
 
 }  // namespace

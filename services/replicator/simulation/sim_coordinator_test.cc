@@ -33,7 +33,7 @@ class SimSetting {
     return true;
   }
   void Pass(Duration time) { world_.RunUntil(world_.now() + time); }
-  Duration ttl() const { return seconds(8); }
+  Duration Ttl() const { return seconds(8); }
 
  private:
   simulation::World world_{1};

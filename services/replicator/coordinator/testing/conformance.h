@@ -21,7 +21,7 @@ namespace dunlin::replicator {
 //   std::unique_ptr<Coordinator> Connect(const MemberName& member);  // of one and the same group
 //   bool Await(const std::function<bool()>& condition);   // lets time pass; false: too much of it
 //   void Pass(Duration time);
-//   Duration ttl() const;
+//   Duration Ttl() const;
 
 template <typename Setting>
 class CoordinatorConformance : public testing::Test {
@@ -78,7 +78,7 @@ TYPED_TEST_P(CoordinatorConformance, AnElectionWritesRecordAndLeaseTogetherAndAl
                            .unclean_epoch = Epoch(2)};
   const auto result = this->Elect(*a, 0, record);
   ASSERT_TRUE(result.status.ok()) << result.status;
-  EXPECT_EQ(this->setting_.ttl(), result.ttl);
+  EXPECT_EQ(this->setting_.Ttl(), result.ttl);
   ASSERT_TRUE(result.view.has_value());
   EXPECT_EQ(record, result.view->record);
   EXPECT_NE(0, result.view->version);
@@ -144,10 +144,10 @@ TYPED_TEST_P(CoordinatorConformance, ALeaseLivesAsLongAsItIsRenewed) {
   const auto b = this->Connect("b");
   const auto elected = this->Elect(*a, 0, MakeRecord(1, "a", {"a", "b"}));
   for (int i = 0; i < 8; ++i) {
-    this->setting_.Pass(this->setting_.ttl() / 4);
+    this->setting_.Pass(this->setting_.Ttl() / 4);
     const auto renewed = this->KeepAlive(*a);
     ASSERT_TRUE(renewed.status.ok()) << renewed.status;
-    EXPECT_EQ(this->setting_.ttl(), renewed.ttl);
+    EXPECT_EQ(this->setting_.Ttl(), renewed.ttl);
     EXPECT_GT(renewed.sent, elected.sent);
   }
   EXPECT_TRUE(b->view()->lease.has_value());
