@@ -31,7 +31,7 @@ class EtcdClient::UnaryCall final : public GrpcLoop::Event {
     client_.Prepare(context_);
     context_.set_deadline(GrpcLoop::Deadline(client_.call_timeout_));
   }
-  grpc::ClientContext* context() { return &context_; }
+  grpc::ClientContext* Context() { return &context_; }
   void Start(std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader) {
     reader_ = std::move(reader);
     reader_->Finish(&response_, &status_, this);
@@ -209,14 +209,14 @@ void EtcdClient::Range(const etcdserverpb::RangeRequest& request,
                        Done<etcdserverpb::RangeResponse> done) {
   if (loop_.stopping()) return done(Stopping(), {});
   auto* call = new UnaryCall<etcdserverpb::RangeResponse>(*this, std::move(done));
-  call->Start(endpoints_[current_].kv->AsyncRange(call->context(), request, loop_.queue()));
+  call->Start(endpoints_[current_].kv->AsyncRange(call->Context(), request, loop_.queue()));
 }
 
 void EtcdClient::Txn(const etcdserverpb::TxnRequest& request,
                      Done<etcdserverpb::TxnResponse> done) {
   if (loop_.stopping()) return done(Stopping(), {});
   auto* call = new UnaryCall<etcdserverpb::TxnResponse>(*this, std::move(done));
-  call->Start(endpoints_[current_].kv->AsyncTxn(call->context(), request, loop_.queue()));
+  call->Start(endpoints_[current_].kv->AsyncTxn(call->Context(), request, loop_.queue()));
 }
 
 void EtcdClient::LeaseGrant(int64_t ttl_seconds, Done<etcdserverpb::LeaseGrantResponse> done) {
@@ -224,7 +224,7 @@ void EtcdClient::LeaseGrant(int64_t ttl_seconds, Done<etcdserverpb::LeaseGrantRe
   etcdserverpb::LeaseGrantRequest request;
   request.set_ttl(ttl_seconds);
   auto* call = new UnaryCall<etcdserverpb::LeaseGrantResponse>(*this, std::move(done));
-  call->Start(endpoints_[current_].lease->AsyncLeaseGrant(call->context(), request, loop_.queue()));
+  call->Start(endpoints_[current_].lease->AsyncLeaseGrant(call->Context(), request, loop_.queue()));
 }
 
 void EtcdClient::LeaseRevoke(int64_t id, Done<etcdserverpb::LeaseRevokeResponse> done) {
@@ -233,7 +233,7 @@ void EtcdClient::LeaseRevoke(int64_t id, Done<etcdserverpb::LeaseRevokeResponse>
   request.set_id(id);
   auto* call = new UnaryCall<etcdserverpb::LeaseRevokeResponse>(*this, std::move(done));
   call->Start(
-      endpoints_[current_].lease->AsyncLeaseRevoke(call->context(), request, loop_.queue()));
+      endpoints_[current_].lease->AsyncLeaseRevoke(call->Context(), request, loop_.queue()));
 }
 
 void EtcdClient::LeaseKeepAlive(int64_t id, Done<etcdserverpb::LeaseKeepAliveResponse> done) {
