@@ -10,6 +10,7 @@
 #include <openssl/rand.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <array>
@@ -124,12 +125,6 @@ absl::Status WriteWhole(const std::string& path, std::string_view text, mode_t m
   return absl::OkStatus();
 }
 
-absl::Status SyncDirectory(const std::string& path) {
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.ok() || fsync(fd.get()) != 0) return FileError("sync", path);
-  return absl::OkStatus();
-}
-
 absl::Status MakePair(const CertificateFiles& files) {
   const Key key(EVP_EC_gen("P-256"));
   if (key == nullptr) return OpensslError("cannot make a key");
@@ -145,6 +140,21 @@ absl::Status MakePair(const CertificateFiles& files) {
   // The certificate last: without it the key of an unfinished attempt is made anew.
   RETURN_IF_ERROR(WriteWhole(files.private_key, Contents(*key_text), 0600));
   return WriteWhole(files.certificate, Contents(*certificate_text), 0644);
+}
+
+// Two processes that share a data directory, the broker and the replicator of a member, may start
+// at the same moment: one of them makes the pair, the other one waits for it and takes it.
+absl::Status MakePairOnce(const CertificateFiles& files, const std::string& directory) {
+  const UniqueFd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.ok()) return FileError("open", directory);
+  while (flock(fd.get(), LOCK_EX) != 0) {
+    if (errno != EINTR) return FileError("lock", directory);
+  }
+  std::error_code error;
+  if (std::filesystem::exists(files.certificate, error)) return absl::OkStatus();
+  RETURN_IF_ERROR(MakePair(files));
+  if (fsync(fd.get()) != 0) return FileError("sync", directory);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Bio> OpenFile(const std::string& path) {
@@ -188,8 +198,7 @@ absl::StatusOr<CertificateFiles> SelfSignedCertificate(const std::string& direct
     if (error) {
       return absl::ErrnoToStatus(error.value(), ToAbsl(fmt::format("cannot make {}", directory)));
     }
-    RETURN_IF_ERROR(MakePair(files));
-    RETURN_IF_ERROR(SyncDirectory(directory));
+    RETURN_IF_ERROR(MakePairOnce(files, directory));
   }
   RETURN_IF_ERROR(CheckCertificate(files));
   return files;

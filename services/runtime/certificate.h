@@ -19,7 +19,7 @@ absl::Status CheckCertificate(const CertificateFiles& files);
 // The self-signed certificate of `directory`. Made when there is none: EC P-256, for localhost,
 // the host's name, 127.0.0.1 and ::1, valid for 10 years, the key readable by its owner only. An
 // existing one is checked and never replaced. A crash while making it leaves either nothing that
-// is used or the whole pair.
+// is used or the whole pair; of several processes that come at the same time one makes it.
 absl::StatusOr<CertificateFiles> SelfSignedCertificate(const std::string& directory);
 
 }  // namespace dunlin

@@ -1,5 +1,6 @@
 #include "services/runtime/certificate.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -8,6 +9,8 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -17,6 +20,7 @@
 namespace dunlin {
 namespace {
 
+using ::testing::Each;
 using ::testing::HasSubstr;
 
 std::string ReadText(const std::string& path) {
@@ -49,6 +53,23 @@ TEST_F(CertificateTest, FinishesAnAttemptThatWasCutShort) {
   std::ofstream(files->private_key + ".new") << "half";
   ASSERT_OK(SelfSignedCertificate(tls_));
   EXPECT_OK(CheckCertificate(*files));
+}
+
+TEST_F(CertificateTest, IsMadeOnceByManyAtTheSameTime) {
+  for (int round = 0; round < 20; ++round) {
+    const std::string directory = fmt::format("{}/{}", tls_, round);
+    std::vector<std::string> seen(4);
+    std::vector<std::thread> threads;
+    for (std::string& certificate : seen) {
+      threads.emplace_back([&] {
+        const absl::StatusOr<CertificateFiles> files = SelfSignedCertificate(directory);
+        certificate = files.ok() ? ReadText(files->certificate) : files.status().ToString();
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_THAT(seen[0], HasSubstr("BEGIN CERTIFICATE"));
+    EXPECT_THAT(seen, Each(seen[0]));
+  }
 }
 
 TEST_F(CertificateTest, NeverReplacesWhatItCannotUse) {
