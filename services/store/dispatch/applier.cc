@@ -378,12 +378,14 @@ absl::Status Applier::ApplyConfig(const RecordView& record, bool state_only) {
       const storage::v1::Topic& topic = change.put_topic();
       checkpoint_.set_next_topic_id(std::max(checkpoint_.next_topic_id(), topic.id() + 1));
       batch_.Put(config, TopicKey(TopicId(topic.id())), topic.SerializeAsString());
+      config_.topics.insert(TopicId(topic.id()));
       return absl::OkStatus();
     }
     case storage::v1::ConfigChange::kPutGroup: {
       const storage::v1::Group& group = change.put_group();
       checkpoint_.set_next_group_id(std::max(checkpoint_.next_group_id(), group.id() + 1));
       batch_.Put(config, GroupKey(GroupId(group.id())), group.SerializeAsString());
+      config_.groups.insert(GroupId(group.id()));
       return absl::OkStatus();
     }
     case storage::v1::ConfigChange::kDeleteTopic:
@@ -405,6 +407,7 @@ absl::Status Applier::ApplyConfig(const RecordView& record, bool state_only) {
 }
 
 absl::Status Applier::DropTopic(TopicId topic, bool state_only) {
+  config_.topics.insert(topic);
   RETURN_IF_ERROR(WriteBatch());  // what is scanned below must be all
   batch_.Delete(database_.handle(Family::kConfig), TopicKey(topic));
   batch_.DeleteRange(database_.handle(Family::kConfig), LiteKey({topic, 0}),
@@ -447,6 +450,7 @@ absl::Status Applier::DropLiteTopic(const storage::v1::LiteTopicRemoval& removal
 }
 
 void Applier::DropGroup(GroupId group) {
+  config_.groups.insert(group);
   batch_.Delete(database_.handle(Family::kConfig), GroupKey(group));
   batch_.DeleteRange(database_.handle(Family::kProgress), BigEndian(group.value()),
                      BigEndian(group.value() + 1));
@@ -483,6 +487,7 @@ absl::Status Applier::ApplySnapshot(const RecordView& record) {
       RETURN_IF_ERROR(PutSnapshotRows(complete, gone));
     }
     RETURN_IF_ERROR(ApplyStateAgain(as_of, record.header().log_offset));
+    config_.all = true;
   }
   parts_.clear();
   return absl::OkStatus();
@@ -556,5 +561,7 @@ std::vector<QueueKey> Applier::TakeLiteTopics() {
   lite_topics_.clear();
   return queues;
 }
+
+Applier::Config Applier::TakeConfig() { return std::exchange(config_, Config()); }
 
 }  // namespace dunlin::store

@@ -39,7 +39,7 @@ class Applier {
   };
   Applier(CommitLog& log, const View& view, const storage::v1::Checkpoint& checkpoint);
 
-  // While the log is replayed from its start, snapshots count.
+  // While the log is replayed from its start, snapshots count; that it is, is in checkpoints.
   void SetRebuilding(bool rebuilding) { checkpoint_.set_rebuilding(rebuilding); }
 
   // Errors: DATA_LOSS (the view is damaged), UNIMPLEMENTED (a record of a newer version).
@@ -58,6 +58,14 @@ class Applier {
   // that got some.
   std::vector<TopicId> TakeTopics();
   std::vector<QueueKey> TakeLiteTopics();
+  // Topics and groups that were put or deleted since the last call, and whether a snapshot has put
+  // all of them anew.
+  struct Config {
+    absl::flat_hash_set<TopicId> topics;
+    absl::flat_hash_set<GroupId> groups;
+    bool all = false;
+  };
+  Config TakeConfig();
 
   // Calls `put` with the parts of a snapshot of the state as committed, one after the other, each
   // at most about `max_bytes`. Errors also of `put`.
@@ -115,6 +123,7 @@ class Applier {
   uint64_t pending_bytes_ = 0;
   absl::flat_hash_set<TopicId> topics_;
   absl::flat_hash_set<QueueKey> lite_topics_;
+  Config config_;
   // Records of one queue in a row, not yet in the index.
   QueueKey run_queue_;
   QueueOffset run_first_;

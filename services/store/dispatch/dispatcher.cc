@@ -75,6 +75,7 @@ class RealDispatcher final : public Dispatcher {
   absl::StatusOr<std::optional<LogOffset>> FindDelivery(LogOffset parked) const override;
   std::vector<TopicId> TakeChangedTopics() override ABSL_LOCKS_EXCLUDED(mutex_);
   std::vector<QueueKey> TakeChangedLiteTopics() override ABSL_LOCKS_EXCLUDED(mutex_);
+  ChangedConfig TakeChangedConfig() override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<QueueOffset> NextOffset(QueueKey queue) const override {
     return queues_.NextOffset(queue);
   }
@@ -91,7 +92,8 @@ class RealDispatcher final : public Dispatcher {
   absl::Status Snapshot() override;
   absl::Status MoveBefore(LogOffset begin) override;
   absl::Status Remove(std::span<const NewRecord> records) override;
-  void ForgetBefore(LogOffset begin) override { database_.SetExpiry(begin); }
+  absl::Status AppendPointers(std::span<const NewRecord> records, LogOffset oldest) override;
+  absl::Status DropBefore(LogOffset begin) override;
   SnapshotInfo snapshot() const override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status health() const override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Stop() override ABSL_LOCKS_EXCLUDED(mutex_);
@@ -102,6 +104,12 @@ class RealDispatcher final : public Dispatcher {
   void Loop();
   // Whether appends follow each other closely; `bytes` were applied just now.
   bool Busy(uint64_t bytes);
+  // The log that was applied up to `at` begins behind 0, or may: its state is in a snapshot that is
+  // yet to come. A slave's that begins anew.
+  bool AwaitsSnapshot(LogOffset at) const {
+    return !applier_.checkpoint().has_snapshot() &&
+           (log_.start() > LogOffset(0) || at == LogOffset(0));
+  }
   // Applies what is below `limit`; returns where it stopped.
   absl::StatusOr<LogOffset> ApplyUpTo(LogOffset from, LogOffset limit, int max_records);
   // What other threads may ask for.
@@ -110,6 +118,7 @@ class RealDispatcher final : public Dispatcher {
   // Of a snapshot.
   absl::Status AppendPart(std::string_view part);
   bool CheckpointIsDue();
+  absl::StatusOr<Appended> AppendAllAndWait(std::span<const NewRecord> records);  // not empty
   // Returns when all that has been appended so far is on disk and dispatched.
   absl::Status WaitForAppended();
   // Returns when the record at `offset` is dispatched.
@@ -128,6 +137,8 @@ class RealDispatcher final : public Dispatcher {
   TransactionRows transactions_;
   Applier applier_;
   Relocation relocation_;
+  // MoveBefore has looked at all records before it; of the thread that calls it, and DropBefore.
+  LogOffset looked_up_to_;
   Database& database_;
   Watermark dispatched_;
   LogOffset checkpointed_;
@@ -141,6 +152,7 @@ class RealDispatcher final : public Dispatcher {
   CondVar job_done_;
   absl::flat_hash_set<TopicId> changed_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_set<QueueKey> changed_lite_ ABSL_GUARDED_BY(mutex_);
+  Applier::Config changed_config_ ABSL_GUARDED_BY(mutex_);
   Job* job_ ABSL_GUARDED_BY(mutex_) = nullptr;
   absl::Status job_result_ ABSL_GUARDED_BY(mutex_);
   TopicId next_topic_ ABSL_GUARDED_BY(mutex_);
@@ -176,10 +188,16 @@ absl::StatusOr<LogOffset> RealDispatcher::ApplyUpTo(LogOffset from, LogOffset li
 void RealDispatcher::Publish() {
   const std::vector<TopicId> topics = applier_.TakeTopics();
   const std::vector<QueueKey> lite_topics = applier_.TakeLiteTopics();
+  const Applier::Config config = applier_.TakeConfig();
   const storage::v1::Checkpoint& applied = applier_.checkpoint();
   MutexLock lock(mutex_);
   changed_.insert(topics.begin(), topics.end());
   changed_lite_.insert(lite_topics.begin(), lite_topics.end());
+  if (options_.tell_config) {
+    changed_config_.topics.insert(config.topics.begin(), config.topics.end());
+    changed_config_.groups.insert(config.groups.begin(), config.groups.end());
+    changed_config_.all |= config.all;
+  }
   snapshot_ = {applied.has_snapshot(), LogOffset(applied.snapshot_as_of())};
   next_topic_ = TopicId(applied.next_topic_id());
   next_group_ = GroupId(applied.next_group_id());
@@ -221,7 +239,7 @@ absl::Status RealDispatcher::Recover(LogOffset from, bool rebuilding) {
                 (at - from) >> 20, (end - from) >> 20);
     }
   }
-  applier_.SetRebuilding(false);
+  applier_.SetRebuilding(rebuilding && AwaitsSnapshot(end));
   if (end != from) {
     log::Info("index {} from {} MiB of log", rebuilding ? "rebuilt" : "completed",
               (end - from) >> 20);
@@ -248,6 +266,17 @@ std::vector<QueueKey> RealDispatcher::TakeChangedLiteTopics() {
   std::vector<QueueKey> queues(changed_lite_.begin(), changed_lite_.end());
   changed_lite_.clear();
   return queues;
+}
+
+Dispatcher::ChangedConfig RealDispatcher::TakeChangedConfig() {
+  Applier::Config taken;
+  {
+    MutexLock lock(mutex_);
+    taken = std::exchange(changed_config_, Applier::Config());
+  }
+  return {{taken.topics.begin(), taken.topics.end()},
+          {taken.groups.begin(), taken.groups.end()},
+          taken.all};
 }
 
 Dispatcher::SnapshotInfo RealDispatcher::snapshot() const {
@@ -312,6 +341,7 @@ void RealDispatcher::Loop() {
       if (status.ok()) {
         const bool busy = Busy(*applied - at);
         at = *applied;
+        if (applier_.checkpoint().rebuilding()) applier_.SetRebuilding(AwaitsSnapshot(at));
         dispatched_.Advance(at);
         if (busy && at == confirmed) dispatched_.AwaitWaiter(kCollect);
       }
@@ -405,18 +435,45 @@ absl::Status RealDispatcher::MoveBefore(LogOffset begin) {
   RETURN_IF_ERROR(relocation_.MoveKept(begin));
   // Last, and until there are none: dead letters are made meanwhile, also of what is about to go.
   for (bool again = true; again;) {
-    ASSIGN_OR_RETURN(again, relocation_.MovePointed(begin));
+    looked_up_to_ = log_.end();
     RETURN_IF_ERROR(WaitForAppended());
+    ASSIGN_OR_RETURN(again, relocation_.MovePointed(begin));
   }
   return absl::OkStatus();
+}
+
+absl::Status RealDispatcher::DropBefore(LogOffset begin) {
+  MutexLock lock(relocation_.removal());
+  RETURN_IF_ERROR(WaitForAppended());
+  ASSIGN_OR_RETURN(const bool moved, relocation_.MovePointedSince(looked_up_to_, begin));
+  if (moved) RETURN_IF_ERROR(WaitForAppended());
+  RETURN_IF_ERROR(log_.DropBefore(begin));
+  // Rows that point there may go, too.
+  database_.SetExpiry(begin);
+  return absl::OkStatus();
+}
+
+absl::Status RealDispatcher::AppendPointers(std::span<const NewRecord> records, LogOffset oldest) {
+  MutexLock lock(relocation_.removal());
+  if (oldest < log_.start()) {
+    return absl::NotFoundError(fmt::format("the message at {} has expired", oldest.value()));
+  }
+  return AppendAllAndWait(records).status();
+}
+
+absl::StatusOr<Appended> RealDispatcher::AppendAllAndWait(std::span<const NewRecord> records) {
+  // Once the last one is durable, so are those before it.
+  std::vector<Appended> appended(records.size() - 1);
+  if (!appended.empty()) {
+    RETURN_IF_ERROR(log_.Append(records.first(appended.size()), appended, nullptr));
+  }
+  return log_.AppendAndWait(records.back());
 }
 
 absl::Status RealDispatcher::Remove(std::span<const NewRecord> records) {
   if (records.empty()) return absl::OkStatus();
   MutexLock lock(relocation_.removal());
-  std::vector<Appended> appended(records.size() - 1);
-  RETURN_IF_ERROR(log_.Append(records.first(appended.size()), appended, nullptr));
-  const absl::StatusOr<Appended> last = log_.AppendAndWait(records.back());
+  const absl::StatusOr<Appended> last = AppendAllAndWait(records);
   if (last.ok()) return WaitUntilAbove(last->log_offset);
   // Those before it are there, and must be applied all the same.
   WaitForAppended().IgnoreError();

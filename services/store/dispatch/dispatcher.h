@@ -33,6 +33,8 @@ struct DispatcherOptions {
   // what a restart has to replay.
   uint64_t checkpoint_bytes = 64u << 20;
   std::chrono::milliseconds checkpoint_interval{3000};
+  // Whether TakeChangedConfig is to say anything: somebody calls it.
+  bool tell_config = false;
 };
 
 class Dispatcher {
@@ -60,6 +62,18 @@ class Dispatcher {
   // The same of lightweight topics, which do not count as changes of their parents. Bounded by the
   // number of lightweight topics that come and go between two calls.
   virtual std::vector<QueueKey> TakeChangedLiteTopics() = 0;
+
+  // Topics and groups that were put or deleted since the last call (each once), or all of them; the
+  // state store has them as they are now. For tables that follow a log that somebody else writes.
+  // Lightweight topics are not among them. Bounded by their number between two calls.
+  struct ChangedConfig {
+    std::vector<TopicId> topics;
+    std::vector<GroupId> groups;
+    bool all = false;
+
+    bool IsEmpty() const { return topics.empty() && groups.empty() && !all; }
+  };
+  virtual ChangedConfig TakeChangedConfig() = 0;
 
   // The queue offset that the next message of `queue` gets, from the index. REQUIRES: nothing is
   // being appended to the queue.
@@ -96,12 +110,19 @@ class Dispatcher {
   // for them, beside the thread, which goes on.
   virtual absl::Status MoveBefore(LogOffset begin) = 0;
   // Appends records that take messages out of the index (TRIM, COMPACTION), and returns when they
-  // are applied; between the steps of MoveBefore, which would bring back what it has just read.
-  // Errors: those of the log; some of the records may stand in it then. Not on the dispatcher's
-  // thread.
+  // are applied; between the steps of MoveBefore and DropBefore, which would bring back what it has
+  // just read. Errors: those of the log; some of the records may stand in it then. Not on the
+  // dispatcher's thread.
   virtual absl::Status Remove(std::span<const NewRecord> records) = 0;
-  // What is below `begin` is gone: rows that point there may go too.
-  virtual void ForgetBefore(LogOffset begin) = 0;
+  // Appends DELIVERY records (dead letters, and those that are sent again), and returns when they
+  // are durable; between the steps of MoveBefore and DropBefore, which see to it that the messages
+  // they lead to can be read for as long as they stand. `oldest`: the first of these messages.
+  // NOT_FOUND: it has gone, nothing is appended. Other errors: those of the log; some of the
+  // records may stand in it then. Not on the dispatcher's thread.
+  virtual absl::Status AppendPointers(std::span<const NewRecord> records, LogOffset oldest) = 0;
+  // Drops the log below `begin`, once what has come to lead there since MoveBefore is moved, too.
+  // REQUIRES: MoveBefore(begin) was the last such call, and a checkpoint was made since.
+  virtual absl::Status DropBefore(LogOffset begin) = 0;
 
   // The sticky error that stopped the thread, OK while it works.
   virtual absl::Status health() const = 0;

@@ -148,6 +148,31 @@ TEST_F(FollowerTest, APromotedSlaveGoesOnWhereItsMasterWas) {
   EXPECT_EQ(slave_.log().start(), master_.log().start());
 }
 
+TEST_F(FollowerTest, ASlaveThatBeginsInTheMiddleHasTheStateFromASnapshot) {
+  Work(60);
+  ASSERT_OK(master_.Expire(64u << 10));
+  ASSERT_GT(master_.log().start(), LogOffset(0));
+  ASSERT_OK(mirror_->Reset(master_.log().start(), LogMirror::Confirmed::kMayGo));
+  // It is open before anything comes.
+  OpenSlave();
+  Work(5);
+  Ship();
+  ExpectSameView();
+  slave_.Close();
+  OpenSlave();
+  ExpectSameView();
+}
+
+TEST_F(FollowerTest, ASlaveThatIsOpenWhenItsLogIsSetSomewhereElseHasTheState) {
+  OpenSlave();
+  Work(60);
+  ASSERT_OK(master_.Expire(64u << 10));
+  ASSERT_GT(master_.log().start(), LogOffset(0));
+  ASSERT_OK(mirror_->Reset(master_.log().start(), LogMirror::Confirmed::kMayGo));
+  Ship();
+  ExpectSameView();
+}
+
 TEST_F(FollowerTest, AViewOfWhatWasCutOffIsBuiltAnew) {
   // What the slave has was never its next master's.
   Work(40);
@@ -182,7 +207,7 @@ TEST_F(FollowerTest, AViewOfWhatWasCutOffIsBuiltAnew) {
   next.Open();
   for (int i = 0; i < 400; ++i) next.Send({kTopic, 0}, "next", {"a"}, "", std::string(1000, 'y'));
   next.Settle();
-  ASSERT_OK(mirror_->TruncateTo(common, LogMirror::Confirmed::kMayGo));
+  ASSERT_OK(mirror_->TruncateTo(PointAt(mirror_->epochs(), common), LogMirror::Confirmed::kMayGo));
   auto reader = RawReader::Open(RealFiles(), next.directory());
   ASSERT_OK(reader);
   ASSERT_OK(CopyRest(**reader, *mirror_, random_));

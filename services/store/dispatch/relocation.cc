@@ -89,18 +89,37 @@ absl::Status Relocation::PassOverLost(absl::Status moved) const {
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> Relocation::MovePointedStep(const std::vector<Pointer>& pointing,
+                                                 size_t& next) {
+  bool moved_some = false;
+  const size_t first = next;
+  const LogOffset full = log_.end() + kStepBytes;
+  for (; next < pointing.size() && next - first < kStepEntries && log_.end() < full; ++next) {
+    const absl::StatusOr<bool> moved = MoveOne(pointing[next].delivery);
+    RETURN_IF_ERROR(PassOverLost(moved.status()));
+    moved_some |= moved.value_or(false);
+  }
+  return moved_some;
+}
+
 absl::StatusOr<bool> Relocation::MovePointed(LogOffset begin) {
   ASSIGN_OR_RETURN(const std::vector<Pointer> pointing, pointers_.Across(log_.start(), begin));
   bool moved_some = false;
-  for (size_t i = 0; i < pointing.size();) {
+  for (size_t next = 0; next < pointing.size();) {
     MutexLock lock(removal_);
-    const size_t first = i;
-    const LogOffset full = log_.end() + kStepBytes;
-    for (; i < pointing.size() && i - first < kStepEntries && log_.end() < full; ++i) {
-      const absl::StatusOr<bool> moved = MoveOne(pointing[i].delivery);
-      RETURN_IF_ERROR(PassOverLost(moved.status()));
-      moved_some |= moved.value_or(false);
-    }
+    ASSIGN_OR_RETURN(const bool moved, MovePointedStep(pointing, next));
+    moved_some |= moved;
+  }
+  return moved_some;
+}
+
+absl::StatusOr<bool> Relocation::MovePointedSince(LogOffset since, LogOffset begin) {
+  ASSIGN_OR_RETURN(std::vector<Pointer> pointing, pointers_.Across(log_.start(), begin));
+  std::erase_if(pointing, [since](const Pointer& pointer) { return pointer.delivery < since; });
+  bool moved_some = false;
+  for (size_t next = 0; next < pointing.size();) {
+    ASSIGN_OR_RETURN(const bool moved, MovePointedStep(pointing, next));
+    moved_some |= moved;
   }
   return moved_some;
 }

@@ -5,7 +5,9 @@
 // record that moves a message is decided by what the index says, and puts its entry there when it
 // is applied. So nothing that takes entries away (TRIM, COMPACTION) may come into the log between
 // the two: such records are appended, and applied, under the lock that each step here holds. Else a
-// message that was taken away would come back, in the view and in every rebuild of it.
+// message that was taken away would come back, in the view and in every rebuild of it. The same
+// lock keeps dead letters from being made between the last look for them and the end of the old
+// log.
 //
 // Errors of the log or the view end a round; what was moved stays moved, the next one goes on.
 
@@ -41,13 +43,17 @@ class Relocation {
         timers_(timers),
         transactions_(transactions) {}
 
-  // Whoever takes entries away holds it from before the record is appended until it is applied.
+  // Whoever takes entries away holds it from before the record is appended until it is applied, and
+  // who appends a record that leads to another one meanwhile.
   Mutex& removal() ABSL_LOCK_RETURNED(removal_) { return removal_; }
 
   // Messages below `begin` to which a DELIVERY record at or behind it leads. True when there were
   // some: more may have come meanwhile; wait for what was appended and call again. REQUIRES: what
   // was appended for MoveParked and MoveOpen is applied.
   absl::StatusOr<bool> MovePointed(LogOffset begin) ABSL_LOCKS_EXCLUDED(removal_);
+  // The same in one step, of the records at or behind `since`; nothing else is appended meanwhile.
+  absl::StatusOr<bool> MovePointedSince(LogOffset since, LogOffset begin)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(removal_);
 
   // Messages below `begin` that are the newest of their key in a compacted topic. REQUIRES: what is
   // below `begin` is applied.
@@ -60,6 +66,9 @@ class Relocation {
   absl::StatusOr<bool> MoveOpen(LogOffset begin);
 
  private:
+  // As many as one step takes; `next` becomes where to go on. True: it moved some.
+  absl::StatusOr<bool> MovePointedStep(const std::vector<Pointer>& pointing, size_t& next)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(removal_);
   // Appends the message behind a DELIVERY record again, in that record's place. False: it need not.
   absl::StatusOr<bool> MoveOne(LogOffset delivery_at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(removal_);
   absl::Status MoveTimer(const Timer& timer);

@@ -69,6 +69,28 @@ class RelocationTest : public ::testing::Test {
     rig_.Settle();
   }
 
+  // As a broker makes a letter of late_.
+  absl::Status BuryLate() {
+    storage::v1::Delivery delivery;
+    delivery.set_origin_log_offset(late_.log_offset.value());
+    delivery.set_origin_topic_id(kOrigins.topic.value());
+    const std::string bytes = delivery.SerializeAsString();
+    const std::string_view payload = bytes;
+    NewRecord record;
+    record.kind = RecordKind::kDelivery;
+    record.queue = kLetters;
+    record.tail = rig_.TailOf(kLetters);
+    record.payload = {&payload, 1};
+    return rig_.dispatcher().AppendPointers({&record, 1}, late_.log_offset);
+  }
+  // The ten letters, and one of late_.
+  static std::map<uint64_t, std::string> AllLetters() {
+    std::map<uint64_t, std::string> expected;
+    for (uint64_t i = 0; i < kMessages; ++i) expected[i] = Body(i);
+    expected[kMessages] = "body 9";
+    return expected;
+  }
+
   // The bodies that a queue holds, by offset; all must be readable without what is below begin_.
   std::map<uint64_t, std::string> Held(QueueKey queue) {
     std::map<uint64_t, std::string> bodies;
@@ -125,10 +147,32 @@ TEST_F(RelocationTest, ALetterThatIsMadeMeanwhileIsMovedToo) {
   rig_.BuryLetter(GroupId(0), kOrigins, late_, kLetters);
   gate_->Open();
   mover.join();
-  std::map<uint64_t, std::string> expected;
-  for (uint64_t i = 0; i < kMessages; ++i) expected[i] = Body(i);
-  expected[kMessages] = "body 9";
-  ExpectHeld(kLetters, expected);
+  ExpectHeld(kLetters, AllLetters());
+}
+
+// While the checkpoint is made that comes before the end of the old log.
+TEST_F(RelocationTest, ALetterThatIsMadeAfterTheLastLookIsMovedToo) {
+  ASSERT_OK(rig_.dispatcher().MoveBefore(begin_));
+  ASSERT_OK(BuryLate());
+  ASSERT_OK(rig_.dispatcher().Snapshot());
+  ASSERT_OK(rig_.dispatcher().DropBefore(begin_));
+  EXPECT_EQ(rig_.log().start(), begin_);
+  ExpectHeld(kLetters, AllLetters());
+}
+
+TEST_F(RelocationTest, NoLetterIsMadeOfWhatIsGoing) {
+  ASSERT_OK(rig_.dispatcher().MoveBefore(begin_));
+  ASSERT_OK(BuryLate());
+  gate_->Shut(0);
+  std::thread dropper([this] { EXPECT_OK(rig_.dispatcher().DropBefore(begin_)); });
+  gate_->AwaitOne();
+  std::future<absl::Status> another = std::async(std::launch::async, [this] { return BuryLate(); });
+  another.wait_for(kLongEnough);
+  gate_->Open();
+  dropper.join();
+  EXPECT_THAT(another.get(), StatusIs(absl::StatusCode::kNotFound));
+  rig_.Settle();
+  EXPECT_EQ(Held(kLetters), AllLetters());
 }
 
 // By how many messages have been moved when the others are taken away.

@@ -144,6 +144,8 @@ absl::Status RealCommitLog::Start(const CommitLogOptions& options, FileSystem& f
   ASSIGN_OR_RETURN(const Epoch epoch, ChooseEpoch(options, recovered));
   epochs_.Prune(first);
   if (epoch != epochs_.last()) {
+    // A lone writer told nobody of an epoch in which it wrote nothing.
+    if (options.epoch == Epoch(0)) epochs_.DropEmpty(recovered.end);
     epochs_.Begin(epoch, recovered.end);
     RETURN_IF_ERROR(epochs_.Save(files, options.directory + "/epochs"));
   }
@@ -152,7 +154,8 @@ absl::Status RealCommitLog::Start(const CommitLogOptions& options, FileSystem& f
   control_->SetAppended(recovered.end);
   // Who shows everything at once keeps no book of it.
   control_->SetShown(options.replicated ? std::min(recovered.end, control_->replicated())
-                                        : ControlPage::kEverything);
+                                        : ControlPage::kEverything,
+                     control_->cuts());
 
   Appender::Options appender;
   appender.flush_mode = options.flush_mode;

@@ -81,7 +81,7 @@ void Confirmer::Look() {
       const LogOffset confirmed = over_.ok() ? ConfirmedNow() : LogOffset(0);
       status = over_;
       if (confirmed > confirmed_.Get()) {
-        page_.SetShown(confirmed);  // first
+        page_.SetShown(confirmed, page_.cuts());  // first; the log is not cut while it is open here
         confirmed_.Advance(confirmed);
       }
       ready.clear();

@@ -213,6 +213,16 @@ void ControlPage::SetMasterStart(LogOffset offset) {
   page_->for_broker.Ring();
 }
 
+void ControlPage::SetMember(MemberStanding member) {
+  page_->orders.member.store((uint64_t{member.learner} << 32) | member.id);
+  page_->for_broker.Ring();
+}
+
+MemberStanding ControlPage::member() const {
+  const uint64_t packed = page_->orders.member.load();
+  return {.id = static_cast<uint32_t>(packed), .learner = (packed >> 32) != 0};
+}
+
 Wanted ControlPage::wanted() const {
   return OrdersAreOfThisBoot() ? Unpack(page_->orders.wanted.load()) : Wanted();
 }
@@ -250,6 +260,17 @@ Reported ControlPage::reported() const {
 void ControlPage::SetViewed(LogOffset offset) {
   page_->answers.viewed.store(offset.value());
   page_->for_replicator.Ring();
+}
+
+void ControlPage::SetShown(LogOffset offset, uint64_t cuts) {
+  Answers& answers = page_->answers;
+  if (answers.shown_at.load() != cuts) {
+    // In this order: what is between them shows nothing of this log.
+    answers.shown.store(offset.value());
+    answers.shown_at.store(cuts);
+  } else if (answers.shown.load() < offset.value()) {
+    answers.shown.store(offset.value());
+  }
 }
 
 void ControlPage::Beat() {

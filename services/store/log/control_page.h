@@ -74,6 +74,14 @@ struct Reported {
   friend bool operator==(const Reported&, const Reported&) = default;
 };
 
+// What the member is within its group, whoever is master.
+struct MemberStanding {
+  uint32_t id = 0;  // to name services; 0: nobody has said
+  bool learner = false;
+
+  friend bool operator==(const MemberStanding&, const MemberStanding&) = default;
+};
+
 // A word that two processes wait on. Ring() ends every wait that began with an older Look().
 class Bell {
  public:
@@ -115,8 +123,8 @@ class ControlPage {
   LogOffset flushed() const {
     return LogOffset(std::min(page_->log.flushed.load(), page_->log.flushed_again.load()));
   }
-  // How often what had been confirmed was cut off the log (LogMirror::TruncateTo, Reset): a view
-  // that was built before holds what is no more.
+  // Grows before and after what had been confirmed is cut off the log (LogMirror::TruncateTo,
+  // Reset): a view that was built before, or opened in between, holds what is no more.
   uint64_t cuts() const { return page_->log.cuts.load(); }
 
   // These do not ring: who writes knows when somebody else should look.
@@ -147,12 +155,15 @@ class ControlPage {
   void SetSends(Sends sends);
   // The first offset that the master of this slave still holds.
   void SetMasterStart(LogOffset offset);
+  // Holds until it is set anew, also for later processes.
+  void SetMember(MemberStanding member);
 
   Wanted wanted() const;
   LogOffset replicated() const;
   std::chrono::nanoseconds lease_until() const;
   Sends sends() const;
   LogOffset master_start() const;
+  MemberStanding member() const;
 
   // --- Answers: for the broker to write. Each setter rings for the replicator.
 
@@ -160,13 +171,20 @@ class ControlPage {
   // Everything below is in the view on disk: the replicator of a slave may drop segments that end
   // below it and below `master_start`.
   void SetViewed(LogOffset offset);
-  // Readers may have seen everything below; does not ring.
-  void SetShown(LogOffset offset) { page_->answers.shown.store(offset.value()); }
+  // Readers may have seen everything below, of the log as it has been since `cuts` was read; does
+  // not ring. Stays what it was when that was more.
+  void SetShown(LogOffset offset, uint64_t cuts);
+  // For who opens the log to write, while no reader has it open.
+  void LowerShown(LogOffset offset) { page_->answers.shown.store(offset.value()); }
   // Grows while the broker is well; how often is agreed on elsewhere.
   void Beat();
 
   Reported reported() const;
-  LogOffset shown() const { return LogOffset(page_->answers.shown.load()); }
+  // Of the log as it is: 0 when something was cut off it since, until readers open it again.
+  LogOffset shown() const {
+    const bool of_this_log = page_->answers.shown_at.load() == cuts();
+    return of_this_log ? LogOffset(page_->answers.shown.load()) : LogOffset(0);
+  }
   LogOffset viewed() const { return LogOffset(page_->answers.viewed.load()); }
   uint64_t heartbeat() const { return page_->answers.heartbeat.load(); }
 
@@ -191,12 +209,14 @@ class ControlPage {
     std::atomic<int64_t> lease_until;
     std::atomic<uint64_t> sends;
     std::atomic<uint64_t> master_start;
+    std::atomic<uint64_t> member;  // id, 32 bits, below whether it is a learner
   };
   struct alignas(64) Answers {
     std::atomic<uint64_t> reported;  // state above serial, 24 bits
     std::atomic<uint64_t> viewed;
     std::atomic<uint64_t> shown;
     std::atomic<uint64_t> heartbeat;
+    std::atomic<uint64_t> shown_at;  // Log::cuts of the log that `shown` is of
   };
   struct Page {
     Log log;

@@ -62,12 +62,14 @@ TEST_F(ControlPageTest, IsEmptyAtFirstAndSharedByAllWhoOpenIt) {
   replicator->SetLeaseUntil(seconds(5));
   replicator->SetSends(Sends::kTooFewInSync);
   replicator->SetMasterStart(LogOffset(3));
+  replicator->SetMember({.id = UINT32_MAX, .learner = true});
   const uint32_t serial = replicator->Want(Role::kMaster, Epoch(UINT32_MAX));
   EXPECT_EQ(broker->wanted(), (Wanted{Role::kMaster, Epoch(UINT32_MAX), serial}));
   EXPECT_EQ(broker->replicated(), LogOffset(17));
   EXPECT_EQ(broker->lease_until(), seconds(5));
   EXPECT_EQ(broker->sends(), Sends::kTooFewInSync);
   EXPECT_EQ(broker->master_start(), LogOffset(3));
+  EXPECT_EQ(broker->member(), (MemberStanding{.id = UINT32_MAX, .learner = true}));
   broker->Report({BrokerState::kMaster, serial});
   broker->SetViewed(LogOffset(9));
   broker->Beat();

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "services/base/bytes.h"
+#include "services/base/check.h"
 #include "services/base/crc32c.h"
 #include "services/base/status_macros.h"
 
@@ -37,9 +38,13 @@ absl::StatusOr<Epochs> Epochs::Load(FileSystem& files, const std::string& path) 
     return damaged;
   }
   for (uint64_t i = 0; i < count; ++i) {
-    const char* entry = bytes->data() + 16 + i * kEntrySize;
-    epochs.entries_.push_back({Epoch(static_cast<uint32_t>(LoadLittle<uint64_t>(entry))),
-                               LogOffset(LoadLittle<uint64_t>(entry + 8))});
+    const char* at = bytes->data() + 16 + i * kEntrySize;
+    const Entry entry{Epoch(static_cast<uint32_t>(LoadLittle<uint64_t>(at))),
+                      LogOffset(LoadLittle<uint64_t>(at + 8))};
+    if (i > 0 && (entry.epoch <= epochs.last() || entry.start < epochs.entries_.back().start)) {
+      return damaged;
+    }
+    epochs.entries_.push_back(entry);
   }
   return epochs;
 }
@@ -62,17 +67,27 @@ LogOffset Epochs::EndAt(LogOffset offset) const {
 }
 
 void Epochs::CutAt(LogOffset end) {
+  while (!entries_.empty() && entries_.back().start > end) entries_.pop_back();
+}
+
+void Epochs::DropEmpty(LogOffset end) {
   while (!entries_.empty() && entries_.back().start >= end) entries_.pop_back();
+}
+
+void Epochs::TruncateTo(Point to) {
+  while (!entries_.empty() && entries_.back().epoch > to.epoch) entries_.pop_back();
+  CutAt(to.offset);
 }
 
 void Epochs::Begin(Epoch epoch, LogOffset start) {
   CutAt(start);
+  CHECK(epoch > last());
   entries_.push_back({epoch, start});
 }
 
 void Epochs::Prune(LogOffset offset) {
   auto keep = entries_.begin();
-  while (keep != entries_.end() && std::next(keep) != entries_.end() &&
+  while (keep != entries_.end() && std::next(keep) != entries_.end() && keep->start < offset &&
          std::next(keep)->start <= offset) {
     ++keep;
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -78,8 +79,14 @@ class LogFollower final : public ReadableLog {
   absl::Status CheckCuts() const;
   // What was confirmed when the view was written, if the view is of this log.
   LogOffset KnownConfirmed(LogOffset appended) const ABSL_LOCKS_EXCLUDED(mutex_);
+  // The epochs file, and what the page said before it was read.
+  struct Read {
+    Epoch as_of;
+    Epochs epochs;
+  };
+  absl::StatusOr<Read> ReadEpochs() const;
   absl::Status MoveTo(LogOffset confirmed);
-  absl::Status RefreshEpochs() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Publish(Read read) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Fail(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const LogFollowerOptions options_;
@@ -101,7 +108,8 @@ class LogFollower final : public ReadableLog {
 
 absl::Status LogFollower::Start() {
   cuts_ = page_->cuts();
-  RETURN_IF_ERROR(RefreshEpochs());
+  ASSIGN_OR_RETURN(Read read, ReadEpochs());
+  Publish(std::move(read));
   const LogOffset appended = page_->appended();
   SetStart(page_->log_start());
   SetWritten(confirmed_);
@@ -123,15 +131,18 @@ LogOffset LogFollower::KnownConfirmed(LogOffset appended) const {
   return EpochAt(viewed - 1) == options_.viewed_epoch ? viewed : LogOffset(0);
 }
 
-absl::Status LogFollower::RefreshEpochs() {
+absl::StatusOr<LogFollower::Read> LogFollower::ReadEpochs() const {
   // In this order: the writer saves the file before it tells of it on the page.
-  const Epoch as_of = page_->log_epoch();
-  ASSIGN_OR_RETURN(Epochs epochs, Epochs::Load(files_, options_.directory + "/epochs"));
+  Read read{.as_of = page_->log_epoch(), .epochs = {}};
+  ASSIGN_OR_RETURN(read.epochs, Epochs::Load(files_, options_.directory + "/epochs"));
+  return read;
+}
+
+void LogFollower::Publish(Read read) {
   MutexLock lock(mutex_);
-  generations_.emplace_back(std::move(epochs), segments());
+  generations_.emplace_back(std::move(read.epochs), segments());
   SetWalk(generations_.back().walk);
-  epochs_as_of_ = as_of;
-  return absl::OkStatus();
+  epochs_as_of_ = read.as_of;
 }
 
 absl::Status LogFollower::CheckCuts() const {
@@ -149,7 +160,7 @@ absl::Status LogFollower::MoveTo(LogOffset confirmed) {
     refreshed_ = known.empty() ? confirmed : std::max(confirmed, known.back()->end());
     SetStart(std::max(start, this->start()));
   }
-  page_->SetShown(confirmed);
+  page_->SetShown(confirmed, cuts_);
   confirmed_.Advance(confirmed);
   flushed_.Advance(std::min(confirmed, page_->flushed()));
   return absl::OkStatus();
@@ -158,9 +169,14 @@ absl::Status LogFollower::MoveTo(LogOffset confirmed) {
 absl::Status LogFollower::Follow() {
   const LogOffset target = std::min(page_->appended(), page_->replicated());
   // What is below `target` was written in an epoch that the page told of first.
-  if (page_->log_epoch() != epochs_as_of_) RETURN_IF_ERROR(RefreshEpochs());
-  // Behind the other looks: what was written after a cut is not taken for what had been there.
+  std::optional<Read> read;
+  if (page_->log_epoch() != epochs_as_of_) {
+    ASSIGN_OR_RETURN(read, ReadEpochs());
+  }
+  // Behind the other looks: what was written after a cut is not taken for what had been there; nor
+  // is its epoch told for that of what had been there (EpochAt, which a checkpoint notes).
   RETURN_IF_ERROR(CheckCuts());
+  if (read.has_value()) Publish(*std::move(read));
   return MoveTo(std::max(target, confirmed_.Get()));
 }
 

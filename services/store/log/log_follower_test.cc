@@ -2,10 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <future>
 #include <memory>
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "services/base/file.h"
@@ -22,6 +27,35 @@ namespace {
 
 // Long enough that running into it means that nothing comes any more.
 constexpr std::chrono::milliseconds kLost{20'000};
+
+// Tells of each file before it is opened, or takes the place of another.
+class HookedFiles final : public FileSystem {
+ public:
+  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override {
+    if (armed) hook(path);
+    return RealFiles().Open(path, mode);
+  }
+  absl::Status Rename(const std::string& from, const std::string& to) override {
+    if (armed) hook(to);
+    return RealFiles().Rename(from, to);
+  }
+  absl::Status Remove(const std::string& path) override { return RealFiles().Remove(path); }
+  absl::Status CreateDirectories(const std::string& path) override {
+    return RealFiles().CreateDirectories(path);
+  }
+  absl::Status SyncDirectory(const std::string& path) override {
+    return RealFiles().SyncDirectory(path);
+  }
+  absl::StatusOr<std::vector<std::string>> List(const std::string& path) override {
+    return RealFiles().List(path);
+  }
+  absl::StatusOr<DiskSpace> GetDiskSpace(const std::string& path) override {
+    return RealFiles().GetDiskSpace(path);
+  }
+
+  std::function<void(const std::string& path)> hook;  // set before anything is opened
+  std::atomic<bool> armed = false;
+};
 
 class LogFollowerTest : public ::testing::Test {
  protected:
@@ -58,6 +92,14 @@ class LogFollowerTest : public ::testing::Test {
     }
     return watermark.Get();
   }
+  // Until it sees that what it had shown is no more.
+  static void AwaitEnd(const CommitLog& follower) {
+    const auto patience = std::chrono::steady_clock::now() + kLost;
+    while (follower.health().ok() && std::chrono::steady_clock::now() < patience) {
+      std::this_thread::yield();
+    }
+    EXPECT_THAT(follower.health(), StatusIs(absl::StatusCode::kDataLoss));
+  }
   static std::vector<std::string> ReadAll(CommitLog& log) {
     std::vector<std::string> payloads;
     LogOffset at = log.start();
@@ -69,8 +111,16 @@ class LogFollowerTest : public ::testing::Test {
     return payloads;
   }
 
+  void Reopen(FileSystem& files) {
+    mirror_.reset();
+    auto mirror = LogMirror::Open({copy_.path()}, files);
+    ASSERT_OK(mirror);
+    mirror_ = *std::move(mirror);
+  }
+
   TempDir master_;
   TempDir copy_;
+  HookedFiles files_;
   ManualClock clock_;
   std::mt19937 random_{3};
   std::unique_ptr<RawReader> reader_;
@@ -163,7 +213,8 @@ TEST_F(LogFollowerTest, ATruncationOfWhatWasNotConfirmedGoesByUnseen) {
   page_->SetReplicated(confirmed);
   EXPECT_EQ(Await(follower->confirmed(), confirmed), confirmed);
   Copy(20);
-  ASSERT_OK(mirror_->TruncateTo(confirmed, LogMirror::Confirmed::kMustStay));
+  ASSERT_OK(
+      mirror_->TruncateTo(PointAt(mirror_->epochs(), confirmed), LogMirror::Confirmed::kMustStay));
   EXPECT_OK(CopyRest(*reader_, *mirror_, random_));
   page_->SetReplicated(mirror_->end());
   EXPECT_EQ(Await(follower->confirmed(), mirror_->end()), mirror_->end());
@@ -178,7 +229,7 @@ TEST_F(LogFollowerTest, ACutOfWhatWasShownEndsIt) {
   const LogOffset fourth = mirror_->end();
   Copy(4);
   EXPECT_EQ(Await(follower->confirmed(), mirror_->end()), mirror_->end());
-  ASSERT_OK(mirror_->TruncateTo(fourth, LogMirror::Confirmed::kMayGo));
+  ASSERT_OK(mirror_->TruncateTo(PointAt(mirror_->epochs(), fourth), LogMirror::Confirmed::kMayGo));
   EXPECT_OK(CopyRest(*reader_, *mirror_, random_));
   while (follower->health().ok()) std::this_thread::yield();
   EXPECT_THAT(follower->health(), StatusIs(absl::StatusCode::kDataLoss));
@@ -186,6 +237,86 @@ TEST_F(LogFollowerTest, ACutOfWhatWasShownEndsIt) {
   follower = Follow();
   EXPECT_EQ(Await(follower->confirmed(), mirror_->end()), mirror_->end());
   EXPECT_OK(follower->health());
+}
+
+TEST_F(LogFollowerTest, WhatReadersMayHaveSeenIsKnownAfterARestart) {
+  Copy(3);
+  const LogOffset third = mirror_->end();
+  Copy(3);
+  page_->SetReplicated(third);
+  EXPECT_EQ(Follow()->end(), third);
+  page_->BeginOrders();  // the replicator was started again, and does not know yet
+  const auto follower = Follow();
+  EXPECT_EQ(follower->end(), LogOffset(0));
+  EXPECT_EQ(page_->shown(), third);
+  const Epochs epochs = mirror_->epochs();
+  EXPECT_THAT(mirror_->TruncateTo({epochs.last(), LogOffset(0)}, LogMirror::Confirmed::kMustStay),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_OK(mirror_->TruncateTo({epochs.last(), third}, LogMirror::Confirmed::kMustStay));
+  // Of what is there after a cut of it nobody has seen anything, until it is shown again.
+  EXPECT_OK(mirror_->TruncateTo({}, LogMirror::Confirmed::kMayGo));
+  EXPECT_EQ(page_->shown(), LogOffset(0));
+  EXPECT_OK(CopyRest(*reader_, *mirror_, random_));
+  EXPECT_OK(mirror_->TruncateTo({}, LogMirror::Confirmed::kMustStay));
+}
+
+// The log is begun anew while a broker opens it: neither the old one nor the new one may be what it
+// goes on with.
+TEST_F(LogFollowerTest, OneThatIsOpenedInTheMiddleOfACutEnds) {
+  for (const bool reset : {true, false}) {
+    EXPECT_OK(CopyRest(*reader_, *mirror_, random_));
+    page_->SetReplicated(ControlPage::kEverything);
+    const LogOffset end = mirror_->end();
+    std::unique_ptr<CommitLog> follower;
+    // The new epochs are about to take the place of the old ones.
+    files_.hook = [&](const std::string& path) {
+      if (path.ends_with("/epochs") && follower == nullptr) follower = Follow(end, Epoch(3));
+    };
+    Reopen(files_);
+    files_.armed = true;
+    if (reset) {
+      ASSERT_OK(mirror_->Reset(LogOffset(0), LogMirror::Confirmed::kMayGo));
+    } else {
+      ASSERT_OK(mirror_->TruncateTo({}, LogMirror::Confirmed::kMayGo));
+    }
+    files_.armed = false;
+    ASSERT_NE(follower, nullptr);
+    EXPECT_OK(CopyRest(*reader_, *mirror_, random_));
+    AwaitEnd(*follower);
+    follower = Follow();
+    EXPECT_EQ(Await(follower->confirmed(), mirror_->end()), mirror_->end());
+    EXPECT_EQ(ReadAll(*follower).size(), 150u);
+    EXPECT_OK(follower->health());
+    Reopen(RealFiles());
+  }
+}
+
+// A checkpoint notes the epoch of the view's end. After a cut it may note none of the log that came
+// after it: the view would be taken for one of that log.
+TEST_F(LogFollowerTest, NeverTellsTheEpochsOfALogThatWasCut) {
+  EXPECT_OK(CopyRest(*reader_, *mirror_, random_));
+  page_->SetReplicated(ControlPage::kEverything);
+  std::promise<void> looks;
+  std::promise<void> go_on;
+  files_.hook = [&](const std::string& path) {
+    if (!path.ends_with("/epochs") || !files_.armed.exchange(false)) return;
+    looks.set_value();
+    go_on.get_future().wait();
+  };
+  auto opened = OpenLogFollower({copy_.path(), {}, {}}, files_, clock_);
+  ASSERT_OK(opened);
+  const std::unique_ptr<CommitLog> follower = *std::move(opened);
+  const LogOffset end = mirror_->end();
+  EXPECT_EQ(Await(follower->confirmed(), end), end);
+  files_.armed = true;
+  ASSERT_OK(mirror_->BeginEpoch(Epoch(8), end));
+  looks.get_future().wait();
+  const LogOffset second = reader_->Read(LogOffset(0), LogOffset(UINT64_MAX), 1)->end;
+  ASSERT_OK(mirror_->TruncateTo({Epoch(1), second}, LogMirror::Confirmed::kMayGo));
+  ASSERT_OK(mirror_->BeginEpoch(Epoch(9), second));
+  go_on.set_value();
+  AwaitEnd(*follower);
+  EXPECT_EQ(follower->EpochAt(end - 1), Epoch(3));
 }
 
 TEST_F(LogFollowerTest, WhatAViewHoldsIsConfirmedIfTheViewIsOfThisLog) {

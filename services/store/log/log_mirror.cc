@@ -29,7 +29,6 @@ namespace {
 
 // The kernel is asked to write out in such steps instead of in one go.
 constexpr uint64_t kWritebackStep = 8u << 20;
-// What is cut off is filled with zeros in such steps.
 constexpr size_t kZeroStep = 1u << 20;
 constexpr std::array<char, 4096> kZeroPage{};
 
@@ -49,13 +48,15 @@ class RealLogMirror final : public LogMirror {
   LogOffset end() const override { return Get().end; }
   LogOffset flushed() const override { return Get().flushed; }
   Epochs epochs() const override ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<DamagedRange> damage() const override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status BeginEpoch(Epoch epoch, LogOffset start) override
       ABSL_LOCKS_EXCLUDED(mutex_, flush_mutex_);
   absl::Status Append(const Chunk& chunk) override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Flush() override ABSL_LOCKS_EXCLUDED(mutex_, flush_mutex_);
-  absl::Status TruncateTo(LogOffset end, Confirmed confirmed) override
+  absl::Status TruncateTo(Epochs::Point to, Confirmed confirmed) override
       ABSL_LOCKS_EXCLUDED(mutex_, flush_mutex_);
-  absl::Status Reset(LogOffset start) override ABSL_LOCKS_EXCLUDED(mutex_, flush_mutex_);
+  absl::Status Reset(LogOffset start, Confirmed confirmed) override
+      ABSL_LOCKS_EXCLUDED(mutex_, flush_mutex_);
   absl::Status DropBefore(LogOffset offset) override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status health() const override ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Close() override ABSL_LOCKS_EXCLUDED(mutex_, flush_mutex_);
@@ -75,20 +76,20 @@ class RealLogMirror final : public LogMirror {
     return place_;
   }
   std::string EpochsPath() const { return options_.directory + "/epochs"; }
-  // Where the log ends, from the segments at hand.
   Place PlaceOf(LogOffset start, LogOffset end) const;
   absl::Status CheckChunk(const Chunk& chunk) const ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::shared_ptr<Segment>> SegmentOf(const Chunk& chunk);
   absl::Status Write(Segment& segment, const Chunk& chunk);
   void Advance(LogOffset end, const Segment& segment) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status SyncAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(flush_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Below it, readers may have seen what is in the log.
-  LogOffset Safe() const;
+  LogOffset Safe() const;  // below it, readers may have seen what is in the log
+  void CheckShown(LogOffset end);
   absl::Status CheckCut(LogOffset end, Confirmed confirmed) const;
-  // That a record begins at `end`, or the log ends there.
   absl::Status CheckBoundary(LogOffset end) const;
-  absl::Status Cut(LogOffset end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(flush_mutex_)
+  absl::Status Cut(Epochs::Point to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(flush_mutex_)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // Counts it again: who opened the log meanwhile may have seen a part of the old one.
+  void EndCut();
   absl::Status FillWithZeros(LogOffset from, LogOffset to);
   // The log is empty, or was cut: sets what the page and we know of it.
   void Settle(const Place& place) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -113,6 +114,7 @@ class RealLogMirror final : public LogMirror {
   CondVar background_;
   Place place_ ABSL_GUARDED_BY(mutex_);
   Epochs epochs_ ABSL_GUARDED_BY(mutex_);
+  std::vector<DamagedRange> damage_ ABSL_GUARDED_BY(mutex_);
   absl::Status health_ ABSL_GUARDED_BY(mutex_);
   bool writeback_due_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
@@ -123,6 +125,11 @@ class RealLogMirror final : public LogMirror {
 Epochs RealLogMirror::epochs() const {
   MutexLock lock(mutex_);
   return epochs_;
+}
+
+std::vector<DamagedRange> RealLogMirror::damage() const {
+  MutexLock lock(mutex_);
+  return damage_;
 }
 
 absl::Status RealLogMirror::health() const {
@@ -184,6 +191,7 @@ absl::Status RealLogMirror::Start() {
         Recover(*segments_, walk, from == nullptr ? segments.back()->begin() : from->begin(),
                 flushed, unflushed);
   }
+  epochs->CutAt(std::max(start, recovered.end));
   RETURN_IF_ERROR(SetMirrorMark(files_, directory));
   // Made ahead, or behind a hole: made again when it is needed.
   RETURN_IF_ERROR(segments_->RemoveFrom(recovered.end));
@@ -193,9 +201,11 @@ absl::Status RealLogMirror::Start() {
   {
     MutexLock lock(mutex_);
     epochs_ = *epochs;
+    damage_ = std::move(recovered.damage);
   }
   writeback_asked_ = recovered.end;
   Settle(PlaceOf(start, recovered.end));
+  CheckShown(recovered.end);
   StartPreparing();
   sync_ = std::thread([this] { SyncLoop(); });
   pthread_setname_np(sync_.native_handle(), "mirror-sync");
@@ -203,6 +213,17 @@ absl::Status RealLogMirror::Start() {
             directory, start.value(), recovered.end.value(), epochs->last().value(),
             recovered.records);
   return absl::OkStatus();
+}
+
+void RealLogMirror::CheckShown(LogOffset end) {
+  const LogOffset shown = page_->shown();
+  if (shown == ControlPage::kEverything) {
+    // A lone broker kept no book. What is written from here on has been shown to nobody.
+    page_->LowerShown(end);
+  } else if (shown > end) {
+    // A disk lost it, or a cut was not finished: a follower that goes on is to open it anew.
+    EndCut();
+  }
 }
 
 void RealLogMirror::Settle(const Place& place) {
@@ -386,31 +407,33 @@ absl::Status RealLogMirror::CheckCut(LogOffset end, Confirmed confirmed) const {
                   safe.value()));
 }
 
-absl::Status RealLogMirror::TruncateTo(LogOffset end, Confirmed confirmed) {
+absl::Status RealLogMirror::TruncateTo(Epochs::Point to, Confirmed confirmed) {
+  const LogOffset end = to.offset;
   RETURN_IF_ERROR(health());
   RETURN_IF_ERROR(CheckCut(end, confirmed));
-  const Epochs epochs = this->epochs();
-  // An epoch that began there without a record goes, too.
-  const bool begun_there = !epochs.entries().empty() && epochs.entries().back().start >= end;
-  if (end == Get().end && !begun_there) return Flush();
+  // An epoch that only this log has begun goes, too.
+  if (end == Get().end && epochs().last() <= to.epoch) return Flush();
   log::Warning("the log is cut at {}; it ended at {}", end.value(), Get().end.value());
   preparer_.reset();
   absl::Status cut;
   {
     MutexLock flush(flush_mutex_);
-    if (end < Safe()) page_->CountCut();
-    cut = Cut(end);
+    const bool counted = end < Get().end && (confirmed == Confirmed::kMayGo || end < Safe());
+    if (counted) page_->CountCut();
+    cut = Cut(to);
+    if (counted) EndCut();
   }
   StartPreparing();
   return cut.ok() ? cut : Fail(cut);
 }
 
-absl::Status RealLogMirror::Cut(LogOffset end) {
+absl::Status RealLogMirror::Cut(Epochs::Point to) {
+  const LogOffset end = to.offset;
   const Place before = Get();
   page_->SetAppended(end);
   RETURN_IF_ERROR(page_->LowerFlushed(end));
   Epochs epochs = this->epochs();
-  epochs.CutAt(end);
+  epochs.TruncateTo(to);
   RETURN_IF_ERROR(epochs.Save(files_, EpochsPath()));
   RETURN_IF_ERROR(segments_->RemoveFrom(end));
   if (const std::shared_ptr<Segment> last = segments_->Find(end); last != nullptr) {
@@ -422,10 +445,16 @@ absl::Status RealLogMirror::Cut(LogOffset end) {
   {
     MutexLock lock(mutex_);
     epochs_ = std::move(epochs);
+    std::erase_if(damage_, [end](const DamagedRange& range) { return range.begin >= end; });
   }
   writeback_asked_ = end;
   Settle(PlaceOf(before.start, end));
   return absl::OkStatus();
+}
+
+void RealLogMirror::EndCut() {
+  page_->CountCut();
+  page_->for_broker().Ring();
 }
 
 absl::Status RealLogMirror::FillWithZeros(LogOffset from, LogOffset to) {
@@ -440,18 +469,27 @@ absl::Status RealLogMirror::FillWithZeros(LogOffset from, LogOffset to) {
   return absl::OkStatus();
 }
 
-absl::Status RealLogMirror::Reset(LogOffset start) {
+absl::Status RealLogMirror::Reset(LogOffset start, Confirmed confirmed) {
   RETURN_IF_ERROR(health());
+  if (const LogOffset safe = Safe();
+      start < safe && safe > this->start() && confirmed == Confirmed::kMustStay) {
+    return absl::FailedPreconditionError(
+        fmt::format("the log is not given up for one that begins at {}: everything below {} had "
+                    "been confirmed",
+                    start.value(), safe.value()));
+  }
   preparer_.reset();
   const Place before = Get();
   absl::Status status;
   {
     MutexLock flush(flush_mutex_);
-    if (before.end > before.start) {
+    const bool counted = before.end > before.start;
+    if (counted) {
       log::Warning("the log from {} to {} is given up; it begins anew at {}", before.start.value(),
                    before.end.value(), start.value());
       page_->CountCut();
     }
+    page_->SetAppended(before.start);
     status = page_->LowerFlushed(LogOffset(0));
     if (status.ok()) status = Epochs().Save(files_, EpochsPath());
     if (status.ok()) status = segments_->RemoveFrom(LogOffset(0));
@@ -459,10 +497,12 @@ absl::Status RealLogMirror::Reset(LogOffset start) {
       {
         MutexLock lock(mutex_);
         epochs_ = Epochs();
+        damage_.clear();
       }
       writeback_asked_ = start;
       Settle(PlaceOf(start, start));
     }
+    if (counted) EndCut();
   }
   StartPreparing();
   return status.ok() ? status : Fail(status);
@@ -478,6 +518,7 @@ absl::Status RealLogMirror::DropBefore(LogOffset offset) {
   {
     MutexLock lock(mutex_);
     place_.start = begin;
+    std::erase_if(damage_, [begin](const DamagedRange& range) { return range.end <= begin; });
   }
   page_->SetLogStart(begin);
   page_->for_broker().Ring();

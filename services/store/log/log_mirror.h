@@ -33,6 +33,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -40,6 +41,7 @@
 #include "services/base/file.h"
 #include "services/base/strong_int.h"
 #include "services/store/log/epochs.h"
+#include "services/store/log/record_view.h"
 
 namespace dunlin::store {
 
@@ -61,6 +63,9 @@ class LogMirror {
   virtual LogOffset end() const = 0;
   virtual LogOffset flushed() const = 0;
   virtual Epochs epochs() const = 0;
+  // What was found damaged below end() when the log was opened, ascending: it had been on disk, and
+  // cannot be read any more. A cut, Reset or DropBefore of the place makes it good.
+  virtual std::vector<DamagedRange> damage() const = 0;
 
   // From `start` on, which is end(), `epoch` is in force. Durable on return, which includes all
   // that is below. An empty log may begin in the middle of an epoch: then `start` is where the
@@ -91,19 +96,21 @@ class LogMirror {
     kMayGo,     // counts ControlPage::cuts, so that a running follower ends; that a view on disk is
                 // of another log is seen by the epoch of its end (CommitLog::EpochAt)
   };
-  // Cuts off what is at or behind `end`, a place where a record begins (INVALID_ARGUMENT or
-  // DATA_LOSS otherwise) and not below start(); and the epochs that begin there or behind, even
-  // when no record goes. Durable on return.
+  // Cuts off what is at or behind `to.offset`, a place where a record begins (INVALID_ARGUMENT or
+  // DATA_LOSS otherwise) and not below start(); and the epochs that begin behind it or come after
+  // `to.epoch`, even when no record goes. Durable on return.
   //   1. The page's `appended` and `flushed` go down, synced. A crash behind it: nothing was cut.
-  //   2. `epochs` loses the entries that begin at or behind `end`. A crash behind it: what was of
-  //      those epochs is cut, what is left ends where its own epoch did.
-  //   3. Segments that begin behind `end` go, last one first; the rest of the last one is filled
-  //      with zeros and synced. A crash within: the log ends somewhere between `end` and before.
-  virtual absl::Status TruncateTo(LogOffset end, Confirmed confirmed) = 0;
+  //   2. `epochs` loses those entries. A crash behind it: what was of those epochs is cut, what is
+  //      left ends where its own epoch did.
+  //   3. Segments that begin behind `to.offset` go, last one first; the rest of the last one is
+  //      filled with zeros and synced. A crash within: the log ends somewhere between `to.offset`
+  //      and before.
+  virtual absl::Status TruncateTo(Epochs::Point to, Confirmed confirmed) = 0;
 
   // An empty log that will begin at `start`, without epochs. Counts as a cut when it held anything.
-  // Durable on return; a crash within leaves an end of the old log, or nothing.
-  virtual absl::Status Reset(LogOffset start) = 0;
+  // What readers may have seen must stay when it lies at or behind `start`: below it, it has
+  // expired. Durable on return; a crash within leaves an end of the old log, or nothing.
+  virtual absl::Status Reset(LogOffset start, Confirmed confirmed) = 0;
 
   // Removes the segments that end at or below `offset`, but not the last one.
   virtual absl::Status DropBefore(LogOffset offset) = 0;

@@ -61,6 +61,9 @@ class LogMirrorTest : public ::testing::Test {
     EXPECT_OK(page);
     return *std::move(page);
   }
+  absl::Status CutAt(LogOffset end, LogMirror::Confirmed confirmed) {
+    return mirror_->TruncateTo(PointAt(mirror_->epochs(), end), confirmed);
+  }
   void ExpectSame() {
     EXPECT_EQ(Difference(ReadWhole(copy_.path()), ReadWhole(master_.path())), "");
     EXPECT_EQ(mirror_->epochs().entries(), reader_->ReadEpochs()->entries());
@@ -204,7 +207,7 @@ TEST_F(LogMirrorTest, WhatIsCutOffDoesNotComeBack) {
     boundaries.resize(boundaries.size() - 1 -
                       random_() % std::min<size_t>(20, boundaries.size() - 1));
     const LogOffset end = boundaries.back();
-    ASSERT_OK(mirror_->TruncateTo(end, kMustStay));
+    ASSERT_OK(CutAt(end, kMustStay));
     ASSERT_EQ(mirror_->end(), end);
     EXPECT_EQ(mirror_->flushed(), end);
     EXPECT_EQ(Page()->appended(), end);
@@ -215,7 +218,7 @@ TEST_F(LogMirrorTest, WhatIsCutOffDoesNotComeBack) {
     if (random_() % 3 == 0) {
       ASSERT_OK(CopyRest(*reader_, *mirror_, random_));
       ExpectSame();
-      ASSERT_OK(mirror_->TruncateTo(end, kMustStay));
+      ASSERT_OK(CutAt(end, kMustStay));
     }
   }
   EXPECT_EQ(Page()->cuts(), 0u);
@@ -229,27 +232,65 @@ TEST_F(LogMirrorTest, CutsOnlyWhereARecordBegins) {
   ASSERT_OK(CopyRest(*reader_, *mirror_, random_));
   const LogOffset end = mirror_->end();
   const LogOffset second = ReadAt(LogOffset(0), 1).end;
-  EXPECT_FALSE(mirror_->TruncateTo(second + 8, kMustStay).ok());
-  EXPECT_FALSE(mirror_->TruncateTo(second - 8, kMustStay).ok());
-  EXPECT_THAT(mirror_->TruncateTo(end + 8, kMustStay),
-              StatusIs(absl::StatusCode::kFailedPrecondition));
-  EXPECT_OK(mirror_->TruncateTo(end, kMustStay));
+  EXPECT_FALSE(CutAt(second + 8, kMustStay).ok());
+  EXPECT_FALSE(CutAt(second - 8, kMustStay).ok());
+  EXPECT_THAT(CutAt(end + 8, kMustStay), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_OK(CutAt(end, kMustStay));
   EXPECT_OK(mirror_->health());
   ExpectSame();
 }
 
-TEST_F(LogMirrorTest, AnEpochThatBeganWithoutARecordGoesToo) {
+TEST_F(LogMirrorTest, AnEpochWithoutARecordStaysIfTheOtherLogHasItAndGoesIfNot) {
   MakeMaster();
   OpenMirror();
   ASSERT_OK(CopyRest(*reader_, *mirror_, random_));
   const LogOffset end = mirror_->end();
+  const Epoch last = mirror_->epochs().last();
+  ASSERT_OK(mirror_->BeginEpoch(Epoch(8), end));
   ASSERT_OK(mirror_->BeginEpoch(Epoch(9), end));
-  ASSERT_OK(mirror_->TruncateTo(end, kMustStay));
-  EXPECT_EQ(mirror_->end(), end);
-  ExpectSame();
-  OpenMirror();
+  const auto expect_last = [&](Epoch epoch, size_t more) {
+    for (int look = 0; look < 2; ++look) {
+      EXPECT_EQ(mirror_->end(), end);
+      EXPECT_EQ(mirror_->epochs().last(), epoch);
+      EXPECT_EQ(mirror_->epochs().entries().size(), reader_->ReadEpochs()->entries().size() + more);
+      OpenMirror();
+    }
+  };
+  expect_last(Epoch(9), 2);
+  ASSERT_OK(mirror_->TruncateTo({Epoch(9), end}, kMustStay));
+  expect_last(Epoch(9), 2);
+  ASSERT_OK(mirror_->TruncateTo({Epoch(8), end}, kMustStay));
+  expect_last(Epoch(8), 1);
+  ASSERT_OK(mirror_->TruncateTo({last, end}, kMustStay));
+  expect_last(last, 0);
   ExpectSame();
   EXPECT_OK(mirror_->BeginEpoch(Epoch(8), end));
+}
+
+TEST_F(LogMirrorTest, APromotedMirrorKeepsTheEpochsWithoutARecord) {
+  MakeMaster();
+  OpenMirror();
+  ASSERT_OK(CopyRest(*reader_, *mirror_, random_));
+  const LogOffset end = mirror_->end();
+  ASSERT_OK(mirror_->BeginEpoch(Epoch(8), end));
+  ASSERT_OK(mirror_->BeginEpoch(Epoch(9), end));
+  ASSERT_OK(mirror_->Close());
+  CommitLogOptions options;
+  options.directory = copy_.path();
+  options.segment_size_bytes = 64u << 10;
+  options.epoch = Epoch(10);
+  auto log = CommitLog::Open(options, RealFiles(), clock_);
+  ASSERT_OK(log);
+  AppendRandom(**log, random_, 3);
+  ASSERT_OK((*log)->Close());
+  log->reset();
+  OpenMirror();
+  const Epochs epochs = mirror_->epochs();
+  ASSERT_GE(epochs.entries().size(), 3u);
+  const std::vector<Epochs::Entry> newest(epochs.entries().end() - 3, epochs.entries().end());
+  const std::vector<Epochs::Entry> expected = {{Epoch(8), end}, {Epoch(9), end}, {Epoch(10), end}};
+  EXPECT_EQ(newest, expected);
+  EXPECT_GT(mirror_->end(), end);
 }
 
 TEST_F(LogMirrorTest, WhatReadersMayHaveSeenIsCutOnlyWhenItMayGo) {
@@ -262,17 +303,49 @@ TEST_F(LogMirrorTest, WhatReadersMayHaveSeenIsCutOnlyWhenItMayGo) {
   const auto page = Page();
   page->BeginOrders();
   page->SetReplicated(third);
-  EXPECT_THAT(mirror_->TruncateTo(second, kMustStay),
-              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(CutAt(second, kMustStay), StatusIs(absl::StatusCode::kFailedPrecondition));
   page->SetReplicated(LogOffset(0));  // of another replicator, which does not know yet
-  page->SetShown(third);
-  EXPECT_THAT(mirror_->TruncateTo(second, kMustStay),
+  page->SetShown(third, page->cuts());
+  EXPECT_THAT(CutAt(second, kMustStay), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(mirror_->end(), end);
+  EXPECT_OK(CutAt(third, kMustStay));
+  EXPECT_EQ(page->cuts(), 0u);
+  EXPECT_OK(CutAt(second, kMayGo));
+  EXPECT_GT(page->cuts(), 0u);
+}
+
+// A lone broker shows everything at once and keeps no book of it.
+TEST_F(LogMirrorTest, OfALoneBrokersLogReadersHaveSeenAllButNoMoreThanThat) {
+  MakeMaster();
+  OpenMirror();
+  ASSERT_OK(CopyPiece(*reader_, *mirror_, 5'000));
+  const LogOffset alone = mirror_->end();
+  Page()->SetShown(ControlPage::kEverything, Page()->cuts());
+  OpenMirror();
+  EXPECT_EQ(Page()->shown(), alone);
+  ASSERT_OK(CopyRest(*reader_, *mirror_, random_));
+  EXPECT_OK(CutAt(alone, kMustStay));
+  EXPECT_THAT(CutAt(LogOffset(0), kMustStay), StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+TEST_F(LogMirrorTest, WhatReadersMayHaveSeenIsGivenUpOnlyWhenItMayGoOrHasExpired) {
+  MakeMaster();
+  OpenMirror();
+  ASSERT_OK(CopyRest(*reader_, *mirror_, random_));
+  const LogOffset end = mirror_->end();
+  const LogOffset second = ReadAt(LogOffset(0), 1).end;
+  const auto page = Page();
+  page->SetShown(ControlPage::kEverything, page->cuts());  // a lone broker's
+  EXPECT_THAT(mirror_->Reset(LogOffset(0), kMustStay),
               StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_EQ(mirror_->end(), end);
-  EXPECT_OK(mirror_->TruncateTo(third, kMustStay));
-  EXPECT_EQ(page->cuts(), 0u);
-  EXPECT_OK(mirror_->TruncateTo(second, kMayGo));
-  EXPECT_EQ(page->cuts(), 1u);
+  ExpectSame();
+  page->LowerShown(second);
+  EXPECT_THAT(mirror_->Reset(LogOffset(0), kMustStay),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_OK(mirror_->Reset(second, kMustStay));
+  EXPECT_EQ(mirror_->end(), second);
+  EXPECT_OK(mirror_->Reset(LogOffset(0), kMustStay)) << "there is nothing to be given up";
 }
 
 TEST_F(LogMirrorTest, BeginsAnewAnywhere) {
@@ -286,11 +359,11 @@ TEST_F(LogMirrorTest, BeginsAnewAnywhere) {
     ASSERT_OK(log->DropBefore(start));
     ASSERT_OK(log->Close());
   }
-  ASSERT_OK(mirror_->Reset(start));
+  ASSERT_OK(mirror_->Reset(start, kMayGo));
   EXPECT_EQ(mirror_->start(), start);
   EXPECT_EQ(mirror_->end(), start);
   EXPECT_TRUE(mirror_->epochs().entries().empty());
-  EXPECT_EQ(Page()->cuts(), 1u);
+  EXPECT_GT(Page()->cuts(), 0u);
   EXPECT_EQ(Page()->log_start(), start);
   ASSERT_OK(CopyPiece(*reader_, *mirror_, 10'000));
   OpenMirror();
@@ -302,7 +375,7 @@ TEST_F(LogMirrorTest, BeginsAnewAnywhere) {
   const Epochs here = mirror_->epochs();
   ASSERT_FALSE(here.entries().empty());
   EXPECT_LT(here.entries().front().start, start);
-  EXPECT_EQ(CommonEnd(here, mirror_->end(), there, reader_->end()), mirror_->end());
+  EXPECT_EQ(CommonPoint(here, mirror_->end(), there, reader_->end()).offset, mirror_->end());
 }
 
 TEST_F(LogMirrorTest, DropsSegmentsFromTheFrontButNotTheLast) {
@@ -368,11 +441,49 @@ TEST_F(LogMirrorTest, APromotedMirrorGoesOnInTheEpochThatItBegan) {
   EXPECT_EQ((*reader)->ReadEpochs()->entries().back().epoch, Epoch(10));
   auto follower = LogMirror::Open({master_.path()}, RealFiles());
   ASSERT_OK(follower);
-  ASSERT_EQ(CommonEnd((*follower)->epochs(), (*follower)->end(), *(*reader)->ReadEpochs(),
-                      (*reader)->end()),
+  ASSERT_EQ(CommonPoint((*follower)->epochs(), (*follower)->end(), *(*reader)->ReadEpochs(),
+                        (*reader)->end())
+                .offset,
             end);
   ASSERT_OK(CopyRest(**reader, **follower, random_));
   EXPECT_EQ(Difference(ReadWhole(master_.path()), ReadWhole(copy_.path())), "");
+}
+
+TEST_F(LogMirrorTest, DamageIsToldUntilItIsMadeGood) {
+  MakeMaster(1, 60);
+  OpenMirror();
+  ASSERT_OK(CopyRest(*reader_, *mirror_, random_));
+  EXPECT_TRUE(mirror_->damage().empty());
+  const LogOffset end = mirror_->end();
+  // The last segment is looked at when the log is opened.
+  const LogOffset segment(end.value() / (64u << 10) * (64u << 10));
+  const LogOffset damaged = ReadAt(segment, 1).end;
+  const LogOffset behind = ReadAt(damaged, 1).end;
+  ASSERT_LT(behind, end);
+  const auto damage = [&] {
+    mirror_.reset();
+    const auto names = RealFiles().List(copy_.path() + "/log");
+    ASSERT_OK(names);
+    auto file = RealFiles().Open(copy_.path() + "/log/" + names->back(), OpenMode::kReadWrite);
+    ASSERT_OK(file);
+    const std::string_view rubbish = "rubbish!";
+    ASSERT_OK((*file)->WriteAt(damaged - segment, {&rubbish, 1}));
+    OpenMirror();
+    EXPECT_EQ(mirror_->end(), end);
+    ASSERT_EQ(mirror_->damage().size(), 1u);
+    EXPECT_EQ(mirror_->damage()[0].begin, damaged);
+    EXPECT_EQ(mirror_->damage()[0].end, behind);
+  };
+  damage();
+  ASSERT_OK(CutAt(damaged, kMayGo));
+  EXPECT_TRUE(mirror_->damage().empty());
+  ASSERT_OK(CopyRest(*reader_, *mirror_, random_));
+  OpenMirror();
+  EXPECT_TRUE(mirror_->damage().empty());
+  ExpectSame();
+  damage();
+  ASSERT_OK(mirror_->Reset(LogOffset(0), kMayGo));
+  EXPECT_TRUE(mirror_->damage().empty());
 }
 
 TEST_F(LogMirrorTest, AFailureOfTheDiskIsFinal) {
@@ -394,8 +505,7 @@ TEST_F(LogMirrorTest, AFailureOfTheDiskIsFinal) {
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable));
     EXPECT_THAT((*mirror)->health(), StatusIs(absl::StatusCode::kUnavailable));
     EXPECT_THAT((*mirror)->Flush(), StatusIs(absl::StatusCode::kUnavailable));
-    EXPECT_THAT((*mirror)->TruncateTo(LogOffset(0), kMustStay),
-                StatusIs(absl::StatusCode::kUnavailable));
+    EXPECT_THAT((*mirror)->TruncateTo({}, kMustStay), StatusIs(absl::StatusCode::kUnavailable));
     EXPECT_THAT((*mirror)->Close(), StatusIs(absl::StatusCode::kUnavailable));
     mirror->reset();
     mirror = LogMirror::Open({directory.path()}, files);

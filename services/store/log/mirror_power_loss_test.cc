@@ -94,13 +94,13 @@ class MirrorPowerLossTest : public ::testing::TestWithParam<uint32_t> {
     EXPECT_GE(mirror_->end(), safe_);
     ExpectCommonPart();
   }
-  LogOffset Common(const Master& master) {
-    return CommonEnd(mirror_->epochs(), mirror_->end(), *master.reader->ReadEpochs(),
-                     master.reader->end());
+  Epochs::Point Common(const Master& master) {
+    return CommonPoint(mirror_->epochs(), mirror_->end(), *master.reader->ReadEpochs(),
+                       master.reader->end());
   }
   void ExpectCommonPart() {
     for (const Master& master : masters_) {
-      const LogOffset common = Common(master);
+      const LogOffset common = Common(master).offset;
       ASSERT_EQ(Difference(ReadWhole(directory_.path(), common),
                            ReadWhole(master.directory.path(), common)),
                 "");
@@ -110,8 +110,8 @@ class MirrorPowerLossTest : public ::testing::TestWithParam<uint32_t> {
   void Follow(const Master& master) {
     using Operation = ForgetfulFiles::Operation;
     for (bool again = true; again;) {
-      const LogOffset common = Common(master);
-      safe_ = std::min(safe_, common);
+      const Epochs::Point common = Common(master);
+      safe_ = std::min(safe_, common.offset);
       again = Below(2) == 0;
       if (again) {
         const Operation operations[] = {Operation::kWrite, Operation::kDataSync, Operation::kRename,
@@ -120,8 +120,8 @@ class MirrorPowerLossTest : public ::testing::TestWithParam<uint32_t> {
       }
       const absl::Status cut = mirror_->TruncateTo(common, kMustStay);
       if (cut.ok()) {
-        ASSERT_EQ(mirror_->end(), common);
-        safe_ = common;
+        ASSERT_EQ(mirror_->end(), common.offset);
+        safe_ = common.offset;
         SavePage();
       }
       if (again) LosePower();

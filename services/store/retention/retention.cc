@@ -157,8 +157,7 @@ absl::Status RealRetention::Step() {
   }
   RETURN_IF_ERROR(dispatcher_.MoveBefore(*begin));
   RETURN_IF_ERROR(dispatcher_.Checkpoint());
-  RETURN_IF_ERROR(log_.DropBefore(*begin));
-  dispatcher_.ForgetBefore(*begin);
+  RETURN_IF_ERROR(dispatcher_.DropBefore(*begin));
   log::Info("the log now begins at {}: what was older has expired", begin->value());
   return absl::OkStatus();
 }

@@ -24,14 +24,16 @@ class RocksStateStore final : public StateStore {
   absl::StatusOr<std::vector<storage::v1::Group>> ListGroups() const override {
     return List<storage::v1::Group>(Family::kConfig, kGroupPrefix, "group");
   }
+  absl::StatusOr<storage::v1::Topic> GetTopic(TopicId topic) const override {
+    return Get<storage::v1::Topic>(Family::kConfig, TopicKey(topic), "topic");
+  }
+  absl::StatusOr<storage::v1::Group> GetGroup(GroupId group) const override {
+    return Get<storage::v1::Group>(Family::kConfig, GroupKey(group), "group");
+  }
   absl::StatusOr<storage::v1::QueueProgress> GetProgress(GroupId group,
                                                          QueueKey queue) const override {
-    ASSIGN_OR_RETURN(const std::optional<std::string> row,
-                     database_->Get(Family::kProgress, ProgressKey(group, queue)));
-    if (!row.has_value()) return absl::NotFoundError("the group has no progress in this queue");
-    storage::v1::QueueProgress progress;
-    if (!progress.ParseFromString(*row)) return Undecodable("progress");
-    return progress;
+    return Get<storage::v1::QueueProgress>(Family::kProgress, ProgressKey(group, queue),
+                                           "progress");
   }
   absl::StatusOr<std::vector<storage::v1::QueueProgress>> ListProgress(
       GroupId group, TopicId topic) const override {
@@ -76,6 +78,15 @@ class RocksStateStore final : public StateStore {
  private:
   absl::Status Undecodable(const char* what) const {
     return database_->Damaged(fmt::format("a row of the {} cannot be decoded", what));
+  }
+
+  template <typename Proto>
+  absl::StatusOr<Proto> Get(Family family, std::string_view key, const char* what) const {
+    ASSIGN_OR_RETURN(const std::optional<std::string> row, database_->Get(family, key));
+    if (!row.has_value()) return absl::NotFoundError(fmt::format("there is no such {}", what));
+    Proto proto;
+    if (!proto.ParseFromString(*row)) return Undecodable(what);
+    return proto;
   }
 
   // Rows with `prefix` from `begin` on, while `visit` returns true.

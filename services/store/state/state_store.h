@@ -46,6 +46,9 @@ class StateStore {
   // What was in force when the log had been applied up to the dispatched offset.
   virtual absl::StatusOr<std::vector<storage::v1::Topic>> ListTopics() const = 0;
   virtual absl::StatusOr<std::vector<storage::v1::Group>> ListGroups() const = 0;
+  // NOT_FOUND when there is none of this number.
+  virtual absl::StatusOr<storage::v1::Topic> GetTopic(TopicId topic) const = 0;
+  virtual absl::StatusOr<storage::v1::Group> GetGroup(GroupId group) const = 0;
   // NOT_FOUND when the group never consumed from the queue.
   virtual absl::StatusOr<storage::v1::QueueProgress> GetProgress(GroupId group,
                                                                  QueueKey queue) const = 0;

@@ -84,6 +84,9 @@ int DumpControl(const std::string& store) {
         NameOf(wanted.role), wanted.epoch.value(), wanted.serial, Offset(page.replicated()),
         Lease(page.lease_until()), NameOf(page.sends()), page.master_start().value());
   }
+  if (const MemberStanding member = page.member(); member != MemberStanding()) {
+    fmt::print("member   id={}{}\n", member.id, member.learner ? " learner" : "");
+  }
   const Reported reported = page.reported();
   fmt::print("answers  state={} serial={} viewed={} shown={} heartbeat={}\n",
              NameOf(reported.state), reported.serial, page.viewed().value(), Offset(page.shown()),

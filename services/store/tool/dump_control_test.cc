@@ -39,15 +39,17 @@ TEST(DumpControlTest, PrintsEveryField) {
   (*page)->SetLeaseUntil(ControlPage::kNoLease);
   (*page)->SetSends(Sends::kTooFewInSync);
   (*page)->SetMasterStart(LogOffset(6));
+  (*page)->SetMember({.id = 4, .learner = true});
   (*page)->Want(Role::kMaster, Epoch(2));
   (*page)->Report({BrokerState::kFailed, 2});
   (*page)->SetViewed(LogOffset(7));
-  (*page)->SetShown(LogOffset(8));
+  (*page)->SetShown(LogOffset(8), (*page)->cuts());
   (*page)->Beat();
   EXPECT_EQ(Printed(directory.path(), 0),
             "log      epoch=2 start=3 appended=5 flushed=4 cuts=1\n"
             "orders   role=master epoch=2 serial=2 replicated=everything lease-left=none-needed "
             "sends=too-few-in-sync master-start=6\n"
+            "member   id=4 learner\n"
             "answers  state=failed serial=2 viewed=7 shown=8 heartbeat=1\n");
   (*page)->SetLeaseUntil(BootTime());
   EXPECT_NE(Printed(directory.path(), 0).find(" lease-left=over "), std::string::npos);

@@ -36,6 +36,7 @@ void Check(const absl::Status& status) { CHECK(status.ok(), status.ToString()); 
 
 DispatcherOptions Options() {
   DispatcherOptions options;
+  options.tell_config = true;
   options.checkpoint_bytes = uint64_t{1} << 60;
   options.checkpoint_interval = std::chrono::hours(1);
   return options;

@@ -105,6 +105,9 @@ class StoreRig {
   // As it stands in the log; for tests that write a snapshot by hand.
   Appended AppendRecord(RecordKind kind, std::string_view payload);
 
+  // For records that a test appends by itself.
+  QueueTailSlot* TailOf(QueueKey queue);
+
   // Everything the view says, in words; two views are the same when these are. DATA_LOSS when the
   // view says that it is damaged.
   absl::StatusOr<std::map<std::string, std::string>> Describe(const std::vector<QueueKey>& queues,
@@ -121,7 +124,6 @@ class StoreRig {
   Appended Append(NewRecord record, std::string_view payload);
   absl::Status DescribeTransactions(const std::vector<QueueKey>& queues,
                                     std::map<std::string, std::string>& words);
-  QueueTailSlot* TailOf(QueueKey queue);
   absl::Status DescribeTimers(const std::vector<QueueKey>& queues,
                               std::map<std::string, std::string>& words);
   void AppendChange(const storage::v1::ConfigChange& change);

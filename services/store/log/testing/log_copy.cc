@@ -43,9 +43,11 @@ absl::Status CopyPiece(RawReader& reader, LogMirror& mirror, size_t max_bytes) {
   ASSIGN_OR_RETURN(const RawReader::Piece piece,
                    reader.Read(mirror.end(), LogOffset(UINT64_MAX), max_bytes));
   if (mirror.epochs().last() != piece.epoch) {
-    ASSIGN_OR_RETURN(const Epochs epochs, reader.ReadEpochs());
+    ASSIGN_OR_RETURN(Epochs epochs, reader.ReadEpochs());
+    epochs.Prune(piece.begin);
+    // Those without a record, too.
     for (const Epochs::Entry& entry : epochs.entries()) {
-      if (entry.epoch != piece.epoch) continue;
+      if (entry.epoch <= mirror.epochs().last() || entry.epoch > piece.epoch) continue;
       RETURN_IF_ERROR(mirror.BeginEpoch(entry.epoch, entry.start));
     }
   }
@@ -62,14 +64,31 @@ absl::Status CopyRest(RawReader& reader, LogMirror& mirror, std::mt19937& random
   }
 }
 
-LogOffset CommonEnd(const Epochs& one, LogOffset one_end, const Epochs& other,
-                    LogOffset other_end) {
+namespace {
+
+LogOffset EndOf(const Epochs& epochs, Epoch epoch, LogOffset log_end) {
+  for (const Epochs::Entry& entry : epochs.entries()) {
+    if (entry.epoch > epoch) return entry.start;
+  }
+  return log_end;
+}
+
+}  // namespace
+
+Epochs::Point CommonPoint(const Epochs& one, LogOffset one_end, const Epochs& other,
+                          LogOffset other_end) {
   for (auto entry = one.entries().rbegin(); entry != one.entries().rend(); ++entry) {
     const auto same = std::find(other.entries().begin(), other.entries().end(), *entry);
     if (same == other.entries().end()) continue;
-    return std::min({one_end, one.EndAt(entry->start), other_end, other.EndAt(entry->start)});
+    return {entry->epoch,
+            std::min(EndOf(one, entry->epoch, one_end), EndOf(other, entry->epoch, other_end))};
   }
-  return LogOffset(0);
+  return {};
+}
+
+Epochs::Point PointAt(const Epochs& epochs, LogOffset end) {
+  if (end == LogOffset(0)) return {};
+  return {epochs.At(end - 1).value_or(Epoch(0)), end};
 }
 
 std::vector<std::string> ReadWhole(const std::string& directory, LogOffset limit) {

@@ -30,8 +30,12 @@ absl::Status CopyPiece(RawReader& reader, LogMirror& mirror, size_t max_bytes);
 // All of it, in pieces of random sizes.
 absl::Status CopyRest(RawReader& reader, LogMirror& mirror, std::mt19937& random);
 
-// The newest point that two logs have in common, by what their epochs say and where they end.
-LogOffset CommonEnd(const Epochs& one, LogOffset one_end, const Epochs& other, LogOffset other_end);
+// The newest point that two logs have in common, by what their epochs say and where they end; the
+// beginning when there is none.
+Epochs::Point CommonPoint(const Epochs& one, LogOffset one_end, const Epochs& other,
+                          LogOffset other_end);
+// The log of these epochs up to `end`, with nothing that begins there.
+Epochs::Point PointAt(const Epochs& epochs, LogOffset end);
 
 // All bytes of the log in `directory` up to `limit`, one string for each segment and epoch, which
 // begins with their names.
