@@ -17,7 +17,7 @@
 #include "absl/status/status.h"
 
 #include "services/replicator/coordinator/group_record.h"
-#include "services/replicator/instant.h"
+#include "services/replicator/coordinator/instant.h"
 
 namespace dunlin::replicator {
 
@@ -53,6 +53,9 @@ class Coordinator {
   // Gives the lease up and writes `record`, both or neither. Also frees a lease that a former life
   // of this member left behind. The lease counts as given up from the call on, whatever the result.
   virtual void Release(int64_t version, const GroupRecord& record, Done done) = 0;
+
+  // False: who is master is fixed, and a lease that its holder gives up is taken by nobody else.
+  virtual bool elects() const { return true; }
 
   // What is under way ends as UNAVAILABLE; after it returned nothing is called any more.
   // Idempotent. The lease is not given up.

@@ -21,6 +21,16 @@ grpc::ChannelArguments ChannelArguments() {
   return arguments;
 }
 
+// etcd's own tokens live for five minutes after their last use, others as long as it is told to.
+constexpr Duration kTokenAge = std::chrono::minutes(1);
+
+// Of codes that it has for other mistakes, too.
+bool TokenIsRefused(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::UNAUTHENTICATED ||
+         status.error_message().find("auth store is old") != std::string::npos ||
+         status.error_message().find("user name is empty") != std::string::npos;
+}
+
 }  // namespace
 
 // Deletes itself after its callback.
@@ -39,6 +49,7 @@ class EtcdClient::UnaryCall final : public GrpcLoop::Event {
   void Proceed(bool) override {
     const std::unique_ptr<UnaryCall> self(this);
     client_.Forget(context_);
+    client_.LookAt(status_);
     done_(status_, response_);
   }
 
@@ -98,6 +109,7 @@ class EtcdClient::KeepAliveCall final : public GrpcLoop::Event {
   void End(const grpc::Status& status) {
     const std::unique_ptr<KeepAliveCall> self(this);
     client_.Forget(context_);
+    client_.LookAt(status);
     // A stream that ended well without an answer has none.
     done_(status.ok() && !answered_
               ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "the stream ended without an answer")
@@ -169,6 +181,7 @@ class EtcdClient::WatchCall final : public GrpcLoop::Event, public EtcdClient::W
   void End(const grpc::Status& status) {
     const std::unique_ptr<WatchCall> self(this);
     client_.Forget(context_);
+    client_.LookAt(status);
     if (!cancelled_) on_end_(status);
   }
 
@@ -186,20 +199,62 @@ class EtcdClient::WatchCall final : public GrpcLoop::Event, public EtcdClient::W
 
 EtcdClient::EtcdClient(GrpcLoop& loop, const std::vector<std::string>& endpoints,
                        const std::shared_ptr<grpc::ChannelCredentials>& credentials,
-                       Duration call_timeout)
-    : loop_(loop), call_timeout_(call_timeout) {
+                       EtcdLogin login, Duration call_timeout)
+    : loop_(loop), login_(std::move(login)), call_timeout_(call_timeout) {
   CHECK(!endpoints.empty());
   for (const std::string& name : endpoints) {
     const auto channel = grpc::CreateCustomChannel(name, credentials, ChannelArguments());
-    endpoints_.push_back({name, etcdserverpb::KV::NewStub(channel),
-                          etcdserverpb::Lease::NewStub(channel),
-                          etcdserverpb::Watch::NewStub(channel)});
+    endpoints_.push_back(
+        {name, etcdserverpb::KV::NewStub(channel), etcdserverpb::Lease::NewStub(channel),
+         etcdserverpb::Watch::NewStub(channel), etcdserverpb::Auth::NewStub(channel)});
   }
 }
 
 EtcdClient::~EtcdClient() { CHECK(live_.empty()); }
 
-void EtcdClient::Prepare(grpc::ClientContext& context) { live_.insert(&context); }
+void EtcdClient::Prepare(grpc::ClientContext& context) {
+  live_.insert(&context);
+  if (!token_.empty()) context.AddMetadata("token", token_);
+}
+
+// ---- the token ----
+
+void EtcdClient::LogIn(Ready ready) {
+  if (loop_.stopping()) return ready(Stopping());
+  if (login_.user.empty() || !token_.empty()) return ready(grpc::Status::OK);
+  waiting_.push_back(std::move(ready));
+  if (waiting_.size() == 1) Authenticate();
+}
+
+void EtcdClient::Authenticate() {
+  etcdserverpb::AuthenticateRequest request;
+  request.set_name(login_.user);
+  request.set_password(login_.password);
+  auto* call = new UnaryCall<etcdserverpb::AuthenticateResponse>(
+      *this, [this](const grpc::Status& status, const etcdserverpb::AuthenticateResponse& answer) {
+        OnAuthenticated(status, answer);
+      });
+  call->Start(
+      endpoints_[current_].auth->AsyncAuthenticate(call->Context(), request, loop_.queue()));
+}
+
+void EtcdClient::OnAuthenticated(const grpc::Status& status,
+                                 const etcdserverpb::AuthenticateResponse& answer) {
+  const grpc::Status outcome = loop_.stopping() ? Stopping() : status;
+  if (outcome.ok()) {
+    token_ = answer.token();
+    loop_.After(kTokenAge, [this, number = ++tokens_] {
+      if (number == tokens_) token_.clear();
+    });
+  }
+  for (Ready& ready : std::exchange(waiting_, {})) ready(outcome);
+}
+
+void EtcdClient::LookAt(const grpc::Status& status) {
+  if (TokenIsRefused(status)) token_.clear();
+}
+
+// ---- the calls ----
 
 void EtcdClient::CancelAll() {
   for (grpc::ClientContext* context : live_) context->TryCancel();
@@ -207,38 +262,49 @@ void EtcdClient::CancelAll() {
 
 void EtcdClient::Range(const etcdserverpb::RangeRequest& request,
                        Done<etcdserverpb::RangeResponse> done) {
-  if (loop_.stopping()) return done(Stopping(), {});
-  auto* call = new UnaryCall<etcdserverpb::RangeResponse>(*this, std::move(done));
-  call->Start(endpoints_[current_].kv->AsyncRange(call->Context(), request, loop_.queue()));
+  LogIn([this, request, done = std::move(done)](const grpc::Status& status) mutable {
+    if (!status.ok()) return done(status, {});
+    auto* call = new UnaryCall<etcdserverpb::RangeResponse>(*this, std::move(done));
+    call->Start(endpoints_[current_].kv->AsyncRange(call->Context(), request, loop_.queue()));
+  });
 }
 
 void EtcdClient::Txn(const etcdserverpb::TxnRequest& request,
                      Done<etcdserverpb::TxnResponse> done) {
-  if (loop_.stopping()) return done(Stopping(), {});
-  auto* call = new UnaryCall<etcdserverpb::TxnResponse>(*this, std::move(done));
-  call->Start(endpoints_[current_].kv->AsyncTxn(call->Context(), request, loop_.queue()));
+  LogIn([this, request, done = std::move(done)](const grpc::Status& status) mutable {
+    if (!status.ok()) return done(status, {});
+    auto* call = new UnaryCall<etcdserverpb::TxnResponse>(*this, std::move(done));
+    call->Start(endpoints_[current_].kv->AsyncTxn(call->Context(), request, loop_.queue()));
+  });
 }
 
 void EtcdClient::LeaseGrant(int64_t ttl_seconds, Done<etcdserverpb::LeaseGrantResponse> done) {
-  if (loop_.stopping()) return done(Stopping(), {});
   etcdserverpb::LeaseGrantRequest request;
   request.set_ttl(ttl_seconds);
-  auto* call = new UnaryCall<etcdserverpb::LeaseGrantResponse>(*this, std::move(done));
-  call->Start(endpoints_[current_].lease->AsyncLeaseGrant(call->Context(), request, loop_.queue()));
+  LogIn([this, request, done = std::move(done)](const grpc::Status& status) mutable {
+    if (!status.ok()) return done(status, {});
+    auto* call = new UnaryCall<etcdserverpb::LeaseGrantResponse>(*this, std::move(done));
+    call->Start(
+        endpoints_[current_].lease->AsyncLeaseGrant(call->Context(), request, loop_.queue()));
+  });
 }
 
 void EtcdClient::LeaseRevoke(int64_t id, Done<etcdserverpb::LeaseRevokeResponse> done) {
-  if (loop_.stopping()) return done(Stopping(), {});
   etcdserverpb::LeaseRevokeRequest request;
   request.set_id(id);
-  auto* call = new UnaryCall<etcdserverpb::LeaseRevokeResponse>(*this, std::move(done));
-  call->Start(
-      endpoints_[current_].lease->AsyncLeaseRevoke(call->Context(), request, loop_.queue()));
+  LogIn([this, request, done = std::move(done)](const grpc::Status& status) mutable {
+    if (!status.ok()) return done(status, {});
+    auto* call = new UnaryCall<etcdserverpb::LeaseRevokeResponse>(*this, std::move(done));
+    call->Start(
+        endpoints_[current_].lease->AsyncLeaseRevoke(call->Context(), request, loop_.queue()));
+  });
 }
 
 void EtcdClient::LeaseKeepAlive(int64_t id, Done<etcdserverpb::LeaseKeepAliveResponse> done) {
-  if (loop_.stopping()) return done(Stopping(), {});
-  new KeepAliveCall(*this, id, std::move(done));
+  LogIn([this, id, done = std::move(done)](const grpc::Status& status) mutable {
+    if (!status.ok()) return done(status, {});
+    new KeepAliveCall(*this, id, std::move(done));
+  });
 }
 
 EtcdClient::WatchStream* EtcdClient::Watch(const etcdserverpb::WatchCreateRequest& request,

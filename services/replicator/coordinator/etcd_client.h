@@ -2,6 +2,10 @@
 //
 // Everything happens on the thread of the GrpcLoop: calls are made there, callbacks come there,
 // each exactly once. A call is tried once; after one that failed NextEndpoint() moves on.
+//
+// With a login the first call fetches a token, which goes with every call from then on. It is
+// renewed before etcd forgets it; one that etcd does not know any more (it was started anew) is
+// dropped, and the next call fetches another.
 
 #pragma once
 
@@ -20,6 +24,12 @@
 
 namespace dunlin::replicator {
 
+// Who a client says it is. No user: etcd asks nobody.
+struct EtcdLogin {
+  std::string user;
+  std::string password;
+};
+
 class EtcdClient {
  public:
   template <typename Response>
@@ -27,7 +37,8 @@ class EtcdClient {
 
   // `endpoints`: host:port; not empty. `credentials` as gRPC makes them.
   EtcdClient(GrpcLoop& loop, const std::vector<std::string>& endpoints,
-             const std::shared_ptr<grpc::ChannelCredentials>& credentials, Duration call_timeout);
+             const std::shared_ptr<grpc::ChannelCredentials>& credentials, EtcdLogin login,
+             Duration call_timeout);
   ~EtcdClient();
 
   const std::string& endpoint() const { return endpoints_[current_].name; }
@@ -61,17 +72,30 @@ class EtcdClient {
     std::unique_ptr<etcdserverpb::KV::Stub> kv;
     std::unique_ptr<etcdserverpb::Lease::Stub> lease;
     std::unique_ptr<etcdserverpb::Watch::Stub> watch;
+    std::unique_ptr<etcdserverpb::Auth::Stub> auth;
   };
+  // Called with OK once a call may be made; else that is the call's outcome.
+  using Ready = absl::AnyInvocable<void(const grpc::Status&)>;
   template <typename Response>
   class UnaryCall;
   class KeepAliveCall;
   class WatchCall;
 
+  void LogIn(Ready ready);
+  void Authenticate();
+  void OnAuthenticated(const grpc::Status& status,
+                       const etcdserverpb::AuthenticateResponse& answer);
+  // What a call ended with.
+  void LookAt(const grpc::Status& status);
   void Prepare(grpc::ClientContext& context);
   void Forget(grpc::ClientContext& context) { live_.erase(&context); }
 
   GrpcLoop& loop_;
+  const EtcdLogin login_;
   const Duration call_timeout_;
+  std::string token_;  // empty: none
+  uint64_t tokens_ = 0;
+  std::vector<Ready> waiting_;  // for a token that is on its way
   std::vector<Endpoint> endpoints_;
   size_t current_ = 0;
   std::set<grpc::ClientContext*> live_;

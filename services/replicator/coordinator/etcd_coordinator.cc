@@ -21,7 +21,8 @@ EtcdCoordinator::EtcdCoordinator(Options options, InstantSource now)
       record_key_(directory_ + "record"),
       lease_key_(directory_ + "lease"),
       loop_("coordinator"),
-      client_(loop_, options_.endpoints, options_.credentials, options_.call_timeout) {
+      client_(loop_, options_.endpoints, options_.credentials, options_.login,
+              options_.call_timeout) {
   CHECK(!options_.group.empty() && options_.group.find('/') == std::string::npos);
 }
 

@@ -23,7 +23,7 @@
 #include "services/replicator/coordinator/coordinator.h"
 #include "services/replicator/coordinator/etcd_client.h"
 #include "services/replicator/coordinator/grpc_loop.h"
-#include "services/replicator/instant.h"
+#include "services/replicator/coordinator/instant.h"
 
 namespace dunlin::replicator {
 
@@ -32,6 +32,7 @@ class EtcdCoordinator final : public Coordinator {
   struct Options {
     std::vector<std::string> endpoints;  // host:port; at least one
     std::shared_ptr<grpc::ChannelCredentials> credentials;
+    EtcdLogin login;
     std::string prefix = "/dunlin";
     std::string group;  // REQUIRES: no '/'
     MemberName member;

@@ -30,6 +30,30 @@ absl::Status Parse(const std::string& text, google::protobuf::Message& message) 
                                          message.GetDescriptor()->name(), text.substr(0, 200)));
 }
 
+void AddMembers(const Roster& roster, pb::GroupRecord& message) {
+  for (const auto& [name, entry] : roster.entries) {
+    pb::GroupMember& member = *message.add_members();
+    member.set_name(name);
+    member.set_address(entry.address);
+    member.set_learner(entry.seat != Seat::kVoter);
+    member.set_joining(entry.seat == Seat::kJoining);
+    member.set_id(entry.id);
+  }
+  message.set_last_member_id(roster.last_id);
+}
+
+Roster RosterOf(const pb::GroupRecord& message) {
+  Roster roster{.entries = {}, .last_id = message.last_member_id()};
+  for (const pb::GroupMember& member : message.members()) {
+    roster.entries[member.name()] = {.address = member.address(),
+                                     .seat = member.joining()   ? Seat::kJoining
+                                             : member.learner() ? Seat::kLearner
+                                                                : Seat::kVoter,
+                                     .id = member.id()};
+  }
+  return roster;
+}
+
 }  // namespace
 
 std::string ToJson(const GroupRecord& record) {
@@ -39,6 +63,7 @@ std::string ToJson(const GroupRecord& record) {
   for (const MemberName& name : record.in_sync) message.add_in_sync(name);
   message.set_preferred(record.preferred);
   message.set_unclean_epoch(record.unclean_epoch.value());
+  AddMembers(record.roster, message);
   return Print(message);
 }
 
@@ -56,7 +81,8 @@ absl::StatusOr<GroupRecord> GroupRecordFromJson(const std::string& text) {
                      .master = message.master(),
                      .in_sync = {message.in_sync().begin(), message.in_sync().end()},
                      .preferred = message.preferred(),
-                     .unclean_epoch = Epoch(message.unclean_epoch())};
+                     .unclean_epoch = Epoch(message.unclean_epoch()),
+                     .roster = RosterOf(message)};
 }
 
 absl::StatusOr<LeaseHolder> LeaseHolderFromJson(const std::string& text) {

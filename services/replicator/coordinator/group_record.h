@@ -8,11 +8,9 @@
 #include <string>
 
 #include "services/base/strong_int.h"
+#include "services/replicator/coordinator/roster.h"
 
 namespace dunlin::replicator {
-
-// The name of a member within its group, from the configuration.
-using MemberName = std::string;
 
 // Written by election and by the present master, always by compare-and-swap.
 struct GroupRecord {
@@ -22,6 +20,7 @@ struct GroupRecord {
   MemberName preferred;          // who should stand first: set by a switchover; else empty
   Epoch unclean_epoch;           // the newest epoch that an operator began with what may be too
                                  // little; logs that end before it may lose confirmed records
+  Roster roster{};               // none: written before records had one; the configuration says
 
   friend bool operator==(const GroupRecord&, const GroupRecord&) = default;
 };

@@ -60,7 +60,7 @@ void GrpcLoop::Post(Task task) {
   MutexLock lock(mutex_);
   if (closed_) return;
   posted_.push_back(std::move(task));
-  if (std::exchange(woken_, true)) return;
+  if (shut_ || std::exchange(woken_, true)) return;
   (new Wake(*this))->Set();
 }
 
@@ -91,15 +91,27 @@ void GrpcLoop::Stop(Task last) {
 
 void GrpcLoop::Shutdown() {
   MutexLock lock(mutex_);
-  closed_ = true;
-  posted_.clear();
+  shut_ = true;
   queue_.Shutdown();
+}
+
+bool GrpcLoop::RunLate() {
+  {
+    MutexLock lock(mutex_);
+    closed_ = posted_.empty();
+    if (closed_) return false;
+  }
+  RunPosted();
+  return true;
 }
 
 void GrpcLoop::Loop() {
   void* tag = nullptr;
   bool ok = false;
   while (queue_.Next(&tag, &ok)) static_cast<Event*>(tag)->Proceed(ok);
+  // Whoever waits for an answer gets one.
+  while (RunLate()) {
+  }
 }
 
 }  // namespace dunlin::replicator

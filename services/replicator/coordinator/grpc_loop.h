@@ -1,7 +1,8 @@
 // GrpcLoop: one named thread that runs everything a gRPC client does: completions, timers, tasks.
 //
 // Post may be called from any thread; all else belongs to the loop's own thread, which therefore
-// needs no locks. After Stop() nothing runs any more.
+// needs no locks. What was posted before Stop() returned has run by then, with stopping() true if
+// it came late; after it nothing runs any more.
 
 #pragma once
 
@@ -16,7 +17,7 @@
 #include "grpcpp/alarm.h"
 
 #include "services/base/mutex.h"
-#include "services/replicator/instant.h"
+#include "services/replicator/coordinator/instant.h"
 
 namespace dunlin::replicator {
 
@@ -34,7 +35,7 @@ class GrpcLoop {
   explicit GrpcLoop(const std::string& name);
   ~GrpcLoop();
 
-  // In order. Dropped after Stop().
+  // In order. Dropped once Stop() has returned.
   void Post(Task task) ABSL_LOCKS_EXCLUDED(mutex_);
   // Dropped when Stop() comes first.
   void After(Duration delay, Task task);
@@ -56,14 +57,17 @@ class GrpcLoop {
   void Loop();
   void RunPosted() ABSL_LOCKS_EXCLUDED(mutex_);
   void Shutdown() ABSL_LOCKS_EXCLUDED(mutex_);
+  // False: there was nothing, and nothing comes any more.
+  bool RunLate() ABSL_LOCKS_EXCLUDED(mutex_);
 
   grpc::CompletionQueue queue_;
   bool stopping_ = false;  // of the loop's thread
   std::set<Timer*> timers_;
 
   Mutex mutex_;
-  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  bool woken_ ABSL_GUARDED_BY(mutex_) = false;  // a Wake is on the queue
+  bool shut_ ABSL_GUARDED_BY(mutex_) = false;    // the queue takes no more
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;  // the thread ends
+  bool woken_ ABSL_GUARDED_BY(mutex_) = false;   // a Wake is on the queue
   std::deque<Task> posted_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };

@@ -10,7 +10,7 @@
 #include <optional>
 
 #include "services/replicator/coordinator/coordinator.h"
-#include "services/replicator/instant.h"
+#include "services/replicator/coordinator/instant.h"
 #include "services/runtime/executor.h"
 
 namespace dunlin::replicator {
@@ -25,6 +25,7 @@ class StaticCoordinator final : public Coordinator {
   void Update(int64_t version, const GroupRecord& record, Done done) override;
   void KeepAlive(Done done) override;
   void Release(int64_t version, const GroupRecord& record, Done done) override;
+  bool elects() const override { return false; }
   void Stop() override;
 
  private:

@@ -5,11 +5,12 @@
  * crashes. What is lost or late is a step that does not happen, or that happens after others.
  * Clocks that do not agree are leases that end for their holder at any moment, and at the
  * coordinator at any moment after that: this order is all that the margin of an eighth buys.
+ * Pledges end in the same order; that who is started anew waits is a pledge that a crash leaves.
  *
  * Checked (assert): what was confirmed is in the log of every later master, at its place;
  * nobody acknowledges in an epoch of another or after a newer one acknowledged.
  *
- * -DQUORUM: mode QUORUM, otherwise SYNC. A log has L places, epochs go up to E, CRASHES members
+ * -DQUORUM: mode QUORUM, otherwise SYNC. -DPLEDGES: with pledges for who has no lease. A log has L places, epochs go up to E, CRASHES members
  * crash, the in-sync set changes CHANGES times.
  * -DBUG_...: one rule is left out; a violation has to be found.
  */
@@ -44,10 +45,21 @@
 #else
 #define EPOCH_IS_NEW(e, known) ((e) >= (known))
 #endif
+#ifdef BUG_ONE_PLEDGE
+#define ALL_PLEDGED(m) (pledged[m] != 0)
+#else
+#define ALL_PLEDGED(m) (pledged[m] == 7 - BIT(m))
+#endif
+#define HOLDS(m) (leased[m] || ALL_PLEDGED(m))
 #ifdef BUG_ACK_WITHOUT_LEASE
 #define MAY_TELL(m) true
 #else
-#define MAY_TELL(m) leased[m]
+#define MAY_TELL(m) HOLDS(m)
+#endif
+#ifdef BUG_FORGET_PLEDGE
+#define FORGETS_ITS_PLEDGE(m) for_whom[m] = 0;
+#else
+#define FORGETS_ITS_PLEDGE(m)
 #endif
 #ifdef BUG_SHRINK_WITHOUT_CAS
 #define IS_WRITTEN(m) true
@@ -73,12 +85,14 @@ Log log[N];
 byte size[N];
 byte last[N];     /* newest epoch of its history */
 byte promised[N];
+byte for_whom[N]; /* holds back for this master plus one; 0: does not */
 
 /* ---- lost in a crash ---- */
 byte seen[N];     /* highest epoch that a stream or the record told of */
 byte mine[N];     /* master of this epoch; 0: not master */
 bool serving[N];  /* the start of the epoch is confirmed */
 bool leased[N];   /* believes that its lease holds */
+byte pledged[N];  /* believes that these hold back for it */
 byte conf[N];
 byte set[N];      /* in-sync set as the master knows it */
 byte pend[N];     /* a change of it under way; 0: none */
@@ -117,7 +131,7 @@ inline begin(who, what) {
 
 /* m is no master and no candidate any more. */
 inline step_down(m) {
-  mine[m] = 0; serving[m] = false; leased[m] = false;
+  mine[m] = 0; serving[m] = false; leased[m] = false; pledged[m] = 0;
   set[m] = 0; pend[m] = 0; applied[m] = false; asks[m] = 0; granted[m] = 0; conf[m] = 0;
   acks[m].end[0] = 0; acks[m].end[1] = 0; acks[m].end[2] = 0
 }
@@ -157,6 +171,18 @@ inline truncate(s, m) {
   k = size[s];
   do :: k >= L -> break :: k < L -> log[s].epoch[k] = 0; k++ od;
   k = 0; x = 0; top = 0
+}
+
+/* The next epoch that begins where the log of slave s ends, in that of m, and not yet in that of s,
+ * into x; 0: none. Also one without a record. */
+inline next_begin(m, s) {
+  x = 0; k = last[s] + 1;
+  do
+  :: k > E -> break
+  :: k <= E ->
+     if :: log[m].start[k] == size[s] + 1 -> x = k; break :: else -> k++ fi
+  od;
+  k = 0
 }
 
 /* What the rule of the mode confirms for master m, plus one, into x; 0: nothing. */
@@ -239,18 +265,32 @@ inline become_master(m, e) {
 #define LEASE_IS_EXTENDED(i) \
   :: d_step { mine[i] != 0 && holder == i && !leased[i] -> leased[i] = true }
 #define NOTICES_THAT_IT_IS_OVER(i) \
-  :: d_step { mine[i] != 0 && (holder != i || rec_epoch != mine[i]) -> step_down(i) }
+  :: d_step { mine[i] != 0 && \
+              (rec_epoch != mine[i] || (holder != i && !(holder == NOBODY && ALL_PLEDGED(i)))) -> \
+              step_down(i) }
+
+/* ---- pledges: of j for master i ---- */
+#define PLEDGES_IT(i, j) \
+  :: d_step { mine[i] != 0 && mine[j] == 0 && !HAS(pledged[i], j) && HIGHEST(j) <= mine[i] -> \
+              for_whom[j] = i + 1; pledged[i] = pledged[i] | BIT(j) }
+#define PLEDGE_ENDS_AT_MASTER(i, j) \
+  :: d_step { HAS(pledged[i], j) -> pledged[i] = pledged[i] & (7 - BIT(j)) }
+#define PLEDGE_ENDS(j) \
+  :: d_step { for_whom[j] != 0 && !HAS(pledged[for_whom[j] - 1], j) -> for_whom[j] = 0 }
+#define TAKES_THE_LEASE_AGAIN(i) \
+  :: d_step { mine[i] != 0 && holder == NOBODY && rec_epoch == mine[i] -> \
+              holder = i; leased[i] = true }
 
 /* ---- election ---- */
 #define STANDS(i) \
-  :: d_step { holder == NOBODY && asks[i] == 0 && mine[i] == 0 && \
+  :: d_step { holder == NOBODY && asks[i] == 0 && mine[i] == 0 && for_whom[i] == 0 && \
               MAX(HIGHEST(i), rec_epoch) < E -> \
               asks[i] = MAX(HIGHEST(i), rec_epoch) + 1; promised[i] = asks[i]; \
               granted[i] = BIT(i); from[i] = 0; stream[i] = 0 }
 #define GIVES_UP(i) :: d_step { asks[i] != 0 -> step_down(i) }
 /* j promises to candidate i. */
 #define PROMISES(i, j) \
-  :: d_step { asks[i] != 0 && !HAS(granted[i], j) && !leased[j] && asks[i] >= HIGHEST(j) && \
+  :: d_step { asks[i] != 0 && !HAS(granted[i], j) && !HOLDS(j) && asks[i] >= HIGHEST(j) && \
               asks[i] > last[j] && asks[i] > seen[j] -> \
               promised[j] = asks[i]; \
               step_down(j); \
@@ -261,7 +301,8 @@ inline become_master(m, e) {
               (granted[i] == 3 || granted[i] == 5 || granted[i] == 6 || granted[i] == 7) -> \
               become_master(i, asks[i]) }
 #define IS_ELECTED(i) \
-  :: d_step { holder == NOBODY && mine[i] == 0 && rec_epoch < E && MAY_STAND(i) -> \
+  :: d_step { holder == NOBODY && mine[i] == 0 && for_whom[i] == 0 && rec_epoch < E && \
+              MAY_STAND(i) -> \
               become_master(i, rec_epoch + 1) }
 
 /* ---- shipping: from master i to slave j ---- */
@@ -274,14 +315,15 @@ inline become_master(m, e) {
 #define SHIPS(i, j) \
   :: d_step { from[j] == i + 1 && mine[i] == stream[j] && mine[i] != 0 && \
               (size[j] < size[i] || last[j] < last[i]) -> \
+              next_begin(i, j); \
               if \
-              :: size[j] < size[i] -> \
-                 if :: log[i].epoch[size[j]] > last[j] -> begin(j, log[i].epoch[size[j]]) \
-                 :: else fi; \
+              :: x > 0 -> begin(j, x) \
+              :: x == 0 && size[j] < size[i] -> \
                  log[j].epoch[size[j]] = log[i].epoch[size[j]]; \
                  size[j]++ \
-              :: else -> begin(j, last[i]) \
-              fi }
+              :: else \
+              fi; \
+              x = 0 }
 #define ACKNOWLEDGES(j) \
   :: d_step { from[j] != 0 && (wire_to[j] != from[j] || wire_epoch[j] != stream[j] || \
               wire_end[j] != size[j] || wire_begun[j] != (last[j] == stream[j])) -> \
@@ -307,7 +349,7 @@ inline become_master(m, e) {
               fi; \
               x = 0 }
 #define TAKES_A_MESSAGE(i) \
-  :: d_step { serving[i] && leased[i] && size[i] < L -> \
+  :: d_step { serving[i] && HOLDS(i) && size[i] < L -> \
               log[i].epoch[size[i]] = mine[i]; size[i]++ }
 #define TELLS(i) \
   :: d_step { serving[i] && conf[i] > 0 && MAY_TELL(i) && \
@@ -331,6 +373,7 @@ inline become_master(m, e) {
 #define CRASHES_AND_STARTS(i) \
   :: d_step { crashes < CRASHES -> \
               crashes++; step_down(i); seen[i] = 0; from[i] = 0; stream[i] = 0; \
+              FORGETS_ITS_PLEDGE(i) \
               wire_to[i] = 0; wire_epoch[i] = 0; wire_end[i] = 0; wire_begun[i] = false }
 
 active proctype group() {
@@ -339,6 +382,12 @@ active proctype group() {
   EACH(LEASE_IS_EXTENDED)
   :: d_step { holder != NOBODY && !leased[holder] -> holder = NOBODY }
   EACH(NOTICES_THAT_IT_IS_OVER)
+#ifdef PLEDGES
+  EACH_PAIR(PLEDGES_IT)
+  EACH_PAIR(PLEDGE_ENDS_AT_MASTER)
+  EACH(PLEDGE_ENDS)
+  EACH(TAKES_THE_LEASE_AGAIN)
+#endif
 #ifdef QUORUM
   EACH(STANDS)
   EACH(GIVES_UP)

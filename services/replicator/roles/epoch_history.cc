@@ -13,11 +13,35 @@ EpochHistory::EpochHistory(std::vector<Entry> entries) {
   for (const Entry& entry : entries) Begin(entry.epoch, entry.start);
 }
 
+absl::StatusOr<EpochHistory> EpochHistory::Make(std::vector<Entry> entries, LogOffset end) {
+  Entry last;
+  for (const Entry& entry : entries) {
+    if (entry.epoch <= last.epoch || entry.start < last.start || entry.start > end) {
+      return absl::InvalidArgumentError(
+          fmt::format("epoch {} begins at {}, behind epoch {} at {} in a log that ends at {}",
+                      entry.epoch.value(), entry.start.value(), last.epoch.value(),
+                      last.start.value(), end.value()));
+    }
+    last = entry;
+  }
+  EpochHistory history;
+  history.entries_ = std::move(entries);
+  return history;
+}
+
 std::optional<LogOffset> EpochHistory::StartOf(Epoch epoch) const {
   const auto found = std::find_if(entries_.begin(), entries_.end(),
                                   [epoch](const Entry& entry) { return entry.epoch == epoch; });
   if (found == entries_.end()) return std::nullopt;
   return found->start;
+}
+
+EpochHistory::CommonPoint EpochHistory::PointAt(LogOffset offset) const {
+  CommonPoint point{Epoch(0), offset};
+  for (const Entry& entry : entries_) {
+    if (entry.start <= offset) point.epoch = entry.epoch;
+  }
+  return point;
 }
 
 void EpochHistory::Begin(Epoch epoch, LogOffset start) {

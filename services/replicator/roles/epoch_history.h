@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
+
 #include "services/base/strong_int.h"
 
 namespace dunlin::replicator {
@@ -42,12 +44,18 @@ class EpochHistory {
   EpochHistory() = default;
   // REQUIRES: ascending in epoch, not descending in start.
   explicit EpochHistory(std::vector<Entry> entries);
+  // Of what came from outside: INVALID_ARGUMENT when the entries are not so, or when one begins
+  // behind `end`, where the log ends.
+  static absl::StatusOr<EpochHistory> Make(std::vector<Entry> entries, LogOffset end);
 
   std::span<const Entry> entries() const { return entries_; }
   bool empty() const { return entries_.empty(); }
   Epoch last() const { return entries_.empty() ? Epoch(0) : entries_.back().epoch; }
   // Start of `epoch`; none when the history does not have it.
   std::optional<LogOffset> StartOf(Epoch epoch) const;
+
+  // Of a log that ends at `offset`, with all epochs that have begun by then.
+  CommonPoint PointAt(LogOffset offset) const;
 
   // REQUIRES: epoch > last(), start at or behind every entry.
   void Begin(Epoch epoch, LogOffset start);

@@ -5,7 +5,7 @@
 
 #pragma once
 
-#include "services/replicator/instant.h"
+#include "services/replicator/coordinator/instant.h"
 
 namespace dunlin::replicator {
 

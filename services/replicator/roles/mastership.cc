@@ -1,6 +1,9 @@
 #include "services/replicator/roles/mastership.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <string>
 
 #include "services/base/check.h"
 
@@ -9,11 +12,31 @@ namespace dunlin::replicator {
 Mastership::Mastership(const MemberOptions& options, Epoch epoch, int64_t version,
                        const std::set<MemberName>& in_sync, Instant now)
     : options_(options), epoch_(epoch), in_sync_(version, in_sync) {
+  for (const MemberName& name : options_.members) {
+    if (name != options_.name) slaves_[name] = Slave{.broken_since = now, .caught_up_at = now};
+  }
+  for (const MemberName& name : options_.learners) slaves_[name] = Slave{.broken_since = now};
+}
+
+// Who is new has caught up with nothing yet.
+std::map<MemberName, uint64_t> Mastership::OnRoster() {
+  if (!in_sync_.changing()) next_voters_.reset();
+  std::map<MemberName, uint64_t> gone;
+  for (auto slave = slaves_.begin(); slave != slaves_.end();) {
+    const MemberName& name = slave->first;
+    if (options_.members.contains(name) || options_.learners.contains(name)) {
+      ++slave;
+      continue;
+    }
+    if (slave->second.stream != 0) gone.emplace(name, slave->second.stream);
+    slave = slaves_.erase(slave);
+  }
   for (const auto* names : {&options_.members, &options_.learners}) {
     for (const MemberName& name : *names) {
-      if (name != options_.name) slaves_[name] = Slave{.broken_since = now, .caught_up_at = now};
+      if (name != options_.name) slaves_.try_emplace(name);
     }
   }
+  return gone;
 }
 
 void Mastership::Begin(LogOffset start) {
@@ -91,9 +114,14 @@ Acknowledged Mastership::AcknowledgedOffsets(const LogState& own) const {
 std::optional<LogOffset> Mastership::Confirm(const LogState& own) const {
   if (!begun_) return std::nullopt;
   const bool quorum = options_.mode == Mode::kQuorum;
-  const auto confirm = ConfirmRule(options_.mode, start_)
-                           .Confirm(quorum ? options_.members : in_sync_.Counted(),
-                                    AcknowledgedOffsets(own), own.end);
+  const ConfirmRule rule(options_.mode, start_);
+  const Acknowledged acknowledged = AcknowledgedOffsets(own);
+  std::optional<LogOffset> confirm =
+      rule.Confirm(quorum ? options_.members : in_sync_.Counted(), acknowledged, own.end);
+  if (confirm.has_value() && quorum && next_voters_.has_value()) {
+    const std::optional<LogOffset> next = rule.Confirm(*next_voters_, acknowledged, own.end);
+    confirm = next.has_value() ? std::optional(std::min(*confirm, *next)) : std::nullopt;
+  }
   // With too few copies nothing new is confirmed. What earlier masters left is, so that this one
   // can begin: nobody is told anything new by it.
   if (confirm.has_value() && options_.mode == Mode::kSync &&
@@ -139,6 +167,36 @@ std::optional<std::set<MemberName>> Mastership::WantedSet(LogOffset confirm, Ins
   }
   if (wanted == in_sync_.written()) return std::nullopt;
   return wanted;
+}
+
+absl::Status Mastership::WhyNotVoters(const std::set<MemberName>& voters, const LogState& own,
+                                      LogOffset confirm) const {
+  const Acknowledged acknowledged = AcknowledgedOffsets(own);
+  const LogOffset needed = std::max(confirm, start_);
+  std::string missing;
+  size_t have = 0;
+  for (const MemberName& name : voters) {
+    const auto found = acknowledged.find(name);
+    if (found != acknowledged.end() && found->second >= needed) {
+      ++have;
+      continue;
+    }
+    if (!missing.empty()) missing += ", ";
+    missing += found == acknowledged.end()
+                   ? fmt::format("{} is not connected", name)
+                   : fmt::format("{} lacks {} bytes", name, needed - found->second);
+  }
+  if (have * 2 > voters.size()) return absl::OkStatus();
+  return absl::FailedPreconditionError(fmt::format(
+      "of {} members no majority would have what is confirmed: {}", voters.size(), missing));
+}
+
+bool Mastership::IsCaughtUp(const MemberName& slave, Instant now) const {
+  const auto found = slaves_.find(slave);
+  if (found == slaves_.end() || found->second.stream == 0) return false;
+  const Slave& state = found->second;
+  return state.ack.has_value() && state.ack->epoch == epoch_ &&
+         now - state.caught_up_at < LagLimit();
 }
 
 bool Mastership::HasAll(const MemberName& slave, const LogState& own) const {

@@ -9,6 +9,9 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
+
+#include "absl/status/status.h"
 
 #include "services/replicator/roles/confirm_rule.h"
 #include "services/replicator/roles/in_sync_set.h"
@@ -47,6 +50,17 @@ class Mastership {
   void OnAck(uint64_t stream, const Ack& ack, const LogState& own, Instant now);
   void OnGone(uint64_t stream, Instant now);
 
+  // The members are others by now. Returns the streams of those that are none any more.
+  std::map<MemberName, uint64_t> OnRoster();
+  // QUORUM: until the change that is under way is decided `next` count as well as the members do.
+  // Together with in_sync().Propose.
+  void ProposeVoters(std::set<MemberName> next) { next_voters_ = std::move(next); }
+  // FAILED_PRECONDITION says who is missing when no majority of `voters` has what is confirmed.
+  absl::Status WhyNotVoters(const std::set<MemberName>& voters, const LogState& own,
+                            LogOffset confirm) const;
+  // It has what this log had not long ago.
+  bool IsCaughtUp(const MemberName& slave, Instant now) const;
+
   // None: nothing new is confirmed (not even the start of the epoch, or, in SYNC, beyond it with
   // fewer than min_in_sync).
   std::optional<LogOffset> Confirm(const LogState& own) const;
@@ -71,6 +85,7 @@ class Mastership {
   const MemberOptions& options_;
   const Epoch epoch_;
   InSyncSet in_sync_;
+  std::optional<std::set<MemberName>> next_voters_;  // while in_sync_ is changing
   bool begun_ = false;
   LogOffset start_;
   std::map<MemberName, Slave> slaves_;

@@ -12,15 +12,45 @@ namespace dunlin::replicator {
 Member::Member(MemberOptions options, Durable durable)
     : options_(std::move(options)),
       log_(std::move(durable.log)),
+      of_group_(durable.of_group),
       promise_(durable.promise),
-      highest_epoch_(std::max(log_.history.last(), promise_.value_or(Epoch(0)))),
-      confirm_(std::min(durable.confirmed, log_.end)) {
+      highest_epoch_(std::max(
+          {of_group_ ? log_.history.last() : Epoch(0), promise_.value_or(Epoch(0)), durable.seen})),
+      confirm_(std::min(durable.confirmed, log_.end)),
+      abstention_(durable.started) {
   page_.role = Role::kSlave;  // reading what is confirmed needs nobody's leave
   page_.epoch = log_.history.last();
   page_.replicated = options_.mode == Mode::kAsync ? LogOffset(UINT64_MAX) : confirm_;
 }
 
 Member::~Member() = default;
+
+// The epochs of a log that is not the group's say nothing to it. One with records counts all the
+// same until the group has a master: whoever has most is to be the first.
+LogPosition Member::position() const {
+  return !of_group_ && HasNothing() ? LogPosition{} : log_.position();
+}
+
+std::string Member::WhyNotElectable() const {
+  if (IsOutside()) return WhyOutside();
+  const bool won_before_it_could_begin = view_->record.has_value() &&
+                                         view_->record->master == options_.name &&
+                                         view_->record->epoch > log_.history.last();
+  if (view_->record.has_value() && !of_group_ && !HasNothing() && !won_before_it_could_begin) {
+    return "its store holds a log that is not the group's";
+  }
+  if (view_->record.has_value() && log_.damaged.has_value()) {
+    return WhyDamaged();
+  }
+  return replicator::WhyNotElectable(options_, *view_, promise_.has_value());
+}
+
+std::string Member::WhyDamaged() const {
+  return fmt::format(
+      "its log is damaged at {}; what stood there has to be fetched from a master first, or an "
+      "operator accepts the loss",
+      log_.damaged->value());
+}
 
 // ---- the coordinator's word ----
 
@@ -41,13 +71,15 @@ void Member::Adopt(const GroupView& view, Instant now) {
   if (view_.has_value() && view.revision < view_->revision) return;  // overtaken
   const bool same_version = view_.has_value() && view_->version == view.version;
   view_ = view;
+  AdoptRoster(view);
   if (view.record.has_value()) See(view.record->epoch);
   // A store that is there before the group's first master has missed nothing.
   if (!view.record.has_value() && !promise_.has_value()) Persist(Epoch(0));
   // An attempt stands on one version of the record, and on a lease that is free.
   if (!same_version || view.lease.has_value()) candidacy_.reset();
   if (mastership_ != nullptr) ObserveAsMaster(now);
-  if (mastership_ != nullptr || !view.lease.has_value()) return;
+  if (mastership_ != nullptr || !view.lease.has_value() || !failure_.empty()) return;
+  if (IsOutside()) return;
   if (view.lease->name == options_.name || view.lease->name == following_) return;
   following_ = view.lease->name;
   stream_ = 0;
@@ -70,13 +102,13 @@ void Member::Advance(Instant now) {
 
 void Member::AdvancePage(Instant now) {
   if (mastership_ == nullptr) {
-    page_.role = Role::kSlave;
+    page_.role = view_.has_value() && IsOutside() ? Role::kNone : Role::kSlave;
     page_.epoch = std::max(
         {page_.epoch, stream_epoch_,
          view_.has_value() && view_->record.has_value() ? view_->record->epoch : Epoch(0)});
   }
   page_.replicated = options_.mode == Mode::kAsync ? LogOffset(UINT64_MAX) : confirm_;
-  page_.lease_until = lease_.until();
+  page_.lease_until = HeldUntil();
   page_.accepting = WhetherAccepting(now);
   page_.master_start = mastership_ != nullptr ? log_.start : master_start_;
 }
@@ -91,16 +123,20 @@ Instant Member::wake_at() const {
   if (mastership_ == nullptr) {
     at(stand_not_before_);
     at(release_at_);
+    at(AbstainsUntil());
     if (candidacy_ != nullptr) at(candidacy_->wake_at());
     return wake;
   }
   at(keep_alive_at_);
   at(lease_.until());
+  at(pledges_.until());
+  at(PledgesDue());
   at(update_at_);
   at(mastership_wake_);
   if (switch_over_.has_value()) {
     at(switch_over_->deadline);
     at(end_moved_at_ + kDrainTime);
+    at(switch_over_->quiet_until);
   }
   return wake;
 }
@@ -112,7 +148,7 @@ void Member::Tick(Instant now) { Advance(now); }
 void Member::OnLog(const LogState& log, Instant now) {
   if (log.end != log_.end) end_moved_at_ = now;
   log_ = log;
-  See(log_.history.last());
+  if (of_group_) See(log_.history.last());
   Advance(now);
 }
 
@@ -143,10 +179,12 @@ void Member::Persist(Epoch epoch) {
 std::string Member::WhyNoPromise(const MemberName& candidate, Epoch epoch, Instant now) const {
   if (options_.mode != Mode::kQuorum) return "promises belong to mode QUORUM";
   if (!options_.members.contains(candidate)) return candidate + " is not a member of the group";
+  if (IsOutside()) return WhyOutside();
   if (!options_.members.contains(options_.name)) return options_.name + " is a learner";
   if (!failure_.empty()) return "its log failed: " + failure_;
   if (!promise_.has_value()) return "its store is new to the group and has to catch up first";
-  if (mastership_ != nullptr && lease_.HeldAt(now)) return "it is the master and holds the lease";
+  if (log_.damaged.has_value()) return WhyDamaged();
+  if (mastership_ != nullptr && HoldsAt(now)) return "it is the master and holds the lease";
   if (electing_.has_value()) return "it is being elected itself";
   if (epoch < highest_epoch_ || epoch <= log_.history.last() ||
       (view_.has_value() && view_->record.has_value() && epoch <= view_->record->epoch)) {
@@ -159,11 +197,9 @@ void Member::OnPromiseAsked(uint64_t ticket, const MemberName& candidate, Epoch 
                             Instant now) {
   const std::string why_not = WhyNoPromise(candidate, epoch, now);
   if (!why_not.empty()) {
-    actions_.push_back(action::AnswerPromise{ticket,
-                                             {.granted = false,
-                                              .epoch = highest_epoch_,
-                                              .position = log_.position(),
-                                              .reason = why_not}});
+    actions_.push_back(action::AnswerPromise{
+        ticket,
+        {.granted = false, .epoch = highest_epoch_, .position = position(), .reason = why_not}});
     Advance(now);
     return;
   }
@@ -214,7 +250,7 @@ void Member::OnPromisePersisted(Epoch epoch, Instant now) {
         action::AnswerPromise{asked.ticket,
                               {.granted = granted,
                                .epoch = highest_epoch_,
-                               .position = log_.position(),
+                               .position = position(),
                                .reason = granted ? "" : "a higher epoch was promised meanwhile"}});
   }
   Advance(now);
@@ -223,17 +259,22 @@ void Member::OnPromisePersisted(Epoch epoch, Instant now) {
 std::string Member::Describe() const {
   if (!failure_.empty()) return fmt::format("failed: {}", failure_);
   if (mastership_ != nullptr) {
-    return fmt::format("{} of epoch {}, confirmed up to {} of {}",
+    return fmt::format("{} of epoch {}, confirmed up to {} of {}{}",
                        page_.role == Role::kMaster ? "master" : "becoming master",
-                       mastership_->epoch().value(), confirm_.value(), log_.end.value());
+                       mastership_->epoch().value(), confirm_.value(), log_.end.value(),
+                       GoesOnByPledges()
+                           ? "; the coordinator is away, it goes on by the pledges of all others"
+                           : "");
   }
   if (!view_.has_value()) return "waits for the coordinator";
-  const std::string why_not = WhyNotElectable(options_, *view_, promise_.has_value());
+  if (IsOutside()) return WhyOutside();
+  const std::string why_not = WhyNotElectable();
   if (view_->lease.has_value()) {
     return fmt::format("slave of {}, {}", view_->lease->name,
                        mirror_ready_ ? "in step" : "not connected");
   }
   if (!why_not.empty()) return fmt::format("no master; cannot be elected: {}", why_not);
+  if (std::string why = WhyAbstains(advanced_at_); !why.empty()) return why;
   return "no master; stands for election";
 }
 

@@ -27,20 +27,27 @@
 #include "services/replicator/roles/candidacy.h"
 #include "services/replicator/roles/lease.h"
 #include "services/replicator/roles/mastership.h"
+#include "services/replicator/roles/pledges.h"
+#include "services/replicator/roles/roster_change.h"
 #include "services/replicator/roles/types.h"
 
 namespace dunlin::replicator {
 
-// A switchover waits until the log has been quiet for so long.
+// A switchover waits until the log has been quiet for so long,
 inline constexpr Duration kDrainTime = std::chrono::milliseconds(20);
+// but no longer than this: consumers go on, and write where they are.
+inline constexpr Duration kDrainPatience = std::chrono::milliseconds(100);
 
 class Member {
  public:
   // What a member knows when it starts.
   struct Durable {
     LogState log;
-    std::optional<Epoch> promise;  // none: the store has never belonged to a group
+    std::optional<Epoch> promise;  // none: the store has never had all that was confirmed
     LogOffset confirmed;           // at least so much is confirmed (from the page); 0: not known
+    bool of_group = false;         // the log is the group's: a copy of it, or what it began with
+    Epoch seen;                    // a former life of the store took nothing of a lower one
+    Instant started{};             // now: what a former life has pledged is over some time after
   };
   Member(MemberOptions options, Durable durable);
   ~Member();
@@ -50,6 +57,7 @@ class Member {
   void OnElected(const Coordinator::Result& result, Instant now);
   void OnUpdated(const Coordinator::Result& result, Instant now);
   void OnKeptAlive(const Coordinator::Result& result, Instant now);
+  void OnRetaken(const Coordinator::Result& result, Instant now);
   void OnReleased(const Coordinator::Result& result, Instant now);
 
   // ---- the own log ----
@@ -77,19 +85,27 @@ class Member {
   std::optional<Ack> ack(uint64_t stream) const;
 
   // ---- peers ----
-  PeerState peer_state() const { return {log_.position(), highest_epoch_}; }
+  PeerState peer_state() const { return {position(), highest_epoch_}; }
   void OnPeerState(const MemberName& peer, const PeerState& state, Instant now);
   void OnPromiseAsked(uint64_t ticket, const MemberName& candidate, Epoch epoch, Instant now);
   void OnPromisePersisted(Epoch epoch, Instant now);
   void OnPromiseAnswer(const MemberName& peer, const PromiseAnswer& answer, Instant now);
+  PledgeAnswer OnPledgeAsked(const PledgeRequest& request, Instant now);
+  // `epoch`: that was asked for; `sent`: before it was.
+  void OnPledgeAnswer(const MemberName& peer, Epoch epoch, const PledgeAnswer& answer, Instant sent,
+                      Instant now);
 
   // ---- the operator ----
   // The master hands over to `target`. FAILED_PRECONDITION with the reason when it cannot. Watch
   // the view for the outcome; after MemberOptions::switchover_limit the old master goes on.
   absl::Status SwitchOver(const MemberName& target, Instant now);
   // This member becomes master though it may lack what was acknowledged. FAILED_PRECONDITION while
-  // another holds the lease.
+  // another holds the lease, or goes on as master by the pledge of this one.
   absl::Status ElectUnclean(Instant now);
+  // The master changes the group's members. OK: it is under way, and options().roster shows when it
+  // is written; or there is nothing to change. FAILED_PRECONDITION, NOT_FOUND: with the reason.
+  // UNAVAILABLE: not at this moment.
+  absl::Status ChangeRoster(const RosterChange& change, Instant now);
 
   void Tick(Instant now);
   Instant wake_at() const;
@@ -98,13 +114,21 @@ class Member {
   std::vector<Action> TakeActions() { return std::exchange(actions_, {}); }
 
   // ---- for GetMember and metrics ----
+  // `roster`, `members` and `learners` as the record has them.
   const MemberOptions& options() const { return options_; }
+  // Not a member, by the record: takes no part.
+  bool IsOutside() const;
   const LogState& log() const { return log_; }
   Epoch highest_epoch() const { return highest_epoch_; }
   LogOffset confirm() const { return confirm_; }
   const std::optional<GroupView>& view() const { return view_; }
   // Set while this member is master of an epoch, confirmed or not.
   const Mastership* mastership() const { return mastership_.get(); }
+  // Of a master: its lease is over, for the coordinator did not renew it;
+  bool LeaseIsOver() const;
+  // all others have pledged not to be elected, so that it goes on all the same.
+  bool GoesOnByPledges() const;
+  const Pledges& pledges() const { return pledges_; }
   // One line for an operator: what the member is and, if it does nothing, what it waits for.
   std::string Describe() const;
 
@@ -117,6 +141,7 @@ class Member {
   };
   struct SwitchOverState {
     MemberName target;
+    Instant quiet_until;  // then the log need not be quiet any more
     Instant deadline;
   };
 
@@ -124,7 +149,9 @@ class Member {
   void Advance(Instant now);
   void AdvanceMaster(Instant now);
   void AdvanceLease(Instant now);
-  void AdvanceInSyncSet(Instant now);
+  void AdvanceRecord(Instant now);
+  void RequirePledges();
+  void AdvancePledges(Instant now);
   void AdvanceSwitchOver(Instant now);
   void AdvanceCandidate(Instant now);
   void AdvanceConfirm();
@@ -134,22 +161,46 @@ class Member {
   void Adopt(const GroupView& view, Instant now);
   void AdoptResult(const Coordinator::Result& result, Instant now);
   void ObserveAsMaster(Instant now);
+  void AdoptRoster(const GroupView& view);
+  void AdoptSlaves();
+  std::string WhyOutside() const;
+  absl::Status WhyNoChange(const RosterChange& change, Instant now) const;
+  absl::Status WhyNotRemove(const RosterChange& change, Instant now) const;
+  void ProposeRoster(Roster next);
+  void ProposeRecord(std::set<MemberName> in_sync, GroupRecord record);
+  void PromoteJoining(Instant now);
   void StandForElection(Instant now);
   void Propose(Epoch epoch, std::string warning);
   void Persist(Epoch epoch);
   void StepDown(const std::string& why, Instant now);
   void SendRelease(const MemberName& preferred);
   std::string WhyNoPromise(const MemberName& candidate, Epoch epoch, Instant now) const;
+  // Until when this master may acknowledge.
+  Instant HeldUntil() const;
+  bool HoldsAt(Instant now) const { return now < HeldUntil(); }
+  Instant PledgesDue() const;
+  void LoseLease(Instant retake_at);
+  void Retake();
+  Instant AbstainsUntil() const;
+  std::string WhyAbstains(Instant now) const;
+  std::string WhyNoPledge(const PledgeRequest& request) const;
   void DropOldStream();
   bool MayDiscardConfirmed(const StreamStart& start) const;
   void Match(uint64_t stream, const StreamStart& start);
+  void Repair();
   bool IsLeaseMine() const;
+  bool HasNothing() const { return log_.end == log_.start; }
+  // How much of the group's log this member has.
+  LogPosition position() const;
+  std::string WhyNotElectable() const;
+  std::string WhyDamaged() const;
   void See(Epoch epoch) { highest_epoch_ = std::max(highest_epoch_, epoch); }
 
-  const MemberOptions options_;
+  MemberOptions options_;
   LogState log_;
+  bool of_group_;                 // durable
   std::optional<Epoch> promise_;  // durable
-  Epoch highest_epoch_;           // seen or promised anywhere
+  Epoch highest_epoch_;           // of the group's, seen or promised anywhere
   LogOffset confirm_;
   std::optional<GroupView> view_;
   PageState page_;
@@ -169,7 +220,11 @@ class Member {
   LeaseClock lease_;
   std::optional<Epoch> keeping_alive_;  // KeepAlive of this epoch is under way
   Instant keep_alive_at_ = kNever;
-  bool updating_ = false;  // Update is under way
+  std::optional<Epoch> retaking_;  // Retake of this epoch is under way
+  Pledges pledges_;
+  Instant pledges_asked_at_{};
+  std::optional<GroupRecord> proposed_;  // while the in-sync set is changing
+  bool updating_ = false;                // Update is under way
   Instant update_at_{};
   std::optional<SwitchOverState> switch_over_;
   Instant end_moved_at_{};
@@ -184,6 +239,8 @@ class Member {
   bool mirror_ready_ = false;
   std::optional<LogOffset> stream_confirm_;  // as the newest frame said
   LogOffset master_start_;
+
+  Abstention abstention_;
 
   // Voter.
   std::optional<Epoch> persisting_;

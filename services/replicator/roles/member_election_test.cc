@@ -47,8 +47,27 @@ TEST_F(MemberElectionTest, StandsWhenTheLeaseIsGone) {
   EXPECT_EQ(view_.version, elect->version);
   EXPECT_EQ(Epoch(5), elect->record.epoch);
   EXPECT_EQ("a", elect->record.master);
-  EXPECT_EQ((std::set<MemberName>{"a", "b"}), elect->record.in_sync) << "as it was";
+  EXPECT_EQ((std::set<MemberName>{"a", "b"}), elect->record.in_sync)
+      << "as it was: without b there would be too few";
   EXPECT_EQ("", elect->warning);
+}
+
+TEST_F(MemberElectionTest, TheFormerMasterIsLeftOutWhenEnoughOthersAreInSync) {
+  MakeIn(Mode::kSync);
+  See(View(4, "b", {"a", "b", "c"}));
+  Pass(milliseconds(50));
+  const auto elect = Take<action::Elect>();
+  ASSERT_TRUE(elect.has_value());
+  EXPECT_EQ((std::set<MemberName>{"a", "c"}), elect->record.in_sync);
+}
+
+TEST_F(MemberElectionTest, OneThatWasMasterItselfLeavesNobodyOut) {
+  MakeIn(Mode::kSync);
+  See(View(4, "a", {"a", "b", "c"}));
+  Pass(milliseconds(50));
+  const auto elect = Take<action::Elect>();
+  ASSERT_TRUE(elect.has_value());
+  EXPECT_EQ((std::set<MemberName>{"a", "b", "c"}), elect->record.in_sync);
 }
 
 TEST_F(MemberElectionTest, OutsideOfTheInSyncSetItDoesNotStand) {
@@ -77,6 +96,43 @@ TEST_F(MemberElectionTest, TheGroupsFirstMasterBeginsWithItselfInSync) {
   EXPECT_EQ(0, elect->version);
   EXPECT_EQ(Epoch(1), elect->record.epoch);
   EXPECT_EQ((std::set<MemberName>{"a"}), elect->record.in_sync);
+}
+
+// A lone broker's log that is to be the group's has to win; until then it is nobody's but its own.
+TEST_F(MemberElectionTest, AFullStoreBecomesTheGroupsByWinningAlone) {
+  const Member::Durable lone{.log = Log({{Epoch(4), LogOffset(0)}}, 100),
+                             .promise = std::nullopt,
+                             .confirmed = LogOffset(0),
+                             .of_group = false,
+                             .seen = Epoch(0)};
+  const GroupView nobody{.revision = 1, .version = 0, .record = {}, .lease = {}};
+  Make(Options(Mode::kSync), lone);
+  See(nobody);
+  Pass(milliseconds(50));
+  const auto elect = Take<action::Elect>();
+  ASSERT_TRUE(elect.has_value());
+  EXPECT_EQ(Epoch(5), elect->record.epoch) << "above those that its log has";
+  Accept(*elect);
+  ASSERT_TRUE(Take<action::BeginEpoch>().has_value());
+
+  // It ended there: the record says that it won, and it stands again.
+  Member::Durable again = lone;
+  again.promise = Epoch(0);
+  Make(Options(Mode::kSync), again);
+  See(LeaseGone());
+  Pass(milliseconds(50));
+  EXPECT_EQ(Epoch(6), Take<action::Elect>().value().record.epoch);
+
+  // Another won: it saw that there was no master before, and has everything but the group's log.
+  Make(Options(Mode::kQuorum), lone);
+  See(nobody);
+  EXPECT_TRUE(Take<action::PersistPromise>().has_value());
+  member().OnPromisePersisted(Epoch(0), now());
+  See(View(5, "b", {"a", "b", "c"}, "b"));
+  See(LeaseGone());
+  Pass(seconds(10));
+  EXPECT_FALSE(Take<action::AskPromises>().has_value());
+  EXPECT_NE(std::string::npos, member().Describe().find("not the group's")) << member().Describe();
 }
 
 TEST_F(MemberElectionTest, ANewerViewEndsTheAttempt) {
@@ -112,6 +168,31 @@ TEST_F(MemberElectionTest, WinningBeginsTheEpochBeforeAnythingIsAccepted) {
   EXPECT_EQ(Epoch(5), page().epoch);
   EXPECT_EQ(LogOffset(100), page().replicated);
   EXPECT_EQ(Accepting::kYes, page().accepting);
+}
+
+// Between the election and its answer: an operator deletes the record, or the watch is behind.
+TEST_F(MemberElectionTest, AnElectionWhoseRecordIsGoneIsGivenBack) {
+  for (const bool has_view : {true, false}) {
+    MakeIn(Mode::kSync);
+    See(View(4, "b", {"a", "b"}));
+    Pass(milliseconds(50));
+    const auto elect = Take<action::Elect>();
+    ASSERT_TRUE(elect.has_value());
+    Coordinator::Result result = Result(absl::OkStatus());
+    GroupView bare = LeaseGone();
+    bare.version = 0;
+    bare.record.reset();
+    bare.lease = LeaseHolder{"a", elect->record.epoch};
+    if (has_view) result.view = bare;
+    member().OnElected(result, now());
+    if (!has_view) See(bare);
+    Pass(seconds(1));
+    EXPECT_FALSE(Take<action::BeginEpoch>().has_value());
+    const auto release = Take<action::Release>();
+    ASSERT_TRUE(release.has_value());
+    EXPECT_EQ(elect->record.epoch, release->record.epoch);
+    EXPECT_EQ((std::set<MemberName>{"a"}), release->record.in_sync);
+  }
 }
 
 TEST_F(MemberElectionTest, LosingMeansToFollowTheWinner) {

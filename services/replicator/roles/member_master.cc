@@ -18,7 +18,7 @@ void Member::AdvanceCandidate(Instant now) {
     if (now >= release_at_) SendRelease("");
     return;
   }
-  if (now < stand_not_before_) return;
+  if (now < stand_not_before_ || now < AbstainsUntil()) return;
   if (candidacy_ == nullptr) StandForElection(now);
   if (candidacy_ == nullptr) return;
   switch (candidacy_->Next(now)) {
@@ -45,14 +45,15 @@ void Member::AdvanceCandidate(Instant now) {
 }
 
 void Member::StandForElection(Instant now) {
-  if (!WhyNotElectable(options_, *view_, promise_.has_value()).empty()) return;
+  if (!WhyNotElectable().empty()) return;
   // An attempt that is made again asks for the same epoch: a member that cannot win does not drive
   // the epochs of the others up.
   Epoch seen = highest_epoch_;
   if (attempt_version_ == view_->version && attempt_epoch_ == seen && seen > Epoch(0)) {
     seen = seen - 1;
   }
-  candidacy_ = std::make_unique<Candidacy>(options_, log_.position(), *view_, seen, now);
+  seen = std::max(seen, log_.history.last());
+  candidacy_ = std::make_unique<Candidacy>(options_, position(), *view_, seen, now);
   actions_.push_back(action::AskPeers{});
 }
 
@@ -61,6 +62,7 @@ void Member::Propose(Epoch epoch, std::string warning) {
   record.epoch = epoch;
   record.master = options_.name;
   record.preferred.clear();
+  if (record.roster.empty()) record.roster = options_.roster;
   if (!warning.empty()) {
     record.unclean_epoch = epoch;
     record.in_sync = {options_.name};
@@ -68,6 +70,11 @@ void Member::Propose(Epoch epoch, std::string warning) {
     record.in_sync = options_.members;
   } else if (record.in_sync.empty()) {
     record.in_sync = {options_.name};
+  } else if (options_.mode == Mode::kSync && view_->record->master != options_.name &&
+             record.in_sync.size() > options_.min_in_sync) {
+    // The former master is gone, most likely, or needs a moment before it can follow: what has to
+    // be confirmed for this one to begin does not wait for it. It joins like any other.
+    record.in_sync.erase(view_->record->master);
   }
   electing_ = epoch;
   candidacy_.reset();
@@ -82,10 +89,12 @@ void Member::OnElected(const Coordinator::Result& result, Instant now) {
     Advance(now);
     return;
   }
-  CHECK(epoch.has_value() && result.view.has_value() && result.view->record.has_value());
+  CHECK(epoch.has_value());  // Elect is asked for by this class alone
   AdoptResult(result, now);
-  const bool overtaken = !IsLeaseMine() || view_->lease->epoch != *epoch || highest_epoch_ > *epoch;
-  if (overtaken || !failure_.empty()) {
+  // By now the coordinator may say something else, or nothing: an operator deleted the record.
+  const bool holds = IsLeaseMine() && view_->lease->epoch == *epoch && view_->record.has_value() &&
+                     view_->record->epoch == *epoch;
+  if (!holds || highest_epoch_ > *epoch || !failure_.empty()) {
     if (IsLeaseMine()) SendRelease("");
     Advance(now);
     return;
@@ -96,6 +105,9 @@ void Member::OnElected(const Coordinator::Result& result, Instant now) {
   mirror_ready_ = false;
   lease_.Extend(result.sent, result.ttl);
   keep_alive_at_ = lease_.RenewAt();
+  pledges_ = Pledges();
+  RequirePledges();
+  pledges_asked_at_ = Instant();
   mastership_ =
       std::make_unique<Mastership>(options_, *epoch, view_->version, view_->record->in_sync, now);
   actions_.push_back(action::BeginEpoch{*epoch});
@@ -104,6 +116,7 @@ void Member::OnElected(const Coordinator::Result& result, Instant now) {
 
 void Member::OnEpochBegun(Epoch epoch, const LogState& log, Instant now) {
   log_ = log;
+  of_group_ = true;
   See(log_.history.last());
   if (mastership_ != nullptr && mastership_->epoch() == epoch) {
     const std::optional<LogOffset> start = log_.history.StartOf(epoch);
@@ -129,6 +142,7 @@ absl::Status Member::ElectUnclean(Instant now) {
     return absl::FailedPreconditionError("the coordinator has not answered yet; try again");
   }
   if (!failure_.empty()) return absl::FailedPreconditionError("the log failed: " + failure_);
+  if (IsOutside()) return absl::FailedPreconditionError(WhyOutside());
   if (!options_.members.contains(options_.name)) {
     return absl::FailedPreconditionError(options_.name + " is a learner");
   }
@@ -138,8 +152,11 @@ absl::Status Member::ElectUnclean(Instant now) {
         view_->lease->name, view_->lease->epoch.value()));
   }
   if (electing_.has_value()) return absl::FailedPreconditionError("an election is under way");
+  if (const std::string why = WhyAbstains(now); !why.empty()) {
+    return absl::FailedPreconditionError(why + "; try again then");
+  }
   if (!promise_.has_value()) Persist(highest_epoch_);
-  Propose(highest_epoch_ + 1,
+  Propose(std::max(highest_epoch_, log_.history.last()) + 1,
           fmt::format("an operator elects {} as it is: log {} up to {}, at least {} confirmed; "
                       "confirmed records that only other members have are lost",
                       options_.name, log_.history.ToString(), log_.end.value(), confirm_.value()));
@@ -151,19 +168,27 @@ absl::Status Member::ElectUnclean(Instant now) {
 
 void Member::ObserveAsMaster(Instant now) {
   const Epoch mine = mastership_->epoch();
-  if (!IsLeaseMine() || view_->lease->epoch != mine || !view_->record.has_value() ||
-      view_->record->epoch != mine) {
+  const bool record_is = view_->record.has_value() && view_->record->epoch == mine;
+  const bool lease_is = IsLeaseMine() && view_->lease->epoch == mine;
+  // It ran out, and as long as all others hold back nobody else takes it.
+  const bool lease_ran_out = !view_->lease.has_value() && pledges_.HeldAt(now);
+  if (record_is && lease_ran_out) {
+    LoseLease(now);
+  } else if (!record_is || !lease_is || IsOutside()) {
     StepDown(
         fmt::format("{} does not hold the lease of epoch {} any more", options_.name, mine.value()),
         now);
     return;
   }
   mastership_->in_sync().Observe(view_->version, view_->record->in_sync);
+  AdoptSlaves();
 }
 
 void Member::StepDown(const std::string& why, Instant now) {
   lease_.End();
+  pledges_ = Pledges();
   mastership_.reset();
+  proposed_.reset();
   switch_over_.reset();
   stand_not_before_ = std::max(stand_not_before_, now);
   actions_.push_back(action::DropSlaves{absl::UnavailableError(why)});
@@ -171,7 +196,14 @@ void Member::StepDown(const std::string& why, Instant now) {
 
 void Member::SendRelease(const MemberName& preferred) {
   CHECK(view_.has_value());
-  GroupRecord record = view_->record.value_or(GroupRecord{});
+  // Without a record the group is as it was when this member was elected: it has everything.
+  GroupRecord record = view_->record.value_or(
+      GroupRecord{.epoch = IsLeaseMine() ? view_->lease->epoch : highest_epoch_,
+                  .master = options_.name,
+                  .in_sync = {options_.name},
+                  .preferred = "",
+                  .unclean_epoch = Epoch(0),
+                  .roster = options_.roster});
   record.preferred = preferred;
   releasing_ = true;
   actions_.push_back(action::Release{view_->version, std::move(record)});
@@ -186,7 +218,9 @@ void Member::OnReleased(const Coordinator::Result& result, Instant now) {
 
 void Member::AdvanceMaster(Instant now) {
   AdvanceLease(now);
-  AdvanceInSyncSet(now);
+  AdvanceRecord(now);
+  RequirePledges();
+  AdvancePledges(now);
   AdvanceSwitchOver(now);
   if (mastership_ == nullptr) return;
   mastership_wake_ = mastership_->wake_at(now);
@@ -198,7 +232,8 @@ void Member::AdvanceMaster(Instant now) {
 }
 
 void Member::AdvanceLease(Instant now) {
-  if (keeping_alive_.has_value() || now < keep_alive_at_) return;
+  if (keeping_alive_.has_value() || retaking_.has_value() || now < keep_alive_at_) return;
+  if (!view_->lease.has_value()) return Retake();
   keeping_alive_ = mastership_->epoch();
   actions_.push_back(action::KeepAlive{});
 }
@@ -209,6 +244,8 @@ void Member::OnKeptAlive(const Coordinator::Result& result, Instant now) {
     if (result.status.ok()) {
       lease_.Extend(result.sent, result.ttl);
       keep_alive_at_ = std::max(lease_.RenewAt(), now + options_.retry_time / 4);
+    } else if (absl::IsAborted(result.status) && pledges_.HeldAt(now)) {
+      LoseLease(now + options_.retry_time);
     } else if (absl::IsAborted(result.status)) {
       StepDown(
           fmt::format("the coordinator let the lease of epoch {} go", mastership_->epoch().value()),
@@ -221,22 +258,6 @@ void Member::OnKeptAlive(const Coordinator::Result& result, Instant now) {
   Advance(now);
 }
 
-// The union counts from the moment a change is proposed, before it leaves: AdvanceConfirm ran with
-// the old set, and what it confirmed the joining member has.
-void Member::AdvanceInSyncSet(Instant now) {
-  InSyncSet& set = mastership_->in_sync();
-  if (updating_ || now < update_at_ || !lease_.HeldAt(now)) return;
-  if (!set.changing()) {
-    std::optional<std::set<MemberName>> wanted = mastership_->WantedSet(confirm_, now);
-    if (!wanted.has_value()) return;
-    set.Propose(*std::move(wanted));
-  }
-  GroupRecord record = *view_->record;
-  record.in_sync = set.proposed();
-  updating_ = true;
-  actions_.push_back(action::Update{set.version(), std::move(record)});
-}
-
 void Member::OnUpdated(const Coordinator::Result& result, Instant now) {
   updating_ = false;
   // Not known or refused: once more, or by then the view says how it is.
@@ -247,11 +268,12 @@ void Member::OnUpdated(const Coordinator::Result& result, Instant now) {
 
 void Member::AdvanceSwitchOver(Instant now) {
   if (!switch_over_.has_value()) return;
-  if (now >= switch_over_->deadline) {
+  // Without the coordinator there would be nobody to take over.
+  if (now >= switch_over_->deadline || !lease_.HeldAt(now)) {
     switch_over_.reset();
     return;
   }
-  const bool quiet = now >= end_moved_at_ + kDrainTime;
+  const bool quiet = now >= std::min(end_moved_at_ + kDrainTime, switch_over_->quiet_until);
   const bool ready = quiet && mastership_->HasAll(switch_over_->target, log_) &&
                      confirm_ >= log_.end && !mastership_->in_sync().changing();
   if (!ready) return;
@@ -265,6 +287,10 @@ absl::Status Member::SwitchOver(const MemberName& target, Instant now) {
     return absl::FailedPreconditionError(options_.name + " is not the master; ask the master");
   }
   if (target == options_.name) return absl::OkStatus();
+  if (!lease_.HeldAt(now)) {
+    return absl::FailedPreconditionError(
+        "the coordinator does not answer: nobody could be elected; ask again when it does");
+  }
   if (!options_.members.contains(target)) {
     return absl::FailedPreconditionError(target + " is not a member that may be master");
   }
@@ -278,7 +304,7 @@ absl::Status Member::SwitchOver(const MemberName& target, Instant now) {
   if (options_.mode != Mode::kQuorum && !mastership_->in_sync().written().contains(target)) {
     return absl::FailedPreconditionError(target + " is not in the in-sync set; wait until it is");
   }
-  switch_over_ = SwitchOverState{target, now + options_.switchover_limit};
+  switch_over_ = SwitchOverState{target, now + kDrainPatience, now + options_.switchover_limit};
   end_moved_at_ = now;
   Advance(now);
   return absl::OkStatus();
@@ -289,7 +315,9 @@ absl::StatusOr<StreamStart> Member::OnHello(uint64_t stream, const Hello& hello,
   if (name == options_.name ||
       (!options_.members.contains(name) && !options_.learners.contains(name))) {
     return absl::PermissionDeniedError(
-        fmt::format("'{}' is not another member of this group; check replication.members", name));
+        fmt::format("'{}' is not another member of this group: {}", name,
+                    options_.roster.empty() ? "check replication.members"
+                                            : "`dunlinctl replica add` takes one in"));
   }
   if (mastership_ == nullptr || !mastership_->begun()) {
     return absl::UnavailableError(options_.name + " is not the master");
@@ -320,7 +348,7 @@ void Member::OnSlaveGone(uint64_t stream, Instant now) {
 
 Accepting Member::WhetherAccepting(Instant now) const {
   if (page_.role != Role::kMaster || mastership_ == nullptr) return Accepting::kNotMaster;
-  if (!lease_.HeldAt(now)) return Accepting::kLeaseOver;
+  if (!HoldsAt(now)) return Accepting::kLeaseOver;
   if (switch_over_.has_value()) return Accepting::kSwitchover;
   return mastership_->EnoughMembers(now);
 }

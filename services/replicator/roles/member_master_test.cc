@@ -17,7 +17,7 @@ class MemberMasterTest : public MemberFixture {
   // Master of epoch 5 with a log of 100 bytes; nobody is connected.
   void BeMaster(Mode mode, std::set<MemberName> in_sync, Flush flush = Flush::kAsync) {
     Make(Options(mode, flush), Log({{Epoch(4), LogOffset(0)}}, 100));
-    See(View(4, "b", std::move(in_sync)));
+    See(View(4, "a", std::move(in_sync)));
     Pass(milliseconds(50));
     if (mode == Mode::kQuorum) {
       member().OnPromisePersisted(Take<action::PersistPromise>().value().epoch, now());
@@ -358,6 +358,23 @@ TEST_F(MemberMasterTest, HandsOverWhenTheTargetHasAllAndNothingMoreComes) {
   EXPECT_EQ("c", release->record.preferred);
   EXPECT_EQ(Role::kSlave, page().role);
   EXPECT_LE(page().lease_until, now()) << "before the lease is given up";
+}
+
+TEST_F(MemberMasterTest, HandsOverAlsoWhenTheLogIsNeverQuiet) {
+  BeMaster(Mode::kSync, {"a", "b"});
+  Join(1, "b");
+  ASSERT_TRUE(member().SwitchOver("b", now()).ok());
+  const Instant asked = now();
+  std::optional<action::Release> release;
+  while (!(release = Take<action::Release>()).has_value() && now() < asked + seconds(1)) {
+    Pass(milliseconds(5));
+    if (member().mastership() == nullptr) continue;
+    Append(10);
+    AckAll(1);
+  }
+  ASSERT_TRUE(release.has_value());
+  EXPECT_GE(now(), asked + kDrainPatience);
+  EXPECT_LE(now(), asked + kDrainPatience + milliseconds(10));
 }
 
 TEST_F(MemberMasterTest, GoesOnWhenTheTargetDoesNotCatchUp) {

@@ -7,9 +7,10 @@
 
 namespace dunlin::replicator {
 
+// A log that is not the group's has nothing in common with the group's, whatever its epochs.
 Hello Member::hello() const {
   return {.member = options_.name,
-          .history = log_.history,
+          .history = of_group_ ? log_.history : EpochHistory(),
           .end = log_.end,
           .highest_epoch = highest_epoch_};
 }
@@ -33,17 +34,26 @@ void Member::Match(uint64_t stream, const StreamStart& start) {
   const auto refuse = [&](absl::Status why) {
     actions_.push_back(action::DropStream{stream, std::move(why)});
   };
+  // A log that was never the group's is somebody's only copy.
+  if (!of_group_ && !HasNothing()) {
+    return refuse(absl::FailedPreconditionError(
+        fmt::format("the store holds a log ({} to {}) that is not the group's. Move it away to let "
+                    "this member begin anew",
+                    log_.start.value(), log_.end.value())));
+  }
   if (start.epoch < highest_epoch_) {
     return refuse(absl::FailedPreconditionError(
         fmt::format("this is a master of epoch {}, and {} has seen epoch {}", start.epoch.value(),
                     options_.name, highest_epoch_.value())));
   }
   const LogOffset kept = start.common.has_value() ? start.common->offset : start.start;
-  if (kept > log_.end && start.common.has_value()) {
-    return refuse(absl::InternalError(fmt::format(
-        "the master would truncate to {}, behind the end {}", kept.value(), log_.end.value())));
+  if (start.common.has_value() && (kept > log_.end || !of_group_)) {
+    return refuse(
+        absl::InternalError(fmt::format("the master would truncate to {}, behind the end {}",
+                                        kept.value(), of_group_ ? log_.end.value() : 0)));
   }
-  const bool discards_confirmed = kept < confirm_;
+  // Of what is here: a log that was emptied, for what it lacked had expired, has nothing to lose.
+  const bool discards_confirmed = std::max(kept, log_.start) < std::min(confirm_, log_.end);
   if (discards_confirmed && !MayDiscardConfirmed(start)) {
     return refuse(absl::DataLossError(
         fmt::format("following the master of epoch {} would discard confirmed records from {} to "
@@ -51,12 +61,11 @@ void Member::Match(uint64_t stream, const StreamStart& start) {
                     "empty its store to let it begin anew",
                     start.epoch.value(), kept.value(), confirm_.value())));
   }
-  // A log that was never the group's is somebody's only copy.
-  if (!start.common.has_value() && !promise_.has_value() && log_.end > log_.start) {
-    return refuse(absl::FailedPreconditionError(
-        fmt::format("the store holds a log ({} to {}) that has nothing in common with the group's. "
-                    "Move it away to let this member begin anew",
-                    log_.start.value(), log_.end.value())));
+  // The master has it, and what comes behind it; from where it is damaged on that is sent when this
+  // member connects the next time.
+  if (log_.damaged.has_value() && start.common.has_value() && *log_.damaged < kept) {
+    Repair();
+    return refuse(absl::UnavailableError("the log was damaged; connecting again to repair it"));
   }
   stream_ = stream;
   stream_epoch_ = start.epoch;
@@ -65,9 +74,8 @@ void Member::Match(uint64_t stream, const StreamStart& start) {
   confirm_ = std::min(confirm_, kept);
   if (!start.common.has_value()) {
     // Nothing there and nothing to throw away is common enough.
-    const bool empty = log_.end == log_.start && log_.history.empty() && log_.end == start.start;
-    mirror_ready_ = empty;
-    if (!empty) actions_.push_back(action::Reset{stream, start.start, discards_confirmed});
+    mirror_ready_ = of_group_ && HasNothing() && log_.history.empty() && log_.end == start.start;
+    if (!mirror_ready_) actions_.push_back(action::Reset{stream, start.start, discards_confirmed});
     return;
   }
   mirror_ready_ = kept == log_.end && start.common->epoch == log_.history.last();
@@ -76,8 +84,18 @@ void Member::Match(uint64_t stream, const StreamStart& start) {
   }
 }
 
+void Member::Repair() {
+  if (persisting_.has_value()) return;  // at the next connection
+  promise_.reset();
+  confirm_ = std::min(confirm_, *log_.damaged);
+  actions_.push_back(action::Repair{log_.history.PointAt(*log_.damaged), highest_epoch_});
+}
+
 void Member::OnMirrorReady(uint64_t stream, Instant now) {
-  if (stream == stream_ && stream_ != 0) mirror_ready_ = true;
+  if (stream == stream_ && stream_ != 0) {
+    of_group_ = true;
+    mirror_ready_ = true;
+  }
   Advance(now);
 }
 
@@ -120,7 +138,7 @@ void Member::AdvanceConfirm() {
   }
   if (stream_ == 0 || !mirror_ready_ || !stream_confirm_.has_value()) return;
   confirm_ = std::max(confirm_, std::min(*stream_confirm_, log_.end));
-  // From here on this store is one of the group: it has what anybody was told is there.
+  // From here on this store may be elected: it has what anybody was told is there.
   if (!promise_.has_value() && log_.history.last() == stream_epoch_ &&
       log_.end >= *stream_confirm_) {
     Persist(stream_epoch_);

@@ -90,10 +90,91 @@ TEST_F(MemberSlaveTest, WithNothingInCommonItBeginsAnew) {
   EXPECT_EQ(LogOffset(500), page().master_start);
 }
 
+// Its master was gone before the first frame, and the next one still has what had expired there.
+TEST_F(MemberSlaveTest, OneThatWasEmptiedBeginsAnewWhereverTheNextMasterDoes) {
+  BeSlave(Mode::kQuorum, Flush::kSync, 80);
+  member().OnStreamStart(1, Start(std::nullopt, 500), now());
+  ASSERT_TRUE(Take<action::Reset>().has_value());
+  log_ = {.start = LogOffset(500), .end = LogOffset(500), .flushed = LogOffset(500), .history = {}};
+  member().OnLog(log_, now());
+  member().OnMirrorReady(1, now());
+  See(View(6, "c", {"a", "b", "c"}, "c"));
+  StreamStart start = Start(std::nullopt, 20);
+  start.epoch = Epoch(6);
+  member().OnStreamStart(2, start, now());
+  const auto reset = Take<action::Reset>();
+  ASSERT_TRUE(reset.has_value());
+  EXPECT_EQ(LogOffset(20), reset->start);
+  EXPECT_FALSE(reset->discards_confirmed);
+}
+
+// Also when its epochs look like the group's: both number them from 1.
 TEST_F(MemberSlaveTest, ALogThatWasNeverTheGroupsIsLeftAlone) {
-  BeSlave(Mode::kSync, Flush::kSync, 0, std::nullopt);
+  for (const std::optional<Epoch> promise : {std::optional<Epoch>(), std::optional(Epoch(0))}) {
+    for (const std::optional<Point> common :
+         {std::optional<Point>(), std::optional(Point{Epoch(4), LogOffset(40)}),
+          std::optional(Point{Epoch(4), LogOffset(100)})}) {
+      Make(Options(Mode::kSync, Flush::kSync), {.log = Log({{Epoch(4), LogOffset(0)}}, 100),
+                                                .promise = promise,
+                                                .confirmed = LogOffset(0),
+                                                .of_group = false,
+                                                .seen = Epoch(0)});
+      See(View(5, "b", {"a", "b"}, "b"));
+      EXPECT_TRUE(member().hello().history.empty());
+      EXPECT_EQ(Epoch(5), member().hello().highest_epoch);
+      member().OnStreamStart(1, Start(common, 0), now());
+      EXPECT_FALSE(Take<action::Reset>().has_value());
+      EXPECT_FALSE(Take<action::Truncate>().has_value());
+      EXPECT_EQ(absl::StatusCode::kFailedPrecondition,
+                Take<action::DropStream>().value().why.code());
+      EXPECT_FALSE(member().ack(1).has_value());
+      // Nor is it ever elected over what the group has written since.
+      See(LeaseGone());
+      Pass(seconds(10));
+      EXPECT_FALSE(Take<action::Elect>().has_value());
+    }
+  }
+}
+
+// It was emptied for the group's log, or began empty, and ended before it had caught up.
+TEST_F(MemberSlaveTest, AStoreThatWasBegunForTheGroupGoesOn) {
+  Make(Options(Mode::kSync, Flush::kSync), {.log = Log({{Epoch(4), LogOffset(0)}}, 100),
+                                            .promise = std::nullopt,
+                                            .confirmed = LogOffset(0),
+                                            .of_group = true,
+                                            .seen = Epoch(0)});
+  See(View(5, "b", {"a", "b"}, "b"));
+  EXPECT_EQ("4@0", member().hello().history.ToString());
+  member().OnStreamStart(1, Start(Point{Epoch(4), LogOffset(90)}), now());
+  EXPECT_EQ((Point{Epoch(4), LogOffset(90)}), Take<action::Truncate>().value().to);
+}
+
+TEST_F(MemberSlaveTest, AnEmptyStoreThatHadEpochsOfItsOwnIsBegunAnew) {
+  Make(Options(Mode::kQuorum), {.log = Log({{Epoch(70), LogOffset(0)}}, 0),
+                                .promise = Epoch(0),
+                                .confirmed = LogOffset(0),
+                                .of_group = false,
+                                .seen = Epoch(0)});
+  EXPECT_EQ(LogPosition{}, member().peer_state().position) << "less than any log of the group";
+  See(View(5, "b", {"a", "b"}, "b"));
+  EXPECT_EQ(Epoch(5), member().hello().highest_epoch);
   member().OnStreamStart(1, Start(std::nullopt, 0), now());
-  EXPECT_FALSE(Take<action::Reset>().has_value());
+  EXPECT_TRUE(Take<action::Reset>().has_value());
+  log_ = Log({}, 0);
+  member().OnLog(log_, now());
+  member().OnMirrorReady(1, now());
+  EXPECT_TRUE(member().OnFrame(1, LogOffset(0), LogOffset(0), now()).ok());
+}
+
+TEST_F(MemberSlaveTest, NothingIsTakenOfWhatAFormerLifeOfTheStoreRefused) {
+  Make(Options(Mode::kQuorum), {.log = LogState{},
+                                .promise = std::nullopt,
+                                .confirmed = LogOffset(0),
+                                .of_group = true,
+                                .seen = Epoch(6)});
+  See(View(5, "b", {"a", "b"}, "b"));
+  EXPECT_EQ(Epoch(6), member().hello().highest_epoch);
+  member().OnStreamStart(1, Start(std::nullopt, 0), now());
   EXPECT_TRUE(Take<action::DropStream>().has_value());
 }
 
@@ -129,13 +210,88 @@ TEST_F(MemberSlaveTest, ANewStoreBelongsToTheGroupOnceItHasCaughtUp) {
   Make(Options(Mode::kQuorum), LogState{}, std::nullopt);
   See(View(5, "b", {"a", "b", "c"}, "b"));
   member().OnStreamStart(1, Start(std::nullopt, 0), now());
-  EXPECT_FALSE(Take<action::Reset>().has_value()) << "there is nothing to throw away";
+  EXPECT_TRUE(Take<action::Reset>().has_value()) << "marks it as the group's";
+  EXPECT_FALSE(member().OnFrame(1, LogOffset(50), LogOffset(0), now()).ok());
+  member().OnMirrorReady(1, now());
   ASSERT_TRUE(member().OnFrame(1, LogOffset(50), LogOffset(0), now()).ok());
   log_.history.Begin(Epoch(5), LogOffset(0));
   Append(40);
   EXPECT_FALSE(Take<action::PersistPromise>().has_value());
   Append(10);
   EXPECT_EQ(Epoch(5), Take<action::PersistPromise>().value().epoch);
+}
+
+// Recovery found what had been on disk damaged: until it is fetched anew the member is as one that
+// is new to the group, for others may count on what it acknowledged.
+TEST_F(MemberSlaveTest, DamageIsFetchedAnewBeforeAnythingIsAcknowledged) {
+  for (const Mode mode : {Mode::kSync, Mode::kQuorum}) {
+    LogState log = Log({{Epoch(3), LogOffset(0)}, {Epoch(4), LogOffset(30)}}, 100);
+    log.damaged = LogOffset(40);
+    Make(Options(mode, Flush::kSync), log, Epoch(6), LogOffset(80));
+    See(View(6, "b", {"a", "b", "c"}, "b"));
+    StreamStart start = Start(Point{Epoch(4), LogOffset(100)});
+    start.epoch = Epoch(6);
+    member().OnStreamStart(1, start, now());
+    const auto repair = Take<action::Repair>();
+    ASSERT_TRUE(repair.has_value());
+    EXPECT_EQ((Point{Epoch(4), LogOffset(40)}), repair->to);
+    EXPECT_EQ(Epoch(6), repair->seen);
+    EXPECT_TRUE(Take<action::DropStream>().has_value());
+    EXPECT_FALSE(member().ack(1).has_value());
+    EXPECT_EQ(LogOffset(40), page().replicated);
+    log_ = Log({{Epoch(3), LogOffset(0)}, {Epoch(4), LogOffset(30)}}, 40);
+    member().OnLog(log_, now());
+    // It may not be elected, nor help others, before it has everything again.
+    const GroupView held = view_;
+    See(LeaseGone());
+    Pass(seconds(10));
+    EXPECT_FALSE(Take<action::Elect>().has_value());
+    EXPECT_FALSE(Take<action::AskPromises>().has_value());
+    member().OnPromiseAsked(7, "c", Epoch(9), now());
+    EXPECT_FALSE(Take<action::AnswerPromise>().value().answer.granted);
+    GroupView again = held;
+    again.revision = view_.revision + 1;
+    See(again);
+    start.common = Point{Epoch(4), LogOffset(40)};
+    member().OnStreamStart(2, start, now());
+    EXPECT_FALSE(Take<action::Truncate>().has_value());
+    ASSERT_TRUE(member().OnFrame(2, LogOffset(90), LogOffset(0), now()).ok());
+    EXPECT_FALSE(Take<action::PersistPromise>().has_value());
+    log_.history.Begin(Epoch(6), LogOffset(100));
+    Append(60);
+    EXPECT_EQ(Epoch(6), Take<action::PersistPromise>().value().epoch);
+  }
+}
+
+TEST_F(MemberSlaveTest, OfADamagedLogNothingIsElectedOrPromised) {
+  LogState log = Log({{Epoch(4), LogOffset(0)}}, 100);
+  log.damaged = LogOffset(40);
+  for (const Mode mode : {Mode::kSync, Mode::kQuorum}) {
+    Make(Options(mode, Flush::kSync), log, Epoch(4), LogOffset(80));
+    See(View(4, "b", {"a", "b", "c"}));
+    Pass(seconds(10));
+    EXPECT_FALSE(Take<action::Elect>().has_value());
+    EXPECT_FALSE(Take<action::AskPromises>().has_value());
+    EXPECT_NE(std::string::npos, member().Describe().find("damaged at 40")) << member().Describe();
+    member().OnPromiseAsked(7, "c", Epoch(9), now());
+    EXPECT_FALSE(Take<action::AnswerPromise>().value().answer.granted);
+  }
+  // What the new master does not have goes anyway.
+  Make(Options(Mode::kQuorum, Flush::kSync), log, Epoch(4), LogOffset(20));
+  See(View(5, "b", {"a", "b", "c"}, "b"));
+  member().OnStreamStart(1, Start(Point{Epoch(4), LogOffset(40)}), now());
+  EXPECT_FALSE(Take<action::Repair>().has_value());
+  EXPECT_TRUE(Take<action::Truncate>().has_value());
+}
+
+TEST_F(MemberSlaveTest, OneWhoseLogHasFailedFollowsNobody) {
+  BeSlave(Mode::kQuorum, Flush::kSync, 80);
+  member().OnLogFailed(absl::DataLossError("EIO"), now());
+  EXPECT_TRUE(Take<action::StopFollowing>().has_value());
+  See(View(6, "c", {"a", "b", "c"}, "c"));
+  EXPECT_FALSE(Take<action::Follow>().has_value());
+  Pass(seconds(10));
+  EXPECT_TRUE(member().TakeActions().empty());
 }
 
 TEST_F(MemberSlaveTest, StaysReadableWithoutAMaster) {

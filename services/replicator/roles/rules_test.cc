@@ -3,8 +3,10 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "gtest/gtest.h"
 
 #include "services/replicator/roles/candidacy.h"
@@ -72,6 +74,21 @@ TEST(EpochHistory, TruncationKeepsTheCommonEpochEvenWhenItIsEmpty) {
   EpochHistory history({At(1, 0), At(2, 5), At(3, 5)});
   history.TruncateTo({Epoch(2), LogOffset(5)});
   EXPECT_EQ("1@0 2@5", history.ToString());
+}
+
+// A peer's mistake is refused, and ends nobody's process.
+TEST(EpochHistory, WhatAPeerSaysIsLookedAtFirst) {
+  const auto make = [](Entries entries, uint64_t end) {
+    return EpochHistory::Make(std::move(entries), LogOffset(end)).status().code();
+  };
+  constexpr auto kBad = absl::StatusCode::kInvalidArgument;
+  EXPECT_EQ(absl::StatusCode::kOk, make({}, 0));
+  EXPECT_EQ(absl::StatusCode::kOk, make({At(1, 0), At(2, 5), At(4, 5)}, 5));
+  EXPECT_EQ(kBad, make({At(0, 0)}, 5)) << "no epoch";
+  EXPECT_EQ(kBad, make({At(2, 0), At(1, 5)}, 9));
+  EXPECT_EQ(kBad, make({At(1, 0), At(1, 5)}, 9));
+  EXPECT_EQ(kBad, make({At(1, 5), At(2, 4)}, 9));
+  EXPECT_EQ(kBad, make({At(1, 0), At(2, 10)}, 9)) << "behind the end";
 }
 
 TEST(EpochHistory, AnEpochBehindTheEndIsNone) {

@@ -14,7 +14,8 @@
 
 #include "services/base/strong_int.h"
 #include "services/replicator/coordinator/group_record.h"
-#include "services/replicator/instant.h"
+#include "services/replicator/coordinator/instant.h"
+#include "services/replicator/coordinator/roster.h"
 #include "services/replicator/roles/epoch_history.h"
 
 namespace dunlin::replicator {
@@ -34,8 +35,10 @@ enum class Flush {
 
 struct MemberOptions {
   MemberName name;
+  // What the group begins with; as soon as its record has a roster, that one (member.h).
   std::set<MemberName> members;   // all that count, this one too unless it is a learner
   std::set<MemberName> learners;  // follow, never count
+  Roster roster{};                // the same with addresses; empty: the members never change
   Mode mode = Mode::kAsync;
   Flush flush = Flush::kAsync;
   size_t min_in_sync = 2;  // SYNC: with fewer nothing new is taken or confirmed
@@ -55,6 +58,7 @@ struct LogState {
   LogOffset end;
   LogOffset flushed;
   EpochHistory history;
+  std::optional<LogOffset> damaged{};  // what had been on disk from there on cannot be read
 
   LogPosition position() const { return {history.last(), end}; }
 };
@@ -95,6 +99,18 @@ struct PromiseAnswer {
   Epoch epoch;           // the one asked for; not granted: the highest that the member has seen
   LogPosition position;  // frozen by the promise until a master of such an epoch comes
   std::string reason;    // why not
+};
+
+// A master without its coordinator asks a member not to be elected for `time`.
+struct PledgeRequest {
+  MemberName master;
+  Epoch epoch;
+  Duration time;
+};
+
+struct PledgeAnswer {
+  bool granted = false;
+  std::string reason;  // why not
 };
 
 // ---- to the driver ----
@@ -138,6 +154,12 @@ struct Update {
 };
 // Coordinator::KeepAlive → OnKeptAlive.
 struct KeepAlive {};
+// Coordinator::Elect with the record of the own epoch → OnRetaken: the lease ran out there while
+// this master went on by pledges.
+struct Retake {
+  int64_t version;
+  GroupRecord record;
+};
 // Coordinator::Release → OnReleased. The page must show the lease as over before it is sent.
 struct Release {
   int64_t version;
@@ -148,6 +170,11 @@ struct AskPeers {};
 // Promise(epoch) to all other members → OnPromiseAnswer for each that answers.
 struct AskPromises {
   Epoch epoch;
+};
+// Pledge(epoch, time) to all other members → OnPledgeAnswer for each that answers.
+struct AskPledges {
+  Epoch epoch;
+  Duration time;
 };
 // Make it durable → OnPromisePersisted.
 struct PersistPromise {
@@ -171,11 +198,19 @@ struct Truncate {
   EpochHistory::CommonPoint to;
   bool discards_confirmed;  // allowed, but log it as an error
 };
-// The log has nothing in common with the master's: empty it, begin at `start` → as above.
+// The log has nothing in common with the master's: empty it, begin at `start` → as above. First of
+// all the store is marked as the group's, durably (Member::Durable::of_group).
 struct Reset {
   uint64_t stream;
   LogOffset start;
   bool discards_confirmed;
+};
+// The log is damaged behind `to`, and the master has what stood there. Durably, in this order: the
+// store takes nothing of an epoch below `seen`; it has no promise any more, since it lacks what it
+// had acknowledged; it is truncated → OnLog.
+struct Repair {
+  EpochHistory::CommonPoint to;
+  Epoch seen;
 };
 // Close this stream (as slave); its master's fault or ours, `why` says. Connect again later.
 struct DropStream {
@@ -186,7 +221,13 @@ struct DropStream {
 struct DropSlaves {
   absl::Status why;
 };
+// Close this stream of a slave: it is no member any more.
+struct DropSlave {
+  uint64_t stream;
+  absl::Status why;
+};
 // Flush the log, begin `epoch` at its end, durably; stop writing it → OnEpochBegun or OnLogFailed.
+// First of all the store is marked as the group's, durably.
 struct BeginEpoch {
   Epoch epoch;
 };
@@ -194,9 +235,10 @@ struct BeginEpoch {
 }  // namespace action
 
 using Action =
-    std::variant<action::Elect, action::Update, action::KeepAlive, action::Release,
-                 action::AskPeers, action::AskPromises, action::PersistPromise,
+    std::variant<action::Elect, action::Update, action::KeepAlive, action::Retake, action::Release,
+                 action::AskPeers, action::AskPromises, action::AskPledges, action::PersistPromise,
                  action::AnswerPromise, action::Follow, action::StopFollowing, action::Truncate,
-                 action::Reset, action::DropStream, action::DropSlaves, action::BeginEpoch>;
+                 action::Reset, action::Repair, action::DropStream, action::DropSlaves,
+                 action::DropSlave, action::BeginEpoch>;
 
 }  // namespace dunlin::replicator

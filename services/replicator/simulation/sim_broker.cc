@@ -72,6 +72,7 @@ void SimNode::TellSenders() {
                  const bool in_time =
                      LocalNow() < page_.lease_until || config_.bug == Bug::kAckWithoutLease;
                  while (in_time && !waiters_.empty() && waiters_.front().end <= confirmed) {
+                   if (member_ != nullptr && member_->GoesOnByPledges()) ++by_pledges_;
                    checker_.OnAcknowledged(name(), waiters_.front().epoch, waiters_.front().record);
                    waiters_.pop_front();
                  }
@@ -82,6 +83,7 @@ void SimNode::ReadConfirmed() {
   uint64_t confirmed = std::min(end(), page_.replicated.value() / kRecordBytes);
   if (config_.bug == Bug::kConfirmWhatIsReceived) confirmed = end();
   for (; read_ < confirmed; ++read_) checker_.OnRead(name(), read_, disk_.log[read_]);
+  shown_ = std::max(shown_, read_);
 }
 
 void SimNode::FlushLater() {

@@ -143,6 +143,20 @@ class SimCoordinator::Client final : public Coordinator {
   const std::shared_ptr<Shared> shared_;
 };
 
+namespace {
+
+std::string RosterText(const Roster& roster) {
+  std::string text;
+  for (const auto& [name, entry] : roster.entries) {
+    text += text.empty() ? ", members " : " ";
+    text += name;
+    if (entry.seat != Seat::kVoter) text += entry.seat == Seat::kJoining ? "(joins)" : "(learns)";
+  }
+  return text;
+}
+
+}  // namespace
+
 std::unique_ptr<Coordinator> SimCoordinator::Connect(ClientOptions options) {
   return std::make_unique<Client>(*this, std::move(options));
 }
@@ -155,6 +169,10 @@ void SimCoordinator::Changed() {
 SimCoordinator::Answer SimCoordinator::Elect(int64_t version, const GroupRecord& record,
                                              const MemberName& member) {
   if (view_.lease.has_value() || version != view_.version) return {false, view_};
+  if (view_.record.has_value() && !view_.record->roster.empty() &&
+      !view_.record->roster.Voters().contains(member)) {
+    world_.Fail(fmt::format("{}, who is no voter, is elected", member));
+  }
   lease_id_ = ++next_lease_id_;
   view_.record = record;
   view_.version = view_.revision + 1;
@@ -174,7 +192,7 @@ SimCoordinator::Answer SimCoordinator::Update(int64_t version, const GroupRecord
   view_.version = view_.revision + 1;
   std::string names;
   for (const MemberName& name : record.in_sync) names += name;
-  world_.Trace(fmt::format("coordinator: in sync are {}", names));
+  world_.Trace(fmt::format("coordinator: in sync are {}{}", names, RosterText(record.roster)));
   Changed();
   return {true, view_};
 }

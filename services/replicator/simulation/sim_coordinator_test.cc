@@ -34,6 +34,7 @@ class SimSetting {
   }
   void Pass(Duration time) { world_.RunUntil(world_.now() + time); }
   Duration Ttl() const { return seconds(8); }
+  void UseShortLeases() {}  // all are of simulated time
 
  private:
   simulation::World world_{1};

@@ -24,26 +24,34 @@ Instant SimNode::LocalNow() const {
 }
 
 LogState SimNode::State() const {
-  return {.start = LogOffset(0),
+  return {.start = LogOffset(disk_.start * kRecordBytes),
           .end = LogOffset(end() * kRecordBytes),
           .flushed = LogOffset(disk_.flushed * kRecordBytes),
-          .history = disk_.history};
+          .history = History(),
+          .damaged = disk_.damaged.has_value()
+                         ? std::optional(LogOffset(*disk_.damaged * kRecordBytes))
+                         : std::nullopt};
 }
 
 void SimNode::Start() {
   if (member_ != nullptr) return;
-  world_.Trace(fmt::format("{}: starts with {} records, epochs {}", name(), end(),
-                           disk_.history.ToString()));
+  world_.Trace(
+      fmt::format("{}: starts with {} records, epochs {}", name(), end(), History().ToString()));
   ++life_;
-  const LogOffset confirmed =
-      page_.replicated == LogOffset(UINT64_MAX) ? LogOffset(0) : page_.replicated;
+  const LogOffset confirmed = page_.replicated == LogOffset(UINT64_MAX)
+                                  ? LogOffset(0)
+                                  : std::max(page_.replicated, LogOffset(shown_ * kRecordBytes));
   PageState fresh = page_;
   fresh.role = Role::kNone;
   fresh.lease_until = Instant();
   fresh.accepting = Accepting::kNotMaster;
-  member_ = std::make_unique<Member>(
-      config_.options,
-      Member::Durable{.log = State(), .promise = disk_.promise, .confirmed = confirmed});
+  const Instant started = config_.bug == Bug::kRestartForgetsPledge ? Instant() : LocalNow();
+  member_ = std::make_unique<Member>(config_.options, Member::Durable{.log = State(),
+                                                                      .promise = disk_.promise,
+                                                                      .confirmed = confirmed,
+                                                                      .of_group = disk_.of_group,
+                                                                      .seen = disk_.seen,
+                                                                      .started = started});
   if (!broker_running_) {
     broker_running_ = true;
     ++broker_life_;
@@ -78,11 +86,10 @@ void SimNode::CrashReplicator() {
   coordinator_.reset();
   member_.reset();
   held_.clear();
-  if (config_.bug == Bug::kForgetEpochs && !disk_.history.empty()) {
+  if (config_.bug == Bug::kForgetEpochs && disk_.epochs.entries().size() > 1) {
     // Where its last epoch began was in memory alone.
-    std::vector<EpochHistory::Entry> entries(disk_.history.entries().begin(),
-                                             disk_.history.entries().end() - 1);
-    if (!entries.empty()) disk_.history = EpochHistory(std::move(entries));
+    const store::Epochs::Entry before = disk_.epochs.entries().end()[-2];
+    disk_.epochs.TruncateTo({before.epoch, LogOffset(UINT64_MAX)});
   }
 }
 
@@ -107,8 +114,10 @@ void SimNode::CutPower() {
   world_.Trace(fmt::format("{}: loses power, and {} of {} records", name(), end() - kept, end()));
   disk_.log.resize(kept);
   disk_.flushed = kept;
-  disk_.history.CutAt(LogOffset(kept * kRecordBytes));
+  disk_.epochs.CutAt(LogOffset(kept * kRecordBytes));
+  if (disk_.damaged.has_value() && *disk_.damaged >= kept) disk_.damaged.reset();
   page_ = PageState();
+  shown_ = 0;
 }
 
 void SimNode::Wipe() {
@@ -118,6 +127,16 @@ void SimNode::Wipe() {
   flushing_ = false;
   disk_ = Disk();
   page_ = PageState();
+  shown_ = 0;
+}
+
+void SimNode::Damage() {
+  Crash();
+  if (end() == disk_.start) return;
+  disk_.damaged =
+      world_.random().Between(static_cast<int64_t>(disk_.start), static_cast<int64_t>(end()) - 1);
+  world_.Trace(
+      fmt::format("{}: its log is damaged at record {} of {}", name(), *disk_.damaged, end()));
 }
 
 void SimNode::Resume() {
@@ -179,9 +198,41 @@ void SimNode::SwitchOver(const MemberName& target) {
   });
 }
 
+void SimNode::ChangeRoster(const RosterChange& change) {
+  Deliver([this, change] {
+    // By force an operator may take away what the group needs to go on.
+    if (change.force && member_->options().members.size() <= member_->options().min_in_sync) return;
+    const absl::Status status = member_->ChangeRoster(change, LocalNow());
+    if (status.ok()) world_.Trace(fmt::format("{}: is to {}", name(), change.ToString()));
+  });
+}
+
+void SimNode::ChangeRosterBlindly() {
+  Deliver([this] {
+    if (member_->mastership() == nullptr || !member_->view()->record.has_value()) return;
+    GroupRecord record = *member_->view()->record;
+    const int changes = config_.bug == Bug::kChangeTwoAtOnce ? 2 : 1;
+    const bool promotes = changes > 1 || world_.random().Chance(0.5);
+    const bool demotes = changes > 1 || !promotes;
+    int promoted = 0;
+    int demoted = 0;
+    for (auto& [member, entry] : record.roster.entries) {
+      if (entry.seat != Seat::kVoter && promotes && promoted < changes) {
+        entry.seat = Seat::kVoter;
+        ++promoted;
+      } else if (entry.seat == Seat::kVoter && demotes && demoted < changes && member != name()) {
+        entry.seat = Seat::kLearner;
+        ++demoted;
+      }
+    }
+    record.in_sync = record.roster.Voters();
+    coordinator_->Update(member_->view()->version, record, [](const Coordinator::Result&) {});
+  });
+}
+
 std::string SimNode::Describe() const {
   return fmt::format("{}: {} records ({} flushed), epochs {}, {}", name(), end(), disk_.flushed,
-                     disk_.history.ToString(),
+                     History().ToString(),
                      member_ != nullptr ? member_->Describe() : "does not run");
 }
 
@@ -202,6 +253,12 @@ void SimNode::Do(const action::Update& action) {
 void SimNode::Do(const action::KeepAlive&) {
   coordinator_->KeepAlive(
       [this](Coordinator::Result result) { member_->OnKeptAlive(result, LocalNow()); });
+}
+
+void SimNode::Do(const action::Retake& action) {
+  coordinator_->Elect(action.version, action.record, [this](Coordinator::Result result) {
+    member_->OnRetaken(result, LocalNow());
+  });
 }
 
 void SimNode::Do(const action::Release& action) {
@@ -245,6 +302,37 @@ void SimNode::Do(const action::AskPromises& action) {
   }
 }
 
+void SimNode::Do(const action::AskPledges& action) {
+  const Instant sent = LocalNow();
+  for (SimNode* peer : peers_) {
+    const auto answered = [this, peer, sent, epoch = action.epoch,
+                           life = life_](const PledgeAnswer& answer) {
+      world_.Send(peer->config_.place, config_.place, [this, peer, sent, epoch, answer, life] {
+        if (life != life_) return;
+        Deliver(
+            [this, peer, sent, epoch, answer] { TellPledge(peer->name(), epoch, answer, sent); });
+      });
+    };
+    const PledgeRequest request{.master = name(), .epoch = action.epoch, .time = action.time};
+    world_.Send(config_.place, peer->config_.place, [peer, answered, request] {
+      peer->Deliver([peer, answered, request] {
+        answered(peer->member_->OnPledgeAsked(request, peer->LocalNow()));
+      });
+    });
+  }
+}
+
+void SimNode::TellPledge(const MemberName& peer, Epoch epoch, const PledgeAnswer& answer,
+                         Instant sent) {
+  const Instant now = LocalNow();
+  if (config_.bug == Bug::kPledgeFromAnswer) sent = now;
+  member_->OnPledgeAnswer(peer, epoch, answer, sent, now);
+  if (config_.bug != Bug::kOnePledgeIsEnough || !answer.granted) return;
+  for (const SimNode* other : peers_) {
+    member_->OnPledgeAnswer(other->name(), epoch, answer, sent, now);
+  }
+}
+
 void SimNode::Do(const action::PersistPromise& action) {
   world_.After(world_.random().Between(milliseconds(1), milliseconds(10)),
                [this, epoch = action.epoch, life = life_] {
@@ -266,10 +354,9 @@ void SimNode::Do(const action::AnswerPromise& action) {
 
 void SimNode::Do(const action::BeginEpoch& action) {
   const auto begin = [this, epoch = action.epoch] {
+    disk_.of_group = true;
     disk_.flushed = end();
-    if (epoch > disk_.history.last()) {
-      disk_.history.Begin(epoch, LogOffset(end() * kRecordBytes));
-    }
+    if (epoch > disk_.epochs.last()) disk_.epochs.Begin(epoch, LogOffset(end() * kRecordBytes));
     world_.Trace(fmt::format("{}: begins epoch {} at record {}", name(), epoch.value(), end()));
     member_->OnEpochBegun(epoch, State(), LocalNow());
   };

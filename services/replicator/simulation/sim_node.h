@@ -1,7 +1,8 @@
 // SimNode: one member in a World: a real Member, driven as the replicator drives it, with a
 // simulated log, disk, broker and streams.
 //
-// What survives a crash of its processes: the log with its history, the promise, the control page.
+// What survives a crash of its processes: the log with its epochs, the promise, the mark of the
+// group, the control page.
 // What a loss of power takes besides: what was not flushed, and the page.
 
 #pragma once
@@ -16,10 +17,12 @@
 #include <vector>
 
 #include "services/replicator/coordinator/coordinator.h"
+#include "services/replicator/driver/stored_history.h"
 #include "services/replicator/roles/member.h"
 #include "services/replicator/simulation/checker.h"
 #include "services/replicator/simulation/sim_coordinator.h"
 #include "services/replicator/simulation/world.h"
+#include "services/store/log/epochs.h"
 
 namespace dunlin::replicator::simulation {
 
@@ -34,6 +37,11 @@ enum class Bug {
   kLieInPromise,           // promises tell an empty log
   kForgetEpochs,           // the begin of an epoch does not survive a crash
   kConfirmWhatIsReceived,  // a slave shows consumers all that it has
+  kOnePledgeIsEnough,      // what one member pledges counts for all
+  kPledgeFromAnswer,       // a pledge is counted from when it was answered
+  kRestartForgetsPledge,   // who was started anew may be elected at once
+  kChangeTwoAtOnce,        // two voters of a roster are others by one write, whoever has what
+  kChangeUncommitted,      // one at a time, but nobody asks who has what
 };
 
 class SimNode {
@@ -56,6 +64,8 @@ class SimNode {
   void CutPower();
   // Its machine is replaced by one with an empty disk.
   void Wipe();
+  // What stood in the middle of its log is found damaged at its next start.
+  void Damage();
   // The replicator alone ends; the broker goes on with the page as it is.
   void CrashReplicator();
   // Nothing of its processes runs until Resume; then all that came meanwhile at once.
@@ -63,6 +73,9 @@ class SimNode {
   void Resume();
   // An operator's command, to whatever member this is.
   void SwitchOver(const MemberName& target);
+  void ChangeRoster(const RosterChange& change);
+  // Writes other voters into the record without asking the rules. REQUIRES: a bug that does it.
+  void ChangeRosterBlindly();
 
   // A client sends; whether this node took the record.
   bool Send(uint64_t id);
@@ -70,20 +83,29 @@ class SimNode {
   bool running() const { return member_ != nullptr; }
   bool paused() const { return paused_; }
   // Its store is one of the group's: what it forgets now would be missed.
-  bool established() const { return disk_.promise.has_value(); }
+  bool established() const { return disk_.promise.has_value() && !disk_.damaged.has_value(); }
   bool is_serving() const {
     return member_ != nullptr && broker_epoch_ != Epoch(0) && page_.accepting == Accepting::kYes;
   }
   const MemberName& name() const { return config_.options.name; }
   const std::vector<Record>& log() const { return disk_.log; }
+  // How often it began anew behind the beginning of the log, for what it lacked had expired.
+  uint64_t begun_anew() const { return begun_anew_; }
+  // Records that it acknowledged without a lease, by pledges.
+  uint64_t by_pledges() const { return by_pledges_; }
   std::string Describe() const;
 
  private:
   struct Disk {
+    // Also what has expired, for the checks alone: what the node may use begins at `start`.
     std::vector<Record> log;
+    uint64_t start = 0;
     uint64_t flushed = 0;  // records
-    EpochHistory history;
+    store::Epochs epochs;
     std::optional<Epoch> promise;
+    bool of_group = false;
+    Epoch seen;                       // with the mark of the group
+    std::optional<uint64_t> damaged;  // the records from there on cannot be read
   };
   // A stream between a slave and its master: in order, whole, until it breaks.
   struct Stream {
@@ -98,13 +120,15 @@ class SimNode {
   struct Shipping {
     std::shared_ptr<Stream> stream;
     uint64_t next = 0;  // record
+    Epoch begun;        // the slave was told of the epochs up to it
     uint64_t in_flight = 0;
   };
   struct Frame {
-    Epoch epoch;
+    EpochHistory::Entry epoch;
     uint64_t index;
     std::vector<Record> records;
     LogOffset confirm;
+    LogOffset begin;
   };
   struct Waiter {
     uint64_t end;
@@ -119,24 +143,30 @@ class SimNode {
   // After an input: the page, the actions, the next tick.
   void Pump();
   void ScheduleTick();
+  void TellPledge(const MemberName& peer, Epoch epoch, const PledgeAnswer& answer, Instant sent);
   LogState State() const;
   uint64_t end() const { return disk_.log.size(); }
   void LogChanged();
+  EpochHistory History() const { return HistoryOf(disk_.epochs); }
 
   void Do(const action::Elect& action);
   void Do(const action::Update& action);
   void Do(const action::KeepAlive& action);
+  void Do(const action::Retake& action);
   void Do(const action::Release& action);
   void Do(const action::AskPeers& action);
   void Do(const action::AskPromises& action);
+  void Do(const action::AskPledges& action);
   void Do(const action::PersistPromise& action);
   void Do(const action::AnswerPromise& action);
   void Do(const action::Follow& action);
   void Do(const action::StopFollowing& action);
   void Do(const action::Truncate& action);
   void Do(const action::Reset& action);
+  void Do(const action::Repair& action);
   void Do(const action::DropStream& action);
   void Do(const action::DropSlaves& action);
+  void Do(const action::DropSlave& action);
   void Do(const action::BeginEpoch& action);
 
   // As slave.
@@ -145,9 +175,12 @@ class SimNode {
   void OnFrame(const std::shared_ptr<Stream>& stream, const Frame& frame);
   void SendAck(uint64_t frames);
   void MirrorReady(uint64_t stream);
+  // The oldest part of the log goes, up to somewhere below `limit`.
+  void Expire(LogOffset limit);
   // As master.
   void OnHello(const std::shared_ptr<Stream>& stream, const Hello& hello);
   void Ship(Shipping& shipping, bool heartbeat);
+  EpochHistory::Entry NextEpoch(const Shipping& shipping) const;
   void ShipAll(bool heartbeat);
   void OnAck(uint64_t stream, const std::optional<Ack>& ack, uint64_t frames);
   // Both.
@@ -172,7 +205,8 @@ class SimNode {
   std::vector<SimNode*> peers_;
 
   Disk disk_;
-  PageState page_;  // the control page; survives the processes
+  PageState page_;      // the control page; survives the processes
+  uint64_t shown_ = 0;  // on it: readers have seen records below
   bool paused_ = false;
   std::vector<std::function<void()>> held_;  // came while paused
 
@@ -186,6 +220,9 @@ class SimNode {
   MemberName following_;
   std::shared_ptr<Stream> followed_;
   uint64_t frames_received_ = 0;
+  std::vector<Record> expired_;  // of the master that is followed, for the checks
+  uint64_t begun_anew_ = 0;
+  uint64_t by_pledges_ = 0;
   std::map<uint64_t, Shipping> shipping_;
   std::map<uint64_t, std::function<void(const PromiseAnswer&)>> asked_;
   uint64_t next_ticket_ = 0;

@@ -30,7 +30,8 @@ void SimNode::SendOn(const std::shared_ptr<Stream>& stream, bool to_slave,
   SimNode* const to = to_slave ? stream->slave : stream->master;
   if (world_.Loses(from->config_.place, to->config_.place)) return Break(stream);
   Instant& last = to_slave ? stream->to_slave : stream->to_master;
-  last = std::max(last + microseconds(1), world_.now() + world_.Delay());
+  last = std::max(last + microseconds(1),
+                  world_.now() + world_.Delay(from->config_.place, to->config_.place));
   world_.After(last - world_.now(), [to, stream, arrive = std::move(arrive), life = to->life_] {
     if (to->life_ == life) to->Deliver(arrive);
   });
@@ -110,7 +111,17 @@ void SimNode::Do(const action::Truncate& action) {
   }
   const uint64_t kept = action.to.offset.value() / kRecordBytes;
   world_.Trace(fmt::format("{}: truncates {} records to {}", name(), end(), kept));
-  disk_.history.TruncateTo(action.to);
+  // What the store would refuse.
+  if (kept < disk_.start || kept > end()) {
+    world_.Fail(fmt::format("{} cannot truncate what goes from {} to {} to {}", name(), disk_.start,
+                            end(), kept));
+  }
+  if (kept < shown_ && !action.discards_confirmed && config_.options.mode != Mode::kAsync) {
+    world_.Fail(fmt::format("{} truncates to {}, and readers have seen {}", name(), kept, shown_));
+  }
+  shown_ = std::min(shown_, kept);
+  disk_.epochs.TruncateTo({action.to.epoch, action.to.offset});
+  if (disk_.damaged.has_value() && *disk_.damaged >= kept) disk_.damaged.reset();
   ++flush_life_;
   flushing_ = false;
   if (config_.bug != Bug::kKeepDivergedTail) {
@@ -128,11 +139,32 @@ void SimNode::Do(const action::Reset& action) {
   }
   ++flush_life_;
   flushing_ = false;
-  disk_.log.clear();
-  disk_.history = EpochHistory();
-  disk_.flushed = 0;
-  read_ = 0;
+  disk_.of_group = true;
+  disk_.damaged.reset();
+  disk_.start = action.start.value() / kRecordBytes;
+  if (disk_.start > 0) ++begun_anew_;
+  disk_.log = expired_;
+  disk_.log.resize(disk_.start);
+  disk_.epochs = store::Epochs();
+  disk_.flushed = disk_.start;
+  read_ = disk_.start;
+  shown_ = disk_.start;
   MirrorReady(action.stream);
+}
+
+void SimNode::Do(const action::Repair& action) {
+  const uint64_t kept = action.to.offset.value() / kRecordBytes;
+  world_.Trace(fmt::format("{}: is to fetch what is damaged from record {} on", name(), kept));
+  disk_.seen = std::max(disk_.seen, action.seen);
+  disk_.promise.reset();
+  disk_.damaged.reset();
+  disk_.epochs.TruncateTo({action.to.epoch, action.to.offset});
+  disk_.log.resize(kept);
+  disk_.flushed = std::min(disk_.flushed, kept);
+  read_ = std::min(read_, kept);
+  ++flush_life_;
+  flushing_ = false;
+  member_->OnLog(State(), LocalNow());
 }
 
 void SimNode::MirrorReady(uint64_t stream) {
@@ -144,18 +176,19 @@ void SimNode::MirrorReady(uint64_t stream) {
 void SimNode::OnFrame(const std::shared_ptr<Stream>& stream, const Frame& frame) {
   if (followed_ != stream) return;
   stream->slave_heard = world_.now();
-  if (!member_->OnFrame(stream->number, frame.confirm, LogOffset(0), LocalNow()).ok() ||
+  if (!member_->OnFrame(stream->number, frame.confirm, frame.begin, LocalNow()).ok() ||
       frame.index != end()) {
     Break(std::exchange(followed_, nullptr));
     member_->OnStreamBroken(stream->number, LocalNow());
     return ConnectLater();
   }
-  if (frame.epoch > disk_.history.last()) {
+  if (frame.epoch.epoch > disk_.epochs.last()) {
     disk_.flushed = end();
-    disk_.history.Begin(frame.epoch, LogOffset(end() * kRecordBytes));
+    disk_.epochs.Begin(frame.epoch.epoch, frame.epoch.start);
   }
   disk_.log.insert(disk_.log.end(), frame.records.begin(), frame.records.end());
   LogChanged();
+  Expire(std::min(page_.replicated, page_.master_start));
   SendAck(1);
   FlushLater();
 }
@@ -174,11 +207,20 @@ void SimNode::SendAck(uint64_t frames) {
 void SimNode::OnHello(const std::shared_ptr<Stream>& stream, const Hello& hello) {
   const absl::StatusOr<StreamStart> start = member_->OnHello(stream->number, hello, LocalNow());
   if (!start.ok()) return Break(stream);
+  // As a lane does: a slave has one stream, also when it is an older one whose hello came late.
+  for (auto& [number, shipping] : shipping_) {
+    if (shipping.stream->slave == stream->slave) Break(shipping.stream);
+  }
   stream->master_heard = world_.now();
   Shipping shipping{.stream = stream};
-  shipping.next = start->common.has_value() ? start->common->offset.value() / kRecordBytes : 0;
-  SendOn(stream, true, [slave = stream->slave, stream, start = *start] {
+  const LogOffset first = start->common.has_value() ? start->common->offset : start->start;
+  shipping.next = first.value() / kRecordBytes;
+  shipping.begun = start->common.has_value() ? start->common->epoch : Epoch(0);
+  std::vector<Record> expired = disk_.log;
+  expired.resize(disk_.start);
+  SendOn(stream, true, [slave = stream->slave, stream, start = *start, expired] {
     if (slave->followed_ != stream) return;
+    slave->expired_ = expired;
     stream->slave_heard = slave->world_.now();
     slave->member_->OnStreamStart(stream->number, start, slave->LocalNow());
     slave->Pump();
@@ -187,18 +229,34 @@ void SimNode::OnHello(const std::shared_ptr<Stream>& stream, const Hello& hello)
   Ship(shipping_.emplace(stream->number, std::move(shipping)).first->second, true);
 }
 
-// A frame is of one epoch; where a new one begins it says so even when nothing follows yet.
+// That of what comes next, or one that begins there, has no record, and was not told of.
+EpochHistory::Entry SimNode::NextEpoch(const Shipping& shipping) const {
+  const LogOffset at(shipping.next * kRecordBytes);
+  EpochHistory::Entry found;
+  for (const store::Epochs::Entry& entry : disk_.epochs.entries()) {
+    if (entry.start > at) break;
+    found = {entry.epoch, entry.start};
+    if (entry.start == at && entry.epoch > shipping.begun) break;
+  }
+  return found;
+}
+
+// A frame is of one epoch; where a new one begins it says so even when nothing follows.
 void SimNode::Ship(Shipping& shipping, bool heartbeat) {
+  if (shipping.next < disk_.start) return Break(shipping.stream);  // it has expired
   while (shipping.stream->open && shipping.in_flight < kFramesInFlight) {
-    const bool more = shipping.next < end();
-    if (!more && !heartbeat) return;
+    const EpochHistory::Entry epoch = NextEpoch(shipping);
+    const bool begins = epoch.epoch > shipping.begun;
+    if (!begins && shipping.next >= end() && !heartbeat) return;
     heartbeat = false;
-    Frame frame{.epoch = more ? disk_.log[shipping.next].epoch : disk_.history.last(),
+    shipping.begun = epoch.epoch;
+    Frame frame{.epoch = epoch,
                 .index = shipping.next,
                 .records = {},
-                .confirm = member_->confirm()};
+                .confirm = member_->confirm(),
+                .begin = LogOffset(disk_.start * kRecordBytes)};
     while (shipping.next < end() && frame.records.size() < kFrameRecords &&
-           disk_.log[shipping.next].epoch == frame.epoch) {
+           disk_.log[shipping.next].epoch == epoch.epoch) {
       frame.records.push_back(disk_.log[shipping.next++]);
     }
     ++shipping.in_flight;
@@ -207,6 +265,18 @@ void SimNode::Ship(Shipping& shipping, bool heartbeat) {
       slave->OnFrame(stream, frame);
     });
   }
+}
+
+// Under ASYNC a slave may have let go what its next master never had.
+void SimNode::Expire(LogOffset limit) {
+  const uint64_t keep = limit.value() / kRecordBytes;
+  if (config_.options.mode == Mode::kAsync || keep <= disk_.start || keep > end()) return;
+  if (!world_.random().Chance(0.1)) return;
+  disk_.start = static_cast<uint64_t>(
+      world_.random().Between(static_cast<int64_t>(disk_.start), static_cast<int64_t>(keep)));
+  disk_.epochs.Prune(LogOffset(disk_.start * kRecordBytes));
+  if (disk_.damaged.has_value() && *disk_.damaged < disk_.start) disk_.damaged.reset();
+  member_->OnLog(State(), LocalNow());
 }
 
 void SimNode::ShipAll(bool heartbeat) {
@@ -229,11 +299,18 @@ void SimNode::Do(const action::DropSlaves&) {
   shipping_.clear();
 }
 
+void SimNode::Do(const action::DropSlave& action) {
+  const auto shipping = shipping_.extract(action.stream);
+  if (!shipping.empty()) Break(shipping.mapped().stream);
+}
+
 void SimNode::Heartbeat() {
   world_.After(kHeartbeat, [this, life = life_] {
     if (life != life_) return;
     Heartbeat();
     Deliver([this] {
+      if (BrokerWrites())
+        Expire(std::min(page_.replicated, LogOffset(disk_.flushed * kRecordBytes)));
       ShipAll(true);
       std::vector<std::shared_ptr<Stream>> silent;
       for (auto& [number, shipping] : shipping_) {

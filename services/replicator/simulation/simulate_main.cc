@@ -24,20 +24,22 @@ void Print(const SimulationOptions& options, const SimulationResult& result) {
 int RunMany(uint64_t first, uint64_t count) {
   uint64_t acknowledged = 0;
   uint64_t elections = 0;
+  uint64_t by_pledges = 0;
   uint64_t found = 0;
   for (uint64_t i = 0; i < count; ++i) {
     const SimulationOptions options = OptionsOf(first + i);
     const SimulationResult result = Simulate(options);
     acknowledged += result.acknowledged;
     elections += result.elections;
+    by_pledges += result.by_pledges;
     if (!result.ok() && ++found <= 3) Print(options, result);
     if ((i + 1) % 1000 == 0) fmt::print(stderr, "{} of {}, {} found\n", i + 1, count, found);
   }
   fmt::print(
       "{{\"bench\":\"simulation\",\"metric\":\"violations\",\"value\":{},\"unit\":\"runs\","
       "\"bound\":0,\"ok\":{},\"detail\":{{\"runs\":{},\"first_seed\":{},"
-      "\"acknowledged\":{},\"elections\":{}}}}}\n",
-      found, found == 0, count, first, acknowledged, elections);
+      "\"acknowledged\":{},\"elections\":{},\"by_pledges\":{}}}}}\n",
+      found, found == 0, count, first, acknowledged, elections, by_pledges);
   return found == 0 ? 0 : 1;
 }
 

@@ -23,6 +23,7 @@ struct SimulationOptions {
   Mode mode = Mode::kSync;
   Flush flush = Flush::kSync;
   Bug bug = Bug::kNone;
+  bool members_change = false;                   // a, b and c begin, d and e can be added
   Duration faults = std::chrono::seconds(12);    // for so long things break
   Duration recovery = std::chrono::seconds(30);  // within so long all is well again
 };
@@ -33,6 +34,9 @@ struct SimulationResult {
   std::vector<std::string> trace;
   uint64_t acknowledged = 0;
   uint64_t elections = 0;
+  uint64_t begun_anew = 0;  // slaves, behind the beginning of the log
+  uint64_t by_pledges = 0;  // of what is acknowledged: while the coordinator was away
+  uint64_t members = 0;     // that there ever were, if they change
 
   bool ok() const { return violation.empty(); }
 };

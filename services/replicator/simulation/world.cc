@@ -42,14 +42,16 @@ void World::RunUntil(Instant end) {
 }
 
 // Mostly quick; now and then as slow as a retransmission, so that what is late meets what is new.
-Duration World::Delay() {
-  if (random_.Chance(0.01)) return random_.Between(milliseconds(200), milliseconds(3000));
-  return random_.Between(microseconds(100), milliseconds(5));
+Duration World::Delay(int from, int to) {
+  const auto slow = slow_.find({from, to});
+  const Duration more = slow == slow_.end() ? Duration(0) : slow->second;
+  if (random_.Chance(0.01)) return more + random_.Between(milliseconds(200), milliseconds(3000));
+  return more + random_.Between(microseconds(100), milliseconds(5));
 }
 
 void World::Send(int from, int to, Task arrive) {
   if (Loses(from, to)) return;
-  After(Delay(), [this, from, to, arrive = std::move(arrive)] {
+  After(Delay(from, to), [this, from, to, arrive = std::move(arrive)] {
     if (!Blocked(from, to)) arrive();
   });
 }

@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "services/replicator/instant.h"
+#include "services/replicator/coordinator/instant.h"
 
 namespace dunlin::replicator::simulation {
 
@@ -49,14 +49,19 @@ class World {
   // Messages from `from` to `to` are lost from now on.
   void Block(int from, int to) { blocked_.insert({from, to}); }
   void Unblock(int from, int to) { blocked_.erase({from, to}); }
-  void HealAll() { blocked_.clear(); }
+  // They take so much longer from now on; 0: as before.
+  void Slow(int from, int to, Duration more) { slow_[{from, to}] = more; }
+  void HealAll() {
+    blocked_.clear();
+    slow_.clear();
+  }
   bool Blocked(int from, int to) const { return blocked_.contains({from, to}); }
   void SetLoss(double probability) { loss_ = probability; }
   // A message on its own: may be lost, overtaken, or late.
   void Send(int from, int to, Task arrive);
   // Whether a message sent now is lost.
   bool Loses(int from, int to) { return Blocked(from, to) || random_.Chance(loss_); }
-  Duration Delay();
+  Duration Delay(int from, int to);
 
   // ---- what happened ----
   void Trace(std::string line);
@@ -72,6 +77,7 @@ class World {
   uint64_t next_event_ = 0;
   std::map<std::pair<Instant, uint64_t>, Task> events_;
   std::set<std::pair<int, int>> blocked_;
+  std::map<std::pair<int, int>, Duration> slow_;
   double loss_ = 0;
   std::string violation_;
   std::vector<std::string> trace_;

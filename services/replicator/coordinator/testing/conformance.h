@@ -21,7 +21,8 @@ namespace dunlin::replicator {
 //   std::unique_ptr<Coordinator> Connect(const MemberName& member);  // of one and the same group
 //   bool Await(const std::function<bool()>& condition);   // lets time pass; false: too much of it
 //   void Pass(Duration time);
-//   Duration Ttl() const;
+//   Duration Ttl() const;    // longer than machines stand still: no lease ends by itself
+//   void UseShortLeases();   // of those who connect from now on, for tests that wait for the end
 
 template <typename Setting>
 class CoordinatorConformance : public testing::Test {
@@ -140,11 +141,12 @@ TYPED_TEST_P(CoordinatorConformance, OnlyTheMasterChangesTheRecordAndOnlyTheVers
 }
 
 TYPED_TEST_P(CoordinatorConformance, ALeaseLivesAsLongAsItIsRenewed) {
+  this->setting_.UseShortLeases();
   const auto a = this->Connect("a");
   const auto b = this->Connect("b");
   const auto elected = this->Elect(*a, 0, MakeRecord(1, "a", {"a", "b"}));
   for (int i = 0; i < 8; ++i) {
-    this->setting_.Pass(this->setting_.Ttl() / 4);
+    this->setting_.Pass(this->setting_.Ttl() / 6);
     const auto renewed = this->KeepAlive(*a);
     ASSERT_TRUE(renewed.status.ok()) << renewed.status;
     EXPECT_EQ(this->setting_.Ttl(), renewed.ttl);
@@ -158,6 +160,26 @@ TYPED_TEST_P(CoordinatorConformance, ALeaseLivesAsLongAsItIsRenewed) {
             this->Update(*a, elected.view->version, MakeRecord(1, "a", {"a"})).status.code());
   EXPECT_EQ("a", b->view()->record->master) << "the record stays";
   EXPECT_TRUE(this->Elect(*b, b->view()->version, MakeRecord(2, "b", {"a", "b"})).status.ok());
+}
+
+// A master that went on without its coordinator, by what its peers pledged.
+TYPED_TEST_P(CoordinatorConformance, ALeaseThatRanOutIsTakenAgainInItsEpoch) {
+  const auto a = this->Connect("a");
+  const auto b = this->Connect("b");
+  const auto elected = this->Elect(*a, 0, MakeRecord(1, "a", {"a", "b"}));
+  ASSERT_TRUE(elected.status.ok());
+  ASSERT_TRUE(this->Await([&] { return b->view()->lease.has_value(); }));
+  ASSERT_TRUE(this->Await([&] { return !a->view()->lease.has_value(); }));
+  const auto taken = this->Elect(*a, a->view()->version, *a->view()->record);
+  ASSERT_TRUE(taken.status.ok()) << taken.status;
+  EXPECT_EQ(elected.view->record, taken.view->record);
+  EXPECT_EQ((LeaseHolder{"a", Epoch(1)}), taken.view->lease);
+  EXPECT_GT(taken.view->version, elected.view->version);
+  EXPECT_TRUE(this->KeepAlive(*a).status.ok());
+  const auto updated = this->Update(*a, taken.view->version, MakeRecord(1, "a", {"a"}));
+  EXPECT_TRUE(updated.status.ok()) << updated.status;
+  EXPECT_TRUE(this->Await(
+      [&] { return b->view()->lease.has_value() && b->view()->version == updated.view->version; }));
 }
 
 TYPED_TEST_P(CoordinatorConformance, ALeaseThatIsGivenUpIsFreeAtOnce) {
@@ -210,7 +232,8 @@ REGISTER_TYPED_TEST_SUITE_P(CoordinatorConformance, AGroupBeginsWithoutRecordAnd
                             AnElectionWritesRecordAndLeaseTogetherAndAllSeeIt,
                             OfTwoCandidatesOneWins, NobodyIsElectedOverALeaseOrAnotherVersion,
                             OnlyTheMasterChangesTheRecordAndOnlyTheVersionItKnows,
-                            ALeaseLivesAsLongAsItIsRenewed, ALeaseThatIsGivenUpIsFreeAtOnce,
-                            TheLeaseOfAFormerLifeCanBeGivenUp, RevisionsOfViewsAscend);
+                            ALeaseLivesAsLongAsItIsRenewed, ALeaseThatRanOutIsTakenAgainInItsEpoch,
+                            ALeaseThatIsGivenUpIsFreeAtOnce, TheLeaseOfAFormerLifeCanBeGivenUp,
+                            RevisionsOfViewsAscend);
 
 }  // namespace dunlin::replicator

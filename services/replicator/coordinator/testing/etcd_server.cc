@@ -1,46 +1,22 @@
 #include "services/replicator/coordinator/testing/etcd_server.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <utility>
 #include <vector>
 
 #include "services/base/check.h"
+#include "services/base/testing/free_ports.h"
 
 extern char** environ;
 
 namespace dunlin::replicator {
-namespace {
-
-// A port that nobody has now; both at once, so that they differ.
-std::vector<int> FreePorts(int count) {
-  std::vector<int> sockets;
-  std::vector<int> ports;
-  for (int i = 0; i < count; ++i) {
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof(address);
-    CHECK(fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0);
-    CHECK(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0);
-    sockets.push_back(fd);
-    ports.push_back(ntohs(address.sin_port));
-  }
-  for (const int fd : sockets) close(fd);
-  return ports;
-}
-
-}  // namespace
-
-EtcdServer::EtcdServer() {
+EtcdServer::EtcdServer(Tls tls) : tls_(std::move(tls)) {
   const std::vector<int> ports = FreePorts(2);
   endpoint_ = fmt::format("127.0.0.1:{}", ports[0]);
   peer_endpoint_ = fmt::format("127.0.0.1:{}", ports[1]);
@@ -51,17 +27,25 @@ EtcdServer::~EtcdServer() { Kill(); }
 
 void EtcdServer::Start() {
   CHECK(pid_ == -1);
+  const std::string client_url =
+      fmt::format("{}://{}", tls_.certificate.empty() ? "http" : "https", endpoint_);
   std::vector<std::string> arguments = {
       "/usr/bin/etcd",
       "--name=one",
       "--data-dir=" + directory_.path() + "/data",
-      "--listen-client-urls=http://" + endpoint_,
-      "--advertise-client-urls=http://" + endpoint_,
+      "--listen-client-urls=" + client_url,
+      "--advertise-client-urls=" + client_url,
       "--listen-peer-urls=http://" + peer_endpoint_,
       "--initial-advertise-peer-urls=http://" + peer_endpoint_,
       "--initial-cluster=one=http://" + peer_endpoint_,
       "--log-level=error",
   };
+  if (!tls_.certificate.empty()) {
+    arguments.push_back("--cert-file=" + tls_.certificate);
+    arguments.push_back("--key-file=" + tls_.private_key);
+    arguments.push_back("--trusted-ca-file=" + tls_.ca);
+    arguments.push_back("--client-cert-auth");
+  }
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);

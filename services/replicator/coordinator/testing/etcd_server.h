@@ -14,7 +14,15 @@ namespace dunlin::replicator {
 
 class EtcdServer {
  public:
-  EtcdServer();  // started; it may take a moment until it answers
+  // PEM files; with them it speaks TLS alone, and asks its clients for a certificate signed by
+  // `ca`.
+  struct Tls {
+    std::string certificate;
+    std::string private_key;
+    std::string ca;
+  };
+  EtcdServer() : EtcdServer(Tls()) {}
+  explicit EtcdServer(Tls tls);  // started; it may take a moment until it answers
   ~EtcdServer();
   EtcdServer(const EtcdServer&) = delete;
   EtcdServer& operator=(const EtcdServer&) = delete;
@@ -29,6 +37,7 @@ class EtcdServer {
   void Thaw();
 
  private:
+  const Tls tls_;
   TempDir directory_;
   std::string endpoint_;
   std::string peer_endpoint_;

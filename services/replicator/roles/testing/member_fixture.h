@@ -34,12 +34,19 @@ class MemberFixture : public testing::Test {
             .history = EpochHistory(std::move(history))};
   }
 
+  // With a promise the store is the group's.
   void Make(MemberOptions options, LogState log, std::optional<Epoch> promise = Epoch(0),
             LogOffset confirmed = LogOffset(0)) {
-    log_ = std::move(log);
-    member_ = std::make_unique<Member>(
-        std::move(options),
-        Member::Durable{.log = log_, .promise = promise, .confirmed = confirmed});
+    const bool of_group = promise.has_value();
+    Make(std::move(options), {.log = std::move(log),
+                              .promise = promise,
+                              .confirmed = confirmed,
+                              .of_group = of_group,
+                              .seen = Epoch(0)});
+  }
+  void Make(MemberOptions options, const Member::Durable& durable) {
+    log_ = durable.log;
+    member_ = std::make_unique<Member>(std::move(options), durable);
   }
 
   Member& member() { return *member_; }
