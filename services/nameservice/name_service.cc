@@ -17,6 +17,7 @@
 #include "services/nameservice/rpc/registry_service.h"
 #include "services/nameservice/rpc/route_directory.h"
 #include "services/nameservice/values/saved_state.h"
+#include "services/relay/relay.h"
 #include "services/runtime/executor.h"
 
 namespace dunlin::nameservice {
@@ -27,6 +28,8 @@ using std::chrono::seconds;
 
 constexpr char kStateFile[] = "/name-service-state";
 constexpr milliseconds kStepInterval{100};
+// What could not be saved is tried again so many steps later.
+constexpr int kStepsBetweenSaves = 10;
 // Changes of values and of known groups that may wait for the disk at a time.
 constexpr size_t kExecutorCapacity = 1'000;
 
@@ -59,10 +62,13 @@ class NameService::Rooms {
 
   const std::unique_ptr<SavedState> saved;
   Executor executor{"name-service", kExecutorCapacity};
-  std::atomic<bool> save_waits = false;
+  std::atomic<bool> save_waits = false;  // in the executor
+  std::atomic<bool> unsaved = false;     // what is to be remembered is not all on disk
+  std::atomic<bool> save_failing = false;
   RouteDirectory directory;
   broker::RouteServiceImpl routes{directory};
-  QueryServiceImpl queries{directory};
+  Relay relay;
+  QueryServiceImpl queries{directory, relay};
   RegistryServiceImpl registry;
 
   Mutex mutex;
@@ -84,22 +90,31 @@ NameService::Rooms::Rooms(const config::v1::RegistryConfig& config,
 }
 
 void NameService::Rooms::Save() {
+  unsaved = true;
   if (save_waits.exchange(true)) return;  // it will find this change, too
   const absl::Status accepted = executor.Run([this] {
     save_waits = false;
+    unsaved = false;
     const RouteDirectory::Remembered now = directory.remembered();
+    const absl::Status status = saved->SaveGroups({now.groups, now.read_only});
+    if (!status.ok()) unsaved = true;
+    if (save_failing.exchange(!status.ok()) == !status.ok()) return;
     // Groups that come and go are remembered for the next start only: it would wait a little
     // longer, or tell routes a little early.
-    if (const absl::Status status = saved->SaveGroups({now.groups, now.read_only}); !status.ok()) {
-      log::Warning("the names of broker groups could not be saved: {}", status.ToString());
+    if (status.ok()) {
+      log::Info("the names of broker groups are saved again");
+    } else {
+      log::Warning("the names of broker groups could not be saved, trying again every second: {}",
+                   status.ToString());
     }
   });
   if (!accepted.ok()) save_waits = false;
 }
 
 void NameService::Rooms::Loop() {
-  for (;;) {
+  for (int step = 1;; ++step) {
     directory.Step();
+    if (step % kStepsBetweenSaves == 0 && unsaved && !save_waits) Save();
     MutexLock lock(mutex);
     if (!stopping) changed.WaitUntil(mutex, std::chrono::steady_clock::now() + kStepInterval);
     if (stopping) return;
@@ -113,6 +128,7 @@ void NameService::Rooms::Stop() {
     changed.SignalAll();
   }
   steps.join();
+  relay.Stop();
   executor.Stop();
 }
 
@@ -143,6 +159,7 @@ std::shared_ptr<prometheus::Collectable> NameService::metrics() const {
 void NameService::Drain() {
   rooms_->registry.Stop();
   rooms_->routes.Stop();
+  rooms_->relay.Cancel();
 }
 
 void NameService::Stop() { rooms_->Stop(); }

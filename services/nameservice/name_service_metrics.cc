@@ -45,6 +45,8 @@ std::vector<MetricFamily> NameServiceMetrics::Collect() const {
               counts.tables_asked_for),
       Counter("tables_received_total", "Whole topic tables that brokers have sent.", counts.tables),
       Counter("topic_changes_total", "Messages with changes of topics.", counts.topic_changes),
+      Counter("left_out_topics_total",
+              "Topics left out of routes: they made no sense, or were too many.", counts.left_out),
       Counter("timed_out_sessions_total", "Sessions that were silent for too long.",
               counts.timed_out),
   };

@@ -7,8 +7,12 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -39,8 +43,19 @@ std::unique_ptr<grpc::ClientContext> NewContext() {
 // A broker's end of a Register call.
 class Member {
  public:
-  Member(v1::RegistryService::Stub& stub, const std::string& group, const std::string& topic = "")
+  Member(v1::RegistryService::Stub& stub, const std::string& group, const std::string& topic = "",
+         uint32_t queues = 2)
       : context_(NewContext()), stream_(stub.Register(context_.get())) {
+    SayHello(group, "");
+    if (topic.empty()) return;
+    EXPECT_TRUE(Await([](const auto& response) { return response.has_send_table(); }));
+    SendTable(topic, queues);
+  }
+  ~Member() {
+    if (!finished_) Break();
+  }
+
+  void SayHello(const std::string& group, const std::string& zone) {
     v1::RegisterRequest request;
     v1::Hello& hello = *request.mutable_hello();
     hello.mutable_identity()->set_broker_group(group);
@@ -52,17 +67,11 @@ class Member {
     hello.mutable_endpoints()->add_addresses()->set_host(group + ".local");
     hello.mutable_endpoints()->mutable_addresses(0)->set_port(8081);
     hello.mutable_topics_version()->set_counter(1);
+    hello.set_zone(zone);
     Write(request);
-    if (topic.empty()) return;
-    EXPECT_TRUE(Await([](const auto& response) { return response.has_send_table(); }));
-    SendTable(topic);
   }
-  ~Member() {
-    if (!finished_) Break();
-  }
-
   void Write(const v1::RegisterRequest& request) { stream_->Write(request); }
-  void SendTable(const std::string& topic) {
+  void SendTable(const std::string& topic, uint32_t queues) {
     v1::RegisterRequest request;
     v1::TopicTable& table = *request.mutable_table();
     table.set_first(true);
@@ -71,7 +80,7 @@ class Member {
     v1::RegisteredTopic& told = *table.add_topics();
     told.mutable_topic()->set_name(topic);
     told.set_topic_id(1);
-    told.set_queues(2);
+    told.set_queues(queues);
     told.set_permission(v2::READ_WRITE);
     told.add_accept_message_types(v2::NORMAL);
     Write(request);
@@ -232,6 +241,16 @@ TEST_F(NameServiceTest, AWatchIsToldOfTopicsAndBrokersWhenTheyComeAndGo) {
   EXPECT_THAT(gone.routes(0).status().message(), HasSubstr("topic create t"));
 }
 
+TEST_F(NameServiceTest, AWatchOfAZoneIsToldWhenAMasterMovesToAnother) {
+  Member a(*registry_, "a", "t");
+  Watch watch(*routes_, {"t"}, "z");
+  EXPECT_EQ(watch.Read().routes(0).status().code(), v2::TOPIC_NOT_FOUND);
+  a.SayHello("a", "z");
+  watch.Await([](const auto& response) {
+    return response.routes_size() == 1 && response.routes(0).status().code() == v2::OK;
+  });
+}
+
 TEST_F(NameServiceTest, ABrokerGroupThatChangesIsToldWithoutItsTopics) {
   Member a(*registry_, "a", "t");
   Watch watch(*routes_, {"t"});
@@ -265,6 +284,19 @@ TEST_F(NameServiceTest, QueryRouteNamesTheQueuesOfAllBrokers) {
   EXPECT_EQ(Query("no good!").status().code(), v2::ILLEGAL_TOPIC);
 }
 
+TEST_F(NameServiceTest, ARouteThatNoClientCouldTakeIsRefused) {
+  std::vector<std::unique_ptr<Member>> members;
+  for (const char* group : {"a", "b", "c", "d", "e"}) {
+    members.push_back(std::make_unique<Member>(*registry_, group, "t", 65'536));
+  }
+  Watch(*routes_, {"t"}).Await([](const auto& response) {
+    return response.routes_size() == 1 && response.routes(0).queues_size() == 5;
+  });
+  const v2::QueryRouteResponse route = Query("t");
+  EXPECT_EQ(route.status().code(), v2::INTERNAL_SERVER_ERROR);
+  EXPECT_THAT(route.status().message(), HasSubstr("327680 queues at 5 broker groups"));
+}
+
 TEST_F(NameServiceTest, AssignmentsAreOfAllBrokers) {
   Member a(*registry_, "a", "t");
   Member b(*registry_, "b", "t");
@@ -282,10 +314,10 @@ TEST_F(NameServiceTest, AssignmentsAreOfAllBrokers) {
 }
 
 TEST_F(NameServiceTest, WhatBelongsToABrokerIsRefusedWithAWordOnIt) {
-  v2::SendMessageResponse sent;
-  EXPECT_TRUE(messaging_->SendMessage(NewContext().get(), {}, &sent).ok());
-  EXPECT_EQ(sent.status().code(), v2::NOT_IMPLEMENTED);
-  EXPECT_THAT(sent.status().message(), HasSubstr("QueryRoute"));
+  v2::HeartbeatResponse beat;
+  EXPECT_TRUE(messaging_->Heartbeat(NewContext().get(), {}, &beat).ok());
+  EXPECT_EQ(beat.status().code(), v2::NOT_IMPLEMENTED);
+  EXPECT_THAT(beat.status().message(), HasSubstr("QueryRoute"));
 
   auto context = NewContext();
   const auto receive = messaging_->ReceiveMessage(context.get(), {});
@@ -331,6 +363,26 @@ TEST_F(NameServiceTest, RequestsThatBreakARuleEndTheSession) {
   EXPECT_EQ(a.Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   Member b(*registry_, "");
   EXPECT_EQ(b.Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(NameServiceTest, ARequestHasTenThousandTopicsAtMost) {
+  for (const int too_many : {0, 1}) {
+    Member a(*registry_, "a", "t");
+    v1::RegisterRequest request;
+    request.mutable_changes()->mutable_base()->set_counter(1);
+    request.mutable_changes()->mutable_version()->set_counter(2);
+    for (int i = 0; i < 10'000 + too_many; ++i) {
+      request.mutable_changes()->add_deleted()->set_name(std::to_string(i));
+    }
+    a.Write(request);
+    if (too_many == 0) {
+      a.SayHello("a", "");
+      EXPECT_TRUE(a.Await([](const auto& response) { return response.has_send_table(); }))
+          << "the version has moved on";
+    } else {
+      EXPECT_EQ(a.Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    }
+  }
 }
 
 TEST_F(NameServiceTest, AServiceThatStopsEndsItsSessions) {
@@ -409,6 +461,63 @@ TEST_F(NameServiceTest, AGroupThatIsReadOnlyStaysSoAcrossARestart) {
   ASSERT_EQ(groups.groups_size(), 1);
   EXPECT_FALSE(groups.groups(0).writable());
   EXPECT_EQ(groups.groups(0).topics(), 1u);
+}
+
+// What is on disk cannot be replaced while a directory stands in its place.
+class BlockedState {
+ public:
+  explicit BlockedState(const std::string& data_dir) : path_(data_dir + "/name-service-state") {
+    std::error_code error;
+    do {
+      std::filesystem::remove(path_, error);
+    } while (!std::filesystem::create_directory(path_, error));
+  }
+  void Unblock() { std::filesystem::remove(path_); }
+  bool IsSaved() const { return std::filesystem::is_regular_file(path_); }
+
+ private:
+  const std::string path_;
+};
+
+TEST_F(NameServiceTest, WhatCannotBeKeptIsNotDone) {
+  Member a(*registry_, "a", "t");
+  Watch(*routes_, {"t"}).Await([](const auto& response) { return response.brokers_size() == 1; });
+  BlockedState state(directory_.path());
+  v1::SetGroupWritableRequest request;
+  request.set_broker_group("a");
+  v1::SetGroupWritableResponse answer;
+  EXPECT_FALSE(Ask(&v1::RegistryService::Stub::SetGroupWritable, request, answer).ok());
+  EXPECT_EQ(Query("t").message_queues(0).permission(), v2::READ_WRITE);
+  state.Unblock();
+  EXPECT_TRUE(Ask(&v1::RegistryService::Stub::SetGroupWritable, request, answer).ok());
+  EXPECT_EQ(Query("t").message_queues(0).permission(), v2::READ);
+}
+
+TEST_F(NameServiceTest, WhatCouldNotBeSavedIsSavedLater) {
+  BlockedState state(directory_.path());
+  {
+    Member a(*registry_, "a", "t");
+    Watch(*routes_, {"t"}).Await([](const auto& response) { return response.brokers_size() == 1; });
+    // After the first try: the executor does one thing after the other.
+    v1::PutValueResponse unsaved;
+    v1::PutValueRequest put;
+    put.set_name_space("n");
+    put.set_key("k");
+    EXPECT_FALSE(Ask(&v1::RegistryService::Stub::PutValue, put, unsaved).ok());
+    state.Unblock();
+    const auto begin = std::chrono::steady_clock::now();
+    while (!state.IsSaved() &&
+           std::chrono::steady_clock::now() - begin < std::chrono::seconds(20)) {
+      std::this_thread::yield();
+    }
+    EXPECT_TRUE(state.IsSaved());
+  }
+  Stop();
+  config_.set_start_grace_ms(600'000);
+  Start();
+  v1::ListClustersResponse clusters;
+  EXPECT_TRUE(Ask(&v1::RegistryService::Stub::ListClusters, {}, clusters).ok());
+  EXPECT_THAT(clusters.awaited_groups(), ElementsAre("a"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,6 +23,7 @@ struct RouteTable::Member {
   Timestamp heard;
   v1::DataVersion version;  // of the topics that it has, as far as it said
   bool asked = false;       // for all its topics, and they are not all there yet
+  uint32_t round = 0;       // of its table, as far as all of that was taken; 0: not all
 };
 
 struct RouteTable::Group {
@@ -50,6 +52,11 @@ struct RouteTable::Group {
     const Member* const member = master();
     return member != nullptr ? member : acting_master();
   }
+  // The zone that its topics are told in; nullopt: in all. As long as there are members.
+  std::optional<std::string> zone() const {
+    const Member* const member = master();
+    return member == nullptr ? std::nullopt : std::optional(member->hello.zone());
+  }
   // Whose topics count: the master's, or those of the member with the smallest id.
   Member* speaker() {
     Member* best = nullptr;
@@ -65,6 +72,7 @@ struct RouteTable::Group {
   Timestamp left;                         // when the last one went
   v1::DataVersion version;                // of `topics`
   bool complete = false;                  // `topics` are all of them
+  bool lacks = false;                     // but for those that were left out
   uint32_t round = 0;                     // tables that were begun
   absl::flat_hash_set<Topic*> topics;
 };

@@ -1,5 +1,8 @@
 // What is answered: routes, zones, permissions, the time after a start, lists.
 
+#include <string>
+#include <vector>
+
 #include "services/nameservice/routes/route_table.h"
 #include "services/nameservice/routes/testing/table_fixture.h"
 
@@ -104,6 +107,21 @@ TEST_F(RouteTableTest, WithoutPermissionToWriteAGroupIsReadOnlyWhateverItsTopics
   EXPECT_THAT(table_->SetGroupWritable("b", true, changes_), StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST_F(RouteTableTest, AGroupThatWasForgottenCanBeMadeWritable) {
+  Start();
+  Join(1, "a", {Topic("t")});
+  EXPECT_OK(table_->SetGroupWritable("a", false, changes_));
+  Leave(1);
+  Step(seconds(600));
+  EXPECT_THAT(table_->SetGroupWritable("a", false, changes_),
+              StatusIs(absl::StatusCode::kNotFound));
+  changes_ = {};
+  EXPECT_THAT(table_->SetGroupWritable("a", true, changes_), IsOkAndHolds(0u));
+  EXPECT_TRUE(changes_.remembered);
+  EXPECT_THAT(table_->read_only_groups(), IsEmpty());
+  EXPECT_THAT(table_->SetGroupWritable("a", true, changes_), StatusIs(absl::StatusCode::kNotFound));
+}
+
 // 1.6.6
 TEST_F(RouteTableTest, AZoneSeesItsOwnBrokersAndThoseWithoutAMaster) {
   Start();
@@ -125,6 +143,34 @@ TEST_F(RouteTableTest, AZoneSeesItsOwnBrokersAndThoseWithoutAMaster) {
   EXPECT_EQ(Query("t", "z2").message_queues(0).broker().name(), "b");
 }
 
+// A master in z1 goes, and a slave in z2 becomes master.
+TEST_F(RouteTableTest, WhoWatchesAZoneHearsOfGroupsThatComeIntoItAndLeaveIt) {
+  Start();
+  table_->WatchZones();
+  v1::Hello master = Hello("a", "a-0", 0);
+  master.set_zone("z1");
+  EXPECT_OK(Register(1, master));
+  EXPECT_OK(Tell(1, {Topic("t")}));
+  v1::Hello slave = Hello("a", "a-1", 1);
+  slave.set_zone("z2");
+  EXPECT_OK(Register(2, slave));
+  EXPECT_THAT(changes_.topics, IsEmpty());
+  Leave(1);
+  EXPECT_THAT(changes_.topics, ElementsAre("t"));
+  EXPECT_THAT(BrokersOf("t", "z2"), ElementsAre("a"));
+  slave.set_id(0);
+  slave.set_role(v1::MASTER);
+  slave.set_epoch(2);
+  EXPECT_OK(Register(2, slave));
+  EXPECT_THAT(changes_.topics, ElementsAre("t"));
+  EXPECT_THAT(BrokersOf("t", "z1"), IsEmpty());
+  slave.set_zone("z3");
+  EXPECT_OK(Register(2, slave));
+  EXPECT_THAT(changes_.topics, ElementsAre("t"));
+  EXPECT_OK(Register(2, slave));
+  EXPECT_THAT(changes_.topics, IsEmpty());
+}
+
 // 1.6.3
 TEST_F(RouteTableTest, AfterAStartNothingIsToldUntilAllGroupsAreBack) {
   RouteTable::Options options;
@@ -133,7 +179,7 @@ TEST_F(RouteTableTest, AfterAStartNothingIsToldUntilAllGroupsAreBack) {
   EXPECT_FALSE(table_->ready());
   Join(1, "a", {Topic("t")});
   EXPECT_FALSE(table_->ready());
-  EXPECT_THAT(table_->awaited(), ElementsAre("b"));
+  EXPECT_THAT(table_->ListClusters().awaited_groups(), ElementsAre("b"));
   EXPECT_OK(Register(2, Hello("b", "b-0", 0)));
   EXPECT_FALSE(table_->ready()) << "its topics are not there";
   EXPECT_OK(Tell(2, {Topic("t")}));
@@ -206,6 +252,27 @@ TEST_F(RouteTableTest, ListsComeInPages) {
   ASSERT_EQ(clusters.clusters_size(), 1);
   EXPECT_THAT(clusters.clusters(0).broker_groups(), ElementsAre("a", "b", "c"));
   EXPECT_TRUE(clusters.complete());
+}
+
+// However many topics of others there are, a page ends soon.
+TEST_F(RouteTableTest, APageOfAListLooksAtSoManyTopicsAndNoMore) {
+  Start();
+  std::vector<v1::RegisteredTopic> topics;
+  for (int i = 0; i < 25'000; ++i) topics.push_back(Topic("t" + std::to_string(100'000 + i)));
+  Join(1, "a", topics);
+  Join(2, "b", {Topic("z")});
+  v1::ListTopicsRequest request;
+  request.set_broker_group("b");
+  int pages = 0;
+  std::vector<std::string> found;
+  do {
+    const v1::ListTopicsResponse page = table_->ListTopics(request);
+    for (const v1::Route& route : page.routes()) found.push_back(route.topic().name());
+    request.set_after(page.next());
+    ++pages;
+  } while (!request.after().empty());
+  EXPECT_EQ(pages, 3);
+  EXPECT_THAT(found, ElementsAre("z"));
 }
 
 TEST_F(RouteTableTest, AListLeavesOutWhatHasGone) {

@@ -157,7 +157,7 @@ absl::Status RouteTable::Register(SessionId session, const v1::Hello& hello, Tim
   }
   Group& group = **found;
   const std::string& name = hello.identity().member();
-  const bool was_gone = group.members.empty();
+  const Audience before = AudienceOf(group);
   for (auto other = group.members.begin(); other != group.members.end();) {
     const auto next = std::next(other);
     if (other->first != name && other->second.hello.id() == hello.id()) {
@@ -179,14 +179,17 @@ absl::Status RouteTable::Register(SessionId session, const v1::Hello& hello, Tim
     EndSession(member.session,
                absl::AbortedError("a newer session of the same member has taken over"), changes);
     member.asked = false;
+    member.round = 0;
   }
   member.session = session;
   member.hello = hello;
   member.heard = now;
   member.version = hello.topics_version();
-  sessions_.insert_or_assign(session, Session{&group, name});
+  const bool begins = sessions_.insert_or_assign(session, Session{&group, name}).second;
+  // There may be room now for what was left out.
+  if (begins && group.lacks && &member == group.speaker()) group.complete = false;
   changes.groups.push_back(group.name);
-  if (was_gone) TellTopics(group, changes);
+  TellTopicsIfMoved(group, before, changes);
   AskForTopics(group, changes);
   LookIfReady(changes);
   return absl::OkStatus();
@@ -200,6 +203,19 @@ void RouteTable::EndSession(SessionId session, absl::Status reason, Changes& cha
 void RouteTable::TellTopics(const Group& group, Changes& changes) const {
   changes.topics.reserve(changes.topics.size() + group.topics.size());
   for (const Topic* topic : group.topics) changes.topics.push_back(topic->name);
+}
+
+RouteTable::Audience RouteTable::AudienceOf(const Group& group) {
+  return {!group.members.empty(), group.zone()};
+}
+
+void RouteTable::TellTopicsIfMoved(const Group& group, const Audience& before,
+                                   Changes& changes) const {
+  const Audience now = AudienceOf(group);
+  // Where nobody watches one zone alone, a group that gets another master is one change, however
+  // many topics it holds.
+  const bool moved = zones_are_watched_ && now.zone != before.zone;
+  if (now.anywhere != before.anywhere || moved) TellTopics(group, changes);
 }
 
 void RouteTable::AskForTopics(Group& group, Changes& changes) {
@@ -278,6 +294,25 @@ absl::Status RouteTable::Put(Group& group, const v1::RegisteredTopic& told, Chan
   return absl::OkStatus();
 }
 
+void RouteTable::PutOrLeaveOut(Group& group, const v1::RegisteredTopic& told, Changes& changes) {
+  const absl::Status put = Put(group, told, changes);
+  if (put.ok()) return;
+  // What was known of it is not what the broker says now.
+  DropIfHeld(group, told.topic(), changes);
+  group.lacks = true;
+  ++counts_.left_out;
+  if (!changes.left_out.ok()) return;
+  changes.left_out =
+      absl::Status(put.code(), fmt::format("topic {} of broker group {}: {}", told.topic().name(),
+                                           group.name, std::string(put.message())));
+}
+
+void RouteTable::DropIfHeld(Group& group, const v2::Resource& topic, Changes& changes) {
+  const auto known = topics_.find(QualifiedName(topic));
+  if (known == topics_.end() || !group.topics.contains(known->second.get())) return;
+  Drop(group, *known->second, changes);
+}
+
 void RouteTable::Drop(Group& group, Topic& topic, Changes& changes) {
   std::erase_if(topic.queues, [&](const Queues& queues) { return queues.group == &group; });
   group.topics.erase(&topic);
@@ -296,17 +331,25 @@ absl::Status RouteTable::Apply(SessionId session, const v1::TopicTable& table, C
   if (!member.asked) {
     return absl::InvalidArgumentError("a table of topics that nobody asked for; send changes");
   }
-  if (&member != group.speaker()) {  // somebody else has become it meanwhile
-    if (table.last()) member.asked = false;
-    if (table.last()) member.version = table.version();
+  const bool speaks = &member == group.speaker();
+  if (speaks && table.first()) {
+    member.round = ++group.round;
+    group.complete = false;
+    group.lacks = false;
+  }
+  // Somebody else spoke for the group when it began, or does so now: some pieces are passed over,
+  // so all are.
+  if (!speaks || member.round == 0 || member.round != group.round) {
+    member.round = 0;
+    if (table.last()) {
+      member.asked = false;
+      member.version = table.version();
+      AskForTopics(group, changes);
+    }
     return absl::OkStatus();
   }
-  if (table.first()) {
-    ++group.round;
-    group.complete = false;
-  }
   for (const v1::RegisteredTopic& topic : table.topics()) {
-    RETURN_IF_ERROR(Put(group, topic, changes));
+    PutOrLeaveOut(group, topic, changes);
   }
   if (!table.last()) return absl::OkStatus();
   std::vector<Topic*> gone;
@@ -339,12 +382,10 @@ absl::Status RouteTable::Apply(SessionId session, const v1::TopicChanges& topics
   }
   ++counts_.topic_changes;
   for (const v1::RegisteredTopic& topic : topics.changed()) {
-    RETURN_IF_ERROR(Put(group, topic, changes));
+    PutOrLeaveOut(group, topic, changes);
   }
   for (const v2::Resource& topic : topics.deleted()) {
-    const auto known = topics_.find(QualifiedName(topic));
-    if (known == topics_.end() || !group.topics.contains(known->second.get())) continue;
-    Drop(group, *known->second, changes);
+    DropIfHeld(group, topic, changes);
   }
   group.version = topics.version();
   return absl::OkStatus();
@@ -358,13 +399,12 @@ void RouteTable::Hear(SessionId session, Timestamp now) {
 
 void RouteTable::RemoveMember(Group& group, const std::string& name, Timestamp now,
                               Changes& changes) {
+  const Audience before = AudienceOf(group);
   group.members.erase(name);
   --counts_.members;
   changes.groups.push_back(group.name);
-  if (group.members.empty()) {
-    group.left = now;
-    TellTopics(group, changes);
-  }
+  if (group.members.empty()) group.left = now;
+  TellTopicsIfMoved(group, before, changes);
   AskForTopics(group, changes);
 }
 
@@ -436,19 +476,22 @@ void RouteTable::Forget(Groups::iterator group, Changes& changes) {
   changes.remembered = true;
 }
 
+absl::Status RouteTable::CheckSetGroupWritable(std::string_view group, bool writable) const {
+  if (groups_.contains(group) || (writable && read_only_.contains(group))) return absl::OkStatus();
+  return absl::NotFoundError(fmt::format("there is no broker group {}", group));
+}
+
 absl::StatusOr<uint32_t> RouteTable::SetGroupWritable(std::string_view group, bool writable,
                                                       Changes& changes) {
-  const auto found = groups_.find(group);
-  if (found == groups_.end()) {
-    return absl::NotFoundError(fmt::format("there is no broker group {}", group));
-  }
-  const bool changed =
-      writable ? read_only_.erase(found->first) > 0 : read_only_.emplace(found->first).second;
+  RETURN_IF_ERROR(CheckSetGroupWritable(group, writable));
+  const std::string name(group);
+  const bool changed = writable ? read_only_.erase(name) > 0 : read_only_.emplace(name).second;
   if (changed) {
-    changes.groups.push_back(found->first);
+    changes.groups.push_back(name);
     changes.remembered = true;
   }
-  return static_cast<uint32_t>(found->second->topics.size());
+  const auto found = groups_.find(group);
+  return found == groups_.end() ? 0 : static_cast<uint32_t>(found->second->topics.size());
 }
 
 std::vector<std::string> RouteTable::remembered_groups() const {

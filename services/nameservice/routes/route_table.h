@@ -26,12 +26,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#include "proto/apache/rocketmq/v2/service.pb.h"
+#include "proto/apache/rocketmq/v2/definition.pb.h"
 #include "proto/dunlin/nameservice/v1/registry.pb.h"
 #include "proto/dunlin/nameservice/v1/routes.pb.h"
 #include "services/base/clock.h"
 #include "services/base/strings.h"
 #include "services/base/strong_int.h"
+#include "services/nameservice/routes/route_queues.h"
 
 namespace dunlin::nameservice {
 
@@ -50,6 +51,7 @@ struct Changes {
   std::vector<End> ended;   // they are forgotten already
   bool ready = false;       // from now on routes are told
   bool remembered = false;  // remembered_groups() or read_only_groups() are others now
+  absl::Status left_out;    // why a topic is in no route of its broker; of several the first
 };
 
 class RouteTable {
@@ -72,7 +74,8 @@ class RouteTable {
   // Sessions. A hello that is refused leaves no trace; the session is to be ended with the error,
   // and Leave called if it was registered before.
   absl::Status Register(SessionId session, const v1::Hello& hello, Timestamp now, Changes& changes);
-  // NOT_FOUND: no member is registered by this session, or it has been ended.
+  // NOT_FOUND: no member is registered by this session, or it has been ended. A topic that makes no
+  // sense, or that is one too many, is left out of the group's.
   absl::Status Apply(SessionId session, const v1::TopicTable& table, Changes& changes);
   absl::Status Apply(SessionId session, const v1::TopicChanges& topics, Changes& changes);
   bool IsRegistered(SessionId session) const { return sessions_.contains(session); }
@@ -85,28 +88,32 @@ class RouteTable {
   // What time alone does; to be called a few times a second.
   void Step(Timestamp now, Changes& changes);
 
-  // The topics that it concerns. NOT_FOUND: there is no such group.
+  // NOT_FOUND: there is no such group. One that has been forgotten can be made writable, though it
+  // is only by its name that it is read-only.
+  absl::Status CheckSetGroupWritable(std::string_view group, bool writable) const;
+  // The topics that it concerns. Errors: those of CheckSetGroupWritable.
   absl::StatusOr<uint32_t> SetGroupWritable(std::string_view group, bool writable,
                                             Changes& changes);
 
   // Routes may be told. Once true it stays so.
   bool ready() const { return ready_; }
-  // Groups that are waited for.
-  std::vector<std::string> awaited() const { return {awaited_.begin(), awaited_.end()}; }
   // For `awaited` and `read_only` of the next start.
   std::vector<std::string> remembered_groups() const;
   std::vector<std::string> read_only_groups() const {
     return {read_only_.begin(), read_only_.end()};
   }
 
+  // Somebody wants to hear of changes of routes in one zone: from now on those of a group are told
+  // when its zone changes.
+  void WatchZones() { zones_are_watched_ = true; }
   // The route of a topic, with a version and a status whose text is left to the caller: OK, or
   // TOPIC_NOT_FOUND. Of brokers in `zone` unless that is empty.
   v1::Route FindRoute(std::string_view qualified_name, std::string_view zone = {}) const;
   // A group as clients see it; without members when there is none.
   v1::BrokerGroup FindGroup(std::string_view name) const;
-  // The same route as queues one by one, for those who ask by QueryRoute. False: no such topic.
-  bool FillQueues(const apache::rocketmq::v2::Resource& topic, std::string_view qualified_name,
-                  std::string_view zone, apache::rocketmq::v2::QueryRouteResponse& response) const;
+  // The same route for those who ask by QueryRoute. Empty: no such topic.
+  std::vector<QueuesAt> FindQueues(const apache::rocketmq::v2::Resource& topic,
+                                   std::string_view qualified_name, std::string_view zone) const;
 
   // For tools and members.
   std::optional<v1::GroupState> DescribeGroup(std::string_view name, Timestamp now) const;
@@ -114,6 +121,7 @@ class RouteTable {
   v1::ListClustersResponse ListClusters() const;
   v1::ListBrokerGroupsResponse ListGroups(const v1::ListBrokerGroupsRequest& asked,
                                           Timestamp now) const;
+  // Looks at so many queues at most, and leaves the rest to the next page.
   v1::ListTopicsResponse ListTopics(const v1::ListTopicsRequest& asked) const;
 
   struct Counts {
@@ -126,6 +134,7 @@ class RouteTable {
     uint64_t tables_asked_for = 0;
     uint64_t tables = 0;
     uint64_t topic_changes = 0;
+    uint64_t left_out = 0;  // topics
     uint64_t timed_out = 0;
   };
   const Counts& counts() const { return counts_; }
@@ -161,13 +170,23 @@ class RouteTable {
   void EndSession(SessionId session, absl::Status reason, Changes& changes);
   void RemoveMember(Group& group, const std::string& name, Timestamp now, Changes& changes);
   void TellTopics(const Group& group, Changes& changes) const;
+  // Where a group's topics are told.
+  struct Audience {
+    bool anywhere = false;            // there are members
+    std::optional<std::string> zone;  // nullopt: in all zones
+  };
+  static Audience AudienceOf(const Group& group);
+  // Tells the topics of a group whose members have changed, if that makes their routes others.
+  void TellTopicsIfMoved(const Group& group, const Audience& before, Changes& changes) const;
   // Asks who speaks for the group for its topics, unless they are known.
   void AskForTopics(Group& group, Changes& changes);
   void LookIfReady(Changes& changes);
   void Forget(Groups::iterator group, Changes& changes);
 
   absl::Status Put(Group& group, const v1::RegisteredTopic& told, Changes& changes);
+  void PutOrLeaveOut(Group& group, const v1::RegisteredTopic& told, Changes& changes);
   void Drop(Group& group, Topic& topic, Changes& changes);
+  void DropIfHeld(Group& group, const apache::rocketmq::v2::Resource& topic, Changes& changes);
 
   static bool InZone(const Group& group, std::string_view zone);
   v1::Route RouteOf(const Topic& topic, std::string_view zone) const;
@@ -175,6 +194,7 @@ class RouteTable {
   const Options options_;
   const Timestamp started_;
   bool ready_ = false;
+  bool zones_are_watched_ = false;
   std::set<std::string> awaited_;
   std::set<std::string, std::less<>> read_only_;
   Groups groups_;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "services/nameservice/routes/route_queues.h"
 #include "services/nameservice/routes/route_table.h"
 
 namespace dunlin::nameservice {
@@ -133,8 +134,7 @@ void QueryRoute(benchmark::State& state) {
   for (auto _ : state) {
     apache::rocketmq::v2::Resource resource;
     resource.set_name(TopicName(topic = (topic + 7919) % 10'000));
-    apache::rocketmq::v2::QueryRouteResponse response;
-    benchmark::DoNotOptimize(table->FillQueues(resource, resource.name(), {}, response));
+    benchmark::DoNotOptimize(QueuesByTurns(table->FindQueues(resource, resource.name(), {})));
   }
 }
 BENCHMARK(QueryRoute)->Arg(1)->Arg(10)->Arg(100)->Unit(benchmark::kMicrosecond);

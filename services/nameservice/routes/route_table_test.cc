@@ -57,6 +57,35 @@ TEST_F(RouteTableTest, ATableInPiecesCountsOnceTheLastIsThere) {
   EXPECT_THAT(BrokersOf("new"), ElementsAre("a"));
 }
 
+// A master comes and goes while the slave that spoke for the group tells its topics.
+TEST_F(RouteTableTest, ATableOfWhichPiecesWerePassedOverIsAskedForAnew) {
+  for (const bool master_tells : {false, true}) {
+    Start();
+    EXPECT_OK(Register(2, Hello("a", "a-1", 1)));
+    EXPECT_OK(TellPiece(2, Topic("t1"), true, false));
+    v1::Hello master = Hello("a", "a-0", 0);
+    *master.mutable_topics_version() = Version(9);
+    EXPECT_OK(Register(1, master));
+    EXPECT_OK(TellPiece(2, Topic("t2"), false, false));
+    if (master_tells) EXPECT_OK(Tell(1, {Topic("t1")}, 9));
+    Leave(1);
+    EXPECT_OK(TellPiece(2, Topic("t3"), false, true));
+    EXPECT_THAT(changes_.send_table, ElementsAre(SessionId(2)));
+    EXPECT_OK(Tell(2, {Topic("t1"), Topic("t2"), Topic("t3")}));
+    for (const char* topic : {"t1", "t2", "t3"}) EXPECT_THAT(BrokersOf(topic), ElementsAre("a"));
+  }
+}
+
+TEST_F(RouteTableTest, ATableThatBeganBeforeItsMemberSpokeIsAskedForAnew) {
+  Start();
+  EXPECT_OK(Register(2, Hello("a", "a-1", 1)));
+  EXPECT_OK(Register(1, Hello("a", "a-0", 0)));
+  EXPECT_OK(TellPiece(2, Topic("t1"), true, false));
+  Leave(1);
+  EXPECT_OK(TellPiece(2, Topic("t2"), false, true));
+  EXPECT_THAT(changes_.send_table, ElementsAre(SessionId(2)));
+}
+
 // 1.4.3, without the default that undoes it.
 TEST_F(RouteTableTest, ABrokerWithTheSameDataVersionSendsNoTopics) {
   Start();
@@ -241,26 +270,24 @@ TEST_F(RouteTableTest, AHelloThatMakesNoSenseIsRefusedAndLeavesNoTrace) {
   EXPECT_EQ(table_->counts().groups, 0u);
 }
 
-TEST_F(RouteTableTest, ATopicThatMakesNoSenseEndsTheSession) {
+TEST_F(RouteTableTest, ATopicThatMakesNoSenseIsLeftOut) {
   Start();
   Join(1, "a", {});
-  const auto refused = [&](auto spoil) {
+  uint64_t version = 1;
+  const auto left_out = [&](auto spoil) {
+    EXPECT_OK(Change(1, version++, {Topic("t")}));
     v1::RegisteredTopic topic = Topic("t");
     spoil(topic);
-    EXPECT_THAT(Change(1, table_->counts().topic_changes + 1, {topic}),
-                StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_OK(Change(1, version++, {topic, Topic("other")}));
+    EXPECT_THAT(changes_.left_out, StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_THAT(BrokersOf("t"), SizeIs(topic.topic().name() == "t" ? 0 : 1));
+    EXPECT_THAT(BrokersOf("other"), ElementsAre("a"));
   };
-  refused([](v1::RegisteredTopic& topic) { topic.mutable_topic()->clear_name(); });
-  // The session goes on only because the test does not end it: the version has not moved.
-  v1::RegisteredTopic topic = Topic("t");
-  topic.set_queues(0);
-  EXPECT_THAT(Change(1, 1, {topic}), StatusIs(absl::StatusCode::kInvalidArgument));
-  topic = Topic("t");
-  topic.set_write_queues(3);
-  EXPECT_THAT(Change(1, 1, {topic}), StatusIs(absl::StatusCode::kInvalidArgument));
-  topic = Topic("t");
-  topic.clear_permission();
-  EXPECT_THAT(Change(1, 1, {topic}), StatusIs(absl::StatusCode::kInvalidArgument));
+  left_out([](v1::RegisteredTopic& topic) { topic.mutable_topic()->clear_name(); });
+  left_out([](v1::RegisteredTopic& topic) { topic.set_queues(0); });
+  left_out([](v1::RegisteredTopic& topic) { topic.set_write_queues(3); });
+  left_out([](v1::RegisteredTopic& topic) { topic.clear_permission(); });
+  EXPECT_EQ(table_->counts().left_out, 4u);
 }
 
 TEST_F(RouteTableTest, NothingIsTakenFromASessionWithoutAHelloOrThatHasEnded) {
@@ -389,14 +416,45 @@ TEST_F(RouteTableTest, AGroupThatStaysAwayIsForgotten) {
   EXPECT_EQ(table_->counts().topics, 1u);
 }
 
-TEST_F(RouteTableTest, ThereAreLimits) {
+TEST_F(RouteTableTest, AGroupThatIsOneTooManyIsRefused) {
   RouteTable::Options options;
   options.max_groups = 1;
-  options.max_topics = 1;
   Start(options);
   EXPECT_OK(Register(1, Hello("a", "a-0", 0)));
   EXPECT_THAT(Register(2, Hello("b", "b-0", 0)), StatusIs(absl::StatusCode::kResourceExhausted));
-  EXPECT_THAT(Tell(1, {Topic("t"), Topic("u")}), StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+TEST_F(RouteTableTest, ATopicThatIsOneTooManyIsLeftOutAndItsBrokerStays) {
+  RouteTable::Options options;
+  options.max_topics = 2;
+  Start(options);
+  Join(1, "a", {Topic("t"), Topic("u"), Topic("v")});
+  EXPECT_THAT(changes_.left_out, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("v")));
+  EXPECT_OK(Change(1, 1, {Topic("w"), Topic("t", 5)}));
+  EXPECT_EQ(table_->counts().left_out, 2u);
+  EXPECT_TRUE(table_->IsRegistered(SessionId(1)));
+  EXPECT_THAT(BrokersOf("t"), ElementsAre("a"));
+  EXPECT_EQ(table_->FindRoute("t").queues(0).queues(), 5u);
+  EXPECT_THAT(BrokersOf("w"), IsEmpty());
+}
+
+TEST_F(RouteTableTest, WhatWasLeftOutIsAskedForInTheNextSession) {
+  RouteTable::Options options;
+  options.max_topics = 1;
+  Start(options);
+  Join(1, "a", {Topic("t"), Topic("u")});
+  EXPECT_OK(Change(1, 1, {}, {"t"}));
+  EXPECT_THAT(changes_.send_table, IsEmpty());
+  Leave(1);
+  v1::Hello hello = Hello("a", "a-0", 0);
+  *hello.mutable_topics_version() = Version(2);
+  EXPECT_OK(Register(2, hello));
+  EXPECT_THAT(changes_.send_table, ElementsAre(SessionId(2)));
+  EXPECT_OK(Tell(2, {Topic("u")}, 2));
+  EXPECT_THAT(BrokersOf("u"), ElementsAre("a"));
+  Leave(2);
+  EXPECT_OK(Register(3, hello));
+  EXPECT_THAT(changes_.send_table, IsEmpty()) << "nothing is missing any more";
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 // What RouteTable answers.
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "services/nameservice/routes/group.h"
 #include "services/nameservice/routes/route_table.h"
@@ -15,6 +17,8 @@ namespace v2 = apache::rocketmq::v2;
 
 constexpr uint32_t kUsualPage = 100;
 constexpr uint32_t kLargestPage = 1000;
+// Pairs of a topic and a group that one page looks at: nothing else happens meanwhile.
+constexpr size_t kMostLookedAt = 10'000;
 
 uint32_t PageSize(uint32_t asked) {
   return asked == 0 ? kUsualPage : std::min(asked, kLargestPage);
@@ -39,16 +43,12 @@ void FillResource(std::string_view qualified_name, v2::Resource& resource) {
   resource.set_name(std::string(qualified_name));
 }
 
-// Without the bit for writing.
-v2::Permission ReadOnly(v2::Permission permission) {
-  return permission == v2::READ || permission == v2::READ_WRITE ? v2::READ : v2::NONE;
-}
-
 }  // namespace
 
 bool RouteTable::InZone(const Group& group, std::string_view zone) {
-  const Member* const master = group.master();
-  return zone.empty() || master == nullptr || master->hello.zone() == zone;
+  if (zone.empty()) return true;
+  const std::optional<std::string> told_in = group.zone();
+  return !told_in.has_value() || *told_in == zone;
 }
 
 v1::Route RouteTable::RouteOf(const Topic& topic, std::string_view zone) const {
@@ -101,42 +101,29 @@ v1::BrokerGroup RouteTable::FindGroup(std::string_view name) const {
   return group;
 }
 
-bool RouteTable::FillQueues(const v2::Resource& topic, std::string_view qualified_name,
-                            std::string_view zone, v2::QueryRouteResponse& response) const {
+std::vector<QueuesAt> RouteTable::FindQueues(const v2::Resource& topic,
+                                             std::string_view qualified_name,
+                                             std::string_view zone) const {
+  std::vector<QueuesAt> brokers;
   const auto found = topics_.find(qualified_name);
-  if (found == topics_.end()) return false;
-  struct Broker {
-    const Queues* held;
-    v2::MessageQueue queue;
-  };
-  std::vector<Broker> brokers;
-  uint32_t most = 0;
+  if (found == topics_.end()) return brokers;
   for (const Queues& held : found->second->queues) {
     const Group& group = *held.group;
     const Member* const served_by = group.served_by();
     if (served_by == nullptr || !InZone(group, zone)) continue;
     const auto permission = static_cast<v2::Permission>(held.permission);
     const bool read_only = group.master() == nullptr || read_only_.contains(group.name);
-    v2::MessageQueue& queue = brokers.emplace_back(Broker{&held, {}}).queue;
-    *queue.mutable_topic() = topic;
-    queue.set_permission(read_only ? ReadOnly(permission) : permission);
-    queue.mutable_broker()->set_name(group.name);
-    queue.mutable_broker()->set_id(0);
-    *queue.mutable_broker()->mutable_endpoints() = served_by->hello.endpoints();
-    FillKinds(held.kinds, queue);
-    most = std::max(most, held.queues);
+    QueuesAt& broker = brokers.emplace_back();
+    broker.queues = held.queues;
+    broker.write_queues = held.write_queues;
+    *broker.queue.mutable_topic() = topic;
+    broker.queue.set_permission(read_only ? ReadOnly(permission) : permission);
+    broker.queue.mutable_broker()->set_name(group.name);
+    broker.queue.mutable_broker()->set_id(0);
+    *broker.queue.mutable_broker()->mutable_endpoints() = served_by->hello.endpoints();
+    FillKinds(held.kinds, broker.queue);
   }
-  // By turns: clients go through the queues in this order, and are to meet all brokers soon.
-  for (uint32_t id = 0; id < most; ++id) {
-    for (const Broker& broker : brokers) {
-      if (id >= broker.held->queues) continue;
-      v2::MessageQueue& added = *response.add_message_queues();
-      added = broker.queue;
-      added.set_id(static_cast<int32_t>(id));
-      if (id >= broker.held->write_queues) added.set_permission(ReadOnly(added.permission()));
-    }
-  }
-  return response.message_queues_size() > 0;
+  return brokers;
 }
 
 std::optional<v1::GroupState> RouteTable::DescribeGroup(std::string_view name,
@@ -155,6 +142,7 @@ std::optional<v1::GroupState> RouteTable::DescribeGroup(std::string_view name,
     described.set_epoch(member.hello.epoch());
     *described.mutable_endpoints() = member.hello.endpoints();
     described.set_zone(member.hello.zone());
+    described.set_replicator_port(member.hello.replicator_port());
     described.set_silent_ms(static_cast<uint64_t>((now - member.heard).count()));
   }
   std::sort(state.mutable_members()->begin(), state.mutable_members()->end(),
@@ -209,19 +197,20 @@ v1::ListBrokerGroupsResponse RouteTable::ListGroups(const v1::ListBrokerGroupsRe
 v1::ListTopicsResponse RouteTable::ListTopics(const v1::ListTopicsRequest& asked) const {
   v1::ListTopicsResponse response;
   const int page = static_cast<int>(PageSize(asked.page_size()));
+  size_t looked_at = 0;
   std::string_view last;
   for (auto topic = topics_.upper_bound(asked.after()); topic != topics_.end(); ++topic) {
+    if (response.routes_size() == page || looked_at >= kMostLookedAt) {
+      response.set_next(std::string(last));
+      break;
+    }
     const std::vector<Queues>& queues = topic->second->queues;
     const bool wanted = std::any_of(queues.begin(), queues.end(), [&](const Queues& held) {
       return !held.group->members.empty() &&
              (asked.broker_group().empty() || held.group->name == asked.broker_group());
     });
-    if (!wanted) continue;
-    if (response.routes_size() == page) {
-      response.set_next(std::string(last));
-      break;
-    }
-    *response.add_routes() = RouteOf(*topic->second, {});
+    if (wanted) *response.add_routes() = RouteOf(*topic->second, {});
+    looked_at += queues.size();
     last = topic->first;
   }
   return response;

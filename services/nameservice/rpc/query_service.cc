@@ -2,10 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <map>
 #include <string>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
@@ -15,12 +20,15 @@
 #include "services/broker/rpc/endpoints.h"
 #include "services/broker/rpc/status_map.h"
 #include "services/broker/rpc/unary_call.h"
+#include "services/broker/timers/recall_handle.h"
 #include "services/broker/topics/qualified_name.h"
+#include "services/nameservice/routes/route_queues.h"
 
 namespace dunlin::nameservice {
 namespace {
 
 namespace v2 = apache::rocketmq::v2;
+using V2 = v2::MessagingService;
 
 using broker::PublicCode;
 using broker::PublicError;
@@ -65,9 +73,10 @@ class RefusedTelemetry final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   void OnDone() override { delete this; }
 };
 
-// The route of a topic that a client asks for, as queues.
-absl::Status Find(const RouteDirectory& directory, const broker::CallContext& caller,
-                  const v2::Resource& topic, v2::QueryRouteResponse& response) {
+// Where the queues of a topic are that a client asks for.
+absl::StatusOr<std::vector<QueuesAt>> Find(const RouteDirectory& directory,
+                                           const broker::CallContext& caller,
+                                           const v2::Resource& topic) {
   RETURN_IF_ERROR(broker::CheckClientId(caller));
   RETURN_IF_ERROR(broker::CheckTopicName(caller, topic));
   if (!directory.ready()) {
@@ -76,8 +85,32 @@ absl::Status Find(const RouteDirectory& directory, const broker::CallContext& ca
                        "again in a second, or ask another one");
   }
   const std::string name = broker::QualifiedName(broker::NamespaceOf(caller, topic), topic.name());
-  if (directory.FillQueues(topic, name, caller.zone, response)) return absl::OkStatus();
-  return PublicError(PublicCode::kTopicNotFound, NoSuchTopic(topic.name(), caller.zone));
+  std::vector<QueuesAt> brokers = directory.FindQueues(topic, name, caller.zone);
+  if (brokers.empty()) {
+    return PublicError(PublicCode::kTopicNotFound, NoSuchTopic(topic.name(), caller.zone));
+  }
+  return brokers;
+}
+
+absl::Status CheckNumber(const v2::Resource& topic, const std::vector<QueuesAt>& brokers) {
+  const uint64_t queues = CountQueues(brokers);
+  if (queues <= kMaxQueuesPerAnswer) return absl::OkStatus();
+  return PublicError(
+      PublicCode::kInternalServerError,
+      fmt::format("topic {} has {} queues at {} broker groups, and one answer names {} at most; "
+                  "make fewer queues, or use WatchRoutes, which names them by number",
+                  topic.name(), queues, brokers.size(), kMaxQueuesPerAnswer));
+}
+
+absl::Status Route(const RouteDirectory& directory, const broker::CallContext& caller,
+                   const v2::QueryRouteRequest& request, v2::QueryRouteResponse& response) {
+  RETURN_IF_ERROR(broker::CheckEndpoints(request.endpoints()));
+  ASSIGN_OR_RETURN(const std::vector<QueuesAt> brokers, Find(directory, caller, request.topic()));
+  RETURN_IF_ERROR(CheckNumber(request.topic(), brokers));
+  for (v2::MessageQueue& queue : QueuesByTurns(brokers)) {
+    *response.add_message_queues() = std::move(queue);
+  }
+  return absl::OkStatus();
 }
 
 bool Readable(const v2::MessageQueue& queue) {
@@ -94,34 +127,125 @@ bool TakesFifo(const v2::MessageQueue& queue) {
 absl::Status Assign(const RouteDirectory& directory, const broker::CallContext& caller,
                     const v2::QueryAssignmentRequest& request,
                     v2::QueryAssignmentResponse& response) {
-  v2::QueryRouteResponse route;
-  RETURN_IF_ERROR(Find(directory, caller, request.topic(), route));
+  ASSIGN_OR_RETURN(std::vector<QueuesAt> brokers, Find(directory, caller, request.topic()));
   RETURN_IF_ERROR(broker::CheckGroupName(caller, request.group()));
-  for (v2::MessageQueue& queue : *route.mutable_message_queues()) {
-    if (!Readable(queue)) continue;
-    if (!TakesFifo(queue)) {
-      if (queue.id() != 0) continue;
-      queue.set_id(-1);
-    }
+  std::erase_if(brokers, [](const QueuesAt& broker) { return !Readable(broker.queue); });
+  if (brokers.empty()) {
+    return PublicError(PublicCode::kForbidden,
+                       fmt::format("topic {} may not be read from", request.topic().name()));
+  }
+  for (QueuesAt& broker : brokers) {
+    if (!TakesFifo(broker.queue)) broker.queues = 1;  // which stands for any
+  }
+  RETURN_IF_ERROR(CheckNumber(request.topic(), brokers));
+  for (v2::MessageQueue& queue : QueuesByTurns(brokers)) {
+    if (!TakesFifo(queue)) queue.set_id(-1);
     *response.add_assignments()->mutable_message_queue() = std::move(queue);
   }
-  if (response.assignments_size() > 0) return absl::OkStatus();
-  return PublicError(PublicCode::kForbidden,
-                     fmt::format("topic {} may not be read from", request.topic().name()));
+  return absl::OkStatus();
+}
+
+// Where a broker is, as a client may connect to it.
+std::string AddressOf(const v2::Endpoints& endpoints) {
+  if (endpoints.addresses().empty()) return "";
+  const v2::Address& address = endpoints.addresses(0);
+  const bool is_ipv6 = address.host().find(':') != std::string::npos;
+  return is_ipv6 ? fmt::format("[{}]:{}", address.host(), address.port())
+                 : fmt::format("{}:{}", address.host(), address.port());
+}
+
+struct Holder {
+  std::string broker;
+  std::string address;
+};
+
+// The broker that a request about the topic goes to. `wanted`: its name; empty: the only one.
+absl::StatusOr<Holder> FindHolder(const RouteDirectory& directory,
+                                  const broker::CallContext& caller, const v2::Resource& topic,
+                                  const std::string& wanted, const char* method) {
+  ASSIGN_OR_RETURN(const std::vector<QueuesAt> brokers, Find(directory, caller, topic));
+  std::map<std::string, std::string> holders;
+  for (const QueuesAt& at : brokers) {
+    holders[at.queue.broker().name()] = AddressOf(at.queue.broker().endpoints());
+  }
+  const auto found = wanted.empty() && holders.size() == 1 ? holders.begin() : holders.find(wanted);
+  if (found != holders.end()) return Holder{found->first, found->second};
+  std::string names;
+  for (const auto& [name, address] : holders) names += (names.empty() ? "" : ", ") + name;
+  if (!wanted.empty()) {
+    return PublicError(
+        PublicCode::kHaNotAvailable,
+        fmt::format("broker {} cannot be reached now, or has no topic {}: {} have it", wanted,
+                    topic.name(), names));
+  }
+  return PublicError(
+      PublicCode::kNotImplemented,
+      fmt::format("topic {} is at several brokers ({}), and a {} does not say which one it is for: "
+                  "send it to the broker that the message is at, or is to go to (QueryRoute)",
+                  topic.name(), names, method));
+}
+
+// Nobody answered for the broker.
+absl::Status NotPassedOn(const Holder& holder, const grpc::Status& status) {
+  const std::string text =
+      fmt::format("broker {} at {} does not answer what was passed on to it: {}", holder.broker,
+                  holder.address, status.error_message());
+  switch (status.error_code()) {
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      return PublicError(PublicCode::kTooManyRequests, text);
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return PublicError(PublicCode::kProxyTimeout, text);
+    default:
+      return PublicError(PublicCode::kInternalServerError, text);
+  }
+}
+
+std::string BrokerOf(const v2::RecallMessageRequest& request) {
+  const absl::StatusOr<broker::RecallHandle> handle =
+      broker::DecodeRecallHandle(request.recall_handle());
+  return handle.ok() ? handle->broker : "";  // what is wrong with it a broker says
+}
+
+// A request without a broker's name in it.
+template <typename Request>
+std::string Anywhere(const Request& /*request*/) {
+  return "";
 }
 
 }  // namespace
+
+template <typename Request, typename Response, typename Belongs>
+grpc::ServerUnaryReactor* QueryServiceImpl::PassOn(Context* context, const Bytes& request,
+                                                   Bytes& response, const char* method,
+                                                   Belongs belongs) {
+  return broker::AnswerUnary<Request, Response>(request, response, [&](auto& call) {
+    const broker::CallContext caller = broker::ReadCallContext(*context);
+    v2::Resource topic;
+    if constexpr (std::is_same_v<Request, v2::SendMessageRequest>) {
+      if (call.request().messages_size() > 0) topic = call.request().messages(0).topic();
+    } else {
+      topic = call.request().topic();
+    }
+    absl::StatusOr<Holder> holder =
+        FindHolder(directory_, caller, topic, belongs(call.request()), method);
+    if (!holder.ok()) return call.Done(holder.status());
+    relay_.Pass(holder->address, fmt::format("/{}/{}", V2::service_full_name(), method),
+                Relay::CallerOf(*context), request,
+                [&call, holder = *holder](const grpc::Status& status, const Bytes& answer) {
+                  if (!status.ok()) return call.Done(NotPassedOn(holder, status));
+                  const absl::Status parsed = broker::Parse(answer, call.response());
+                  if (parsed.ok()) return call.Done();
+                  call.Done(NotPassedOn(holder, {grpc::StatusCode::INTERNAL, "no such answer"}));
+                });
+  });
+}
 
 grpc::ServerUnaryReactor* QueryServiceImpl::QueryRoute(Context* context, const Bytes* request,
                                                        Bytes* response) {
   return broker::AnswerUnary<v2::QueryRouteRequest, v2::QueryRouteResponse>(
       *request, *response, [&](auto& call) {
-        absl::Status status = broker::CheckEndpoints(call.request().endpoints());
-        if (status.ok()) {
-          status = Find(directory_, broker::ReadCallContext(*context), call.request().topic(),
-                        call.response());
-        }
-        call.Done(status);
+        call.Done(
+            Route(directory_, broker::ReadCallContext(*context), call.request(), call.response()));
       });
 }
 
@@ -139,10 +263,10 @@ grpc::ServerUnaryReactor* QueryServiceImpl::Heartbeat(Context* /*context*/, cons
   return Refuse<v2::HeartbeatRequest, v2::HeartbeatResponse>(*request, *response, "Heartbeat");
 }
 
-grpc::ServerUnaryReactor* QueryServiceImpl::SendMessage(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* QueryServiceImpl::SendMessage(Context* context, const Bytes* request,
                                                         Bytes* response) {
-  return Refuse<v2::SendMessageRequest, v2::SendMessageResponse>(*request, *response,
-                                                                 "SendMessage");
+  return PassOn<v2::SendMessageRequest, v2::SendMessageResponse>(
+      context, *request, *response, "SendMessage", Anywhere<v2::SendMessageRequest>);
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* QueryServiceImpl::ReceiveMessage(
@@ -150,17 +274,19 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* QueryServiceImpl::ReceiveMessage(
   return RefusedReads::Start<v2::ReceiveMessageResponse>("ReceiveMessage");
 }
 
-grpc::ServerUnaryReactor* QueryServiceImpl::AckMessage(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* QueryServiceImpl::AckMessage(Context* context, const Bytes* request,
                                                        Bytes* response) {
-  return Refuse<v2::AckMessageRequest, v2::AckMessageResponse>(*request, *response, "AckMessage");
+  return PassOn<v2::AckMessageRequest, v2::AckMessageResponse>(
+      context, *request, *response, "AckMessage", Anywhere<v2::AckMessageRequest>);
 }
 
-grpc::ServerUnaryReactor* QueryServiceImpl::ForwardMessageToDeadLetterQueue(Context* /*context*/,
+grpc::ServerUnaryReactor* QueryServiceImpl::ForwardMessageToDeadLetterQueue(Context* context,
                                                                             const Bytes* request,
                                                                             Bytes* response) {
-  return Refuse<v2::ForwardMessageToDeadLetterQueueRequest,
-                v2::ForwardMessageToDeadLetterQueueResponse>(*request, *response,
-                                                             "ForwardMessageToDeadLetterQueue");
+  return PassOn<v2::ForwardMessageToDeadLetterQueueRequest,
+                v2::ForwardMessageToDeadLetterQueueResponse>(
+      context, *request, *response, "ForwardMessageToDeadLetterQueue",
+      Anywhere<v2::ForwardMessageToDeadLetterQueueRequest>);
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* QueryServiceImpl::PullMessage(
@@ -185,10 +311,10 @@ grpc::ServerUnaryReactor* QueryServiceImpl::QueryOffset(Context* /*context*/, co
                                                                  "QueryOffset");
 }
 
-grpc::ServerUnaryReactor* QueryServiceImpl::EndTransaction(Context* /*context*/,
-                                                           const Bytes* request, Bytes* response) {
-  return Refuse<v2::EndTransactionRequest, v2::EndTransactionResponse>(*request, *response,
-                                                                       "EndTransaction");
+grpc::ServerUnaryReactor* QueryServiceImpl::EndTransaction(Context* context, const Bytes* request,
+                                                           Bytes* response) {
+  return PassOn<v2::EndTransactionRequest, v2::EndTransactionResponse>(
+      context, *request, *response, "EndTransaction", Anywhere<v2::EndTransactionRequest>);
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* QueryServiceImpl::Telemetry(
@@ -203,17 +329,18 @@ grpc::ServerUnaryReactor* QueryServiceImpl::NotifyClientTermination(Context* /*c
       *request, *response, "NotifyClientTermination");
 }
 
-grpc::ServerUnaryReactor* QueryServiceImpl::ChangeInvisibleDuration(Context* /*context*/,
+grpc::ServerUnaryReactor* QueryServiceImpl::ChangeInvisibleDuration(Context* context,
                                                                     const Bytes* request,
                                                                     Bytes* response) {
-  return Refuse<v2::ChangeInvisibleDurationRequest, v2::ChangeInvisibleDurationResponse>(
-      *request, *response, "ChangeInvisibleDuration");
+  return PassOn<v2::ChangeInvisibleDurationRequest, v2::ChangeInvisibleDurationResponse>(
+      context, *request, *response, "ChangeInvisibleDuration",
+      Anywhere<v2::ChangeInvisibleDurationRequest>);
 }
 
-grpc::ServerUnaryReactor* QueryServiceImpl::RecallMessage(Context* /*context*/,
-                                                          const Bytes* request, Bytes* response) {
-  return Refuse<v2::RecallMessageRequest, v2::RecallMessageResponse>(*request, *response,
-                                                                     "RecallMessage");
+grpc::ServerUnaryReactor* QueryServiceImpl::RecallMessage(Context* context, const Bytes* request,
+                                                          Bytes* response) {
+  return PassOn<v2::RecallMessageRequest, v2::RecallMessageResponse>(context, *request, *response,
+                                                                     "RecallMessage", BrokerOf);
 }
 
 grpc::ServerUnaryReactor* QueryServiceImpl::SyncLiteSubscription(Context* /*context*/,

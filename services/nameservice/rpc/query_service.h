@@ -1,6 +1,7 @@
 // QueryServiceImpl: the part of apache.rocketmq.v2.MessagingService that a name service answers, so
-// that any client may have it as its access point: where topics are. Everything else is refused
-// with a word on where it belongs.
+// that any client may have it as its access point: where topics are. Single requests about messages
+// (send, acknowledge, extend, end a transaction, recall) it passes on to the broker that they
+// belong to, if that can be told. Everything else is refused with a word on where it belongs.
 
 #pragma once
 
@@ -8,6 +9,7 @@
 
 #include "proto/apache/rocketmq/v2/service.grpc.pb.h"
 #include "services/nameservice/rpc/route_directory.h"
+#include "services/relay/relay.h"
 
 namespace dunlin::nameservice {
 
@@ -30,8 +32,9 @@ using QueryMethods = V2::WithRawCallbackMethod_SyncLiteSubscription<
 
 class QueryServiceImpl final : public internal::QueryMethods {
  public:
-  // `directory` must outlive the server this is registered with.
-  explicit QueryServiceImpl(RouteDirectory& directory) : directory_(directory) {}
+  // Both must outlive the server this is registered with.
+  QueryServiceImpl(RouteDirectory& directory, Relay& relay)
+      : directory_(directory), relay_(relay) {}
 
   using Context = grpc::CallbackServerContext;
   using Bytes = grpc::ByteBuffer;
@@ -61,7 +64,14 @@ class QueryServiceImpl final : public internal::QueryMethods {
   Unary* SyncLiteSubscription(Context* context, const Bytes* request, Bytes* response) override;
 
  private:
+  // Passes a request of topic(request) on to the broker that `belongs` names: to the only one that
+  // holds the topic when it names none.
+  template <typename Request, typename Response, typename Belongs>
+  Unary* PassOn(Context* context, const Bytes& request, Bytes& response, const char* method,
+                Belongs belongs);
+
   RouteDirectory& directory_;
+  Relay& relay_;
 };
 
 }  // namespace dunlin::nameservice

@@ -1,5 +1,7 @@
 #include "services/nameservice/rpc/register_call.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "services/base/log.h"
@@ -8,6 +10,15 @@
 
 namespace dunlin::nameservice {
 namespace {
+
+// A request is applied in one step, and nothing else happens meanwhile.
+constexpr int kMaxTopics = 10'000;
+
+absl::Status CheckNumber(int topics) {
+  if (topics <= kMaxTopics) return absl::OkStatus();
+  return absl::InvalidArgumentError(fmt::format(
+      "a request with {} topics; send {} at most, and the rest in others", topics, kMaxTopics));
+}
 
 // The codes of both have the same numbers.
 grpc::Status ToGrpc(const absl::Status& status) {
@@ -57,8 +68,11 @@ absl::Status RegisterCall::Handle(const grpc::ByteBuffer& bytes) {
     case v1::RegisterRequest::kHello:
       return HandleHello(request.hello());
     case v1::RegisterRequest::kTable:
+      RETURN_IF_ERROR(CheckNumber(request.table().topics_size()));
       return directory_.Apply(session_, request.table());
     case v1::RegisterRequest::kChanges:
+      RETURN_IF_ERROR(
+          CheckNumber(request.changes().changed_size() + request.changes().deleted_size()));
       return directory_.Apply(session_, request.changes());
     case v1::RegisterRequest::kHeartbeat:
       directory_.Hear(session_);

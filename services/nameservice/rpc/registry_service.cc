@@ -108,11 +108,15 @@ grpc::ServerUnaryReactor* RegistryServiceImpl::SetGroupWritable(Context* /*conte
       *request, *response,
       [this](const v1::SetGroupWritableRequest& asked)
           -> absl::StatusOr<v1::SetGroupWritableResponse> {
+        // First the disk: what cannot be kept is not done. Nobody else saves names meanwhile, since
+        // the executor does one thing at a time.
+        ASSIGN_OR_RETURN(
+            const RouteDirectory::Remembered then,
+            directory_.PrepareSetGroupWritable(asked.broker_group(), asked.writable()));
+        RETURN_IF_ERROR(saved_.SaveGroups({then.groups, then.read_only}));
         v1::SetGroupWritableResponse answer;
         ASSIGN_OR_RETURN(const uint32_t topics,
                          directory_.SetGroupWritable(asked.broker_group(), asked.writable()));
-        const RouteDirectory::Remembered now = directory_.remembered();
-        RETURN_IF_ERROR(saved_.SaveGroups({now.groups, now.read_only}));
         answer.set_topics(topics);
         return answer;
       });

@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
+
+#include "services/base/log.h"
+#include "services/base/status_macros.h"
 
 namespace dunlin::nameservice {
 namespace {
@@ -47,6 +51,9 @@ RouteDirectory::Calls RouteDirectory::CallsOf(const Changes& changes) const {
 }
 
 void RouteDirectory::Tell(const Changes& changes, const Calls& calls) const {
+  if (!changes.left_out.ok()) {
+    log::Warning("a topic is left out of routes: {}", changes.left_out.ToString());
+  }
   for (const auto& [session, reason] : calls.ended) session->OnEnded(reason);
   for (const auto& session : calls.group_changed) session->OnGroupChanged();
   for (const auto& session : calls.send_table) session->OnSendTable();
@@ -134,6 +141,19 @@ void RouteDirectory::Step() {
   });
 }
 
+absl::StatusOr<RouteDirectory::Remembered> RouteDirectory::PrepareSetGroupWritable(
+    const std::string& group, bool writable) const {
+  MutexLock lock(mutex_);
+  RETURN_IF_ERROR(table_.CheckSetGroupWritable(group, writable));
+  Remembered then{table_.remembered_groups(), table_.read_only_groups()};
+  std::erase(then.read_only, group);
+  if (!writable) {
+    const auto place = std::lower_bound(then.read_only.begin(), then.read_only.end(), group);
+    then.read_only.insert(place, group);
+  }
+  return then;
+}
+
 absl::StatusOr<uint32_t> RouteDirectory::SetGroupWritable(std::string_view group, bool writable) {
   return Do([&](RouteTable& table, Timestamp /*now*/, Changes& changes) {
     return table.SetGroupWritable(group, writable, changes);
@@ -145,11 +165,11 @@ bool RouteDirectory::ready() const {
   return table_.ready();
 }
 
-bool RouteDirectory::FillQueues(const apache::rocketmq::v2::Resource& topic,
-                                std::string_view qualified_name, std::string_view zone,
-                                apache::rocketmq::v2::QueryRouteResponse& response) const {
+std::vector<QueuesAt> RouteDirectory::FindQueues(const apache::rocketmq::v2::Resource& topic,
+                                                 std::string_view qualified_name,
+                                                 std::string_view zone) const {
   MutexLock lock(mutex_);
-  return table_.FillQueues(topic, qualified_name, zone, response);
+  return table_.FindQueues(topic, qualified_name, zone);
 }
 
 std::optional<v1::GroupState> RouteDirectory::DescribeGroup(std::string_view name) const {
@@ -190,6 +210,7 @@ std::optional<v1::Route> RouteDirectory::FindRoute(const broker::RouteViewer& vi
   v1::Route route;
   {
     MutexLock lock(mutex_);
+    if (!viewer.zone.empty()) table_.WatchZones();
     if (!table_.ready()) return std::nullopt;
     route = table_.FindRoute(qualified_name, viewer.zone);
   }

@@ -19,13 +19,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#include "proto/apache/rocketmq/v2/service.pb.h"
+#include "proto/apache/rocketmq/v2/definition.pb.h"
 #include "proto/dunlin/nameservice/v1/registry.pb.h"
 #include "proto/dunlin/nameservice/v1/routes.pb.h"
 #include "services/base/clock.h"
 #include "services/base/mutex.h"
 #include "services/broker/rpc/route_source.h"
 #include "services/broker/topics/topic_watchers.h"
+#include "services/nameservice/routes/route_queues.h"
 #include "services/nameservice/routes/route_table.h"
 
 namespace dunlin::nameservice {
@@ -47,6 +48,12 @@ std::string NoSuchTopic(std::string_view name, std::string_view zone);
 
 class RouteDirectory final : public broker::RouteSource {
  public:
+  // What is to survive the process; names of groups.
+  struct Remembered {
+    std::vector<std::string> groups;
+    std::vector<std::string> read_only;
+  };
+
   // `clock` must outlive the directory.
   RouteDirectory(const RouteTable::Options& options, const Clock& clock,
                  std::function<void()> on_remembered);
@@ -65,13 +72,16 @@ class RouteDirectory final : public broker::RouteSource {
   // A few times a second.
   void Step() ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // What will be to be remembered once SetGroupWritable is called. Errors: those of RouteTable.
+  absl::StatusOr<Remembered> PrepareSetGroupWritable(const std::string& group, bool writable) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<uint32_t> SetGroupWritable(std::string_view group, bool writable)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   bool ready() const ABSL_LOCKS_EXCLUDED(mutex_);
-  // False: no such topic, as far as is known; ready() says how far.
-  bool FillQueues(const apache::rocketmq::v2::Resource& topic, std::string_view qualified_name,
-                  std::string_view zone, apache::rocketmq::v2::QueryRouteResponse& response) const
+  // Empty: no such topic, as far as is known; ready() says how far.
+  std::vector<QueuesAt> FindQueues(const apache::rocketmq::v2::Resource& topic,
+                                   std::string_view qualified_name, std::string_view zone) const
       ABSL_LOCKS_EXCLUDED(mutex_);
   std::optional<v1::GroupState> DescribeGroup(std::string_view name) const
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -81,10 +91,6 @@ class RouteDirectory final : public broker::RouteSource {
   v1::ListTopicsResponse ListTopics(const v1::ListTopicsRequest& asked) const
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  struct Remembered {
-    std::vector<std::string> groups;
-    std::vector<std::string> read_only;
-  };
   Remembered remembered() const ABSL_LOCKS_EXCLUDED(mutex_);
   RouteTable::Counts counts() const ABSL_LOCKS_EXCLUDED(mutex_);
   size_t watches() const { return topic_watchers_.size(); }

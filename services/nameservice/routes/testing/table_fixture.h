@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/base/testing/status_matchers.h"
 #include "services/nameservice/routes/route_table.h"
 
@@ -82,6 +83,17 @@ class RouteTableTest : public ::testing::Test {
     changes_ = {};
     return table_->Apply(SessionId(session), table, changes_);
   }
+  // A piece of a table; the last brings the version.
+  absl::Status TellPiece(uint64_t session, const v1::RegisteredTopic& topic, bool first, bool last,
+                         uint64_t counter = 1) {
+    v1::TopicTable table;
+    table.set_first(first);
+    table.set_last(last);
+    *table.add_topics() = topic;
+    if (last) *table.mutable_version() = Version(counter);
+    changes_ = {};
+    return table_->Apply(SessionId(session), table, changes_);
+  }
   absl::Status Change(uint64_t session, uint64_t base, const std::vector<v1::RegisteredTopic>& put,
                       const std::vector<std::string>& deleted = {}) {
     v1::TopicChanges topics;
@@ -121,7 +133,9 @@ class RouteTableTest : public ::testing::Test {
     apache::rocketmq::v2::Resource resource;
     resource.set_name(topic);
     apache::rocketmq::v2::QueryRouteResponse response;
-    table_->FillQueues(resource, topic, zone, response);
+    for (auto& queue : QueuesByTurns(table_->FindQueues(resource, topic, zone))) {
+      *response.add_message_queues() = std::move(queue);
+    }
     return response;
   }
 

@@ -1,0 +1,232 @@
+// Requests about messages that land at a name service.
+
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "proto/apache/rocketmq/v2/service.grpc.pb.h"
+#include "proto/dunlin/config/v1/config.pb.h"
+#include "proto/dunlin/nameservice/v1/registry.grpc.pb.h"
+#include "services/base/clock.h"
+#include "services/base/file.h"
+#include "services/base/mutex.h"
+#include "services/base/testing/manual_clock.h"
+#include "services/base/testing/status_matchers.h"
+#include "services/base/testing/temp_dir.h"
+#include "services/broker/timers/recall_handle.h"
+#include "services/nameservice/name_service.h"
+
+namespace dunlin::nameservice {
+namespace {
+
+namespace v2 = apache::rocketmq::v2;
+
+using ::testing::HasSubstr;
+
+std::unique_ptr<grpc::ClientContext> NewContext() {
+  auto context = std::make_unique<grpc::ClientContext>();
+  context->AddMetadata("x-mq-client-id", "client");
+  context->AddMetadata("x-mq-namespace", "space");
+  context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  return context;
+}
+
+// A broker: its session, and what it is asked.
+class Broker final : public v2::MessagingService::Service {
+ public:
+  Broker(v1::RegistryService::Stub& registry, const std::string& name) : name_(name) {
+    int port = 0;
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+    context_ = NewContext();
+    stream_ = registry.Register(context_.get());
+    v1::RegisterRequest request;
+    v1::Hello& hello = *request.mutable_hello();
+    hello.mutable_identity()->set_broker_group(name);
+    hello.mutable_identity()->set_member(name);
+    hello.set_cluster("c");
+    hello.set_role(v1::MASTER);
+    hello.set_epoch(1);
+    hello.mutable_endpoints()->set_scheme(v2::IPv4);
+    hello.mutable_endpoints()->add_addresses()->set_host("127.0.0.1");
+    hello.mutable_endpoints()->mutable_addresses(0)->set_port(port);
+    hello.mutable_topics_version()->set_counter(1);
+    stream_->Write(request);
+  }
+  ~Broker() override {
+    context_->TryCancel();
+    (void)stream_->Finish();
+  }
+  void SendTable() {
+    v1::RegisterRequest request;
+    v1::TopicTable& table = *request.mutable_table();
+    table.set_first(true);
+    table.set_last(true);
+    table.mutable_version()->set_counter(1);
+    v1::RegisteredTopic& told = *table.add_topics();
+    told.mutable_topic()->set_resource_namespace("space");
+    told.mutable_topic()->set_name("t");
+    told.set_topic_id(1);
+    told.set_queues(2);
+    told.set_permission(v2::READ_WRITE);
+    stream_->Write(request);
+  }
+  void StopServing() { server_->Shutdown(); }
+
+  grpc::Status RecallMessage(grpc::ServerContext* context, const v2::RecallMessageRequest* request,
+                             v2::RecallMessageResponse* response) override {
+    Note(*context);
+    response->mutable_status()->set_code(v2::OK);
+    response->set_message_id(name_ + " " + request->recall_handle());
+    return grpc::Status::OK;
+  }
+  grpc::Status AckMessage(grpc::ServerContext* context, const v2::AckMessageRequest* /*request*/,
+                          v2::AckMessageResponse* response) override {
+    Note(*context);
+    response->mutable_status()->set_code(v2::INVALID_RECEIPT_HANDLE);
+    return grpc::Status::OK;
+  }
+
+  // Headers of the last call.
+  std::map<std::string, std::string> Headers() {
+    MutexLock lock(mutex_);
+    return headers_;
+  }
+
+ private:
+  void Note(const grpc::ServerContext& context) {
+    MutexLock lock(mutex_);
+    headers_.clear();
+    for (const auto& [name, value] : context.client_metadata()) {
+      headers_[std::string(name.data(), name.size())] = std::string(value.data(), value.size());
+    }
+  }
+
+  const std::string name_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<grpc::ClientContext> context_;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::RegisterRequest, v1::RegisterResponse>> stream_;
+  Mutex mutex_;
+  std::map<std::string, std::string> headers_ ABSL_GUARDED_BY(mutex_);
+};
+
+class PassedOnTest : public ::testing::Test {
+ protected:
+  PassedOnTest() {
+    config_.set_start_grace_ms(0);
+    auto started =
+        NameService::Start(config_, {.data_dir = directory_.path()}, RealFiles(), clock_);
+    EXPECT_THAT(started, IsOk());
+    service_ = *std::move(started);
+    grpc::ServerBuilder builder;
+    for (grpc::Service* service : service_->services()) builder.RegisterService(service);
+    server_ = builder.BuildAndStart();
+    const auto channel = server_->InProcessChannel({});
+    registry_ = v1::RegistryService::NewStub(channel);
+    messaging_ = v2::MessagingService::NewStub(channel);
+  }
+  ~PassedOnTest() override {
+    brokers_.clear();
+    service_->Drain();
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+    service_->Stop();
+  }
+
+  // Returns when so many brokers hold the topic.
+  void Add(const std::string& name) {
+    brokers_[name] = std::make_unique<Broker>(*registry_, name);
+    brokers_[name]->SendTable();
+    v2::QueryRouteRequest request;
+    request.mutable_topic()->set_name("t");
+    v2::QueryRouteResponse response;
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (response.message_queues_size() != static_cast<int>(2 * brokers_.size()) &&
+           std::chrono::steady_clock::now() < deadline) {
+      response.Clear();
+      EXPECT_TRUE(messaging_->QueryRoute(NewContext().get(), request, &response).ok());
+    }
+  }
+
+  v2::RecallMessageResponse Recall(const std::string& handle,
+                                   std::unique_ptr<grpc::ClientContext> context = NewContext()) {
+    v2::RecallMessageRequest request;
+    request.mutable_topic()->set_name("t");
+    request.set_recall_handle(handle);
+    v2::RecallMessageResponse response;
+    EXPECT_TRUE(messaging_->RecallMessage(context.get(), request, &response).ok());
+    return response;
+  }
+  static std::string HandleOf(const std::string& broker) {
+    return Encode(broker::RecallHandle{
+        TopicId(1), {FromUnixMillis(1'700'000'000'123), LogOffset(4711)}, "01C0FFEE", broker});
+  }
+
+  const TempDir directory_;
+  ManualClock clock_;
+  config::v1::RegistryConfig config_;
+  std::unique_ptr<NameService> service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<v1::RegistryService::Stub> registry_;
+  std::unique_ptr<v2::MessagingService::Stub> messaging_;
+  std::map<std::string, std::unique_ptr<Broker>> brokers_;
+};
+
+TEST_F(PassedOnTest, ARecallGoesToTheBrokerThatItsHandleNames) {
+  Add("a");
+  Add("b");
+  for (const char* name : {"a", "b"}) {
+    const v2::RecallMessageResponse response = Recall(HandleOf(name));
+    EXPECT_EQ(response.status().code(), v2::OK) << response.status().message();
+    EXPECT_EQ(response.message_id(), std::string(name) + " " + HandleOf(name));
+    const std::map<std::string, std::string> headers = brokers_[name]->Headers();
+    EXPECT_EQ(headers.at("x-mq-client-id"), "client");
+    EXPECT_EQ(headers.at("x-mq-namespace"), "space");
+    EXPECT_EQ(headers.at("x-dunlin-hops"), "1");
+  }
+}
+
+TEST_F(PassedOnTest, WhatNamesNoBrokerGoesToTheOnlyOne) {
+  Add("a");
+  EXPECT_EQ(Recall(HandleOf("")).status().code(), v2::OK);
+  v2::AckMessageRequest request;
+  request.mutable_topic()->set_name("t");
+  v2::AckMessageResponse response;
+  EXPECT_TRUE(messaging_->AckMessage(NewContext().get(), request, &response).ok());
+  // The broker's own answer.
+  EXPECT_EQ(response.status().code(), v2::INVALID_RECEIPT_HANDLE);
+  Add("b");
+  EXPECT_TRUE(messaging_->AckMessage(NewContext().get(), request, &response).ok());
+  EXPECT_EQ(response.status().code(), v2::NOT_IMPLEMENTED);
+  EXPECT_THAT(response.status().message(), HasSubstr("several brokers (a, b)"));
+  EXPECT_THAT(response.status().message(), HasSubstr("AckMessage"));
+}
+
+TEST_F(PassedOnTest, WhatCannotBePassedOnIsAnsweredAtOnce) {
+  Add("a");
+  EXPECT_EQ(Recall(HandleOf("gone")).status().code(), v2::HA_NOT_AVAILABLE);
+  auto context = NewContext();
+  context->AddMetadata("x-dunlin-hops", "1");
+  const v2::RecallMessageResponse again = Recall(HandleOf("a"), std::move(context));
+  EXPECT_EQ(again.status().code(), v2::INTERNAL_SERVER_ERROR);
+  EXPECT_THAT(again.status().message(), HasSubstr("passed on before"));
+  brokers_["a"]->StopServing();
+  const v2::RecallMessageResponse dead = Recall(HandleOf("a"));
+  EXPECT_EQ(dead.status().code(), v2::INTERNAL_SERVER_ERROR);
+  EXPECT_THAT(dead.status().message(), HasSubstr("broker a at 127.0.0.1:"));
+  v2::RecallMessageRequest request;
+  request.mutable_topic()->set_name("none");
+  v2::RecallMessageResponse none;
+  EXPECT_TRUE(messaging_->RecallMessage(NewContext().get(), request, &none).ok());
+  EXPECT_EQ(none.status().code(), v2::TOPIC_NOT_FOUND);
+}
+
+}  // namespace
+}  // namespace dunlin::nameservice
