@@ -1,9 +1,13 @@
 #include "services/broker/broker.h"
 
+#include <google/protobuf/descriptor.h>
+
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -11,6 +15,7 @@
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/broker/admin/admin.h"
+#include "services/broker/admin/broker_metrics.h"
 #include "services/broker/admin/transaction_admin.h"
 #include "services/broker/admission/intake.h"
 #include "services/broker/clients/producer_sessions.h"
@@ -24,13 +29,13 @@
 #include "services/broker/lite/lite_table.h"
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/registration/cluster_routes.h"
-#include "services/broker/registration/registrar.h"
 #include "services/broker/registration/registration_metrics.h"
 #include "services/broker/rpc/admin_service.h"
 #include "services/broker/rpc/command_streams.h"
 #include "services/broker/rpc/endpoints.h"
 #include "services/broker/rpc/messaging_service.h"
 #include "services/broker/rpc/orphan_link.h"
+#include "services/broker/rpc/partly.h"
 #include "services/broker/rpc/route_service.h"
 #include "services/broker/rpc/service_context.h"
 #include "services/broker/rpc/stream_service.h"
@@ -40,6 +45,8 @@
 #include "services/broker/transactions/check_policy.h"
 #include "services/broker/transactions/checker.h"
 #include "services/broker/transactions/lookup.h"
+#include "services/runtime/host_port.h"
+#include "services/store/log/log_follower.h"
 
 namespace dunlin::broker {
 namespace {
@@ -75,12 +82,57 @@ store::RetentionOptions RetentionOptionsOf(const config::v1::RetentionConfig& co
   return options;
 }
 
+// The tables are built from what is confirmed, and the numbers they give out go on from there: so
+// all that the log holds has to be. A broker that crashed as master may find more in it.
+absl::Status AwaitConfirmed(store::CommitLog& log, const Broker::Mastership& mastership) {
+  const LogOffset end = log.end();
+  for (LogOffset seen = log.confirmed().Get(); seen < end;) {
+    RETURN_IF_ERROR(log.health());
+    if (!mastership.still_wanted()) return absl::UnavailableError("no longer to be the master");
+    seen = log.confirmed().WaitAbove(seen, milliseconds(50));
+  }
+  return absl::OkStatus();
+}
+
+// Of the name services that clients may have as access point: those of the cluster, and the one in
+// the same process.
+std::vector<int32_t> NameServicePorts(const config::v1::DunlinConfig& config) {
+  std::vector<std::string> addresses(config.broker().name_services().begin(),
+                                     config.broker().name_services().end());
+  if (config.name_service().enabled()) {
+    addresses.push_back(config.name_service().server().listen_address());
+    addresses.push_back(config.name_service().server().advertised_address());
+  }
+  std::vector<int32_t> ports;
+  for (const std::string& address : addresses) {
+    const std::optional<HostPort> parsed = ParseHostPort(address);
+    if (parsed.has_value() && parsed->port != 0) ports.push_back(parsed->port);
+  }
+  return ports;
+}
+
 std::vector<WaitingRoom::Place> PlacesOf(const std::vector<LitePlace>& lite) {
   std::vector<WaitingRoom::Place> places;
   places.reserve(lite.size());
   for (const LitePlace& place : lite) places.push_back({place.parent, place.group, place.client});
   return places;
 }
+
+// What a slave serves; the rest is refused, with the way to the master.
+constexpr std::array<std::string_view, 5> kMessagingReads = {
+    "QueryRoute", "QueryAssignment", "PullMessage", "GetOffset", "QueryOffset"};
+constexpr std::array<std::string_view, 1> kStreamReads = {"Subscribe"};
+constexpr std::array<std::string_view, 8> kAdminReads = {
+    "GetTopic",    "ListTopics",      "GetGroup",       "ListGroups",
+    "GetMessages", "ListDeadLetters", "GetDeadLetters", "GetBroker"};
+
+// Of a slave: segments go when its replicator drops them, and nothing is appended.
+class NoRetention final : public store::Retention {
+ public:
+  absl::Status Step() override { return absl::OkStatus(); }
+  bool DiskIsFull() const override { return false; }
+  void Stop() override {}
+};
 
 }  // namespace
 
@@ -89,19 +141,31 @@ class Broker::Rooms {
  public:
   absl::Status Open(const config::v1::DunlinConfig& config, FileSystem& files, const Clock& clock,
                     const std::function<void()>& on_failure);
+  absl::Status OpenLog(const config::v1::DunlinConfig& config, FileSystem& files,
+                       const Clock& clock);
+  absl::Status FollowLog(const config::v1::DunlinConfig& config, FileSystem& files,
+                         const Clock& clock);
+  // Those that change what the log says, by themselves.
+  void StartDeciding(const Clock& clock, const std::function<void()>& on_failure);
   // What is served, once the rooms are there.
   void MakeServices(const config::v1::DunlinConfig& config, const Clock& clock);
+  void MakeReadingServices();
   // Which topics, lightweight topics and groups there are.
   absl::Status OpenTables(const config::v1::BrokerConfig& config, const Clock& clock);
   void StartHousekeeper(const Clock& clock, const std::function<void()>& on_failure);
   absl::Status Health() const;
   absl::Status Stop();
 
+  bool slave = false;
+  std::optional<Mastership> mastership;
+  std::string member;  // of the broker group; empty for a broker alone
+  config::v1::BrokerConfig settings_of_slave;
+  const config::v1::BrokerConfig* settings = nullptr;  // those in force for what is open
   std::unique_ptr<store::StateStore> state;
   std::unique_ptr<store::CommitLog> log;
   std::unique_ptr<store::Dispatcher> dispatcher;
   std::unique_ptr<store::Retention> retention;
-  std::unique_ptr<TopicTable> topics;
+  std::shared_ptr<TopicTable> topics;  // a registration may outlive the rooms
   std::unique_ptr<LiteTable> lite_table;
   std::unique_ptr<LiteSubscriptions> lite_subscriptions;
   std::unique_ptr<Progress> progress;
@@ -134,7 +198,9 @@ class Broker::Rooms {
   std::unique_ptr<Admin> admin;
   std::unique_ptr<TransactionAdmin> transaction_admin;
   std::unique_ptr<AdminServiceImpl> admin_service;
+  Registrar::Role standing;
   std::unique_ptr<Registrar> registrar;
+  std::shared_ptr<BrokerMetrics> metrics;
   bool stopped = false;
 };
 
@@ -143,30 +209,65 @@ absl::Status Broker::Rooms::Health() const {
   return dispatcher->health();
 }
 
-absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSystem& files,
-                                 const Clock& clock, const std::function<void()>& on_failure) {
-  store::CommitLogOptions log_options = LogOptions(config);
+absl::Status Broker::Rooms::OpenLog(const config::v1::DunlinConfig& config, FileSystem& files,
+                                    const Clock& clock) {
+  store::CommitLogOptions options = LogOptions(config);
   // The lock on the directory is the log's: the state is opened once it is held, before the log
   // looks for its end, since the checkpoint says from where on.
   absl::Status state_opened;
-  log_options.known_flushed = [&] {
+  options.known_flushed = [&] {
     absl::StatusOr<std::unique_ptr<store::StateStore>> opened =
-        store::StateStore::Open(log_options.directory + "/state");
+        store::StateStore::Open(options.directory + "/state");
     state_opened = opened.status();
     if (!opened.ok()) return LogOffset(0);
     state = *std::move(opened);
     return LogOffset(state->GetCheckpoint().flushed());
   };
-  ASSIGN_OR_RETURN(log, store::CommitLog::Open(log_options, files, clock));
+  if (mastership.has_value()) {
+    options.epoch = mastership->epoch;
+    options.replicated = true;
+  }
+  ASSIGN_OR_RETURN(log, store::CommitLog::Open(options, files, clock));
   RETURN_IF_ERROR(state_opened);
+  return mastership.has_value() ? AwaitConfirmed(*log, *mastership) : absl::OkStatus();
+}
+
+absl::Status Broker::Rooms::FollowLog(const config::v1::DunlinConfig& config, FileSystem& files,
+                                      const Clock& clock) {
+  const std::string directory = config.data_dir() + "/store";
+  ASSIGN_OR_RETURN(state, store::StateStore::Open(directory + "/state"));
+  const storage::v1::Checkpoint checkpoint = state->GetCheckpoint();
+  store::LogFollowerOptions options;
+  options.directory = directory;
+  options.viewed = LogOffset(checkpoint.dispatched());
+  options.viewed_epoch = Epoch(checkpoint.epoch());
+  ASSIGN_OR_RETURN(log, store::OpenLogFollower(options, files, clock));
+  // Who reads makes nothing.
+  settings_of_slave = config.broker();
+  settings_of_slave.set_auto_create_topics(false);
+  settings_of_slave.set_auto_create_groups(false);
+  settings = &settings_of_slave;
+  return absl::OkStatus();
+}
+
+absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSystem& files,
+                                 const Clock& clock, const std::function<void()>& on_failure) {
+  settings = &config.broker();
+  RETURN_IF_ERROR(slave ? FollowLog(config, files, clock) : OpenLog(config, files, clock));
   store::DispatcherOptions dispatcher_options;
   dispatcher_options.checkpoint_interval = milliseconds(config.store().checkpoint_interval_ms());
+  dispatcher_options.tell_config = slave;
   ASSIGN_OR_RETURN(dispatcher, store::Dispatcher::Start(dispatcher_options, *log, *state));
-  retention = store::Retention::Start(RetentionOptionsOf(config.store().retention()), *log,
-                                      *dispatcher, files, log_options.directory, clock);
-  RETURN_IF_ERROR(OpenTables(config.broker(), clock));
+  if (slave) {
+    retention = std::make_unique<NoRetention>();
+  } else {
+    retention = store::Retention::Start(RetentionOptionsOf(config.store().retention()), *log,
+                                        *dispatcher, files, config.data_dir() + "/store", clock);
+  }
+  RETURN_IF_ERROR(OpenTables(*settings, clock));
 
   ProgressOptions progress_options;
+  progress_options.follows = slave;
   progress_options.max_in_flight = config.broker().max_in_flight_per_queue();
   progress_options.retry_delay = [this](GroupId id, uint32_t attempt) {
     const std::shared_ptr<const Group> group = topics->FindGroup(id);
@@ -182,10 +283,11 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   producers = std::make_unique<ProducerTable>(*log, *dispatcher, *state);
   const Intake::Limits intake_limits{.calls = config.broker().max_pending_calls(),
                                      .bytes = config.broker().max_pending_bytes()};
-  intake = std::make_unique<Intake>(intake_limits, clock);
+  intake = std::make_unique<Intake>(intake_limits, clock,
+                                    mastership.has_value() ? mastership->may_send : Intake::Gate());
   trace = std::make_unique<MessageTrace>(config.broker().max_trace_events(), clock);
   executor = std::make_unique<Executor>("executor", kExecutorCapacity);
-  dead_letters = std::make_unique<DeadLetters>(*topics, *log, *progress, *trace, *executor);
+  dead_letters = std::make_unique<DeadLetters>(*topics, *dispatcher, *progress, *trace, *executor);
   taker = std::make_unique<Taker>(*log, *dispatcher, *progress, *dead_letters);
   lite = std::make_unique<LiteDelivery>(LiteDelivery::Rooms{
       *log, *dispatcher, *topics, *progress, *taker, *lite_table, *lite_subscriptions, clock});
@@ -195,8 +297,13 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   waiting_options.more = [this] { return PlacesOf(lite->TakeTold()); };
   waiting_options.has_more = [this] { return lite->HasTold(); };
   waiting_room = std::make_unique<WaitingRoom>(waiting_options, *dispatcher, *progress, clock);
-  StartHousekeeper(clock, on_failure);
+  if (!slave) StartDeciding(clock, on_failure);
+  MakeServices(config, clock);
+  return absl::OkStatus();
+}
 
+void Broker::Rooms::StartDeciding(const Clock& clock, const std::function<void()>& on_failure) {
+  StartHousekeeper(clock, on_failure);
   due_messages = std::make_unique<DueMessages>(*log, dispatcher->timers(), *topics, clock);
   due_messages->Start();
   expiry = std::make_unique<TopicExpiry>(
@@ -204,9 +311,6 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   expiry->Start();
   compactor = std::make_unique<Compactor>(*log, *dispatcher, *topics);
   compactor->Start();
-
-  MakeServices(config, clock);
-  return absl::OkStatus();
 }
 
 void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const Clock& clock) {
@@ -214,7 +318,8 @@ void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const C
     cluster = std::make_unique<ClusterRoutes>(std::vector<std::string>(
         config.broker().name_services().begin(), config.broker().name_services().end()));
   }
-  context.emplace(ServiceContext{config.broker(), clock,         *log,
+  const std::vector<int32_t> ports = NameServicePorts(config);
+  context.emplace(ServiceContext{*settings,       clock,         *log,
                                  *state,          *dispatcher,   *retention,
                                  *topics,         *progress,     *dead_letters,
                                  *taker,          *waiting_room, *clients,
@@ -222,22 +327,36 @@ void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const C
                                  filters,         *intake,       *trace,
                                  *executor,       *lite,         *lookup,
                                  command_streams, "localhost",   0,
-                                 cluster.get()});
+                                 ports,           cluster.get(), slave});
   orphan_link.emplace(*context);
   checker =
       std::make_unique<TransactionChecker>(*log, dispatcher->transactions(), *topics, *orphan_link,
                                            clock, CheckPolicyOf(config.broker().transactions()));
-  checker->Start();
-  messaging = std::make_unique<MessagingServiceImpl>(*context);
-  streams = std::make_unique<StreamServiceImpl>(*context);
+  if (!slave) checker->Start();
   route_source = std::make_unique<BrokerRoutes>(*context);
   routes = std::make_unique<RouteServiceImpl>(*route_source);
   admin = std::make_unique<Admin>(AdminRooms{
-      config.broker(), clock, *log, *state, *dispatcher, *retention, *topics, *progress, *taker,
+      *settings, clock, *log, *state, *dispatcher, *retention, *topics, *progress, *taker,
       *waiting_room, *clients, *subscriptions, *intake, *trace, *lite, clock.Now()});
   transaction_admin = std::make_unique<TransactionAdmin>(
       TransactionAdminRooms{*log, *dispatcher, *topics, *taker, *lookup, clock});
+  if (slave) return MakeReadingServices();
+  messaging = std::make_unique<MessagingServiceImpl>(*context);
+  streams = std::make_unique<StreamServiceImpl>(*context);
   admin_service = std::make_unique<AdminServiceImpl>(*admin, *transaction_admin, *executor);
+}
+
+void Broker::Rooms::MakeReadingServices() {
+  const auto find = [](const char* name) -> const google::protobuf::ServiceDescriptor& {
+    return *google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(name);
+  };
+  messaging = std::make_unique<Partly<MessagingServiceImpl>>(
+      find(apache::rocketmq::v2::MessagingService::service_full_name()), kMessagingReads, *context);
+  streams = std::make_unique<Partly<StreamServiceImpl>>(
+      find(v1::StreamService::service_full_name()), kStreamReads, *context);
+  admin_service = std::make_unique<Partly<AdminServiceImpl>>(
+      find(admin::v1::AdminService::service_full_name()), kAdminReads, *admin, *transaction_admin,
+      *executor);
 }
 
 absl::Status Broker::Rooms::OpenTables(const config::v1::BrokerConfig& config, const Clock& clock) {
@@ -270,6 +389,7 @@ void Broker::Rooms::StartHousekeeper(const Clock& clock, const std::function<voi
 absl::Status Broker::Rooms::Stop() {
   if (stopped) return absl::OkStatus();
   stopped = true;
+  if (metrics != nullptr) metrics->Close();
   if (registrar != nullptr) registrar->Stop();
   if (waiting_room != nullptr) waiting_room->Stop();
   if (lookup != nullptr) lookup->Stop();
@@ -299,9 +419,32 @@ Broker::~Broker() {
 
 absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(const config::v1::DunlinConfig& config,
                                                       FileSystem& files, const Clock& clock,
-                                                      std::function<void()> on_failure) {
-  for (int attempt = 0;; ++attempt) {
+                                                      std::function<void()> on_failure,
+                                                      std::optional<Mastership> mastership) {
+  auto make = [&mastership] {
     auto rooms = std::make_unique<Rooms>();
+    rooms->mastership = mastership;
+    return rooms;
+  };
+  return Open(make, config, files, clock, on_failure);
+}
+
+absl::StatusOr<std::unique_ptr<Broker>> Broker::StartSlave(const config::v1::DunlinConfig& config,
+                                                           FileSystem& files, const Clock& clock) {
+  auto make = [] {
+    auto rooms = std::make_unique<Rooms>();
+    rooms->slave = true;
+    return rooms;
+  };
+  return Open(make, config, files, clock, {});
+}
+
+absl::StatusOr<std::unique_ptr<Broker>> Broker::Open(
+    const std::function<std::unique_ptr<Rooms>()>& make, const config::v1::DunlinConfig& config,
+    FileSystem& files, const Clock& clock, const std::function<void()>& on_failure) {
+  for (int attempt = 0;; ++attempt) {
+    std::unique_ptr<Rooms> rooms = make();
+    rooms->member = config.replication().member();
     const absl::Status opened = rooms->Open(config, files, clock, on_failure);
     auto broker = std::unique_ptr<Broker>(new Broker(std::move(rooms)));
     if (opened.ok()) return broker;
@@ -309,6 +452,22 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Start(const config::v1::DunlinCo
     // Damage in the view marks itself: the second try rebuilds it from the log.
     log::Warning("trying once more: {}", opened.ToString());
   }
+}
+
+absl::Status Broker::Follow() {
+  const store::Dispatcher::ChangedConfig changed = rooms_->dispatcher->TakeChangedConfig();
+  if (!changed.IsEmpty()) {
+    RETURN_IF_ERROR(rooms_->topics->Follow(*rooms_->state, changed));
+    // Who waits for a topic or group that was changed by hand looks at it again.
+    for (const TopicId topic : changed.topics) rooms_->waiting_room->Nudge(topic);
+    for (const GroupId group : changed.groups) rooms_->waiting_room->NudgeGroup(group);
+  }
+  if (rooms_->registrar == nullptr) return absl::OkStatus();
+  const uint64_t epoch = rooms_->log->epoch().value();
+  if (std::exchange(rooms_->standing.epoch, epoch) != epoch) {
+    rooms_->registrar->SetRole(rooms_->standing);
+  }
+  return absl::OkStatus();
 }
 
 std::vector<grpc::Service*> Broker::services() const {
@@ -321,32 +480,47 @@ void Broker::SetAdvertisedAddress(const std::string& host, int port) {
   rooms_->context->advertised_port = port;
 }
 
-absl::Status Broker::Register(const std::vector<std::string>& name_services) {
+absl::Status Broker::Register(const std::vector<std::string>& name_services, Standing standing) {
   if (name_services.empty()) return absl::OkStatus();
   const ServiceContext& context = *rooms_->context;
+  rooms_->standing = {standing.role, standing.id, context.log.epoch().value()};
+  if (standing.registrar != nullptr) {
+    rooms_->registrar = std::move(standing.registrar);
+    rooms_->registrar->SetRole(rooms_->standing, rooms_->topics);
+    return absl::OkStatus();
+  }
   Registrar::Options options;
   options.name_services = name_services;
   nameservice::v1::Hello& hello = options.hello;
   hello.mutable_identity()->set_broker_group(context.config.broker_name());
-  hello.mutable_identity()->set_member(context.config.member_name().empty()
-                                           ? context.config.broker_name()
-                                           : context.config.member_name());
+  // A broker alone bears the name of its group.
+  hello.mutable_identity()->set_member(rooms_->member.empty() ? context.config.broker_name()
+                                                              : rooms_->member);
   hello.mutable_identity()->set_incarnation(
       static_cast<uint64_t>(ToUnixMillis(context.clock.Now())));
   hello.set_cluster(context.config.cluster_name());
-  hello.set_id(0);
-  hello.set_role(nameservice::v1::MASTER);
-  hello.set_epoch(context.log.epoch().value());
+  hello.set_id(rooms_->standing.id);
+  hello.set_role(rooms_->standing.role);
+  hello.set_epoch(rooms_->standing.epoch);
   *hello.mutable_endpoints() = EndpointsOf(context.advertised_host, context.advertised_port);
   hello.set_zone(context.config.zone());
+  hello.set_replicator_port(standing.replicator_port);
   hello.set_acting_master_allowed(true);
-  ASSIGN_OR_RETURN(rooms_->registrar, Registrar::Start(options, *rooms_->topics, context.clock));
+  ASSIGN_OR_RETURN(rooms_->registrar, Registrar::Start(options, rooms_->topics, context.clock));
   return absl::OkStatus();
 }
 
+std::string Broker::master() const {
+  return rooms_->registrar == nullptr ? "" : rooms_->registrar->master();
+}
+
+std::unique_ptr<Registrar> Broker::ReleaseRegistrar() { return std::move(rooms_->registrar); }
+
 std::shared_ptr<prometheus::Collectable> Broker::registration_metrics() const {
   if (rooms_->registrar == nullptr) return nullptr;
-  return std::make_shared<RegistrationMetrics>(rooms_->registrar->counts());
+  return std::make_shared<RegistrationMetrics>(
+      rooms_->registrar->counts(),
+      rooms_->cluster == nullptr ? nullptr : rooms_->cluster->counts());
 }
 
 void Broker::Drain() {
@@ -355,6 +529,13 @@ void Broker::Drain() {
   rooms_->streams->Stop();
   rooms_->waiting_room->Stop();
 }
+
+void Broker::ShowIn(std::shared_ptr<BrokerMetrics> metrics) {
+  rooms_->metrics = std::move(metrics);
+  rooms_->metrics->Show(*rooms_->admin, rooms_->slave);
+}
+
+absl::Status Broker::health() const { return rooms_->Health(); }
 
 absl::Status Broker::Stop() { return rooms_->Stop(); }
 

@@ -22,6 +22,8 @@ class Admin {
   explicit Admin(const AdminRooms& rooms)
       : rooms_(rooms), offsets_(rooms), dead_letters_(rooms), lite_(rooms) {}
 
+  const AdminRooms& rooms() const { return rooms_; }
+
   // What is done to where groups are, and to what they could not consume.
   OffsetAdmin& offsets() { return offsets_; }
   DeadLetterAdmin& dead_letters() { return dead_letters_; }

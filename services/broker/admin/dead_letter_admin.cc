@@ -54,6 +54,7 @@ struct DeadLetterAdmin::Resent {
   std::shared_ptr<const Topic> topic;
   uint32_t queue = 0;
   LiteTable::Pin lite_topic;  // in a topic of them: until it was appended to
+  LogOffset letter;           // to which it leads
   std::string payload;
 };
 
@@ -323,6 +324,7 @@ absl::StatusOr<DeadLetterAdmin::Resent> DeadLetterAdmin::Address(const Box& box,
   delivery.set_origin_queue(origin.origin_queue());
   delivery.set_origin_queue_offset(origin.origin_queue_offset());
   delivery.set_only_group_id(box.group->id.value());
+  resent.letter = letter.log_offset;
   resent.payload = delivery.SerializeAsString();
   return resent;
 }
@@ -356,7 +358,9 @@ absl::Status DeadLetterAdmin::Append(const std::vector<Resent>& letters) {
   std::vector<std::string_view> payloads;
   payloads.reserve(letters.size());  // records point into it
   std::vector<store::NewRecord> records(letters.size());
+  LogOffset oldest = letters.front().letter;
   for (size_t i = 0; i < letters.size(); ++i) {
+    oldest = std::min(oldest, letters[i].letter);
     payloads.emplace_back(letters[i].payload);
     records[i].kind = store::RecordKind::kDelivery;
     records[i].queue = {letters[i].topic->id, letters[i].queue};
@@ -364,13 +368,7 @@ absl::Status DeadLetterAdmin::Append(const std::vector<Resent>& letters) {
                                             : letters[i].topic->tails[letters[i].queue].get();
     records[i].payload = {&payloads.back(), 1};
   }
-  // Once the last one is durable, so are those before it.
-  const std::span<const store::NewRecord> all(records);
-  std::vector<store::Appended> appended(records.size() - 1);
-  if (!appended.empty()) {
-    RETURN_IF_ERROR(rooms_.log.Append(all.first(appended.size()), appended, nullptr));
-  }
-  return rooms_.log.AppendAndWait(all.back()).status();
+  return rooms_.dispatcher.AppendPointers(records, oldest);
 }
 
 absl::StatusOr<admin::v1::ResendDeadLettersResponse> DeadLetterAdmin::Resend(

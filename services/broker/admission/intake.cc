@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
 
 namespace dunlin::broker {
@@ -39,10 +41,14 @@ void Intake::Place::Leave() {
   if (intake_ != nullptr) std::exchange(intake_, nullptr)->Leave(*this);
 }
 
-Intake::Intake(const Limits& limits, const Clock& clock)
-    : limits_(limits), clock_(clock), last_left_(ToUnixMillis(clock.Now())) {}
+Intake::Intake(const Limits& limits, const Clock& clock, Gate gate)
+    : limits_(limits),
+      clock_(clock),
+      gate_(std::move(gate)),
+      last_left_(ToUnixMillis(clock.Now())) {}
 
 absl::StatusOr<Intake::Place> Intake::Enter(Source source, uint64_t bytes) {
+  if (gate_) RETURN_IF_ERROR(gate_());
   bytes += kOverheadBytes;
   const uint64_t most =
       source == Source::kStream ? limits_.bytes - limits_.bytes / kKeptForCalls : limits_.bytes;

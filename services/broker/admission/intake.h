@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -54,10 +55,14 @@ class Intake {
     Timestamp since_;
   };
 
-  // `clock` must outlive the intake, which must outlive its places.
-  Intake(const Limits& limits, const Clock& clock);
+  // OK, or why nothing at all is taken now. Thread-safe, cheap.
+  using Gate = std::function<absl::Status()>;
 
-  // TOO_MANY_REQUESTS, with the time after which there may be room (RetryAfterOf), when it is full.
+  // `clock` must outlive the intake, which must outlive its places. No gate: always open.
+  Intake(const Limits& limits, const Clock& clock, Gate gate = {});
+
+  // What the gate says, or TOO_MANY_REQUESTS, with the time after which there may be room
+  // (RetryAfterOf), when it is full.
   absl::StatusOr<Place> Enter(Source source, uint64_t bytes);
 
   struct Counts {
@@ -74,6 +79,7 @@ class Intake {
 
   const Limits limits_;
   const Clock& clock_;
+  const Gate gate_;
   std::atomic<uint64_t> calls_{0};
   std::atomic<uint64_t> bytes_{0};
   std::atomic<uint64_t> refused_{0};

@@ -118,6 +118,18 @@ TEST_F(IntakeTest, TheHintGrowsWhileNobodyLeaves) {
   EXPECT_LE(Hint(), milliseconds(2000));
 }
 
+TEST_F(IntakeTest, AClosedGateLetsNothingIn) {
+  bool open = false;
+  Intake intake({}, clock_, [&] {
+    return open ? absl::OkStatus() : PublicError(PublicCode::kHaNotAvailable, "no master here");
+  });
+  EXPECT_THAT(intake.Enter(Intake::Source::kStream, 7).status(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("no master here")));
+  open = true;
+  EXPECT_OK(intake.Enter(Intake::Source::kStream, 7).status());
+  EXPECT_EQ(intake.counts().refused, 0u) << "it was not full";
+}
+
 TEST_F(IntakeTest, ManyThreadsNeverOverfillIt) {
   Intake intake({.calls = 3, .bytes = 1u << 20}, clock_);
   std::atomic<int> inside{0};

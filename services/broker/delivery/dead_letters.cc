@@ -9,6 +9,7 @@
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
+#include "services/store/log/commit_log.h"
 
 namespace dunlin::broker {
 namespace {
@@ -35,9 +36,13 @@ absl::StatusOr<std::shared_ptr<const Topic>> FindOrCreateTopic(TopicTable& topic
 
 }  // namespace
 
-DeadLetters::DeadLetters(TopicTable& topics, store::CommitLog& log, Progress& progress,
+DeadLetters::DeadLetters(TopicTable& topics, store::Dispatcher& dispatcher, Progress& progress,
                          MessageTrace& trace, Executor& executor)
-    : topics_(topics), log_(log), progress_(progress), trace_(trace), executor_(executor) {}
+    : topics_(topics),
+      dispatcher_(dispatcher),
+      progress_(progress),
+      trace_(trace),
+      executor_(executor) {}
 
 absl::Status DeadLetters::Submit(Letter letter,
                                  absl::AnyInvocable<void(const absl::Status&)> done) {
@@ -77,7 +82,7 @@ absl::Status DeadLetters::Store(const Letter& letter) {
   record.queue = {topic->id, 0};
   record.tail = topic->tails[0].get();
   record.payload = payload;
-  return log_.AppendAndWait(record).status();
+  return dispatcher_.AppendPointers({&record, 1}, letter.message);
 }
 
 }  // namespace dunlin::broker

@@ -15,15 +15,15 @@
 #include "services/broker/topics/topic_table.h"
 #include "services/broker/trace/message_trace.h"
 #include "services/runtime/executor.h"
-#include "services/store/log/commit_log.h"
+#include "services/store/dispatch/dispatcher.h"
 
 namespace dunlin::broker {
 
 class DeadLetters {
  public:
   // All arguments must outlive the object.
-  DeadLetters(TopicTable& topics, store::CommitLog& log, Progress& progress, MessageTrace& trace,
-              Executor& executor);
+  DeadLetters(TopicTable& topics, store::Dispatcher& dispatcher, Progress& progress,
+              MessageTrace& trace, Executor& executor);
 
   struct Letter {
     std::shared_ptr<const Group> group;
@@ -42,7 +42,7 @@ class DeadLetters {
   absl::Status Store(const Letter& letter);
 
   TopicTable& topics_;
-  store::CommitLog& log_;
+  store::Dispatcher& dispatcher_;
   Progress& progress_;
   MessageTrace& trace_;
   Executor& executor_;

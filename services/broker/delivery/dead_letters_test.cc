@@ -41,7 +41,8 @@ class DeadLettersTest : public ::testing::Test {
     ASSERT_OK(created);
     group_ = *created;
     progress_ = std::make_unique<Progress>(ProgressOptions(), rig_.state(), rig_.clock());
-    letters_ = std::make_unique<DeadLetters>(*topics_, rig_.log(), *progress_, trace_, executor_);
+    letters_ =
+        std::make_unique<DeadLetters>(*topics_, rig_.dispatcher(), *progress_, trace_, executor_);
     message_ = rig_.Send(queue_);
   }
 

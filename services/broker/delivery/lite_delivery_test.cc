@@ -50,7 +50,8 @@ class LiteDeliveryTest : public ::testing::Test {
     auto created = topics_->CreateGroup(group);
     ASSERT_OK(created);
     group_ = *created;
-    letters_ = std::make_unique<DeadLetters>(*topics_, rig_.log(), progress_, trace_, executor_);
+    letters_ =
+        std::make_unique<DeadLetters>(*topics_, rig_.dispatcher(), progress_, trace_, executor_);
     taker_ = std::make_unique<Taker>(rig_.log(), rig_.dispatcher(), progress_, *letters_);
     auto table = LiteTable::Load(rig_.dispatcher(), rig_.state(), *topics_, rig_.clock(), {});
     ASSERT_OK(table);

@@ -125,14 +125,15 @@ class Progress::Shards {
   absl::StatusOr<Slot*> Find(Shard& shard, const Key& key, std::optional<QueueOffset> start)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mutex) {
     auto found = shard.slots.find(key);
-    if (found != shard.slots.end()) return found->second.get();
+    if (found != shard.slots.end() && !options_.follows) return found->second.get();
     const absl::StatusOr<storage::v1::QueueProgress> saved =
         state_.GetProgress(key.group, key.queue);
     if (!saved.ok() && !absl::IsNotFound(saved.status())) return saved.status();
     if (!saved.ok() && !start.has_value()) return nullptr;
     auto slot = std::make_unique<Slot>(saved.ok() ? ToQueue(*saved, Limits())
                                                   : NewQueue(/*ordered=*/false, *start, Limits()));
-    Slot* added = shard.slots.emplace(key, std::move(slot)).first->second.get();
+    Slot* added = (shard.slots[key] = std::move(slot)).get();
+    if (options_.follows) return added;
     agenda_.Announce(key, added->queue->NextVisible());
     // It is as the state store has it, and may be forgotten again.
     if (IsLite(key.queue)) agenda_.AddIdle(key, LogOffset(0));

@@ -52,6 +52,9 @@ struct ProgressOptions {
   // Lightweight topics, of all groups, whose progress is kept in memory although nothing of them is
   // in flight; it is read again when it is needed.
   size_t max_idle_lite_topics = 65'536;
+  // Of a slave: the state store changes by itself and is right; a queue is read from it whenever it
+  // is asked for. Only what looks may be called then.
+  bool follows = false;
   // Called, on any thread and without a lock, when messages became deliverable by anything but
   // time: TakeDue() and TakeDueLite() name them. May be empty.
   std::function<void()> on_unlocked;

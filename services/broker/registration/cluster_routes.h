@@ -1,13 +1,16 @@
 // ClusterRoutes: what the name services say of a topic at all brokers, for what a client asks one
 // broker and means the cluster.
 //
-// Asks one name service after the other until one answers. Thread-safe; nothing waits but the
-// destructor, for the questions under way.
+// Asks one name service after the other until one answers, the one that answered last first, each
+// for half a second at most: one that hangs costs that much once. Thread-safe; nothing waits but
+// the destructor, for the questions under way.
 
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,20 +28,33 @@ class ClusterRoutes {
   using Route = apache::rocketmq::v2::QueryRouteResponse;
   using Then = absl::AnyInvocable<void(absl::StatusOr<Route>)>;
 
+  // For metrics. Thread-safe.
+  struct Counts {
+    std::atomic<uint64_t> answered = 0;
+    std::atomic<uint64_t> unanswered = 0;  // no name service knew
+  };
+
   explicit ClusterRoutes(const std::vector<std::string>& name_services);
   ~ClusterRoutes();
 
-  // `topic` with its namespace. `then` is called once, on a thread of gRPC, within two seconds. An
-  // error: no name service knows; it says what the last one said.
+  // `topic` with its namespace. `then` is called once, on a thread of gRPC. A topic that no broker
+  // holds has a route without queues. UNAVAILABLE: no name service knows; what the last one said.
   void Query(const apache::rocketmq::v2::Resource& topic, const std::string& zone, Then then)
       ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // May be asked even after the object is gone.
+  std::shared_ptr<const Counts> counts() const { return counts_; }
 
  private:
   struct Question;
   void Ask(std::shared_ptr<Question> question);
   void OnAnswer(const std::shared_ptr<Question>& question, const grpc::Status& status)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  void Count(bool answered, const std::string& why_not);
 
+  const std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();
+  std::atomic<bool> failing_ = false;  // the last question had no answer
+  std::atomic<size_t> first_ = 0;      // the name service that answered last
   std::vector<std::unique_ptr<apache::rocketmq::v2::MessagingService::Stub>> stubs_;
   Mutex mutex_;
   CondVar changed_;

@@ -20,7 +20,7 @@ constexpr std::chrono::milliseconds kLongestWait{1'000};
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Registrar>> Registrar::Start(const Options& options,
-                                                            TopicTable& topics,
+                                                            std::shared_ptr<TopicTable> topics,
                                                             const Clock& clock) {
   for (const std::string& address : options.name_services) {
     const std::optional<HostPort> parsed = ParseHostPort(address);
@@ -30,20 +30,19 @@ absl::StatusOr<std::unique_ptr<Registrar>> Registrar::Start(const Options& optio
         "in names-0:9876",
         address));
   }
-  return std::unique_ptr<Registrar>(new Registrar(options, topics, clock));
+  return std::unique_ptr<Registrar>(new Registrar(options, std::move(topics), clock));
 }
 
-Registrar::Registrar(const Options& options, TopicTable& topics, const Clock& clock)
-    : clock_(clock),
-      hello_(options.hello),
-      journal_(std::make_shared<TopicJournal>(Epoch(static_cast<uint32_t>(options.hello.epoch())),
-                                              options.name_services.size(), clock,
-                                              [this] { Wake(); })) {
-  topics.watchers().AddForAll(journal_);
+Registrar::Registrar(const Options& options, std::shared_ptr<TopicTable> topics, const Clock& clock)
+    : clock_(clock) {
   for (size_t i = 0; i < options.name_services.size(); ++i) {
     sessions_.push_back(
-        std::make_unique<RegistrationSession>(RegistrationSession::Rooms{topics, *journal_, clock},
-                                              options.name_services[i], i, [this] { Wake(); }));
+        std::make_unique<RegistrationSession>(options.name_services[i], i, [this] { Wake(); }));
+  }
+  {
+    std::shared_ptr<TopicJournal> journal = MakeJournal(*topics, options.hello.epoch());
+    MutexLock lock(mutex_);
+    registration_ = {options.hello, std::move(topics), std::move(journal)};
   }
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "registrar");
@@ -53,14 +52,34 @@ Registrar::Registrar(const Options& options, TopicTable& topics, const Clock& cl
 
 Registrar::~Registrar() { Stop(); }
 
-void Registrar::SetRole(nameservice::v1::MemberRole role, uint32_t id, uint64_t epoch) {
+std::shared_ptr<TopicJournal> Registrar::MakeJournal(TopicTable& topics, uint64_t epoch) {
+  auto journal = std::make_shared<TopicJournal>(Epoch(static_cast<uint32_t>(epoch)),
+                                                sessions_.size(), clock_, [this] { Wake(); });
+  topics.watchers().AddForAll(journal);
+  return journal;
+}
+
+void Registrar::SetRole(const Role& role) { SetRole(role, nullptr); }
+
+void Registrar::SetRole(const Role& role, std::shared_ptr<TopicTable> topics) {
+  std::shared_ptr<TopicJournal> journal;
+  if (topics != nullptr) journal = MakeJournal(*topics, role.epoch);
   {
     MutexLock lock(mutex_);
-    hello_.set_role(role);
-    hello_.set_id(id);
-    hello_.set_epoch(epoch);
+    registration_.hello.set_role(role.role);
+    registration_.hello.set_id(role.id);
+    registration_.hello.set_epoch(role.epoch);
+    if (topics != nullptr) {
+      registration_.topics.swap(topics);
+      registration_.journal.swap(journal);
+    }
   }
   Wake();
+}
+
+std::string Registrar::master() const {
+  MutexLock lock(mutex_);
+  return master_;
 }
 
 std::vector<Registrar::Counts> Registrar::counts() const {
@@ -78,19 +97,24 @@ void Registrar::Wake() {
 
 void Registrar::Loop() {
   for (;;) {
-    nameservice::v1::Hello hello;
+    Registration registration;
     {
       MutexLock lock(mutex_);
       if (stopping_) return;
       news_ = false;
-      hello = hello_;
+      registration = registration_;
     }
     const Timestamp now = clock_.Now();
     Timestamp next = now + kLongestWait;
-    for (const auto& session : sessions_) next = std::min(next, session->Step(now, hello));
+    std::string master;
+    for (const auto& session : sessions_) {
+      next = std::min(next, session->Step(now, registration));
+      if (master.empty()) master = session->master();
+    }
     const auto wake_at =
         std::chrono::steady_clock::now() + std::max(next - now, Timestamp::duration(1));
     MutexLock lock(mutex_);
+    master_ = std::move(master);
     while (!news_ && !stopping_ && changed_.WaitUntil(mutex_, wake_at)) {
     }
   }

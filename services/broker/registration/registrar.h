@@ -1,7 +1,8 @@
 // Registrar: keeps the broker registered with its name services, each on its own.
 //
-// Owns a thread and the sessions. A change of topics is on its way at once. Members is what the
-// roles room says: until then a broker is the master, with the epoch of its log.
+// Owns a thread and the sessions. A change of topics is on its way at once, and so is a change of
+// role: a member that takes another one opens its rooms anew, and its sessions go on meanwhile with
+// the topics that it had.
 //
 // Thread-safe. When it stops, or the process dies, the sessions break and the broker is out of
 // routes.
@@ -32,14 +33,24 @@ class Registrar {
     // Who the broker is; the version of its topics is left out.
     nameservice::v1::Hello hello;
   };
-  // All must outlive the registrar. INVALID_ARGUMENT: a name service has no port.
+  // `clock` must outlive the registrar. INVALID_ARGUMENT: a name service has no port.
   static absl::StatusOr<std::unique_ptr<Registrar>> Start(const Options& options,
-                                                          TopicTable& topics, const Clock& clock);
+                                                          std::shared_ptr<TopicTable> topics,
+                                                          const Clock& clock);
   ~Registrar();
 
+  struct Role {
+    nameservice::v1::MemberRole role = nameservice::v1::MEMBER_ROLE_UNSPECIFIED;
+    uint32_t id = 0;
+    uint64_t epoch = 0;
+  };
   // The member has another role, id or epoch now; said in the sessions that there are.
-  void SetRole(nameservice::v1::MemberRole role, uint32_t id, uint64_t epoch)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  void SetRole(const Role& role) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The same when it has opened its rooms anew: these are its topics from now on.
+  void SetRole(const Role& role, std::shared_ptr<TopicTable> topics) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Where the group's master is, "host:port", as far as name services have said; may be empty.
+  std::string master() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   struct Counts {
     std::string name_service;
@@ -51,17 +62,19 @@ class Registrar {
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  Registrar(const Options& options, TopicTable& topics, const Clock& clock);
+  Registrar(const Options& options, std::shared_ptr<TopicTable> topics, const Clock& clock);
+  // Of topics that are in a log of this epoch.
+  std::shared_ptr<TopicJournal> MakeJournal(TopicTable& topics, uint64_t epoch);
   void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
   void Wake() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Clock& clock_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar changed_;
+  std::string master_ ABSL_GUARDED_BY(mutex_);
   bool news_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  nameservice::v1::Hello hello_ ABSL_GUARDED_BY(mutex_);
-  const std::shared_ptr<TopicJournal> journal_;
+  Registration registration_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<RegistrationSession>> sessions_;  // of the thread
   std::thread thread_;
 };

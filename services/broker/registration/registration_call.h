@@ -35,7 +35,6 @@ class RegistrationCall final : public grpc::ClientBidiReactor<nameservice::v1::R
 
   // REQUIRES: the last Look said that it may be.
   void Write(nameservice::v1::RegisterRequest request) ABSL_LOCKS_EXCLUDED(mutex_);
-  void Cancel() { context_.TryCancel(); }
 
   void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_);

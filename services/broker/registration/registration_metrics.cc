@@ -1,6 +1,8 @@
 #include "services/broker/registration/registration_metrics.h"
 
+#include <cstdint>
 #include <string>
+#include <utility>
 
 namespace dunlin::broker {
 namespace {
@@ -41,6 +43,18 @@ std::vector<MetricFamily> RegistrationMetrics::Collect() const {
           &RegistrationCounts::tables_sent);
   counter("changes_sent_total", "Messages with changes of topics.",
           &RegistrationCounts::changes_sent);
+  if (routes_ == nullptr) return families;
+  const auto questions = [&](const char* name, const char* help, uint64_t value) {
+    MetricFamily family{.name = name, .help = help, .type = MetricType::Counter, .metric = {}};
+    family.metric.emplace_back().counter.value = static_cast<double>(value);
+    families.push_back(std::move(family));
+  };
+  questions("dunlin_registration_routes_told_total",
+            "Routes of other brokers that name services have told, for assignments.",
+            routes_->answered);
+  questions("dunlin_registration_routes_failed_total",
+            "Routes of other brokers that no name service told; the assignment was refused.",
+            routes_->unanswered);
   return families;
 }
 

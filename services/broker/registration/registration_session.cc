@@ -1,5 +1,7 @@
 #include "services/broker/registration/registration_session.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -12,6 +14,8 @@ namespace ns = nameservice::v1;
 
 using std::chrono::milliseconds;
 
+// Between two looks, whatever the clock does; news come by themselves.
+constexpr milliseconds kLongestWait{1'000};
 // Of a request, which may have 1 MiB.
 constexpr size_t kTopicsPerRequest = 2'000;
 constexpr milliseconds kFirstRetry{100};
@@ -33,27 +37,45 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
+std::string MasterIn(const ns::GroupState& group) {
+  for (const ns::GroupMember& member : group.members()) {
+    if (member.role() != ns::MASTER || member.endpoints().addresses().empty()) continue;
+    const auto& address = member.endpoints().addresses(0);
+    return fmt::format("{}:{}", address.host(), address.port());
+  }
+  return "";
+}
+
 }  // namespace
 
-RegistrationSession::RegistrationSession(const Rooms& rooms, std::string address, size_t reader,
+RegistrationSession::RegistrationSession(std::string address, size_t reader,
                                          std::function<void()> on_news)
-    : rooms_(rooms),
-      address_(std::move(address)),
+    : address_(std::move(address)),
       reader_(reader),
       on_news_(std::move(on_news)),
       counts_(std::make_shared<RegistrationCounts>()),
       channel_(MakeChannel(address_)),
       stub_(ns::RegistryService::NewStub(channel_)) {}
 
-RegistrationSession::~RegistrationSession() = default;
+RegistrationSession::~RegistrationSession() {
+  if (journal_ != nullptr) journal_->End(reader_);
+}
+
+void RegistrationSession::TakeOver(const Registration& registration) {
+  if (journal_ != nullptr) journal_->End(reader_);
+  topics_ = registration.topics;
+  journal_ = registration.journal;
+  said_hello_.clear();
+  changes_ = {};
+  // Somebody waits for the end of it.
+  if (telling_) BeginTable();
+}
 
 void RegistrationSession::Connect(Timestamp now) {
   called_at_ = now;
   said_hello_.clear();
   welcomed_ = false;
   telling_ = false;
-  table_.clear();
-  changes_ = {};
   heartbeat_ = kHeartbeat;
   heartbeat_at_ = now + heartbeat_;
   call_ = std::make_unique<RegistrationCall>(*stub_, on_news_);
@@ -61,6 +83,10 @@ void RegistrationSession::Connect(Timestamp now) {
 
 void RegistrationSession::Disconnect(Timestamp now, const grpc::Status& status) {
   call_.reset();
+  journal_->End(reader_);
+  changes_ = {};
+  table_.clear();
+  master_.clear();
   if (std::exchange(welcomed_, false)) failures_ = 0;
   counts_->registered = false;
   ++counts_->failures;
@@ -74,7 +100,8 @@ void RegistrationSession::Disconnect(Timestamp now, const grpc::Status& status) 
   retry_at_ = now + delay;
 }
 
-Timestamp RegistrationSession::Step(Timestamp now, const ns::Hello& hello) {
+Timestamp RegistrationSession::Step(Timestamp now, const Registration& registration) {
+  if (journal_ != registration.journal) TakeOver(registration);
   if (call_ == nullptr) {
     if (now < retry_at_) return retry_at_;
     Connect(now);
@@ -90,21 +117,29 @@ Timestamp RegistrationSession::Step(Timestamp now, const ns::Hello& hello) {
       counts_->registered = true;
       log::Info("registered with the name service {}", address_);
     }
-    heartbeat_ = std::clamp(milliseconds(news.welcome->session_timeout_ms() / 4), milliseconds(1),
-                            kHeartbeat);
+    session_timeout_ = milliseconds(news.welcome->session_timeout_ms());
+    heartbeat_ = std::clamp(session_timeout_ / 4, milliseconds(1), kHeartbeat);
     heartbeat_at_ = std::min(heartbeat_at_, now + heartbeat_);
   }
+  if (news.group.has_value()) master_ = MasterIn(*news.group);
   if (news.send_table) BeginTable();
   if (!welcomed_ && now - called_at_ >= kPatience) {
     Disconnect(now, grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "it does not answer"));
     return retry_at_;
   }
+  // One that does not read takes the broker for silent. Its flow control says so, and pings do not.
+  if (!news.may_write && welcomed_ && now - wrote_at_ >= session_timeout_) {
+    Disconnect(now, grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "it does not read"));
+    return retry_at_;
+  }
   ns::RegisterRequest request;
-  if (news.may_write && Next(now, hello, request)) {
+  if (news.may_write && Next(now, registration.hello, request)) {
+    wrote_at_ = now;
     heartbeat_at_ = now + heartbeat_;
     call_->Write(std::move(request));
   }
-  return welcomed_ ? heartbeat_at_ : called_at_ + kPatience;
+  if (!welcomed_) return called_at_ + kPatience;
+  return news.may_write ? heartbeat_at_ : now + kLongestWait;
 }
 
 bool RegistrationSession::Next(Timestamp now, const ns::Hello& hello,
@@ -112,9 +147,9 @@ bool RegistrationSession::Next(Timestamp now, const ns::Hello& hello,
   if (const std::string serialised = hello.SerializeAsString(); serialised != said_hello_) {
     ns::Hello& said = *request.mutable_hello();
     said = hello;
-    if (said_hello_.empty()) {
+    if (said_hello_.empty() && !telling_) {
       // What changed before is in the topics of this version, which are asked for if need be.
-      told_ = rooms_.journal.Take(reader_).version;
+      told_ = journal_->Begin(reader_);
     }
     *said.mutable_topics_version() = told_;
     said_hello_ = serialised;
@@ -125,7 +160,7 @@ bool RegistrationSession::Next(Timestamp now, const ns::Hello& hello,
     NextOfTable(*request.mutable_table());
     return true;
   }
-  if (!changes_.topics.empty() || rooms_.journal.HasChanges(reader_)) {
+  if (!changes_.topics.empty() || journal_->HasChanges(reader_)) {
     NextChanges(*request.mutable_changes());
     return true;
   }
@@ -139,8 +174,8 @@ void RegistrationSession::BeginTable() {
   told_topics_ = 0;
   changes_ = {};
   // Before the topics: what changes in between is told once more.
-  told_ = rooms_.journal.Take(reader_).version;
-  table_ = rooms_.topics.Topics();
+  told_ = journal_->Begin(reader_);
+  table_ = topics_->Topics();
 }
 
 void RegistrationSession::NextOfTable(ns::TopicTable& table) {
@@ -158,11 +193,11 @@ void RegistrationSession::NextOfTable(ns::TopicTable& table) {
 }
 
 void RegistrationSession::NextChanges(ns::TopicChanges& changes) {
-  if (changes_.topics.empty()) changes_ = rooms_.journal.Take(reader_);
+  if (changes_.topics.empty()) changes_ = journal_->Take(reader_);
   *changes.mutable_base() = told_;
   for (size_t i = 0; i < kTopicsPerRequest && !changes_.topics.empty(); ++i) {
     const auto [name_space, name] = SplitQualifiedName(changes_.topics.back());
-    if (const auto topic = rooms_.topics.FindTopic(name_space, name); topic != nullptr) {
+    if (const auto topic = topics_->FindTopic(name_space, name); topic != nullptr) {
       *changes.add_changed() = ToRegistered(*topic);
     } else {
       changes.add_deleted()->set_resource_namespace(std::string(name_space));

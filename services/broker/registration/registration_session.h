@@ -31,28 +31,34 @@ struct RegistrationCounts {
   std::atomic<uint64_t> changes_sent = 0;
 };
 
+// What a member tells name services.
+struct Registration {
+  nameservice::v1::Hello hello;  // without the version of the topics
+  std::shared_ptr<TopicTable> topics;
+  std::shared_ptr<TopicJournal> journal;  // of these topics
+};
+
 class RegistrationSession {
  public:
-  struct Rooms {
-    TopicTable& topics;
-    TopicJournal& journal;
-    const Clock& clock;
-  };
-  // Reads the journal as `reader`. `on_news`: Step has something to do. All must outlive the
-  // session.
-  RegistrationSession(const Rooms& rooms, std::string address, size_t reader,
-                      std::function<void()> on_news);
+  // Reads journals as `reader`. `on_news`: Step has something to do.
+  RegistrationSession(std::string address, size_t reader, std::function<void()> on_news);
   // Ends the call, which takes the broker out of routes.
   ~RegistrationSession();
 
-  // Does what there is to do; `hello` is who the broker is now. Returns when to come again at the
-  // latest. One thread.
-  Timestamp Step(Timestamp now, const nameservice::v1::Hello& hello);
+  // Does what there is to do; `registration` is what the broker is now. Returns when to come again
+  // at the latest. One thread.
+  Timestamp Step(Timestamp now, const Registration& registration);
+
+  // Where the group's master is, "host:port", by what was heard last; empty when there is none or
+  // nobody has said. The same thread.
+  const std::string& master() const { return master_; }
 
   const std::string& address() const { return address_; }
   std::shared_ptr<const RegistrationCounts> counts() const { return counts_; }
 
  private:
+  // Other topics than before, in a call that may be under way.
+  void TakeOver(const Registration& registration);
   void Connect(Timestamp now);
   void Disconnect(Timestamp now, const grpc::Status& status);
   // The next request, if there is anything to say now.
@@ -62,7 +68,8 @@ class RegistrationSession {
   void NextOfTable(nameservice::v1::TopicTable& table);
   void NextChanges(nameservice::v1::TopicChanges& changes);
 
-  const Rooms rooms_;
+  std::shared_ptr<TopicTable> topics_;
+  std::shared_ptr<TopicJournal> journal_;
   const std::string address_;
   const size_t reader_;
   const std::function<void()> on_news_;
@@ -76,6 +83,9 @@ class RegistrationSession {
   Timestamp called_at_;
   std::string said_hello_;  // the last hello of this call; empty: none
   bool welcomed_ = false;
+  std::chrono::milliseconds session_timeout_{0};  // as the welcome says
+  Timestamp wrote_at_;                            // the last request
+  std::string master_;
   std::chrono::milliseconds heartbeat_{0};
   Timestamp heartbeat_at_;
 

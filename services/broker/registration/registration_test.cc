@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -11,17 +12,14 @@
 #include <utility>
 #include <vector>
 
-#include "proto/dunlin/config/v1/config.pb.h"
 #include "proto/dunlin/nameservice/v1/registry.grpc.pb.h"
-#include "proto/dunlin/nameservice/v1/routes.grpc.pb.h"
 #include "services/base/clock.h"
-#include "services/base/file.h"
 #include "services/base/testing/status_matchers.h"
-#include "services/base/testing/temp_dir.h"
 #include "services/broker/registration/registrar.h"
+#include "services/broker/registration/registration_session.h"
+#include "services/broker/registration/testing/names.h"
 #include "services/broker/registration/topic_journal.h"
 #include "services/broker/topics/topic_table.h"
-#include "services/nameservice/name_service.h"
 #include "services/store/dispatch/testing/store_rig.h"
 
 namespace dunlin::broker {
@@ -31,66 +29,6 @@ namespace ns = nameservice::v1;
 namespace v2 = apache::rocketmq::v2;
 
 using ::testing::HasSubstr;
-
-// A name service at a port of its own.
-class Names {
- public:
-  explicit Names(int port = 0) {
-    config_.set_start_grace_ms(0);
-    service_ = *nameservice::NameService::Start(config_, {.data_dir = directory_.path()},
-                                                RealFiles(), clock_);
-    grpc::ServerBuilder builder;
-    for (grpc::Service* service : service_->services()) builder.RegisterService(service);
-    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials(),
-                             &port_);
-    server_ = builder.BuildAndStart();
-    EXPECT_NE(server_, nullptr);
-    channel_ = server_->InProcessChannel({});
-  }
-  ~Names() {
-    service_->Drain();
-    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
-    service_->Stop();
-  }
-
-  int Port() const { return port_; }
-  std::string Address() const { return "127.0.0.1:" + std::to_string(port_); }
-  std::unique_ptr<ns::RegistryService::Stub> Registry() const {
-    return ns::RegistryService::NewStub(channel_);
-  }
-  // Returns once the route of `topic` is as `condition` wants it.
-  template <typename Condition>
-  bool Await(const std::string& topic, Condition condition) const {
-    const auto stub = ns::RouteService::NewStub(channel_);
-    grpc::ClientContext context;
-    context.AddMetadata("x-mq-client-id", "client");
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-    const auto stream = stub->WatchRoutes(&context);
-    ns::WatchRoutesRequest request;
-    request.add_watch()->mutable_topic()->set_name(topic);
-    stream->Write(request);
-    ns::WatchRoutesResponse response;
-    bool met = false;
-    while (!met && stream->Read(&response)) {
-      for (const ns::Route& route : response.routes()) met = met || condition(route);
-    }
-    context.TryCancel();
-    (void)stream->Finish();
-    return met;
-  }
-
- private:
-  const TempDir directory_;
-  const SystemClock clock_;
-  config::v1::RegistryConfig config_;
-  std::unique_ptr<nameservice::NameService> service_;
-  int port_ = 0;
-  std::unique_ptr<grpc::Server> server_;
-  std::shared_ptr<grpc::Channel> channel_;
-};
-
-bool Exists(const ns::Route& route) { return route.status().code() == v2::OK; }
-bool IsGone(const ns::Route& route) { return route.status().code() == v2::TOPIC_NOT_FOUND; }
 
 class RegistrationTest : public ::testing::Test {
  protected:
@@ -113,7 +51,7 @@ class RegistrationTest : public ::testing::Test {
     options.hello.set_epoch(1);
     options.hello.mutable_endpoints()->add_addresses()->set_host("localhost");
     options.hello.mutable_endpoints()->mutable_addresses(0)->set_port(8081);
-    auto started = Registrar::Start(options, *topics_, clock_);
+    auto started = Registrar::Start(options, topics_, clock_);
     ASSERT_THAT(started, IsOk());
     registrar_ = *std::move(started);
   }
@@ -132,7 +70,7 @@ class RegistrationTest : public ::testing::Test {
 
   const SystemClock clock_;
   store::StoreRig rig_;
-  std::unique_ptr<TopicTable> topics_;
+  std::shared_ptr<TopicTable> topics_;
   std::unique_ptr<Registrar> registrar_;
 };
 
@@ -200,7 +138,7 @@ TEST_F(RegistrationTest, ARoleThatChangesIsSaidInTheSession) {
   EXPECT_OK(topics_->CreateTopic(Spec("t")));
   Register({names.Address()});
   ASSERT_TRUE(names.Await("t", Exists));
-  registrar_->SetRole(ns::MASTER, 0, 7);
+  registrar_->SetRole({.role = ns::MASTER, .id = 0, .epoch = 7});
   for (uint64_t epoch = 0; epoch != 7;) {
     grpc::ClientContext context;
     ns::ListBrokerGroupsResponse groups;
@@ -208,6 +146,28 @@ TEST_F(RegistrationTest, ARoleThatChangesIsSaidInTheSession) {
     epoch = groups.groups(0).members(0).epoch();
   }
   EXPECT_EQ(Counts().welcomes, 1u);
+}
+
+TEST_F(RegistrationTest, AMemberThatTakesAnotherRoleTellsItsTopicsAnewWithoutAGap) {
+  const Names names;
+  EXPECT_OK(topics_->CreateTopic(Spec("t")));
+  Register({names.Address()});
+  ASSERT_TRUE(names.Await("t", Exists));
+  registrar_->SetRole({.role = ns::SLAVE, .id = 2, .epoch = 1});
+  // Its rooms are opened anew; the session keeps what it tells of.
+  rig_.Settle();
+  auto loaded =
+      TopicTable::Load(rig_.log(), rig_.dispatcher(), rig_.state(), clock_, TopicTable::Limits());
+  ASSERT_OK(loaded);
+  topics_ = *std::move(loaded);
+  EXPECT_OK(topics_->CreateTopic(Spec("u")));
+  registrar_->SetRole({.role = ns::MASTER, .id = 0, .epoch = 2}, topics_);
+  EXPECT_TRUE(names.Await("u", Exists));
+  EXPECT_TRUE(names.Await("t", Exists));
+  EXPECT_OK(topics_->CreateTopic(Spec("v")));
+  EXPECT_TRUE(names.Await("v", Exists));
+  EXPECT_EQ(Counts().welcomes, 1u);
+  EXPECT_EQ(Counts().tables_sent, 2u);
 }
 
 TEST_F(RegistrationTest, MoreTopicsThanFitIntoARequestAreSentInSeveral) {
@@ -221,14 +181,76 @@ TEST_F(RegistrationTest, MoreTopicsThanFitIntoARequestAreSentInSeveral) {
   EXPECT_EQ(Counts().tables_sent, 1u);
 }
 
+// Welcomes, and reads nothing after the hello.
+class DeafNames final : public ns::RegistryService::CallbackService {
+ public:
+  DeafNames() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(this);
+    // The window stays as it is: what fits into it is taken as read.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    server_ = builder.BuildAndStart();
+  }
+  ~DeafNames() override { server_->Shutdown(std::chrono::system_clock::now()); }
+  std::string Address() const { return "127.0.0.1:" + std::to_string(port_); }
+
+  grpc::ServerBidiReactor<ns::RegisterRequest, ns::RegisterResponse>* Register(
+      grpc::CallbackServerContext* /*context*/) override {
+    class Call final : public grpc::ServerBidiReactor<ns::RegisterRequest, ns::RegisterResponse> {
+     public:
+      Call() { StartRead(&hello_); }
+      void OnReadDone(bool ok) override {
+        if (!ok) return;
+        welcome_.mutable_welcome()->set_session_timeout_ms(10'000);
+        StartWrite(&welcome_);
+      }
+      void OnCancel() override { Finish(grpc::Status::CANCELLED); }
+      void OnDone() override { delete this; }
+
+     private:
+      ns::RegisterRequest hello_;
+      ns::RegisterResponse welcome_;
+    };
+    return new Call();
+  }
+
+ private:
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+TEST_F(RegistrationTest, ANameServiceThatDoesNotReadIsLeftAloneAndThenLeft) {
+  const DeafNames names;
+  const auto journal = std::make_shared<TopicJournal>(Epoch(3), 1, clock_, [] {});
+  RegistrationSession session(names.Address(), 0, [] {});
+  Registration registration{.hello = {}, .topics = topics_, .journal = journal};
+  registration.hello.set_cluster("c");
+  const Timestamp begin = clock_.Now();
+  while (session.counts()->welcomes == 0) session.Step(begin, registration);
+  // More than flow control lets through.
+  for (int i = 0; i < 2'000; ++i) {
+    journal->OnTopicChanged(std::string(240, 'x') + std::to_string(i));
+  }
+  while (session.counts()->changes_sent == 0) session.Step(begin, registration);
+  const Timestamp later = begin + std::chrono::milliseconds(9'999);
+  EXPECT_GT(session.Step(later, registration), later);
+  EXPECT_EQ(session.counts()->failures, 0u);
+  session.Step(later + std::chrono::milliseconds(1), registration);
+  EXPECT_EQ(session.counts()->failures, 1u);
+  EXPECT_FALSE(session.counts()->registered);
+}
+
 TEST_F(RegistrationTest, ANameServiceWithoutAPortIsRefused) {
-  EXPECT_THAT(Registrar::Start({.name_services = {"names:0"}, .hello = {}}, *topics_, clock_),
+  EXPECT_THAT(Registrar::Start({.name_services = {"names:0"}, .hello = {}}, topics_, clock_),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("names:0")));
 }
 
 TEST_F(RegistrationTest, AJournalKeepsWhatEachReaderHasNotTaken) {
   int news = 0;
   TopicJournal journal(Epoch(3), 2, clock_, [&news] { ++news; });
+  EXPECT_EQ(journal.Begin(0).counter(), 0u);
+  journal.Begin(1);
   EXPECT_FALSE(journal.HasChanges(0));
   journal.OnTopicChanged("t");
   journal.OnTopicChanged("t");
@@ -240,6 +262,37 @@ TEST_F(RegistrationTest, AJournalKeepsWhatEachReaderHasNotTaken) {
   EXPECT_EQ(taken.version.state_version(), 3u);
   EXPECT_FALSE(journal.HasChanges(0));
   EXPECT_TRUE(journal.HasChanges(1));
+}
+
+// Else topics that come and go while a name service is away would take memory for good.
+TEST_F(RegistrationTest, AJournalKeepsNothingForAReaderThatIsAway) {
+  TopicJournal journal(Epoch(3), 1, clock_, [] {});
+  journal.OnTopicChanged("before");
+  EXPECT_FALSE(journal.HasChanges(0));
+  EXPECT_EQ(journal.Begin(0).counter(), 1u);
+  EXPECT_FALSE(journal.HasChanges(0));
+  journal.OnTopicChanged("t");
+  EXPECT_TRUE(journal.HasChanges(0));
+  journal.End(0);
+  journal.OnTopicChanged("after");
+  EXPECT_FALSE(journal.HasChanges(0));
+  EXPECT_TRUE(journal.Take(0).topics.empty());
+  EXPECT_EQ(journal.Begin(0).counter(), 3u);
+}
+
+// The session is what begins and ends it.
+TEST_F(RegistrationTest, NothingIsKeptForANameServiceThatIsNotReached) {
+  const auto journal = std::make_shared<TopicJournal>(Epoch(3), 1, clock_, [] {});
+  RegistrationSession session("127.0.0.1:1", 0, [] {});
+  const Timestamp begin = clock_.Now();
+  Registration registration{.hello = {}, .topics = topics_, .journal = journal};
+  registration.hello.set_cluster("c");
+  for (Timestamp now = begin; session.counts()->failures < 3;) {
+    now = std::max(now, session.Step(now, registration));
+    std::this_thread::yield();
+  }
+  journal->OnTopicChanged("t");
+  EXPECT_FALSE(journal->HasChanges(0));
 }
 
 }  // namespace

@@ -19,19 +19,27 @@ void TopicJournal::OnTopicChanged(std::string_view qualified_name) {
     MutexLock lock(mutex_);
     version_.set_counter(version_.counter() + 1);
     version_.set_timestamp_ms(ToUnixMillis(clock_.Now()));
-    for (StringMap<bool>& changed : changed_) changed.try_emplace(std::string(qualified_name));
+    for (std::optional<StringMap<bool>>& changed : changed_) {
+      if (changed.has_value()) changed->try_emplace(std::string(qualified_name));
+    }
   }
   on_change_();
 }
 
-ns::DataVersion TopicJournal::version() const {
+ns::DataVersion TopicJournal::Begin(size_t reader) {
   MutexLock lock(mutex_);
+  changed_[reader].emplace();
   return version_;
+}
+
+void TopicJournal::End(size_t reader) {
+  MutexLock lock(mutex_);
+  changed_[reader].reset();
 }
 
 bool TopicJournal::HasChanges(size_t reader) const {
   MutexLock lock(mutex_);
-  return !changed_[reader].empty();
+  return changed_[reader].has_value() && !changed_[reader]->empty();
 }
 
 TopicJournal::Changes TopicJournal::Take(size_t reader) {
@@ -39,7 +47,7 @@ TopicJournal::Changes TopicJournal::Take(size_t reader) {
   Changes changes;
   {
     MutexLock lock(mutex_);
-    taken.swap(changed_[reader]);
+    if (changed_[reader].has_value()) taken.swap(*changed_[reader]);
     changes.version = version_;
   }
   changes.topics.reserve(taken.size());

@@ -2,14 +2,14 @@
 // since it was told last.
 //
 // Names of topics are kept, not their states: a topic that changes often costs one line, and is
-// looked up when its turn comes. Thread-safe; nothing waits. Nothing survives the process: after a
-// restart the version is another one.
+// looked up when its turn comes; and only for name services that are there to be told. Thread-safe;
+// nothing waits. Nothing survives the process: after a restart the version is another one.
 
 #pragma once
 
 #include <cstddef>
 #include <functional>
-#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,15 +32,19 @@ class TopicJournal final : public TopicWatcher {
 
   void OnTopicChanged(std::string_view qualified_name) override ABSL_LOCKS_EXCLUDED(mutex_);
 
-  nameservice::v1::DataVersion version() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // From now on changes are kept for the reader, and those from before forgotten. Returns the
+  // version in between.
+  nameservice::v1::DataVersion Begin(size_t reader) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Forgets them, until Begin is called again. Idempotent.
+  void End(size_t reader) ABSL_LOCKS_EXCLUDED(mutex_);
   bool HasChanges(size_t reader) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   struct Changes {
     nameservice::v1::DataVersion version;  // reached with them
     std::vector<std::string> topics;       // qualified names
   };
-  // What the reader has not taken yet; it has then. Looking the topics up after that gives the
-  // state of this version or a newer one, whose change is then taken again.
+  // What was kept for the reader and not taken yet; it is now. Looking the topics up after that
+  // gives the state of this version or a newer one, whose change is then taken again.
   Changes Take(size_t reader) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
@@ -48,7 +52,8 @@ class TopicJournal final : public TopicWatcher {
   const std::function<void()> on_change_;
   mutable Mutex mutex_;
   nameservice::v1::DataVersion version_ ABSL_GUARDED_BY(mutex_);
-  std::vector<StringMap<bool>> changed_ ABSL_GUARDED_BY(mutex_);  // by reader; a set of names
+  // By reader, sets of names; nullopt: nothing is kept.
+  std::vector<std::optional<StringMap<bool>>> changed_ ABSL_GUARDED_BY(mutex_);
 };
 
 // A topic as name services are told of it.

@@ -41,7 +41,7 @@ using AdminMethods = AdminV1::WithRawCallbackMethod_GetLiteTopic<
 
 }  // namespace internal
 
-class AdminServiceImpl final : public internal::AdminMethods {
+class AdminServiceImpl : public internal::AdminMethods {
  public:
   // All must outlive the server this is registered with.
   AdminServiceImpl(Admin& admin, TransactionAdmin& transactions, Executor& executor)

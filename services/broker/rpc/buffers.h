@@ -1,31 +1,22 @@
-// Between gRPC's byte buffers and views of bytes.
+// What gRPC hands to the broker in byte buffers, and how large it may be.
 
 #pragma once
 
-#include <google/protobuf/message_lite.h>
 #include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/slice.h>
 
 #include <cstddef>
-#include <memory>
-#include <string_view>
 
 #include "absl/status/status.h"
 
+#include "services/runtime/byte_buffers.h"
+
 namespace dunlin::broker {
 
-// The bytes of a buffer in one piece; copies only what gRPC holds in several. Views into it live as
-// long as it does.
-class FlatBuffer {
- public:
-  explicit FlatBuffer(const grpc::ByteBuffer& buffer);
-  std::string_view view() const {
-    return {reinterpret_cast<const char*>(slice_.begin()), slice_.size()};
-  }
-
- private:
-  grpc::Slice slice_;
-};
+using dunlin::CopiedSlice;
+using dunlin::FlatBuffer;
+using dunlin::Parse;
+using dunlin::PinnedSlice;
+using dunlin::Serialize;
 
 // Of every request but those that carry messages. To be looked at before the request is parsed: as
 // a message it takes many times as much memory.
@@ -33,14 +24,5 @@ inline constexpr size_t kMaxRequestBytes = 1u << 20;
 
 // PAYLOAD_TOO_LARGE beyond the limit.
 absl::Status CheckRequestSize(const grpc::ByteBuffer& request);
-
-// Parses a whole buffer. INVALID_ARGUMENT when it is no such message.
-absl::Status Parse(const grpc::ByteBuffer& buffer, google::protobuf::MessageLite& message);
-
-grpc::ByteBuffer Serialize(const google::protobuf::MessageLite& message);
-
-// A slice of bytes that `pin` keeps alive: nothing is copied.
-grpc::Slice PinnedSlice(std::string_view bytes, std::shared_ptr<const void> pin);
-grpc::Slice CopiedSlice(std::string_view bytes);
 
 }  // namespace dunlin::broker

@@ -1,5 +1,7 @@
 #include "services/broker/rpc/messaging_service.h"
 
+#include <fmt/format.h>
+
 #include <memory>
 #include <string>
 #include <utility>
@@ -45,12 +47,29 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::QueryRoute(Context* context, con
         absl::Status status = CheckClientId(caller);
         if (status.ok()) status = CheckEndpoints(call.request().endpoints());
         if (!status.ok()) return call.Done(status);
-        FindOrCreateTopic(services_, caller, call.request().topic(),
-                          [this, &call](absl::StatusOr<std::shared_ptr<const Topic>> topic) {
-                            if (topic.ok())
-                              FillRoute(services_, **topic, call.request(), call.response());
-                            call.Done(topic.status());
-                          });
+        auto answer = [this, &call](absl::StatusOr<std::shared_ptr<const Topic>> topic) {
+          if (topic.ok()) FillRoute(services_, **topic, call.request(), call.response());
+          call.Done(topic.status());
+        };
+        if (!services_.read_only || services_.cluster == nullptr) {
+          return FindOrCreateTopic(services_, caller, call.request().topic(), std::move(answer));
+        }
+        // A slave does not know who is master, nor whether anybody is.
+        v2::Resource topic = call.request().topic();
+        topic.set_resource_namespace(std::string(NamespaceOf(caller, topic)));
+        services_.cluster->Query(
+            topic, caller.zone,
+            [this, caller, &call, answer](absl::StatusOr<ClusterRoutes::Route> route) {
+              // Neither tells it: what is here may be newer.
+              if (!route.ok() || route->message_queues().empty()) {
+                return answer(FindTopic(services_, caller, call.request().topic()));
+              }
+              call.response() = *std::move(route);
+              for (v2::MessageQueue& queue : *call.response().mutable_message_queues()) {
+                *queue.mutable_topic() = call.request().topic();
+              }
+              call.Done(absl::OkStatus());
+            });
       });
 }
 
@@ -81,11 +100,17 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::QueryAssignment(Context* context
         v2::Resource topic = call.request().topic();
         topic.set_resource_namespace(std::string(NamespaceOf(caller, topic)));
         services_.cluster->Query(
-            topic, caller.zone,
-            [this, caller, &call](const absl::StatusOr<ClusterRoutes::Route>& route) {
-              if (route.ok()) {
-                AddAssignments(services_, caller, *route, call.request(), call.response());
+            topic, caller.zone, [this, &call](const absl::StatusOr<ClusterRoutes::Route>& route) {
+              if (!route.ok()) {
+                // A client takes a shorter answer for a change, and keeps what it has at an error.
+                call.response().clear_assignments();
+                return call.Done(PublicError(
+                    PublicCode::kInternalServerError,
+                    fmt::format("the queues of other brokers are not known now, since no name "
+                                "service of broker.name_services tells them: {}",
+                                std::string(route.status().message()))));
               }
+              AddAssignments(services_, *route, call.request(), call.response());
               call.Done(absl::OkStatus());
             });
       });

@@ -30,7 +30,7 @@ using Methods = V2::WithRawCallbackMethod_SyncLiteSubscription<
 
 }  // namespace internal
 
-class MessagingServiceImpl final : public internal::Methods {
+class MessagingServiceImpl : public internal::Methods {
  public:
   // `services` must outlive the server this is registered with.
   explicit MessagingServiceImpl(ServiceContext& services) : services_(services) {}

@@ -429,6 +429,35 @@ TEST_F(MessagingServiceTest, RoutesRepeatTheAccessPointWithAllItsAddresses) {
   EXPECT_EQ(broker.endpoints().ShortDebugString(), asked);
 }
 
+// A client names its access point to every broker that it asks, also when that is a name service.
+TEST_F(MessagingServiceTest, NobodyIsSentToANameServiceForMessages) {
+  StopAll();
+  config_.mutable_name_service()->set_enabled(true);
+  config_.mutable_name_service()->mutable_server()->set_listen_address("0.0.0.0:9876");
+  Start();
+  broker_->SetAdvertisedAddress("broker.local", 8081);
+  v2::QueryAssignmentRequest request;
+  request.mutable_topic()->set_name("topic");
+  request.mutable_group()->set_name("group");
+  request.mutable_endpoints()->set_scheme(v2::DOMAIN_NAME);
+  v2::Address& asked = *request.mutable_endpoints()->add_addresses();
+  const auto assigned_at = [&](const std::string& host, int port) {
+    asked.set_host(host);
+    asked.set_port(port);
+    const auto response = Call(&v2::MessagingService::Stub::QueryAssignment, request);
+    EXPECT_EQ(response.assignments_size(), 1);
+    const v2::Broker& broker = response.assignments(0).message_queue().broker();
+    return broker.endpoints().addresses(0).host() + ":" +
+           std::to_string(broker.endpoints().addresses(0).port());
+  };
+  Send("topic", "body");
+  // Where `dunlin` has its own name service, under whatever name its host is reached.
+  EXPECT_EQ(assigned_at("names.example", 9876), "broker.local:8081");
+  // A port that was mapped.
+  EXPECT_EQ(assigned_at("broker.example", 30'081), "broker.example:30081");
+  EXPECT_EQ(assigned_at("broker.example", 8081), "broker.example:8081");
+}
+
 TEST_F(MessagingServiceTest, RoutesNameAllKindsThatATopicTakes) {
   admin::v1::CreateTopicRequest create;
   create.mutable_topic()->set_name("several");

@@ -20,10 +20,19 @@ namespace v2 = apache::rocketmq::v2;
 absl::StatusOr<RecallHandle> Check(const ServiceContext& services, const CallContext& call,
                                    const v2::RecallMessageRequest& request) {
   RETURN_IF_ERROR(CheckClientId(call));
+  const absl::StatusOr<RecallHandle> decoded = DecodeRecallHandle(request.recall_handle());
+  if (decoded.ok() && !decoded->broker.empty() &&
+      decoded->broker != services.config.broker_name()) {
+    return PublicError(PublicCode::kBadRequest,
+                       fmt::format("the message is at broker {}, and this is {}: recall it there, "
+                                   "or at a name service, which passes it on",
+                                   decoded->broker, services.config.broker_name()));
+  }
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
                    FindTopic(services, call, request.topic()));
   RETURN_IF_ERROR(CheckKind(MessageKind::kDelay, topic->kinds, topic->name));
-  ASSIGN_OR_RETURN(RecallHandle handle, DecodeRecallHandle(request.recall_handle()));
+  if (!decoded.ok()) return decoded.status();
+  const RecallHandle& handle = *decoded;
   if (handle.topic != topic->id) {
     return PublicError(
         PublicCode::kBadRequest,

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
@@ -14,10 +16,30 @@ namespace dunlin::broker {
 
 namespace v2 = apache::rocketmq::v2;
 
+namespace {
+
+// By their ports: a client may reach the hosts under any name.
+bool AreOfNameService(const ServiceContext& services, const v2::Endpoints& endpoints) {
+  const std::vector<int32_t>& ports = services.name_service_ports;
+  return std::any_of(endpoints.addresses().begin(), endpoints.addresses().end(),
+                     [&](const v2::Address& address) {
+                       return address.port() != services.advertised_port &&
+                              std::find(ports.begin(), ports.end(), address.port()) != ports.end();
+                     });
+}
+
+// To whoever asks this broker.
+Access AccessAt(const ServiceContext& services, const Topic& topic) {
+  if (!services.read_only) return topic.access;
+  return topic.readable() ? Access::kRead : Access::kNone;
+}
+
+}  // namespace
+
 void FillBroker(const ServiceContext& services, const v2::Endpoints& asked, v2::Broker& broker) {
   broker.set_name(services.config.broker_name());
   broker.set_id(0);
-  if (asked.addresses_size() > 0) {
+  if (asked.addresses_size() > 0 && !AreOfNameService(services, asked)) {
     *broker.mutable_endpoints() = asked;
     return;
   }
@@ -28,7 +50,7 @@ void FillRoute(const ServiceContext& services, const Topic& topic,
                const v2::QueryRouteRequest& request, v2::QueryRouteResponse& response) {
   v2::MessageQueue queue;
   *queue.mutable_topic() = request.topic();
-  queue.set_permission(static_cast<v2::Permission>(topic.access));
+  queue.set_permission(static_cast<v2::Permission>(AccessAt(services, topic)));
   FillBroker(services, request.endpoints(), *queue.mutable_broker());
   for (int kind = v2::NORMAL; kind <= v2::PRIORITY; ++kind) {
     if (topic.Accepts(kind)) queue.add_accept_message_types(static_cast<v2::MessageType>(kind));
@@ -60,7 +82,7 @@ absl::Status FillAssignments(const ServiceContext& services, const CallContext& 
       services.topics.FindGroup(NamespaceOf(call, request.group()), request.group().name());
   v2::MessageQueue queue;
   *queue.mutable_topic() = request.topic();
-  queue.set_permission(static_cast<v2::Permission>(topic->access));
+  queue.set_permission(static_cast<v2::Permission>(AccessAt(services, *topic)));
   FillBroker(services, request.endpoints(), *queue.mutable_broker());
   // A receive of a consumer of lightweight topics gets them from all of its subscriptions.
   if (group == nullptr || !group->fifo || topic->lite()) {
@@ -75,21 +97,33 @@ absl::Status FillAssignments(const ServiceContext& services, const CallContext& 
   return absl::OkStatus();
 }
 
-void AddAssignments(const ServiceContext& services, const CallContext& call,
-                    const v2::QueryRouteResponse& route, const v2::QueryAssignmentRequest& request,
+void AddAssignments(const ServiceContext& services, const v2::QueryRouteResponse& route,
+                    const v2::QueryAssignmentRequest& request,
                     v2::QueryAssignmentResponse& response) {
-  const std::shared_ptr<const Group> group =
-      services.topics.FindGroup(NamespaceOf(call, request.group()), request.group().name());
+  const int own = response.assignments_size();
+  const bool any_queue = own > 0 && response.assignments(0).message_queue().id() < 0;
+  // A slave knows of no master, its own group's included.
+  if (services.read_only) response.clear_assignments();
   for (const v2::MessageQueue& told : route.message_queues()) {
     const bool readable = told.permission() == v2::READ || told.permission() == v2::READ_WRITE;
-    if (told.broker().name() == services.config.broker_name() || !readable) continue;
-    const bool any_queue = group == nullptr || !group->fifo;
-    if (any_queue && told.id() != 0) continue;
+    if (!readable || (any_queue && told.id() != 0)) continue;
+    if (told.broker().name() == services.config.broker_name() && !services.read_only) {
+      // The queues of this broker stand in the order of their ids. The group may be read-only.
+      if (told.id() >= own) continue;
+      response.mutable_assignments(told.id())->mutable_message_queue()->set_permission(
+          told.permission());
+      continue;
+    }
     v2::MessageQueue& queue = *response.add_assignments()->mutable_message_queue();
-    queue = told;
     *queue.mutable_topic() = request.topic();
-    if (any_queue) queue.set_id(-1);
+    queue.set_id(any_queue ? -1 : told.id());
+    queue.set_permission(told.permission());
+    *queue.mutable_broker() = told.broker();
   }
+  std::stable_sort(response.mutable_assignments()->begin(), response.mutable_assignments()->end(),
+                   [](const v2::Assignment& a, const v2::Assignment& b) {
+                     return a.message_queue().broker().name() < b.message_queue().broker().name();
+                   });
 }
 
 }  // namespace dunlin::broker

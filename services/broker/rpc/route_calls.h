@@ -11,8 +11,8 @@
 
 namespace dunlin::broker {
 
-// One READ, WRITE, READ_WRITE or NONE queue after the other, ids from 0. Endpoints are those the
-// client says it used, so that address translation and port mappings just work.
+// One READ, WRITE, READ_WRITE or NONE queue after the other, ids from 0; never to be written at a
+// slave.
 void FillRoute(const ServiceContext& services, const Topic& topic,
                const apache::rocketmq::v2::QueryRouteRequest& request,
                apache::rocketmq::v2::QueryRouteResponse& response);
@@ -24,14 +24,18 @@ absl::Status FillAssignments(const ServiceContext& services, const CallContext& 
                              const apache::rocketmq::v2::QueryAssignmentRequest& request,
                              apache::rocketmq::v2::QueryAssignmentResponse& response);
 
-// The same for the other brokers of a route that a name service told. Without one the answer stays
-// what this broker knows: its own.
-void AddAssignments(const ServiceContext& services, const CallContext& call,
+// The same for the other brokers of a route that a name service told, and what it lets clients do
+// with this one: added to FillAssignments, so that all brokers of the route answer alike. Clients
+// take an answer that differs for a change of who serves what. At a slave the answer is the name
+// service's alone: its own group may have a master.
+void AddAssignments(const ServiceContext& services,
                     const apache::rocketmq::v2::QueryRouteResponse& route,
                     const apache::rocketmq::v2::QueryAssignmentRequest& request,
                     apache::rocketmq::v2::QueryAssignmentResponse& response);
 
-// This broker as a member of its group; `asked` are the endpoints that the client said, or empty.
+// This broker as a member of its group. `asked` are the endpoints that the client says it used, or
+// empty: it gets them back, so that address translation and port mappings just work, unless they
+// are a name service's. A client names its access point to whomever it asks.
 void FillBroker(const ServiceContext& services, const apache::rocketmq::v2::Endpoints& asked,
                 apache::rocketmq::v2::Broker& broker);
 

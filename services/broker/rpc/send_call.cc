@@ -176,7 +176,8 @@ void SendCall::OnCommitted(const absl::Status& status) {
     if (stored_[i] == Stored::kParked) {
       const store::TimerKey timer{*send_.messages[i].delivery_time, appended.log_offset};
       entry.set_offset(-1);  // it gets one when it is due
-      entry.set_recall_handle(Encode(RecallHandle{topic_, timer, entry.message_id()}));
+      entry.set_recall_handle(
+          Encode(RecallHandle{topic_, timer, entry.message_id(), services_.config.broker_name()}));
       continue;
     }
     services_.trace.Note(TraceStep::kStored, {topic_, queues_[i]}, appended.queue_offset, 1,

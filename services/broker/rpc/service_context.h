@@ -2,7 +2,9 @@
 
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "proto/dunlin/config/v1/config.pb.h"
 #include "services/base/clock.h"
@@ -57,8 +59,12 @@ struct ServiceContext {
   // Host and port put into routes when the client does not say how it reached the server.
   std::string advertised_host;
   int32_t advertised_port = 0;
+  // Where clients reach name services; not where they reach this broker.
+  std::vector<int32_t> name_service_ports;
   // What the name services know of other brokers; null: there are no others.
   ClusterRoutes* cluster = nullptr;
+  // Of a slave: the log is somebody else's to write. Only what reads is served.
+  bool read_only = false;
 };
 
 }  // namespace dunlin::broker

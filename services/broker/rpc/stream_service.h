@@ -12,7 +12,7 @@
 
 namespace dunlin::broker {
 
-class StreamServiceImpl final
+class StreamServiceImpl
     : public v1::StreamService::WithRawCallbackMethod_Publish<
           v1::StreamService::WithRawCallbackMethod_Subscribe<v1::StreamService::Service>> {
  public:

@@ -235,6 +235,7 @@ absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeAttachment(const 
     const store::QueueBounds bounds = services_.dispatcher.queues().Bounds(queue);
     attached.set_min_offset(bounds.min.value());
     attached.set_max_offset(bounds.max.value());
+    attached.set_read_only(services_.read_only);
     ASSIGN_OR_RETURN(const QueueOffset start, StartOf(attach.offset(), queue, bounds));
     attached.set_start_offset(start.value());
     auto made =
@@ -244,6 +245,11 @@ absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeAttachment(const 
     return made;
   }
   if (!attach.has_group()) return PublicError(PublicCode::kBadRequest, "`mode` is not set");
+  if (services_.read_only) {
+    return PublicError(PublicCode::kHaNotAvailable,
+                       "a slave gives no leases: it serves offset mode only; ask for the route "
+                       "again and attach at the master");
+  }
   if (group_ == nullptr) {
     return PublicError(PublicCode::kBadRequest,
                        "group mode needs a group: name one when the stream is opened");
@@ -320,6 +326,7 @@ absl::Status SubscribeCall::Commit(const v1::CommitOffset& commit) {
   if (attachment == nullptr || group_ == nullptr) {
     return absl::InvalidArgumentError("offsets are committed in offset mode, for a group");
   }
+  if (services_.read_only) return absl::OkStatus();  // as `attached` has said
   if (services_.topics.FindTopic(attachment->topic()) == nullptr ||
       services_.topics.FindGroup(group_->id) == nullptr) {
     return absl::OkStatus();  // deleted meanwhile: the binding will hear of it

@@ -41,6 +41,7 @@ ns::BrokerGroup BrokerGroupOf(const ServiceContext& services, const v2::Endpoint
   ns::BrokerGroup group;
   group.set_name(services.config.broker_name());
   group.set_epoch(services.log.epoch().value());
+  group.set_read_only(services.read_only);
   FillBroker(services, endpoints, *group.add_members());
   return group;
 }

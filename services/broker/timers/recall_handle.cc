@@ -10,11 +10,13 @@
 namespace dunlin::broker {
 namespace {
 
-// version u8, reserved u24, topic u32, due i64, id u64, the message id, CRC-32C u32 of everything
-// before it; base64url without padding.
+// version u8, length of the broker's name u8, reserved u16, topic u32, due i64, id u64, the
+// broker's name, the message id, CRC-32C u32 of everything before it; base64url without padding.
+// Before brokers were named the length was reserved, and 0.
 constexpr uint8_t kVersion = 1;
 constexpr size_t kFixed = 24;
 constexpr size_t kCrc = 4;
+constexpr size_t kLongestName = 255;
 constexpr size_t kLongest = 64u << 10;
 
 absl::Status Invalid(std::string_view why) {
@@ -27,10 +29,13 @@ absl::Status Invalid(std::string_view why) {
 std::string Encode(const RecallHandle& handle) {
   std::string bytes(kFixed, '\0');
   char* const to = bytes.data();
+  const bool has_broker = handle.broker.size() <= kLongestName;
   StoreLittle(to, kVersion);
+  StoreLittle(to + 1, static_cast<uint8_t>(has_broker ? handle.broker.size() : 0));
   StoreLittle(to + 4, handle.topic.value());
   StoreLittle(to + 8, ToUnixMillis(handle.timer.due));
   StoreLittle(to + 16, handle.timer.id.value());
+  if (has_broker) bytes += handle.broker;
   bytes += handle.message_id;
   const uint32_t crc = Crc32c(bytes);
   bytes.resize(bytes.size() + kCrc);
@@ -54,7 +59,10 @@ absl::StatusOr<RecallHandle> DecodeRecallHandle(std::string_view text) {
   handle.topic = TopicId(LoadLittle<uint32_t>(from + 4));
   handle.timer.due = FromUnixMillis(LoadLittle<int64_t>(from + 8));
   handle.timer.id = LogOffset(LoadLittle<uint64_t>(from + 16));
-  handle.message_id = bytes.substr(kFixed, end - kFixed);
+  const size_t name = LoadLittle<uint8_t>(from + 1);
+  if (kFixed + name > end) return Invalid("it is too short");
+  handle.broker = bytes.substr(kFixed, name);
+  handle.message_id = bytes.substr(kFixed + name, end - kFixed - name);
   return handle;
 }
 

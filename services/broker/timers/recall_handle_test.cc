@@ -11,13 +11,23 @@ namespace dunlin::broker {
 namespace {
 
 RecallHandle Some() {
-  return {TopicId(7), {FromUnixMillis(1'700'000'000'123), LogOffset(4711)}, "01C0FFEE"};
+  return {TopicId(7), {FromUnixMillis(1'700'000'000'123), LogOffset(4711)}, "01C0FFEE", "broker-a"};
 }
 
 TEST(RecallHandleTest, IsReadAsItWasWritten) {
   const auto handle = DecodeRecallHandle(Encode(Some()));
   ASSERT_TRUE(handle.ok()) << handle.status();
   EXPECT_EQ(*handle, Some());
+}
+
+// Made before handles named their broker.
+TEST(RecallHandleTest, OldOnesAreRead) {
+  RecallHandle old = Some();
+  old.broker.clear();
+  EXPECT_EQ(Encode(old), "AQAAAAcAAAB7aOXPiwEAAGcSAAAAAAAAMDFDMEZGRUUglUxs");
+  const auto handle = DecodeRecallHandle("AQAAAAcAAAB7aOXPiwEAAGcSAAAAAAAAMDFDMEZGRUUglUxs");
+  ASSERT_TRUE(handle.ok()) << handle.status();
+  EXPECT_EQ(*handle, old);
 }
 
 TEST(RecallHandleTest, IsSafeInUrls) {

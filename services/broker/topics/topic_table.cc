@@ -11,6 +11,7 @@
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
+#include "services/broker/topics/topic_rows.h"
 
 namespace dunlin::broker {
 namespace {
@@ -73,109 +74,6 @@ absl::Status CheckSpec(const TopicTable::TopicSpec& spec) {
                     spec.name));
   }
   return absl::OkStatus();
-}
-
-void SetRate(const Rate& rate, storage::v1::Rate& proto) {
-  proto.set_messages_per_second(rate.messages);
-  proto.set_bytes_per_second(rate.bytes);
-}
-
-Rate ToRate(const storage::v1::Rate& proto) {
-  return {proto.messages_per_second(), proto.bytes_per_second()};
-}
-
-storage::v1::Topic ToProto(const Topic& topic) {
-  storage::v1::Topic proto;
-  proto.set_id(topic.id.value());
-  proto.set_namespace_(topic.name_space);
-  proto.set_name(topic.name);
-  proto.set_queues(topic.queues());
-  for (int32_t kind = 1; kind <= 6; ++kind) {
-    if (topic.Accepts(kind)) proto.add_accepted_kinds(kind);
-  }
-  proto.set_permission(static_cast<int32_t>(topic.access));
-  proto.set_created_ms(ToUnixMillis(topic.created));
-  proto.set_description(topic.description);
-  proto.set_compacted(topic.compacted);
-  if (topic.write_queues < topic.queues()) proto.set_write_queues(topic.write_queues);
-  if (topic.retention.IsSet()) {
-    proto.mutable_retention()->set_max_age_ms(topic.retention.max_age.count());
-    proto.mutable_retention()->set_max_queue_bytes(topic.retention.max_queue_bytes);
-    proto.mutable_retention()->set_consumed(topic.retention.consumed);
-  }
-  if (!topic.send_rate.IsNone()) SetRate(topic.send_rate, *proto.mutable_send_rate());
-  proto.set_lite_expiration_minutes(static_cast<uint32_t>(topic.lite_expiration.count()));
-  return proto;
-}
-
-std::shared_ptr<Topic> FromProto(const storage::v1::Topic& proto) {
-  auto topic = std::make_shared<Topic>();
-  topic->id = TopicId(proto.id());
-  topic->name_space = proto.namespace_();
-  topic->name = proto.name();
-  for (int32_t kind : proto.accepted_kinds()) topic->kinds |= KindBit(kind);
-  topic->access = static_cast<Access>(proto.permission());
-  topic->created = FromUnixMillis(proto.created_ms());
-  topic->description = proto.description();
-  topic->write_queues = proto.write_queues() == 0 ? proto.queues() : proto.write_queues();
-  topic->compacted = proto.compacted();
-  topic->retention.max_age = std::chrono::milliseconds(proto.retention().max_age_ms());
-  topic->retention.max_queue_bytes = proto.retention().max_queue_bytes();
-  topic->retention.consumed = proto.retention().consumed();
-  topic->lite_expiration = std::chrono::minutes(proto.lite_expiration_minutes());
-  topic->turn = std::make_shared<std::atomic<uint32_t>>(0);
-  topic->send_rate = ToRate(proto.send_rate());
-  return topic;
-}
-
-storage::v1::Group ToProto(const Group& group) {
-  storage::v1::Group proto;
-  proto.set_id(group.id.value());
-  proto.set_namespace_(group.name_space);
-  proto.set_name(group.name);
-  proto.set_max_attempts(group.max_attempts);
-  for (std::chrono::milliseconds delay : group.retry_delays) {
-    proto.add_retry_delays_ms(delay.count());
-  }
-  if (group.retry_delays.empty()) {
-    proto.mutable_exponential()->set_initial_ms(group.exponential.initial.count());
-    proto.mutable_exponential()->set_max_ms(group.exponential.max.count());
-    proto.mutable_exponential()->set_multiplier(group.exponential.multiplier);
-  }
-  proto.set_fifo(group.fifo);
-  proto.set_priority_factor(group.priority_factor);
-  proto.set_created_ms(ToUnixMillis(group.created));
-  proto.set_description(group.description);
-  proto.set_start_ms(ToUnixMillis(group.start));
-  proto.set_paused(group.paused);
-  if (!group.rate.IsNone()) SetRate(group.rate, *proto.mutable_rate());
-  proto.set_max_in_flight(group.max_in_flight);
-  proto.set_lite_bind_topic(group.lite_bind_topic);
-  proto.set_lite_exclusive(group.lite_exclusive);
-  return proto;
-}
-
-std::shared_ptr<Group> FromProto(const storage::v1::Group& proto) {
-  auto group = std::make_shared<Group>();
-  group->id = GroupId(proto.id());
-  group->name_space = proto.namespace_();
-  group->name = proto.name();
-  group->max_attempts = proto.max_attempts();
-  for (int64_t delay : proto.retry_delays_ms()) group->retry_delays.emplace_back(delay);
-  group->exponential.initial = std::chrono::milliseconds(proto.exponential().initial_ms());
-  group->exponential.max = std::chrono::milliseconds(proto.exponential().max_ms());
-  group->exponential.multiplier = proto.exponential().multiplier();
-  group->fifo = proto.fifo();
-  if (proto.has_priority_factor()) group->priority_factor = proto.priority_factor();
-  group->created = FromUnixMillis(proto.created_ms());
-  group->description = proto.description();
-  group->start = FromUnixMillis(proto.start_ms());
-  group->paused = proto.paused();
-  group->rate = ToRate(proto.rate());
-  group->max_in_flight = proto.max_in_flight();
-  group->lite_bind_topic = proto.lite_bind_topic();
-  group->lite_exclusive = proto.lite_exclusive();
-  return group;
 }
 
 absl::Status CheckGroup(const Group& group) {
@@ -262,7 +160,7 @@ absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& l
   ASSIGN_OR_RETURN(const std::vector<storage::v1::Group> groups, state.ListGroups());
   MutexLock lock(table->mutex_);
   for (const storage::v1::Topic& proto : topics) {
-    std::shared_ptr<Topic> topic = FromProto(proto);
+    std::shared_ptr<Topic> topic = TopicOf(proto);
     for (uint32_t queue = 0; queue < proto.queues(); ++queue) {
       topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
     }
@@ -279,7 +177,7 @@ absl::StatusOr<std::unique_ptr<TopicTable>> TopicTable::Load(store::CommitLog& l
         tail = std::max(tail, next);
       }));
   for (const storage::v1::Group& proto : groups) {
-    std::shared_ptr<Group> group = FromProto(proto);
+    std::shared_ptr<Group> group = GroupOf(proto);
     group->limit = LimitOf(group->rate, nullptr, clock);
     table->groups_[QualifiedName(group->name_space, group->name)] = group;
     table->groups_by_id_[group->id] = group;
@@ -368,7 +266,7 @@ absl::Status TopicTable::Record(const std::string& change) {
 
 absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::PutTopic(std::shared_ptr<Topic> topic) {
   storage::v1::ConfigChange change;
-  *change.mutable_put_topic() = ToProto(*topic);
+  *change.mutable_put_topic() = RowOf(*topic);
   RETURN_IF_ERROR(Record(change.SerializeAsString()));
   topic->send_limit = LimitOf(topic->send_rate, std::move(topic->send_limit), clock_);
   MutexLock lock(mutex_);
@@ -379,7 +277,7 @@ absl::StatusOr<std::shared_ptr<const Topic>> TopicTable::PutTopic(std::shared_pt
 
 absl::StatusOr<std::shared_ptr<const Group>> TopicTable::PutGroup(std::shared_ptr<Group> group) {
   storage::v1::ConfigChange change;
-  *change.mutable_put_group() = ToProto(*group);
+  *change.mutable_put_group() = RowOf(*group);
   RETURN_IF_ERROR(Record(change.SerializeAsString()));
   group->limit = LimitOf(group->rate, std::move(group->limit), clock_);
   MutexLock lock(mutex_);
@@ -537,6 +435,83 @@ absl::StatusOr<std::shared_ptr<const Group>> TopicTable::DeleteGroup(std::string
   groups_.erase(QualifiedName(name_space, name));
   groups_by_id_.erase(group->id);
   return group;
+}
+
+absl::Status TopicTable::Follow(const store::StateStore& state,
+                                const store::Dispatcher::ChangedConfig& changed) {
+  std::vector<std::string> names;
+  {
+    MutexLock change(change_mutex_);
+    if (changed.all) {
+      ASSIGN_OR_RETURN(const std::vector<storage::v1::Topic> topics, state.ListTopics());
+      ASSIGN_OR_RETURN(const std::vector<storage::v1::Group> groups, state.ListGroups());
+      for (const auto& topic : Topics()) TakeAway(*topic, names);
+      for (const auto& group : Groups()) TakeAway(*group);
+      for (const storage::v1::Topic& topic : topics) TakeOver(topic, names);
+      for (const storage::v1::Group& group : groups) TakeOver(group);
+    }
+    for (const TopicId id : changed.topics) {
+      const absl::StatusOr<storage::v1::Topic> row = state.GetTopic(id);
+      if (!row.ok() && !absl::IsNotFound(row.status())) return row.status();
+      if (row.ok()) {
+        TakeOver(*row, names);
+      } else if (const auto gone = FindTopic(id); gone != nullptr) {
+        TakeAway(*gone, names);
+      }
+    }
+    for (const GroupId id : changed.groups) {
+      const absl::StatusOr<storage::v1::Group> row = state.GetGroup(id);
+      if (!row.ok() && !absl::IsNotFound(row.status())) return row.status();
+      if (row.ok()) {
+        TakeOver(*row);
+      } else if (const auto gone = FindGroup(id); gone != nullptr) {
+        TakeAway(*gone);
+      }
+    }
+  }
+  for (const std::string& name : names) watchers_.Tell(name);
+  return absl::OkStatus();
+}
+
+void TopicTable::TakeOver(const storage::v1::Topic& row, std::vector<std::string>& names) {
+  const std::shared_ptr<Topic> topic = TopicOf(row);
+  MutexLock lock(mutex_);
+  if (const auto old = FindOrNull(topics_by_id_, topic->id); old != nullptr) {
+    topic->tails = old->tails;
+  }
+  while (topic->queues() < row.queues()) {
+    topic->tails.push_back(std::make_shared<store::QueueTailSlot>());
+  }
+  std::string name = QualifiedName(topic->name_space, topic->name);
+  topics_[name] = topic;
+  topics_by_id_[topic->id] = topic;
+  names.push_back(std::move(name));
+}
+
+void TopicTable::TakeAway(const Topic& topic, std::vector<std::string>& names) {
+  std::string name = QualifiedName(topic.name_space, topic.name);
+  MutexLock lock(mutex_);
+  topics_by_id_.erase(topic.id);
+  // Another one may have its name already.
+  const auto named = topics_.find(name);
+  if (named != topics_.end() && named->second->id == topic.id) topics_.erase(named);
+  names.push_back(std::move(name));
+}
+
+void TopicTable::TakeOver(const storage::v1::Group& row) {
+  const std::shared_ptr<Group> group = GroupOf(row);
+  MutexLock lock(mutex_);
+  const auto old = FindOrNull(groups_by_id_, group->id);
+  group->limit = LimitOf(group->rate, old == nullptr ? nullptr : old->limit, clock_);
+  groups_[QualifiedName(group->name_space, group->name)] = group;
+  groups_by_id_[group->id] = group;
+}
+
+void TopicTable::TakeAway(const Group& group) {
+  MutexLock lock(mutex_);
+  groups_by_id_.erase(group.id);
+  const auto named = groups_.find(QualifiedName(group.name_space, group.name));
+  if (named != groups_.end() && named->second->id == group.id) groups_.erase(named);
 }
 
 }  // namespace dunlin::broker

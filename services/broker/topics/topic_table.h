@@ -4,6 +4,8 @@
 // CONFIG record: it counts from the moment the record is durable, and is in the table from then on.
 // Whoever watches a topic is told then.
 //
+// That of a slave changes nothing itself: it follows the state store (Follow).
+//
 // Lookups are thread-safe, cheap and never wait for a disk. Changes wait for the log: call them on
 // an executor, not on an RPC thread.
 
@@ -204,6 +206,12 @@ class TopicTable {
                                                            std::string_view name)
       ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
 
+  // Takes over what changed in the state store, and tells those who watch it. For the table of a
+  // log that somebody else writes, whose tails stand still. Reads the disk.
+  absl::Status Follow(const store::StateStore& state,
+                      const store::Dispatcher::ChangedConfig& changed)
+      ABSL_LOCKS_EXCLUDED(change_mutex_, mutex_);
+
  private:
   TopicTable(store::CommitLog& log, const Clock& clock, const Limits& limits, TopicId next_topic,
              GroupId next_group);
@@ -226,6 +234,15 @@ class TopicTable {
   absl::StatusOr<std::shared_ptr<const Group>> PutGroup(std::shared_ptr<Group> group)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_);
   absl::Status Record(const std::string& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_);
+  // Of Follow: what was put, what was deleted. Names of topics are added to `names`.
+  void TakeOver(const storage::v1::Topic& row, std::vector<std::string>& names)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  void TakeAway(const Topic& topic, std::vector<std::string>& names)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  void TakeOver(const storage::v1::Group& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void TakeAway(const Group& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_mutex_)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   store::CommitLog& log_;
   const Clock& clock_;

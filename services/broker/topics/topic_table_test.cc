@@ -39,6 +39,44 @@ TEST(TopicTableTest, NewMessagesStandBehindTheCursorOfEveryGroup) {
   EXPECT_EQ(topic->tails[2]->next, QueueOffset(0));
 }
 
+TEST(TopicTableTest, ATableThatFollowsIsThatOfTheStateStore) {
+  store::StoreRig rig;
+  rig.Open();
+  rig.PutTopic(TopicId(1));
+  rig.PutTopic(TopicId(2));
+  rig.PutGroup(GroupId(1));
+  rig.Settle();
+  auto table = TopicTable::Load(rig.log(), rig.dispatcher(), rig.state(), rig.clock(), {});
+  ASSERT_OK(table);
+  const std::string name = (*table)->FindTopic(TopicId(1))->name;
+  // What was loaded is told once more, which changes nothing.
+  ASSERT_OK((*table)->Follow(rig.state(), rig.dispatcher().TakeChangedConfig()));
+  EXPECT_EQ((*table)->Topics().size(), 2u);
+
+  rig.DeleteTopic(TopicId(1));
+  rig.PutTopic(TopicId(3));
+  rig.DeleteGroup(GroupId(1));
+  rig.PutGroup(GroupId(2));
+  rig.Settle();
+  const store::Dispatcher::ChangedConfig changed = rig.dispatcher().TakeChangedConfig();
+  EXPECT_THAT(changed.topics, ::testing::UnorderedElementsAre(TopicId(1), TopicId(3)));
+  EXPECT_THAT(changed.groups, ::testing::UnorderedElementsAre(GroupId(1), GroupId(2)));
+  ASSERT_OK((*table)->Follow(rig.state(), changed));
+  EXPECT_EQ((*table)->FindTopic(TopicId(1)), nullptr);
+  EXPECT_EQ((*table)->FindTopic("", name), nullptr);
+  ASSERT_NE((*table)->FindTopic(TopicId(3)), nullptr);
+  EXPECT_GT((*table)->FindTopic(TopicId(3))->queues(), 0u);
+  EXPECT_EQ((*table)->FindGroup(GroupId(1)), nullptr);
+  EXPECT_NE((*table)->FindGroup(GroupId(2)), nullptr);
+  EXPECT_TRUE(rig.dispatcher().TakeChangedConfig().IsEmpty());
+
+  store::Dispatcher::ChangedConfig all;
+  all.all = true;
+  ASSERT_OK((*table)->Follow(rig.state(), all));
+  EXPECT_EQ((*table)->Topics().size(), 2u);
+  EXPECT_EQ((*table)->Groups().size(), 1u);
+}
+
 TEST(TopicTableTest, ACompactedTopicKeepsByKeyAndStaysOne) {
   store::StoreRig rig;
   rig.Open();

@@ -28,6 +28,7 @@ class MessagingServiceTest : public ::testing::Test {
  protected:
   MessagingServiceTest() {
     config_.set_data_dir(directory_.path());
+    config_.mutable_name_service()->set_enabled(false);
     config_.mutable_store()->set_segment_size_bytes(8u << 20);
     config_.mutable_broker()->set_auto_create_topics(true);
     config_.mutable_broker()->set_default_topic_queues(2);

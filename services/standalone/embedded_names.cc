@@ -1,0 +1,58 @@
+#include "services/standalone/embedded_names.h"
+
+#include <string>
+#include <utility>
+
+#include "services/base/file.h"
+#include "services/base/log.h"
+#include "services/base/status_macros.h"
+#include "services/base/strings.h"
+#include "services/runtime/program.h"
+
+namespace dunlin {
+namespace {
+
+HostPort Reached(const std::string& listen_address, uint16_t port) {
+  const std::optional<HostPort> listening = ParseHostPort(listen_address);
+  if (!listening.has_value() || listening->host == "0.0.0.0") return {"127.0.0.1", port};
+  if (listening->host == "::") return {"::1", port};
+  return {listening->host, port};
+}
+
+}  // namespace
+
+absl::StatusOr<EmbeddedNames> EmbeddedNames::Start(const config::v1::DunlinConfig& config,
+                                                   const Clock& clock) {
+  EmbeddedNames names;
+  if (!config.name_service().enabled()) return names;
+  const config::v1::ServerConfig& of_server = config.name_service().server();
+  ASSIGN_OR_RETURN(names.service_,
+                   nameservice::NameService::Start(
+                       config.name_service().registry(),
+                       {.data_dir = config.data_dir(), .expected = {config.broker().broker_name()}},
+                       RealFiles(), clock));
+  absl::StatusOr<std::unique_ptr<GrpcServer>> server =
+      GrpcServer::Start(of_server, config.data_dir(), {names.service_->services(), nullptr});
+  if (!server.ok()) {
+    return absl::Status(server.status().code(),
+                        ToAbsl(std::string(server.status().message()) +
+                               " (the name service of dunlin; name_service.server.listen_address "
+                               "is where it listens, name_service.enabled=false does without)"));
+  }
+  names.server_ = *std::move(server);
+  names.address_ = Reached(of_server.listen_address(), names.server_->port());
+  names.server_->SetServing(true);
+  log::Info("the name service listens on {}",
+            Listening(of_server.listen_address(), names.server_->port()));
+  return names;
+}
+
+void EmbeddedNames::Stop(std::chrono::milliseconds grace) {
+  if (service_ == nullptr) return;
+  server_->SetServing(false);
+  service_->Drain();
+  server_->Stop(grace);
+  service_->Stop();
+}
+
+}  // namespace dunlin
