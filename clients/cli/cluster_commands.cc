@@ -48,8 +48,9 @@ void AddRows(const ns::GroupState& group, std::vector<std::vector<std::string>>&
   for (const ns::GroupMember& member : group.members()) {
     rows.push_back({group.cluster(), group.name(), member.identity().member(),
                     std::to_string(member.id()), RoleOf(group, member),
-                    std::to_string(member.epoch()), AddressOf(member), OrDash(member.zone()),
-                    std::to_string(group.topics()), state});
+                    // Slaves do not register anew with each epoch of their master.
+                    member.id() == 0 ? std::to_string(member.epoch()) : "-", AddressOf(member),
+                    OrDash(member.zone()), std::to_string(group.topics()), state});
   }
 }
 

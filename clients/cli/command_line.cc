@@ -1,5 +1,6 @@
 #include "clients/cli/command_line.h"
 
+#include <algorithm>
 #include <string>
 
 #include "clients/cli/commands.h"
@@ -9,7 +10,9 @@ namespace dunlin::cli {
 namespace {
 
 constexpr char kDescription[] =
-    "Talks to a Dunlin broker: topics, consumer groups, messages, the broker itself.";
+    "Talks to a Dunlin broker, or to a cluster of them: topics, consumer groups, messages, the "
+    "broker "
+    "itself.";
 constexpr char kFooter[] =
     "\nExamples:\n"
     "  dunlinctl topic create hello\n"
@@ -21,13 +24,23 @@ constexpr char kFooter[] =
     "Exit status: 0 done, 1 the broker refused, 2 usage or not confirmed, 3 no broker answers, 4 "
     "not found.\n";
 
-std::string CheckEndpoint(const std::string& endpoint) {
+std::string CheckOne(const std::string& endpoint) {
   const size_t colon = endpoint.rfind(':');
   const std::string port = colon == std::string::npos ? "" : endpoint.substr(colon + 1);
   const bool digits = !port.empty() && port.size() <= 5 &&
                       port.find_first_not_of("0123456789") == std::string::npos;
   if (colon != 0 && digits && std::stoi(port) >= 1 && std::stoi(port) <= 65535) return "";
   return "must be HOST:PORT, like 127.0.0.1:8081";
+}
+
+std::string CheckEndpoint(const std::string& endpoints) {
+  for (size_t from = 0; from <= endpoints.size();) {
+    const size_t comma = std::min(endpoints.find(',', from), endpoints.size());
+    std::string wrong = CheckOne(endpoints.substr(from, comma - from));
+    if (!wrong.empty()) return wrong;
+    from = comma + 1;
+  }
+  return "";
 }
 
 }  // namespace
@@ -38,11 +51,16 @@ void DefineCommandLine(CLI::App& app, GlobalOptions& options, Command& command) 
   app.set_version_flag("--version", "dunlinctl " + std::string(kVersion));
   app.require_subcommand(1);
   app.fallthrough();
-  app.add_option("--endpoint", options.endpoint, "Where the broker listens")
+  app.add_option("--endpoint", options.endpoint,
+                 "Where a broker listens, or the name service of a cluster: commands are about all "
+                 "brokers then. Several with commas in between: the first that answers")
       ->envname("DUNLIN_ENDPOINT")
       ->type_name("HOST:PORT")
       ->check(CheckEndpoint)
       ->capture_default_str();
+  app.add_option("--broker", options.brokers,
+                 "Of a cluster only this broker group; may be repeated")
+      ->allow_extra_args(false);
   app.add_option("--namespace", options.name_space, "Namespace of topics and groups");
   app.add_flag("--tls", options.tls, "Encrypt; the broker's certificate is verified");
   app.add_option("--tls-ca", options.tls_ca,
@@ -69,6 +87,7 @@ void DefineCommandLine(CLI::App& app, GlobalOptions& options, Command& command) 
   AddTransactionCommands(app, command);
   AddBrokerCommands(app, command);
   AddClusterCommands(app, command);
+  AddReplicaCommands(app, command);
   AddBenchCommands(app, command);
   app.footer(kFooter);  // last: commands made after it would show it too
 }

@@ -21,5 +21,6 @@ void AddConsumeCommand(CLI::App& app, Command& command);
 void AddBenchCommands(CLI::App& app, Command& command);
 void AddClusterCommands(CLI::App& app, Command& command);
 void AddBrokerCommands(CLI::App& app, Command& command);
+void AddReplicaCommands(CLI::App& app, Command& command);
 
 }  // namespace dunlin::cli

@@ -1,16 +1,22 @@
 #include "clients/cli/connection.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <fstream>
 #include <sstream>
+#include <utility>
+#include <vector>
 
 namespace dunlin::cli {
 namespace {
 
 namespace v2 = apache::rocketmq::v2;
+
+// With one endpoint of several.
+constexpr std::chrono::seconds kPatience{1};
 
 std::shared_ptr<grpc::ChannelCredentials> Credentials(const GlobalOptions& options) {
   if (!options.tls) return grpc::InsecureChannelCredentials();
@@ -30,15 +36,31 @@ std::shared_ptr<grpc::Channel> Channel(const GlobalOptions& options) {
   return grpc::CreateCustomChannel(options.endpoint, Credentials(options), arguments);
 }
 
+// Of several endpoints the first that somebody answers at, or else the first.
+GlobalOptions WithOneEndpoint(GlobalOptions options) {
+  std::stringstream all(options.endpoint);
+  std::vector<std::string> endpoints;
+  for (std::string one; std::getline(all, one, ',');) endpoints.push_back(one);
+  if (endpoints.size() <= 1) return options;
+  for (const std::string& endpoint : endpoints) {
+    options.endpoint = endpoint;
+    if (Channel(options)->WaitForConnected(std::chrono::system_clock::now() + kPatience)) {
+      return options;
+    }
+  }
+  options.endpoint = endpoints.front();
+  return options;
+}
+
 }  // namespace
 
 Connection::Connection(const GlobalOptions& options)
-    : options_(options), client_id_(fmt::format("dunlinctl@{}", getpid())) {
-  const std::shared_ptr<grpc::Channel> channel = Channel(options);
-  admin_ = admin::v1::AdminService::NewStub(channel);
-  messaging_ = v2::MessagingService::NewStub(channel);
-  registry_ = nameservice::v1::RegistryService::NewStub(channel);
-}
+    : options_(WithOneEndpoint(options)),
+      client_id_(fmt::format("dunlinctl@{}", getpid())),
+      channel_(Channel(options_)),
+      admin_(admin::v1::AdminService::NewStub(channel_)),
+      messaging_(v2::MessagingService::NewStub(channel_)),
+      registry_(nameservice::v1::RegistryService::NewStub(channel_)) {}
 
 std::unique_ptr<grpc::ClientContext> Connection::Context(std::chrono::seconds more) const {
   auto context = std::make_unique<grpc::ClientContext>();
@@ -61,6 +83,7 @@ int Connection::Report(const grpc::Status& status) const {
                  options_.endpoint, status.error_message(), options_.tls ? "" : ", --tls encrypts");
       return kUnreachable;
     case grpc::StatusCode::NOT_FOUND:
+      if (tolerates_absence_) return kNotFound;
       fmt::print(stderr, "dunlinctl: {}\n", status.error_message());
       return kNotFound;
     case grpc::StatusCode::UNIMPLEMENTED:
@@ -87,6 +110,10 @@ int Connection::Report(const v2::Status& status) const {
     default:
       return kRefused;
   }
+}
+
+void Connection::Pause(std::chrono::milliseconds pause) {
+  poll(nullptr, 0, static_cast<int>(pause.count()));
 }
 
 v2::Endpoints Connection::Endpoints() const {

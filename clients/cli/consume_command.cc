@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -7,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "clients/cli/cluster.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/message_text.h"
 
@@ -113,33 +115,44 @@ int Subscribe(Connection& connection, const ConsumeOptions& options) {
   return connection.Report(response.status());
 }
 
-int Consume(Connection& connection, const ConsumeOptions& options) {
-  if (!options.lite_topics.empty()) {
-    if (const int exit = Subscribe(connection, options); exit != kOk) return exit;
+// What one broker has, printed and acknowledged; how many messages.
+int ConsumeFrom(Connection& connection, const ConsumeOptions& options, int batch, int wait,
+                int& count) {
+  const Received received = Receive(connection, options, batch, wait);
+  count = static_cast<int>(received.messages.size());
+  if (received.exit != kOk) return received.exit;
+  for (const v2::Message& message : received.messages) {
+    std::fputs(connection.options().format == Format::kJson ? Json(message).c_str()
+                                                            : MessageText(message).c_str(),
+               stdout);
   }
+  std::fflush(stdout);
+  if (count == 0 || options.no_ack) return kOk;
+  return Ack(connection, options, received.messages);
+}
+
+// From each broker in turn.
+int ConsumeAll(const std::vector<Broker>& brokers, const ConsumeOptions& options) {
   int left = options.count;
   int waited = 0;
-  for (;;) {
+  for (size_t turn = 0;; ++turn) {
     const int batch = options.count == 0 ? 32 : std::min(left, 32);
-    const int wait =
+    int wait =
         options.follow ? kPollSeconds : std::min(options.wait_seconds - waited, kPollSeconds);
-    const Received received = Receive(connection, options, batch, std::max(wait, 0));
-    if (received.exit != kOk) return received.exit;
-    for (const v2::Message& message : received.messages) {
-      std::fputs(connection.options().format == Format::kJson ? Json(message).c_str()
-                                                              : MessageText(message).c_str(),
-                 stdout);
-    }
-    std::fflush(stdout);
-    if (!received.messages.empty()) {
-      if (!options.no_ack) {
-        if (const int exit = Ack(connection, options, received.messages); exit != kOk) return exit;
-      }
+    // Another one may have some. The first look at each does not wait.
+    const bool is_first = turn < brokers.size();
+    if (brokers.size() > 1) wait = is_first ? 0 : std::min(wait, 1);
+    int count = 0;
+    Connection& connection = *brokers[turn % brokers.size()].connection;
+    const int exit = ConsumeFrom(connection, options, batch, std::max(wait, 0), count);
+    if (exit != kOk) return exit;
+    if (count > 0) {
       waited = 0;
-      left -= static_cast<int>(received.messages.size());
+      left -= count;
       if (options.count != 0 && left <= 0) return kOk;
       continue;
     }
+    if (brokers.size() > 1 && is_first) continue;
     waited += std::max(wait, 1);
     if (options.follow || waited < options.wait_seconds) continue;
     if (options.count == 0) return kOk;
@@ -147,6 +160,22 @@ int Consume(Connection& connection, const ConsumeOptions& options) {
                options.count - left, options.count, options.wait_seconds);
     return kNotFound;
   }
+}
+
+int Consume(Connection& connection, const ConsumeOptions& options) {
+  std::vector<Broker> brokers;
+  if (const int exit = FindHolders(connection, options.topic, false, brokers); exit != kOk) {
+    return exit;
+  }
+  int exit = kOk;
+  for (const Broker& broker : brokers) {
+    if (options.lite_topics.empty() || exit != kOk) break;
+    exit = Subscribe(*broker.connection, options);
+  }
+  if (exit == kOk) exit = ConsumeAll(brokers, options);
+  if (exit == kUnreachable) return exit;
+  for (const Broker& broker : brokers) Leave(*broker.connection, options);
+  return exit;
 }
 
 }  // namespace
@@ -188,11 +217,7 @@ void AddConsumeCommand(CLI::App& app, Command& command) {
       "  dunlinctl consume orders --group me --follow --tag 'new || paid' -o json\n"
       "  dunlinctl consume orders --group dear --filter-sql \"price >= 100 AND region <> 'test'\"");
   consume.callback([options, &command] {
-    command = [options](Connection& connection) {
-      const int exit = Consume(connection, *options);
-      if (exit != kUnreachable) Leave(connection, *options);
-      return exit;
-    };
+    command = [options](Connection& connection) { return Consume(connection, *options); };
   });
 }
 

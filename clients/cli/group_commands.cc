@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "clients/cli/cluster.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/confirm.h"
 #include "clients/cli/group_output.h"
@@ -116,7 +117,7 @@ Group ToProto(const GroupOptions& options, const Connection& connection) {
 int Show(const Connection& connection, const grpc::Status& status, const Group& group) {
   if (!status.ok()) return connection.Report(status);
   if (connection.options().format == Format::kJson) {
-    std::fputs(Json(group).c_str(), stdout);
+    PrintJson(connection, group);
   } else {
     std::fputs(Table({Header(), Row(group)}).c_str(), stdout);
   }
@@ -136,7 +137,7 @@ int List(Connection& connection) {
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
   if (connection.options().format == Format::kJson) {
-    std::fputs(Json(all).c_str(), stdout);
+    PrintJson(connection, all);
     return kOk;
   }
   std::vector<std::vector<std::string>> rows = {Header()};
@@ -145,16 +146,16 @@ int List(Connection& connection) {
   return kOk;
 }
 
-int Describe(Connection& connection, const std::string& name) {
+int Describe(Connection& connection, const GroupOptions& options) {
   admin::v1::GetGroupRequest request;
   request.set_namespace_(connection.options().name_space);
-  request.set_name(name);
+  request.set_name(options.name);
   admin::v1::GetGroupResponse response;
   const auto context = connection.Context();
   const grpc::Status status = connection.admin().GetGroup(context.get(), request, &response);
   if (!status.ok()) return connection.Report(status);
   if (connection.options().format == Format::kJson) {
-    std::fputs(Json(response).c_str(), stdout);
+    PrintJson(connection, response);
     return kOk;
   }
   if (response.group().lite_bind_topic().empty()) {
@@ -180,10 +181,6 @@ int Describe(Connection& connection, const std::string& name) {
 }
 
 int Delete(Connection& connection, const GroupOptions& options) {
-  if (!Confirmed(options.yes,
-                 fmt::format("deleting group {} forgets how far it has consumed", options.name))) {
-    return kUsage;
-  }
   admin::v1::DeleteGroupRequest request;
   request.set_namespace_(connection.options().name_space);
   request.set_name(options.name);
@@ -211,10 +208,37 @@ int Reset(Connection& connection, const GroupOptions& options) {
   const auto context = connection.Context();
   const grpc::Status status = connection.admin().ResetOffset(context.get(), request, &response);
   if (!status.ok()) return connection.Report(status);
-  std::fputs(connection.options().format == Format::kJson ? Json(response).c_str()
-                                                          : QueueTable(response.queues()).c_str(),
-             stdout);
+  if (connection.options().format == Format::kJson) {
+    PrintJson(connection, response);
+  } else {
+    std::fputs(QueueTable(response.queues()).c_str(), stdout);
+  }
   return kOk;
+}
+
+int Create(Connection& connection, const GroupOptions& options) {
+  admin::v1::CreateGroupRequest request;
+  *request.mutable_group() = ToProto(options, connection);
+  Group created;
+  const auto context = connection.Context();
+  return Show(connection, connection.admin().CreateGroup(context.get(), request, &created),
+              created);
+}
+
+int Update(Connection& connection, const GroupOptions& options) {
+  admin::v1::UpdateGroupRequest request;
+  *request.mutable_group() = ToProto(options, connection);
+  Group updated;
+  const auto context = connection.Context();
+  return Show(connection, connection.admin().UpdateGroup(context.get(), request, &updated),
+              updated);
+}
+
+// Where the group is: brokers know it by its first consumer there, or by `create`.
+int AtGroup(Connection& connection, const GroupOptions& options,
+            int (*act)(Connection&, const GroupOptions&)) {
+  return AtHolders(connection, "group " + options.name,
+                   [&](Connection& at) { return act(at, options); });
 }
 
 void AddSpec(CLI::App& command, GroupOptions& options) {
@@ -294,7 +318,18 @@ void AddReset(CLI::App& group, const std::shared_ptr<GroupOptions>& options, Com
       "  dunlinctl group reset-offset billing --topic orders --time 2026-11-20T22:00:00Z\n"
       "  dunlinctl group reset-offset billing --topic orders --queue 3 --offset 1000");
   reset.callback([options, &command] {
-    command = [options](Connection& connection) { return Reset(connection, *options); };
+    command = [options](Connection& connection) {
+      if (options->offset >= 0) {
+        std::vector<Broker> brokers;
+        if (const int exit = FindBrokers(connection, brokers); exit != kOk) return exit;
+        if (brokers.size() > 1) {
+          fmt::print(stderr,
+                     "dunlinctl: an offset is of a queue of one broker: --broker names it\n");
+          return static_cast<int>(kUsage);
+        }
+      }
+      return AtGroup(connection, *options, Reset);
+    };
   });
 }
 
@@ -314,12 +349,7 @@ void AddGroupCommands(CLI::App& app, Command& command) {
       "  dunlinctl group create agents --lite-bind-topic sessions --lite-model EXCLUSIVE");
   create.callback([options, &command] {
     command = [options](Connection& connection) {
-      admin::v1::CreateGroupRequest request;
-      *request.mutable_group() = ToProto(*options, connection);
-      Group created;
-      const auto context = connection.Context();
-      return Show(connection, connection.admin().CreateGroup(context.get(), request, &created),
-                  created);
+      return AtAll(connection, [&](Connection& at) { return Create(at, *options); });
     };
   });
 
@@ -328,25 +358,18 @@ void AddGroupCommands(CLI::App& app, Command& command) {
   AddSpec(update, *options);
   update.footer("\nExample: dunlinctl group update billing --retry-exponential 1000,60000,2");
   update.callback([options, &command] {
-    command = [options](Connection& connection) {
-      admin::v1::UpdateGroupRequest request;
-      *request.mutable_group() = ToProto(*options, connection);
-      Group updated;
-      const auto context = connection.Context();
-      return Show(connection, connection.admin().UpdateGroup(context.get(), request, &updated),
-                  updated);
-    };
+    command = [options](Connection& connection) { return AtGroup(connection, *options, Update); };
   });
 
   group.add_subcommand("list", "List all consumer groups")->callback([&command] {
-    command = List;
+    command = [](Connection& connection) { return AtAll(connection, List); };
   });
 
   CLI::App& describe =
       *group.add_subcommand("describe", "Show a group: how far it is, what it lags, who consumes");
   describe.add_option("NAME", options->name, "Name of the group")->required();
   describe.callback([options, &command] {
-    command = [options](Connection& connection) { return Describe(connection, options->name); };
+    command = [options](Connection& connection) { return AtGroup(connection, *options, Describe); };
   });
 
   AddReset(group, options, command);
@@ -356,7 +379,12 @@ void AddGroupCommands(CLI::App& app, Command& command) {
   remove.add_option("NAME", options->name, "Name of the group")->required();
   AddYes(remove, options->yes);
   remove.callback([options, &command] {
-    command = [options](Connection& connection) { return Delete(connection, *options); };
+    command = [options](Connection& connection) {
+      const bool goes_on = Confirmed(
+          options->yes,
+          fmt::format("deleting group {} forgets how far it has consumed", options->name));
+      return goes_on ? AtGroup(connection, *options, Delete) : static_cast<int>(kUsage);
+    };
   });
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "clients/cli/cluster.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/group_output.h"
 
@@ -34,7 +35,7 @@ int Skip(Connection& connection, const MoveOptions& options) {
   const grpc::Status status = connection.admin().SkipMessages(context.get(), request, &response);
   if (!status.ok()) return connection.Report(status);
   if (connection.options().format == Format::kJson) {
-    std::fputs(Json(response).c_str(), stdout);
+    PrintJson(connection, response);
   } else {
     fmt::print("{}\nmessages passed over: {}\n", QueueTable(response.queues()), response.skipped());
   }
@@ -51,9 +52,11 @@ int Clone(Connection& connection, const MoveOptions& options) {
   const auto context = connection.Context();
   const grpc::Status status = connection.admin().CloneOffsets(context.get(), request, &response);
   if (!status.ok()) return connection.Report(status);
-  std::fputs(connection.options().format == Format::kJson ? Json(response).c_str()
-                                                          : QueueTable(response.queues()).c_str(),
-             stdout);
+  if (connection.options().format == Format::kJson) {
+    PrintJson(connection, response);
+  } else {
+    std::fputs(QueueTable(response.queues()).c_str(), stdout);
+  }
   return kOk;
 }
 
@@ -66,7 +69,7 @@ int SetPaused(Connection& connection, const std::string& name, bool paused) {
   const auto context = connection.Context();
   const grpc::Status status = connection.admin().UpdateGroup(context.get(), request, &updated);
   if (status.ok() && connection.options().format == Format::kJson) {
-    std::fputs(Json(updated).c_str(), stdout);
+    PrintJson(connection, updated);
   }
   return connection.Report(status);
 }
@@ -87,7 +90,10 @@ void AddSkip(CLI::App& group, Command& command) {
       "\nExamples:\n  dunlinctl group skip billing --topic orders --queue 3 --count 1\n"
       "  dunlinctl group skip billing --topic orders --all");
   skip.callback([options, &command] {
-    command = [options](Connection& connection) { return Skip(connection, *options); };
+    command = [options](Connection& connection) {
+      return AtHolders(connection, "group " + options->name,
+                       [&](Connection& at) { return Skip(at, *options); });
+    };
   });
 }
 
@@ -101,7 +107,10 @@ void AddClone(CLI::App& group, Command& command) {
   clone.add_option("--topic", options->topic, "This topic alone; else all that --from consumes");
   clone.footer("\nExample: dunlinctl group clone-offsets billing-2 --from billing");
   clone.callback([options, &command] {
-    command = [options](Connection& connection) { return Clone(connection, *options); };
+    command = [options](Connection& connection) {
+      return AtHolders(connection, "group " + options->from,
+                       [&](Connection& at) { return Clone(at, *options); });
+    };
   });
 }
 
@@ -115,12 +124,18 @@ void AddGroupMoves(CLI::App& group, Command& command) {
       "pause", "Deliver nothing to a group until it is resumed; its consumers wait");
   pause.add_option("NAME", *name, "Name of the group")->required();
   pause.callback([name, &command] {
-    command = [name](Connection& connection) { return SetPaused(connection, *name, true); };
+    command = [name](Connection& connection) {
+      return AtHolders(connection, "group " + *name,
+                       [&](Connection& at) { return SetPaused(at, *name, true); });
+    };
   });
   CLI::App& resume = *group.add_subcommand("resume", "Deliver to a paused group again, at once");
   resume.add_option("NAME", *name, "Name of the group")->required();
   resume.callback([name, &command] {
-    command = [name](Connection& connection) { return SetPaused(connection, *name, false); };
+    command = [name](Connection& connection) {
+      return AtHolders(connection, "group " + *name,
+                       [&](Connection& at) { return SetPaused(at, *name, false); });
+    };
   });
 }
 

@@ -10,6 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "dunlin/allocation.h"
+
+#include "clients/cli/cluster.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/message_id.h"
 
@@ -76,7 +79,7 @@ int Send(Connection& connection, const ProduceOptions& options, const std::strin
   if (!status.ok()) return connection.Report(status);
   if (response.status().code() != v2::OK) return connection.Report(response.status());
   if (connection.options().format == Format::kJson) {
-    std::fputs(Json(response.entries(0)).c_str(), stdout);
+    PrintJson(connection, response.entries(0));
   } else if (options.transaction) {
     fmt::print("{} transaction {}\n", response.entries(0).message_id(),
                response.entries(0).transaction_id());
@@ -88,6 +91,18 @@ int Send(Connection& connection, const ProduceOptions& options, const std::strin
                response.entries(0).offset());
   }
   return kOk;
+}
+
+// Whoever sends to a message group sends to the same broker; all else goes to each in turn.
+int SendTo(const std::vector<Broker>& brokers, size_t turn, const ProduceOptions& options,
+           const std::string& body) {
+  size_t which = turn % brokers.size();
+  if (!options.message_group.empty()) {
+    std::vector<std::string> names;
+    for (const Broker& broker : brokers) names.push_back(broker.group);
+    which = BrokerOfKey(names, options.message_group);
+  }
+  return Send(*brokers[which].connection, options, body);
 }
 
 // A line of standard input without its end; false when there is none.
@@ -113,15 +128,20 @@ int Produce(Connection& connection, const ProduceOptions& options) {
     body = bytes.str();
     has_body = true;
   }
+  std::vector<Broker> brokers;
+  if (const int exit = FindHolders(connection, options.topic, true, brokers); exit != kOk) {
+    return exit;
+  }
+  size_t turn = 0;
   if (has_body) {
     for (int i = 0; i < options.count; ++i) {
-      if (const int exit = Send(connection, options, body); exit != kOk) return exit;
+      if (const int exit = SendTo(brokers, turn++, options, body); exit != kOk) return exit;
     }
     return kOk;
   }
   for (std::string line; ReadLine(line);) {
     if (line.empty()) continue;
-    if (const int exit = Send(connection, options, line); exit != kOk) return exit;
+    if (const int exit = SendTo(brokers, turn++, options, line); exit != kOk) return exit;
   }
   return kOk;
 }

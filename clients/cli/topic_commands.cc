@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "clients/cli/cluster.h"
+#include "clients/cli/cluster_topics.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/confirm.h"
 #include "clients/cli/lite_topic_commands.h"
@@ -81,7 +83,7 @@ std::vector<std::string> Header() {
 
 void Show(const Connection& connection, const Topic& topic) {
   if (connection.options().format == Format::kJson) {
-    std::fputs(Json(topic).c_str(), stdout);
+    PrintJson(connection, topic);
   } else {
     std::fputs(Table({Header(), Row(topic)}).c_str(), stdout);
   }
@@ -139,7 +141,7 @@ int List(Connection& connection) {
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
   if (connection.options().format == Format::kJson) {
-    std::fputs(Json(all).c_str(), stdout);
+    PrintJson(connection, all);
     return kOk;
   }
   std::vector<std::vector<std::string>> rows = {Header()};
@@ -157,7 +159,7 @@ int Describe(Connection& connection, const std::string& name) {
   const grpc::Status status = connection.admin().GetTopic(context.get(), request, &response);
   if (!status.ok()) return connection.Report(status);
   if (connection.options().format == Format::kJson) {
-    std::fputs(Json(response).c_str(), stdout);
+    PrintJson(connection, response);
     return kOk;
   }
   std::vector<std::vector<std::string>> rows = {{"QUEUE", "FIRST OFFSET", "NEXT OFFSET", "MESSAGES",
@@ -180,18 +182,23 @@ int Describe(Connection& connection, const std::string& name) {
   return kOk;
 }
 
+int Update(Connection& connection, const Topic& topic) {
+  admin::v1::UpdateTopicRequest request;
+  *request.mutable_topic() = topic;
+  Topic updated;
+  const auto context = connection.Context();
+  const grpc::Status status = connection.admin().UpdateTopic(context.get(), request, &updated);
+  if (status.ok()) Show(connection, updated);
+  return connection.Report(status);
+}
+
 int Delete(Connection& connection, const TopicOptions& options) {
   if (!Confirmed(
           options.yes,
           fmt::format("deleting topic {} puts its messages out of reach for good", options.name))) {
     return kUsage;
   }
-  admin::v1::DeleteTopicRequest request;
-  request.set_namespace_(connection.options().name_space);
-  request.set_name(options.name);
-  admin::v1::DeleteTopicResponse response;
-  const auto context = connection.Context();
-  return connection.Report(connection.admin().DeleteTopic(context.get(), request, &response));
+  return DeleteTopicEverywhere(connection, options.name);
 }
 
 void AddSpec(CLI::App& command, TopicOptions& options) {
@@ -235,20 +242,17 @@ void AddTopicCommands(CLI::App& app, Command& command) {
   CLI::App& topic = *app.add_subcommand("topic", "Create, change, list, describe, delete topics");
   topic.require_subcommand(1);
 
-  CLI::App& create = *topic.add_subcommand("create", "Create a topic");
+  CLI::App& create = *topic.add_subcommand(
+      "create", "Create a topic; in a cluster at all broker groups, or at none");
   AddSpec(create, *options);
   create.footer(
       "\nExamples:\n  dunlinctl topic create orders --queues 16 --description 'shop orders'\n"
+      "  dunlinctl --endpoint names-0:9876 topic create orders --broker a --broker b\n"
       "  dunlinctl topic create sessions --kinds LITE --lite-expiration-minutes 60");
   create.callback([options, &command] {
     command = [options](Connection& connection) {
-      admin::v1::CreateTopicRequest request;
-      *request.mutable_topic() = ToProto(*options, connection);
-      Topic created;
-      const auto context = connection.Context();
-      const grpc::Status status = connection.admin().CreateTopic(context.get(), request, &created);
-      if (status.ok()) Show(connection, created);
-      return connection.Report(status);
+      return CreateTopicEverywhere(connection, ToProto(*options, connection),
+                                   [&](const Topic& created) { Show(connection, created); });
     };
   });
 
@@ -258,22 +262,22 @@ void AddTopicCommands(CLI::App& app, Command& command) {
   update.footer("\nExample: dunlinctl topic update orders --queues 32");
   update.callback([options, &command] {
     command = [options](Connection& connection) {
-      admin::v1::UpdateTopicRequest request;
-      *request.mutable_topic() = ToProto(*options, connection);
-      Topic updated;
-      const auto context = connection.Context();
-      const grpc::Status status = connection.admin().UpdateTopic(context.get(), request, &updated);
-      if (status.ok()) Show(connection, updated);
-      return connection.Report(status);
+      return AtHolders(connection, "topic " + options->name,
+                       [&](Connection& at) { return Update(at, ToProto(*options, at)); });
     };
   });
 
-  topic.add_subcommand("list", "List all topics")->callback([&command] { command = List; });
+  topic.add_subcommand("list", "List all topics")->callback([&command] {
+    command = [](Connection& connection) { return AtAll(connection, List); };
+  });
 
   CLI::App& describe = *topic.add_subcommand("describe", "Show a topic and its queues");
   describe.add_option("NAME", options->name, "Name of the topic")->required();
   describe.callback([options, &command] {
-    command = [options](Connection& connection) { return Describe(connection, options->name); };
+    command = [options](Connection& connection) {
+      return AtHolders(connection, "topic " + options->name,
+                       [&](Connection& at) { return Describe(at, options->name); });
+    };
   });
 
   AddLiteTopicCommands(topic, command);

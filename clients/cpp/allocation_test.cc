@@ -223,5 +223,18 @@ TEST(AllocationTest, NobodyIsCountedTwice) {
   EXPECT_FALSE(AllocateConsistently({{}, {}, "a"}, 0).ok());
 }
 
+TEST(AllocationTest, WhenABrokerGoesOnlyItsKeysMove) {
+  const std::vector<std::string> all = {"a", "b", "c"};
+  const std::vector<std::string> less = {"c", "a"};
+  std::vector<int> keys(3);
+  for (int i = 0; i < 3000; ++i) {
+    const std::string key = "key-" + std::to_string(i);
+    const size_t before = BrokerOfKey(all, key);
+    ++keys[before];
+    if (before != 1) EXPECT_EQ(less[BrokerOfKey(less, key)], all[before]);
+  }
+  for (const int count : keys) EXPECT_NEAR(count, 1000, 150);
+}
+
 }  // namespace
 }  // namespace dunlin

@@ -36,6 +36,10 @@ class ProducerCoreTest : public ::testing::Test {
     return core_->Submit(message, nullptr);
   }
 
+  static Route At(uint32_t queues, uint32_t write_queues) {
+    return {absl::OkStatus(), {{"fake", "", queues, write_queues, 1}}};
+  }
+
   std::unique_ptr<FakeBroker> broker_;
   std::unique_ptr<ProducerCore> core_;
 };
@@ -46,7 +50,7 @@ TEST_F(ProducerCoreTest, AnOldRouteTakesNoQueuesFromATopic) {
   options.watches = false;  // its routes do not know the topic's id
   Start(options);
   ASSERT_TRUE(SendTo(3).ok());
-  core_->OnRoute("t", {true, 2, 2, 1});
+  core_->OnRoute("t", At(2, 2));
   EXPECT_TRUE(SendTo(3).ok());
 }
 
@@ -56,10 +60,10 @@ TEST_F(ProducerCoreTest, QueuesThatTakeNoMessagesAnyMoreAreNotSentTo) {
   options.watches = false;
   Start(options);
   ASSERT_TRUE(SendTo(3).ok());
-  core_->OnRoute("t", {true, 4, 2, 1});
+  core_->OnRoute("t", At(4, 2));
   EXPECT_TRUE(SendTo(1).ok());
   EXPECT_TRUE(absl::IsInvalidArgument(SendTo(2)));
-  core_->OnRoute("t", {true, 4, 4, 1});
+  core_->OnRoute("t", At(4, 4));
   EXPECT_TRUE(SendTo(3).ok());
 }
 

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "dunlin/message.h"
@@ -122,6 +124,76 @@ TEST_F(PublishQueueTest, AnOldBatchThatCannotLeaveTakesNoMore) {
   Append();
   Bind();
   EXPECT_EQ(SendAll(), 2);
+}
+
+// Of all outcomes: bytes that are not pending any more.
+size_t BytesOf(const Outcomes& outcomes) {
+  size_t bytes = 0;
+  for (const Outcome& outcome : outcomes) bytes += outcome.bytes;
+  return bytes;
+}
+
+class GivenAwayTest : public PublishQueueTest {
+ protected:
+  GivenAwayTest()
+      : other_("t", 1, 2, {4 << 20, 1000}, std::make_shared<BufferPool>(size_t{4} << 20, 4)),
+        message_bytes_(MessageEncoder(message_, message_.body, false).size()) {
+    other_.OnBound(0, 1, outcomes_);
+  }
+
+  void Give(std::vector<std::unique_ptr<PublishBatch>> batches) {
+    for (auto& batch : batches) other_.Adopt(std::move(batch));
+  }
+
+  PublishQueue other_;
+  const size_t message_bytes_;
+};
+
+TEST_F(GivenAwayTest, WhatWasNeverSentHasNoSequenceHere) {
+  Bind();
+  Append(3);
+  SendAll();
+  Append(2);
+  queue_.OnUnbound();
+  Give(queue_.TakeUnsent());
+  // The other queue has sequences of its own.
+  other_.TakeFrame(steady_clock::now());
+  other_.OnAck(1, 2, 0, outcomes_);
+  EXPECT_EQ(Told(), "2 ok");
+  EXPECT_EQ(outcomes_.back().report.queue, 1u);
+  // What comes here follows what was sent here.
+  Append();
+  Bind();
+  EXPECT_EQ(SendAll(), 2);
+  queue_.OnAck(1, 4, 0, outcomes_);
+  EXPECT_EQ(queue_.next_sequence(), 5u);
+  EXPECT_EQ(Told(), "2 ok, 3 ok, 1 ok");
+  EXPECT_EQ(BytesOf(outcomes_), 6 * message_bytes_);
+}
+
+TEST_F(GivenAwayTest, WhatWasSentLeavesItsSequencesBehind) {
+  Bind();
+  Append(5);
+  SendAll();
+  queue_.OnAck(1, 2, 0, outcomes_);
+  EXPECT_EQ(BytesOf(outcomes_), 0u);  // they are freed with the others of their frame
+  queue_.OnUnbound();
+  EXPECT_TRUE(queue_.TakeUnsent().empty());
+  Give(queue_.TakeAll());
+  EXPECT_TRUE(queue_.empty());
+  EXPECT_EQ(queue_.next_sequence(), 6u);
+  other_.TakeFrame(steady_clock::now());
+  other_.OnAck(1, 3, 0, outcomes_);
+  EXPECT_EQ(Told(), "2 ok, 3 ok");
+  EXPECT_EQ(BytesOf(outcomes_), 5 * message_bytes_);
+}
+
+TEST_F(GivenAwayTest, AMessageThatChoseItsQueueIsNoticed) {
+  Append();
+  EXPECT_FALSE(queue_.HasPinned());
+  message_.ordering_key = "k";
+  Append();
+  EXPECT_TRUE(queue_.HasPinned());
 }
 
 }  // namespace

@@ -22,6 +22,12 @@ using Seen = testing::FakeBroker::Seen;
 
 constexpr std::chrono::seconds kPatience{20};
 
+uint32_t Queues(const Route& route) {
+  uint32_t queues = 0;
+  for (const BrokerRoute& broker : route.brokers) queues += broker.queues;
+  return queues;
+}
+
 class Listener final : public RouteListener {
  public:
   void OnRoute(const std::string& topic, const Route& route) override {
@@ -34,10 +40,10 @@ class Listener final : public RouteListener {
   bool Await(uint32_t queues) {
     const SteadyTime deadline = steady_clock::now() + kPatience;
     MutexLock lock(mutex_);
-    while (routes_.empty() || routes_.back().queues != queues) {
+    while (routes_.empty() || Queues(routes_.back()) != queues) {
       if (!changed_.WaitUntil(mutex_, deadline)) return false;
     }
-    return routes_.back().exists == (queues > 0);
+    return routes_.back().exists() == (queues > 0);
   }
 
   std::vector<Route> Routes() {
@@ -76,14 +82,14 @@ TEST_F(RouteCacheTest, ARouteIsToldAndItsChanges) {
   Start();
   Routes().Follow("t", &listener_);
   ASSERT_TRUE(listener_.Await(2));
-  const uint32_t id = listener_.Routes().back().topic_id;
+  const uint32_t id = listener_.Routes().back().brokers.at(0).topic_id;
   broker_->AddQueues("t", 3);
   ASSERT_TRUE(listener_.Await(5));
   broker_->DeleteTopic("t");
   ASSERT_TRUE(listener_.Await(0));
   broker_->AddTopic("t");
   ASSERT_TRUE(listener_.Await(2));
-  EXPECT_NE(listener_.Routes().back().topic_id, id);
+  EXPECT_NE(listener_.Routes().back().brokers.at(0).topic_id, id);
   EXPECT_EQ(listener_.Routes().size(), 4u);
   EXPECT_EQ(broker_->seen().watch_calls, 1);
   EXPECT_EQ(broker_->seen().queries, 0);
@@ -103,7 +109,7 @@ TEST_F(RouteCacheTest, WhoFollowsLaterIsToldWhatIsKnown) {
   Routes().Forget(&listener_);
   broker_->AddQueues("t", 1);
   ASSERT_TRUE(other_.Await(4));
-  EXPECT_EQ(listener_.Routes().back().queues, 3u);
+  EXPECT_EQ(Queues(listener_.Routes().back()), 3u);
   EXPECT_EQ(broker_->seen().watch_calls, 1);
   Routes().Forget(&other_);
 }

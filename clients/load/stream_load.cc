@@ -2,7 +2,9 @@
 #include <sys/resource.h>
 
 #include <fstream>
+#include <map>
 #include <sstream>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -262,6 +264,7 @@ absl::StatusOr<LoadResult> Consume(const ConsumeOptions& options, const OnProgre
   uint64_t read = 0;               // of other runs, too: they may be all that comes for long
   Clock::time_point last = begin;  // one of this run came
   Clock::time_point last_any = begin;
+  std::map<std::pair<std::string, uint32_t>, size_t> places;
   const auto enough = [&] {
     if (ledger.complete()) return true;
     return options.final_count != nullptr && ledger.received() >= options.final_count->load();
@@ -273,9 +276,13 @@ absl::StatusOr<LoadResult> Consume(const ConsumeOptions& options, const OnProgre
     const Clock::time_point now = Clock::now();
     last_any = now;
     Body body;
+    // Queues of several brokers have the same numbers.
+    const auto place = static_cast<uint32_t>(
+        places.try_emplace({std::string(batch->broker()), batch->queue()}, places.size())
+            .first->second);
     for (const MessageView& message : *batch) {
       ++read;
-      const absl::Status entered = ledger.Enter(message.queue(), message.body(), body);
+      const absl::Status entered = ledger.Enter(place, message.body(), body);
       if (!entered.ok()) return entered;
       if (body.run != options.run) continue;
       if (options.delayed && now < body.due - kClockSlack) {

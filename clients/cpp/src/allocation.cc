@@ -6,6 +6,9 @@
 #include <optional>
 #include <utility>
 
+#include "clients/cpp/src/rendezvous.h"
+#include "services/base/crc32c.h"
+
 namespace dunlin {
 namespace {
 
@@ -192,6 +195,19 @@ absl::StatusOr<std::vector<QueueRef>> AllocateAsConfigured(const Fellowship& all
     }
   }
   return own;
+}
+
+size_t BrokerOfKey(std::span<const std::string> brokers, std::string_view key) {
+  const uint32_t hash = Crc32c(key);
+  size_t best = 0;
+  uint64_t best_score = 0;
+  for (size_t i = 0; i < brokers.size(); ++i) {
+    const uint64_t score = internal::Score(internal::BrokerHash(brokers[i]), hash);
+    if (i > 0 && score <= best_score) continue;
+    best = i;
+    best_score = score;
+  }
+  return best;
 }
 
 }  // namespace dunlin

@@ -80,7 +80,7 @@ void BroadcastPush::Consume(const MessageBatch& batch) {
     if (options_.broadcasting->name.empty()) continue;
     const uint64_t done = first == messages.size() ? batch.next_offset() : some.back().offset() + 1;
     // Not assigned any more: there is nothing to remember.
-    pull_.Commit(batch.topic(), batch.queue(), done).IgnoreError();
+    pull_.Commit({batch.topic(), batch.queue(), batch.broker()}, done).IgnoreError();
   }
 }
 

@@ -4,11 +4,13 @@
 #include <grpcpp/security/tls_credentials_options.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
 #include "absl/status/status.h"
 
+#include "clients/cpp/src/endpoint.h"
 #include "services/base/strings.h"
 
 namespace dunlin::internal {
@@ -23,6 +25,10 @@ constexpr int kMinBackoffMs = 100;
 constexpr int kMaxBackoffMs = 5000;
 constexpr int kKeepaliveMs = 30000;
 constexpr int kKeepaliveTimeoutMs = 10000;
+// How long one access point of several is waited for before the next one is looked at.
+constexpr std::chrono::milliseconds kConnectSlice{50};
+// How often servers that nobody is connected to are let go of.
+constexpr std::chrono::seconds kSweep{60};
 
 std::string MakeClientId() {
   static std::atomic<int> number{0};
@@ -50,7 +56,8 @@ std::shared_ptr<grpc::ChannelCredentials> Credentials(const ClientOptions& optio
   return grpc::SslCredentials(ssl);
 }
 
-std::shared_ptr<grpc::Channel> MakeChannel(const ClientOptions& options) {
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint,
+                                           const ClientOptions& options) {
   grpc::ChannelArguments arguments;
   // Else channels to one address share one connection.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -66,44 +73,107 @@ std::shared_ptr<grpc::Channel> MakeChannel(const ClientOptions& options) {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxBackoffMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
-  return grpc::CreateCustomChannel(options.endpoint, Credentials(options), arguments);
+  return grpc::CreateCustomChannel(endpoint, Credentials(options), arguments);
 }
 
 }  // namespace
 
-Connection::Connection(ClientOptions options, std::shared_ptr<Ticker> ticker)
+Connection::Connection(ClientOptions options, std::shared_ptr<Ticker> ticker,
+                       std::vector<std::string> endpoints,
+                       std::vector<std::shared_ptr<grpc::Channel>> channels)
     : options_(std::move(options)),
       ticker_(std::move(ticker)),
-      channel_(MakeChannel(options_)),
-      routes_(*this, options_.route_poll_interval) {}
+      endpoints_(std::move(endpoints)),
+      channels_(std::move(channels)) {}
+
+Connection::~Connection() { ticker_->Forget(this); }
+
+std::shared_ptr<Connection> Connection::MakeRoot(ClientOptions options,
+                                                 std::shared_ptr<Ticker> ticker) {
+  std::vector<std::string> endpoints = SplitEndpoints(options.endpoint);
+  std::vector<std::shared_ptr<grpc::Channel>> channels;
+  channels.reserve(endpoints.size());
+  for (const std::string& endpoint : endpoints) channels.push_back(MakeChannel(endpoint, options));
+  std::shared_ptr<Connection> connection(new Connection(std::move(options), std::move(ticker),
+                                                        std::move(endpoints), std::move(channels)));
+  connection->routes_ =
+      std::make_unique<RouteCache>(*connection, connection->options_.route_poll_interval);
+  return connection;
+}
 
 absl::StatusOr<std::shared_ptr<Connection>> Connection::Make(const ClientOptions& options) {
-  if (options.endpoint.empty()) return absl::InvalidArgumentError("the endpoint is empty");
+  if (SplitEndpoints(options.endpoint).empty()) {
+    return absl::InvalidArgumentError("the endpoint is empty");
+  }
   if (options.route_poll_interval.count() < 1) {
     return absl::InvalidArgumentError("route_poll_interval: 1 ms or more");
   }
   ClientOptions complete = options;
   if (complete.client_id.empty()) complete.client_id = MakeClientId();
-  std::shared_ptr<Connection> connection(
-      new Connection(std::move(complete), std::make_shared<Ticker>()));
-  if (options.connect_timeout.count() > 0 &&
-      !connection->channel_->WaitForConnected(std::chrono::system_clock::now() +
-                                              options.connect_timeout)) {
-    return absl::UnavailableError(fmt::format("no broker answered at {} within {} ms",
-                                              options.endpoint, options.connect_timeout.count()));
+  std::shared_ptr<Connection> connection =
+      MakeRoot(std::move(complete), std::make_shared<Ticker>());
+  if (options.connect_timeout.count() > 0 && !connection->AwaitAny(options.connect_timeout)) {
+    return absl::UnavailableError(
+        fmt::format("no broker and no name service answered at {} within {} ms", options.endpoint,
+                    options.connect_timeout.count()));
   }
   return connection;
 }
 
-std::shared_ptr<Connection> Connection::Another() const {
-  return std::shared_ptr<Connection>(new Connection(options_, ticker_));
+bool Connection::AwaitAny(std::chrono::milliseconds timeout) const {
+  const auto deadline = std::chrono::system_clock::now() + timeout;
+  if (channels_.size() == 1) return channels_[0]->WaitForConnected(deadline);
+  // All of them connect; the first one that is through is used.
+  for (const auto& channel : channels_) channel->GetState(true);
+  for (;;) {
+    const auto now = std::chrono::system_clock::now();
+    const auto slice = std::min(deadline, now + kConnectSlice);
+    if (channels_[access_point()]->WaitForConnected(slice)) return true;
+    if (now >= deadline) return false;
+    Avoid(access_point());
+  }
+}
+
+void Connection::Avoid(size_t failed) const {
+  access_point_.compare_exchange_strong(failed, (failed + 1) % channels_.size(),
+                                        std::memory_order_relaxed);
+}
+
+std::shared_ptr<Connection> Connection::To(const std::string& endpoint, int number) {
+  const std::string& at = endpoint.empty() ? this->endpoint() : endpoint;
+  MutexLock lock(mutex_);
+  std::shared_ptr<Connection>& server = servers_[{at, number}];
+  if (server == nullptr) {
+    const auto known = std::find(endpoints_.begin(), endpoints_.end(), at);
+    const bool has_channel = number == 0 && known != endpoints_.end();
+    server.reset(
+        new Connection(options_, ticker_, {at},
+                       {has_channel ? channels_[static_cast<size_t>(known - endpoints_.begin())]
+                                    : MakeChannel(at, options_)}));
+    if (!std::exchange(sweeping_, true)) ticker_->WakeAt(steady_clock::now() + kSweep, this);
+  }
+  return server;
+}
+
+void Connection::Tick(SteadyTime now) {
+  std::vector<std::shared_ptr<Connection>> unused;
+  {
+    MutexLock lock(mutex_);
+    std::erase_if(servers_, [&](auto& entry) {
+      if (entry.second.use_count() > 1) return false;
+      unused.push_back(std::move(entry.second));
+      return true;
+    });
+    sweeping_ = !servers_.empty();
+    if (sweeping_) ticker_->WakeAt(now + kSweep, this);
+  }
 }
 
 std::shared_ptr<Connection> Connection::Stranger() const {
   static std::atomic<int> number{0};
   ClientOptions options = options_;
   options.client_id += fmt::format("@{}", number.fetch_add(1));
-  return std::shared_ptr<Connection>(new Connection(std::move(options), ticker_));
+  return MakeRoot(std::move(options), ticker_);
 }
 
 void Connection::Identify(grpc::ClientContext& context) const {

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <random>
 #include <string>
 
 namespace dunlin::internal {
@@ -33,6 +35,14 @@ inline bool FromBytes(const grpc::ByteBuffer& bytes, google::protobuf::MessageLi
 inline std::chrono::milliseconds Backoff(int failures, std::chrono::milliseconds first) {
   constexpr std::chrono::milliseconds kLongest{5000};
   return std::min(kLongest, first * (1 << std::min(failures, 12)));
+}
+
+// Half of `delay` to all of it, by chance: who failed at the same time does not come back at the
+// same time.
+inline std::chrono::milliseconds Jittered(std::chrono::milliseconds delay) {
+  thread_local std::minstd_rand random(std::random_device{}());
+  std::uniform_int_distribution<int64_t> some(delay.count() / 2, delay.count());
+  return std::chrono::milliseconds(some(random));
 }
 
 }  // namespace dunlin::internal

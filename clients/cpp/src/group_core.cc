@@ -23,86 +23,186 @@ absl::Status Closed() { return absl::FailedPreconditionError("the consumer is cl
 
 GroupCore::GroupCore(const std::shared_ptr<Connection>& connection, const GroupOptions& options)
     : options_(options),
-      stream_(std::make_unique<SubscribeStream>(connection, options.group,
-                                                options.max_buffered_bytes, *this)) {}
+      connection_(connection),
+      streams_(connection, options.group, options.max_buffered_bytes, *this) {}
 
 GroupCore::~GroupCore() { Close(); }
 
-v1::Attach GroupCore::MakeAttach(const Subscription& subscription) const {
+v1::Attach GroupCore::MakeAttach(const Subscription& subscription,
+                                 const Attachment& attachment) const {
   v1::Attach attach;
-  attach.set_binding(subscription.binding);
-  stream_->connection().Fill(subscription.source->topic, *attach.mutable_topic());
+  attach.set_binding(attachment.binding);
+  connection_->Fill(attachment.source->topic, *attach.mutable_topic());
   FillFilter(subscription.filter, *attach.mutable_filter());
   attach.mutable_group()->set_invisible_ms(Millis(options_.invisible_duration));
   attach.mutable_group()->set_max_unsettled(options_.max_unsettled);
   return attach;
 }
 
-GroupCore::Subscription* GroupCore::Find(uint32_t binding) {
+GroupCore::Attachment* GroupCore::Find(uint32_t binding) {
   for (auto& [topic, subscription] : subscriptions_) {
-    if (subscription.binding == binding) return &subscription;
+    for (auto& [broker, attachment] : subscription.brokers) {
+      if (attachment.binding == binding) return &attachment;
+    }
   }
   return nullptr;
 }
 
-void GroupCore::Remove(uint32_t binding) {
-  std::erase_if(frames_, [&](const Buffered& buffered) {
+bool GroupCore::IsOf(const SubscribeStream& stream, uint32_t binding) const {
+  const auto found = bindings_.find(binding);
+  return found != bindings_.end() && found->second == &stream;
+}
+
+void GroupCore::ReturnCredit(const ReceivedFrame& frame) {
+  bindings_.at(frame.binding())->ReturnCredit(frame.bytes());
+}
+
+void GroupCore::DropBinding(uint32_t binding) {
+  std::erase_if(frames_, [&](const Buffered& buffered) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (buffered.frame->binding() != binding) return false;
-    stream_->ReturnCredit(buffered.frame->bytes());
+    ReturnCredit(*buffered.frame);
     return true;
   });
-  std::erase_if(subscriptions_,
-                [binding](const auto& entry) { return entry.second.binding == binding; });
+  bindings_.erase(binding);
+}
+
+void GroupCore::Remove(const std::string& topic) {
+  const auto found = subscriptions_.find(topic);
+  for (auto& [broker, attachment] : found->second.brokers) {
+    attachment.stream->Detach(attachment.binding);
+    DropBinding(attachment.binding);
+  }
+  subscriptions_.erase(found);
+  connection_->routes().Leave(topic, this);
+  WantStreams();
   changed_.SignalAll();
 }
 
-absl::Status GroupCore::Subscribe(std::string_view topic, const Filter& filter) {
-  stream_->Start();
-  MutexLock lock(mutex_);
-  const std::string name(topic);
-  if (subscriptions_.contains(name)) {
-    return absl::AlreadyExistsError(fmt::format("{} is subscribed to", topic));
+void GroupCore::Drop(uint32_t binding, const absl::Status& why) {
+  for (auto& [topic, subscription] : subscriptions_) {
+    const auto at =
+        std::find_if(subscription.brokers.begin(), subscription.brokers.end(),
+                     [binding](const auto& entry) { return entry.second.binding == binding; });
+    if (at == subscription.brokers.end()) continue;
+    const bool is_last = subscription.brokers.size() == 1;
+    // Elsewhere the topic is still there: that one broker has it no more is no error.
+    const bool is_told = is_last || !absl::IsNotFound(why);
+    if (is_told && errors_.size() < kMostErrors) errors_.push_back(why);
+    DropBinding(binding);
+    if (is_last) return Remove(std::string(topic));
+    subscription.brokers.erase(at);
+    WantStreams();
+    changed_.SignalAll();
+    return;
   }
-  Subscription& subscription = subscriptions_[name];
-  subscription.filter = filter;
-  subscription.binding = ++last_binding_;
-  subscription.source = std::make_shared<FrameSource>();
-  subscription.source->topic = name;
-  stream_->Attach(MakeAttach(subscription));
-  return Await(name, subscription.binding);
 }
 
-absl::Status GroupCore::Await(const std::string& topic, uint32_t binding) {
+void GroupCore::WantStreams() {
+  std::set<const SubscribeStream*> wanted;
+  for (const auto& [topic, subscription] : subscriptions_) {
+    for (const auto& [broker, attachment] : subscription.brokers) {
+      if (attachment.is_there) wanted.insert(attachment.stream);
+    }
+  }
+  streams_.SetWanted(wanted);
+}
+
+absl::Status GroupCore::Subscribe(std::string_view topic, const Filter& filter) {
+  const std::string name(topic);
+  uint64_t number = 0;
+  {
+    MutexLock lock(mutex_);
+    if (stopped_) return Closed();
+    if (subscriptions_.contains(name)) {
+      return absl::AlreadyExistsError(fmt::format("{} is subscribed to", topic));
+    }
+    Subscription& subscription = subscriptions_[name];
+    subscription.filter = filter;
+    number = subscription.number = ++last_number_;
+  }
+  connection_->routes().Follow(name, this);
+  MutexLock lock(mutex_);
+  return Await(name, number);
+}
+
+void GroupCore::OnRoute(const std::string& topic, const Route& route) {
+  MutexLock lock(mutex_);
+  const auto found = subscriptions_.find(topic);
+  if (stopped_ || found == subscriptions_.end()) return;
+  Subscription& subscription = found->second;
+  subscription.is_routed = true;
+  subscription.unroutable = route.status;
+  changed_.SignalAll();
+  for (auto& [broker, attachment] : subscription.brokers) attachment.is_there = false;
+  for (const BrokerRoute& broker : route.brokers) {
+    SubscribeStream& stream = streams_.At(broker);
+    Attachment& attachment = subscription.brokers[broker.broker];
+    attachment.is_there = true;
+    if (attachment.stream != nullptr) continue;
+    attachment.stream = &stream;
+    attachment.binding = ++last_binding_;
+    bindings_[attachment.binding] = &stream;
+    attachment.source = std::make_shared<FrameSource>();
+    attachment.source->topic = topic;
+    attachment.source->broker = broker.broker;
+    stream.Attach(MakeAttach(subscription, attachment));
+  }
+  WantStreams();
+}
+
+std::optional<absl::Status> GroupCore::AnswerTo(const Subscription& subscription) const {
+  if (!subscription.is_routed) return std::nullopt;
+  if (subscription.brokers.empty() && !subscription.unroutable.ok()) return subscription.unroutable;
+  std::optional<absl::Status> answer;
+  for (const auto& [broker, attachment] : subscription.brokers) {
+    if (!attachment.is_there) continue;
+    if (!attachment.answered) return std::nullopt;
+    // One that takes it is enough.
+    if (!answer.has_value() || attachment.status.ok()) answer = attachment.status;
+  }
+  return answer;
+}
+
+absl::Status GroupCore::Await(const std::string& topic, uint64_t number) {
   const SteadyTime deadline = steady_clock::now() + options_.request_timeout;
-  for (;;) {
+  for (bool in_time = true;; in_time = changed_.WaitUntil(mutex_, deadline)) {
     if (stopped_) return Closed();
     if (!rejected_.ok()) return rejected_;
     const auto found = subscriptions_.find(topic);
-    if (found == subscriptions_.end() || found->second.binding != binding) {
+    if (found == subscriptions_.end() || found->second.number != number) {
       return absl::AbortedError("the topic was unsubscribed from meanwhile");
     }
-    if (found->second.answered) {
-      const absl::Status status = found->second.status;
-      if (!status.ok()) Remove(binding);
-      return status;
+    Subscription& subscription = found->second;
+    std::optional<absl::Status> answer = AnswerTo(subscription);
+    if (!answer.has_value() && !in_time) {
+      // Brokers that do not answer are attached to when they do.
+      const bool some = std::any_of(
+          subscription.brokers.begin(), subscription.brokers.end(),
+          [](const auto& entry) { return entry.second.answered && entry.second.status.ok(); });
+      answer = some ? absl::OkStatus() : absl::DeadlineExceededError("no broker answers");
     }
-    if (!changed_.WaitUntil(mutex_, deadline)) {
-      stream_->Detach(binding);
-      Remove(binding);
-      return absl::DeadlineExceededError("the broker does not answer");
+    if (!answer.has_value()) continue;
+    if (!answer->ok()) {
+      Remove(topic);
+      return *answer;
     }
+    subscription.is_answered = true;
+    std::vector<std::pair<uint32_t, absl::Status>> failed;
+    for (const auto& [broker, attachment] : subscription.brokers) {
+      if (!attachment.status.ok()) failed.emplace_back(attachment.binding, attachment.status);
+    }
+    for (const auto& [binding, status] : failed) Drop(binding, status);
+    return absl::OkStatus();
   }
 }
 
 absl::Status GroupCore::Unsubscribe(std::string_view topic) {
   MutexLock lock(mutex_);
-  const auto found = subscriptions_.find(std::string(topic));
-  if (found == subscriptions_.end()) {
+  const std::string name(topic);
+  if (!subscriptions_.contains(name)) {
     return absl::NotFoundError(fmt::format("{} is not subscribed to", topic));
   }
-  const uint32_t binding = found->second.binding;
-  stream_->Detach(binding);
-  Remove(binding);
+  Remove(name);
   return absl::OkStatus();
 }
 
@@ -117,7 +217,7 @@ void GroupCore::TakeBuffered(size_t max, std::vector<ReceivedMessage>& messages)
       messages.emplace_back(buffered.frame, records[buffered.next]);
     }
     if (buffered.next < records.size()) return;
-    stream_->ReturnCredit(buffered.frame->bytes());
+    ReturnCredit(*buffered.frame);
     frames_.pop_front();
   }
 }
@@ -151,6 +251,8 @@ GroupCore::Delivery GroupCore::DeliveryOf(const MessageView& message) {
 
 void GroupCore::Say(const Delivery& delivery, const Settlement& settlement) {
   const auto& [binding, queue, offset] = delivery.first;
+  const auto stream = bindings_.find(binding);
+  if (stream == bindings_.end()) return;  // unsubscribed from: its lease ends by itself
   std::optional<uint64_t> lease = delivery.second;
   if (const auto found = extended_.find(delivery); found != extended_.end()) {
     lease = found->second.lease;
@@ -166,7 +268,7 @@ void GroupCore::Say(const Delivery& delivery, const Settlement& settlement) {
   verdict.set_lease(*lease);
   verdict.set_outcome(settlement.outcome);
   verdict.set_delay_ms(Millis(settlement.delay));
-  stream_->Settle(binding, verdict);
+  stream->second->Settle(binding, verdict);
 }
 
 absl::Status GroupCore::Settle(const ReceivedMessage& message, Outcome outcome,
@@ -285,54 +387,52 @@ size_t GroupCore::extended_leases() {
 
 void GroupCore::OnAttached(const v1::Attached& attached) {
   MutexLock lock(mutex_);
-  Subscription* subscription = Find(attached.binding());
-  if (subscription == nullptr) return;
-  const absl::Status status = FromPublic(attached.status());
-  if (status.ok()) {
-    subscription->source->topic_id = attached.topic_id();
-  } else if (subscription->answered && (attached.status().code() == v2::TOO_MANY_REQUESTS ||
-                                        attached.status().code() == v2::PRECONDITION_FAILED)) {
-    // It had been attached before the connection broke. These pass: there is no room, or others of
-    // the group have another filter for now.
-    stream_->RestartLater();
-    return;
-  } else if (subscription->answered) {
-    if (errors_.size() < kMostErrors) errors_.push_back(status);
-    Remove(attached.binding());
+  Attachment* attachment = Find(attached.binding());
+  if (attachment == nullptr) return;
+  const bool was_answered = std::exchange(attachment->answered, true);
+  const v2::Code code = attached.status().code();
+  attachment->status = FromPublic(attached.status());
+  changed_.SignalAll();
+  if (code == v2::OK) {
+    attachment->source->topic_id = attached.topic_id();
     return;
   }
-  subscription->status = status;
-  subscription->answered = true;
-  changed_.SignalAll();
+  const auto subscription = subscriptions_.find(attachment->source->topic);
+  // Who subscribes is told.
+  if (!was_answered && !subscription->second.is_answered) return;
+  // It had been attached before the connection broke, or its broker came later. These pass: there
+  // is no room, others of the group have another filter for now, or the broker is not ready.
+  if (IsTransient(code)) {
+    attachment->status = absl::OkStatus();
+    return attachment->stream->RestartLater();
+  }
+  Drop(attached.binding(), absl::Status(attachment->status));
 }
 
 void GroupCore::OnDetached(const v1::Detached& detached) {
   MutexLock lock(mutex_);
-  if (detached.status().code() == v2::OK || Find(detached.binding()) == nullptr) return;
+  Attachment* attachment = Find(detached.binding());
+  if (detached.status().code() == v2::OK || attachment == nullptr) return;
   // This passes; the subscription stays, and is attached again.
-  if (detached.status().code() == v2::TOO_MANY_REQUESTS) return stream_->RestartLater();
-  if (errors_.size() < kMostErrors) errors_.push_back(FromPublic(detached.status()));
-  Remove(detached.binding());
+  if (IsTransient(detached.status().code())) return attachment->stream->RestartLater();
+  Drop(detached.binding(), FromPublic(detached.status()));
 }
 
-void GroupCore::OnFrame(std::shared_ptr<ReceivedFrame> frame) {
+void GroupCore::OnFrame(SubscribeStream& stream, std::shared_ptr<ReceivedFrame> frame) {
   const SteadyTime leased_until = steady_clock::now() + options_.invisible_duration;
   frame->set_leased_until(leased_until);
   // Damaged messages are left out; they come again when their leases are over.
   frame->Check(true, options_.max_body_bytes);
   MutexLock lock(mutex_);
-  const Subscription* subscription = Find(frame->binding());
-  if (subscription == nullptr) {
-    stream_->ReturnCredit(frame->bytes());
-    return;
-  }
+  const Attachment* attachment = Find(frame->binding());
+  if (attachment == nullptr) return stream.ReturnCredit(frame->bytes());
   if (stopped_) return ReleaseBuffered({std::move(frame)});  // and no credit for more
-  frame->set_source(subscription->source);
+  frame->set_source(attachment->source);
   frames_.push_back({std::move(frame)});
   // Most are taken long before: one wake-up is enough for all that come meanwhile.
   if (const SteadyTime release = ReleaseTimeOf(frames_.back()); release < wake_at_) {
     wake_at_ = release;
-    stream_->connection().ticker()->WakeAt(release, this);
+    connection_->ticker()->WakeAt(release, this);
   }
   changed_.SignalAll();  // who waits for an answer waits here too
 }
@@ -355,27 +455,32 @@ void GroupCore::Tick(SteadyTime now) {
   // Their leases end in the order they came.
   while (!frames_.empty() && ReleaseTimeOf(frames_.front()) <= now) {
     ReleaseBuffered(frames_.front());
-    stream_->ReturnCredit(frames_.front().frame->bytes());
+    ReturnCredit(*frames_.front().frame);
     frames_.pop_front();
   }
   if (frames_.empty()) return;
   wake_at_ = ReleaseTimeOf(frames_.front());
-  stream_->connection().ticker()->WakeAt(wake_at_, this);
+  connection_->ticker()->WakeAt(wake_at_, this);
 }
 
-std::vector<v1::Attach> GroupCore::Attachments() {
+std::vector<v1::Attach> GroupCore::Attachments(SubscribeStream& stream) {
   MutexLock lock(mutex_);
   // Leases have ended with the last call.
   for (auto extension = extensions_.begin(); extension != extensions_.end();) {
     auto& [place, state] = *extension;
-    if (!state.answered) EndExtension(state, std::nullopt);
-    extension = state.awaited ? std::next(extension) : extensions_.erase(extension);
+    const bool has_ended = IsOf(stream, std::get<0>(place));
+    if (has_ended && !state.answered) EndExtension(state, std::nullopt);
+    extension = !has_ended || state.awaited ? std::next(extension) : extensions_.erase(extension);
   }
-  extended_.clear();
+  std::erase_if(extended_, [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return IsOf(stream, std::get<0>(entry.first.first));
+  });
   std::vector<v1::Attach> attachments;
   if (stopped_) return attachments;
   for (const auto& [topic, subscription] : subscriptions_) {
-    attachments.push_back(MakeAttach(subscription));
+    for (const auto& [broker, attachment] : subscription.brokers) {
+      if (attachment.stream == &stream) attachments.push_back(MakeAttach(subscription, attachment));
+    }
   }
   return attachments;
 }
@@ -409,8 +514,12 @@ void GroupCore::Close() {
     bool in_time = true;
     while (IsSettling() && in_time) in_time = changed_.WaitUntil(mutex_, deadline);
   }
-  stream_->connection().ticker()->Forget(this);
-  stream_->Shutdown(options_.request_timeout);
+  connection_->ticker()->Forget(this);
+  connection_->routes().Forget(this);
+  mutex_.Lock();
+  const std::vector<SubscribeStream*> streams = streams_.All();
+  mutex_.Unlock();
+  ShutDown(streams, options_.request_timeout);
 }
 
 }  // namespace dunlin::internal

@@ -1,4 +1,5 @@
-// GroupCore: a member of a consumer group: subscriptions, leased messages, verdicts.
+// GroupCore: a member of a consumer group, at all brokers that hold its topics: subscriptions,
+// leased messages, verdicts.
 //
 // What waits in the buffer until most of its lease is over is given back, so that others may have
 // it and the attempt does not count.
@@ -17,11 +18,11 @@
 #include "dunlin/filter.h"
 #include "dunlin/group_options.h"
 
-#include "clients/cpp/src/subscribe_stream.h"
+#include "clients/cpp/src/subscribe_streams.h"
 
 namespace dunlin::internal {
 
-class GroupCore final : public SubscribeHost, public Ticking {
+class GroupCore final : public SubscribeHost, public RouteListener, public Ticking {
  public:
   using Outcome = dunlin::broker::v1::Verdict::Outcome;
 
@@ -50,18 +51,30 @@ class GroupCore final : public SubscribeHost, public Ticking {
   void OnAttached(const dunlin::broker::v1::Attached& attached) override;
   void OnDetached(const dunlin::broker::v1::Detached& detached) override;
   void OnSettled(const dunlin::broker::v1::Settled& settled) override;
-  void OnFrame(std::shared_ptr<ReceivedFrame> frame) override;
-  std::vector<dunlin::broker::v1::Attach> Attachments() override;
+  void OnFrame(SubscribeStream& stream, std::shared_ptr<ReceivedFrame> frame) override;
+  std::vector<dunlin::broker::v1::Attach> Attachments(SubscribeStream& stream) override;
   void OnRejected(const absl::Status& status) override;
+  void OnTrouble() override { connection_->routes().Doubt(); }
+  void OnRoute(const std::string& topic, const Route& route) override;
   void Tick(SteadyTime now) override;
 
  private:
-  struct Subscription {
-    Filter filter;
-    std::shared_ptr<FrameSource> source;
+  // A topic at one broker.
+  struct Attachment {
     uint32_t binding = 0;
+    SubscribeStream* stream = nullptr;
+    std::shared_ptr<FrameSource> source;
+    bool is_there = true;  // the route names the broker
     bool answered = false;
     absl::Status status;
+  };
+  struct Subscription {
+    uint64_t number = 0;  // tells it from others of the topic
+    Filter filter;
+    bool is_routed = false;
+    absl::Status unroutable;                    // why there is no route
+    bool is_answered = false;                   // Subscribe was
+    std::map<std::string, Attachment> brokers;  // by name
   };
   static constexpr size_t kFewExtended = 1024;
   // A frame of which some messages are not taken yet.
@@ -93,11 +106,24 @@ class GroupCore final : public SubscribeHost, public Ticking {
     std::optional<Settlement> then;
   };
 
-  dunlin::broker::v1::Attach MakeAttach(const Subscription& subscription) const;
-  absl::Status Await(const std::string& topic, uint32_t binding)
+  dunlin::broker::v1::Attach MakeAttach(const Subscription& subscription,
+                                        const Attachment& attachment) const;
+  absl::Status Await(const std::string& topic, uint64_t number)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Subscription* Find(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Remove(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What the brokers said to a subscription; nullopt: they have not said enough.
+  std::optional<absl::Status> AnswerTo(const Subscription& subscription) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Attachment* Find(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Lets go of a topic at one broker, for a reason that is told; of the last one: the subscription.
+  void Drop(uint32_t binding, const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Forgets what is buffered of it, too.
+  void DropBinding(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Remove(const std::string& topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Calls are made again only to brokers that a route names.
+  void WantStreams() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ReturnCredit(const ReceivedFrame& frame) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsOf(const SubscribeStream& stream, uint32_t binding) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TakeBuffered(size_t max, std::vector<ReceivedMessage>& messages)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReleaseBuffered(const Buffered& buffered) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -119,14 +145,17 @@ class GroupCore final : public SubscribeHost, public Ticking {
   bool IsSettling() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const GroupOptions options_;
-  const std::unique_ptr<SubscribeStream> stream_;
+  const std::shared_ptr<Connection> connection_;
 
   Mutex mutex_;
   CondVar changed_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   uint32_t last_binding_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t last_number_ ABSL_GUARDED_BY(mutex_) = 0;
+  SubscribeStreams streams_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Subscription> subscriptions_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint32_t, SubscribeStream*> bindings_ ABSL_GUARDED_BY(mutex_);
   std::deque<Buffered> frames_ ABSL_GUARDED_BY(mutex_);
   SteadyTime wake_at_ ABSL_GUARDED_BY(mutex_) = SteadyTime::max();
   std::map<Place, Extension> extensions_ ABSL_GUARDED_BY(mutex_);

@@ -65,6 +65,7 @@ std::pair<std::string_view, std::string_view> Entry(std::string_view bytes) {
 }  // namespace
 
 std::string_view MessageView::topic() const { return frame_->source().topic; }
+std::string_view MessageView::broker() const { return frame_->source().broker; }
 uint32_t MessageView::queue() const { return internal::RecordQueue(ref_.record); }
 uint64_t MessageView::offset() const { return internal::RecordOffset(ref_.record); }
 uint32_t MessageView::attempt() const { return frame_->attempt(ref_.index); }
@@ -137,6 +138,7 @@ MessageBatch::Iterator& MessageBatch::Iterator::operator++() {
 
 size_t MessageBatch::size() const { return frame_ == nullptr ? 0 : frame_->records().size(); }
 std::string_view MessageBatch::topic() const { return frame_->source().topic; }
+std::string_view MessageBatch::broker() const { return frame_->source().broker; }
 uint32_t MessageBatch::queue() const { return frame_->source().queue; }
 uint64_t MessageBatch::next_offset() const { return frame_->next_offset(); }
 uint64_t MessageBatch::max_offset() const { return frame_->max_offset(); }

@@ -42,6 +42,12 @@ class MessageEncoder {
   // Of the whole field, tag and length included.
   size_t size() const { return BytesFieldSize(length_); }
 
+  // It belongs to one queue of one broker, and to no other.
+  bool ChoosesQueue() const {
+    return !message_.message_group.empty() || !message_.ordering_key.empty() ||
+           message_.queue.has_value() || message_.priority.has_value();
+  }
+
   // Writes size() bytes.
   char* Write(char* to) const {
     *to++ = kMessageTag;

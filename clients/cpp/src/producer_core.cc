@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -28,40 +29,93 @@ uint64_t RandomId() {
 
 int64_t Count(SteadyTime time) { return time.time_since_epoch().count(); }
 
-PublishStream::Settings SettingsOf(const ProducerOptions& options) {
+PublishStream::Settings SettingsOf(const ProducerOptions& options,
+                                   const std::shared_ptr<BufferPool>& pool) {
   PublishStream::Settings settings;
   settings.producer_id = RandomId();
   settings.limits.max_batch_bytes = options.max_batch_bytes;
   settings.limits.frames_in_flight = options.frames_in_flight;
   settings.send_timeout = options.send_timeout;
-  settings.pool = std::make_shared<BufferPool>(options.max_batch_bytes, kPooledBuffers);
+  settings.pool = pool;
   return settings;
+}
+
+bool IsAvoided(const Lane* lane, SteadyTime now) {
+  return lane != nullptr && lane->avoid_until.load(std::memory_order_relaxed) > Count(now);
+}
+
+absl::Status CheckChoice(const Message& message) {
+  if (!message.lite_topic.empty()) {
+    return absl::InvalidArgumentError("messages with a lightweight topic are sent by LiteProducer");
+  }
+  if (!message.broker.empty() && !message.queue.has_value()) {
+    return absl::InvalidArgumentError("a broker is named together with its queue");
+  }
+  if (message.queue.has_value() && !message.message_group.empty()) {
+    return absl::InvalidArgumentError("a message group chooses its queue; name none");
+  }
+  if (!message.priority.has_value()) return absl::OkStatus();
+  if (*message.priority < 0) return absl::InvalidArgumentError("a priority below 0");
+  if (message.queue.has_value() || !message.message_group.empty()) {
+    return absl::InvalidArgumentError(
+        "a priority chooses the queue; name neither a queue nor a message group");
+  }
+  return absl::OkStatus();
+}
+
+// The part that a message with a queue means.
+absl::StatusOr<const LaneTable::Part*> NamedPart(const Topic& topic, const LaneTable& table,
+                                                 const Message& message) {
+  const LaneTable::Part* found = nullptr;
+  std::string names;
+  for (const LaneTable::Part& part : table.parts) {
+    names += (names.empty() ? "" : ", ") + part.name;
+    if (message.broker.empty() ? table.parts.size() == 1 : part.name == message.broker) {
+      found = &part;
+    }
+  }
+  if (found == nullptr && message.broker.empty()) {
+    return absl::InvalidArgumentError(
+        fmt::format("topic {} is at several brokers: name the one whose queue is meant: {}",
+                    topic.name, names));
+  }
+  if (found == nullptr) {
+    return absl::InvalidArgumentError(fmt::format("broker {} takes no messages for topic {}: {} do",
+                                                  message.broker, topic.name, names));
+  }
+  if (*message.queue >= found->places.size()) {
+    return absl::InvalidArgumentError(fmt::format("topic {} has no queue {}: they run from 0 to {}",
+                                                  topic.name, *message.queue,
+                                                  found->places.size() - 1));
+  }
+  return found;
 }
 
 }  // namespace
 
 ProducerCore::ProducerCore(const std::shared_ptr<Connection>& connection,
                            const ProducerOptions& options)
-    : options_(options), connection_(connection), settings_(SettingsOf(options)) {
-  MutexLock lock(mutex_);
-  for (int i = 0; i < options.streams; ++i) {
-    AddStream(i == 0 ? connection : connection->Another());
-  }
-}
-
-PublishStream& ProducerCore::AddStream(std::shared_ptr<Connection> connection) {
-  return *streams_.emplace_back(
-      std::make_unique<PublishStream>(std::move(connection), settings_, *this));
-}
-
-std::vector<PublishStream*> ProducerCore::Streams() {
-  MutexLock lock(mutex_);
-  std::vector<PublishStream*> streams;
-  for (const auto& stream : streams_) streams.push_back(stream.get());
-  return streams;
-}
+    : options_(options),
+      connection_(connection),
+      pool_(std::make_shared<BufferPool>(options.max_batch_bytes, kPooledBuffers)) {}
 
 ProducerCore::~ProducerCore() { Close(options_.close_timeout).IgnoreError(); }
+
+PublishStream& ProducerCore::AddStream(Target& target) {
+  const auto number = static_cast<int>(target.streams.size());
+  return *target.streams.emplace_back(std::make_unique<PublishStream>(
+      connection_->To(target.endpoint, number), target.settings, *this));
+}
+
+std::vector<PublishStream*> ProducerCore::Streams(const Target* target) {
+  MutexLock lock(mutex_);
+  std::vector<PublishStream*> streams;
+  for (const auto& known : targets_) {
+    if (target != nullptr && known.get() != target) continue;
+    for (const auto& stream : known->streams) streams.push_back(stream.get());
+  }
+  return streams;
+}
 
 Topic& ProducerCore::FindTopic(const std::string& name) {
   Topic* last = last_topic_.load(std::memory_order_acquire);
@@ -74,7 +128,6 @@ Topic& ProducerCore::FindTopic(const std::string& name) {
     if (is_new) {
       topic = std::make_unique<Topic>();
       topic->name = name;
-      SetQueues(*topic, 1);
     }
     last = topic.get();
   }
@@ -83,109 +136,204 @@ Topic& ProducerCore::FindTopic(const std::string& name) {
   return *last;
 }
 
-void ProducerCore::SetQueues(Topic& topic, uint32_t queues) {
-  if (topic.made.size() < queues) topic.made.resize(queues);
-  auto table = std::make_unique<Lanes>(queues);
-  for (size_t queue = 0; queue < queues; ++queue) {
-    (*table)[queue].store(topic.made[queue], std::memory_order_relaxed);
+Target& ProducerCore::TargetOf(const BrokerRoute& route) {
+  const std::string& endpoint = route.endpoint.empty() ? connection_->endpoint() : route.endpoint;
+  Target* found = nullptr;
+  for (const auto& target : targets_) {
+    // What was only known by its address has a name now.
+    const bool is_it =
+        target->name == route.broker || (target->name.empty() && target->endpoint == endpoint);
+    if (is_it && (found == nullptr || target->name == route.broker)) found = target.get();
   }
-  topic.lanes.store(table.get(), std::memory_order_release);
-  topic.tables.push_back(std::move(table));
+  if (found == nullptr) {
+    found = targets_.emplace_back(std::make_unique<Target>()).get();
+    found->name = route.broker;
+    found->endpoint = endpoint;
+    found->settings = SettingsOf(options_, pool_);
+    for (int i = 0; i < options_.streams; ++i) AddStream(*found);
+  }
+  if (found->name != route.broker) {
+    found->name = route.broker;
+    for (const auto& stream : found->streams) stream->Rename(found->name);
+  }
+  return *found;
 }
 
-void ProducerCore::Learn(Topic& topic, uint32_t id, uint32_t queues, bool fewer) {
-  const bool is_another = id != 0 && topic.id != 0 && id != topic.id;
+TopicAt& ProducerCore::AtOf(Topic& topic, Target& target) {
+  for (const auto& at : topic.brokers) {
+    if (&at->target == &target) return *at;
+  }
+  return *topic.brokers.emplace_back(std::make_unique<TopicAt>(topic, target));
+}
+
+void ProducerCore::Learn(TopicAt& at, const BrokerRoute& route) {
+  at.is_there = true;
+  at.is_open = route.write_queues > 0;
+  const uint32_t queues = at.is_open ? route.write_queues : route.queues;
+  const bool is_another = route.topic_id != 0 && at.id != 0 && route.topic_id != at.id;
+  // One that is old knows fewer queues, but of none that takes no messages any more.
+  const bool may_be_fewer = at.is_open && route.write_queues < route.queues;
   // Routes and answers to bindings overtake each other.
-  const size_t known = topic.lanes.load(std::memory_order_relaxed)->size();
-  if (is_another || known < queues || (fewer && known != queues)) SetQueues(topic, queues);
-  if (id != 0) topic.id = id;
-  topic.known.store(true, std::memory_order_release);
+  if (is_another || at.queues < queues || may_be_fewer) at.queues = queues;
+  if (route.topic_id != 0) at.id = route.topic_id;
+  if (at.made.size() < at.queues) at.made.resize(at.queues);
 }
 
-Lane& ProducerCore::MakeLane(Topic& topic, uint32_t queue) {
-  PublishStream* late = nullptr;
-  Lane* made = nullptr;
+void ProducerCore::TakeRoute(Topic& topic, const Route& route) {
+  for (const auto& at : topic.brokers) at->is_there = at->is_open = false;
+  for (const BrokerRoute& broker : route.brokers) {
+    Target& target = TargetOf(broker);
+    const std::string& endpoint =
+        broker.endpoint.empty() ? connection_->endpoint() : broker.endpoint;
+    target.endpoint = endpoint;
+    for (size_t i = 0; i < target.streams.size(); ++i) {
+      target.streams[i]->MoveTo(connection_->To(endpoint, static_cast<int>(i)));
+    }
+    Learn(AtOf(topic, target), broker);
+  }
+  Publish(topic);
+}
+
+void ProducerCore::Publish(Topic& topic) {
+  const LaneTable* const before = topic.table.load(std::memory_order_relaxed);
+  std::unique_ptr<LaneTable> made = LaneTable::Make(topic.brokers, before);
+  // Nobody can be reached: what is known is the best there is.
+  if (made->open == 0) return;
+  const LaneTable* table = nullptr;
+  for (const auto& known : topic.tables) {
+    if (known->IsLike(*made)) table = known.get();
+  }
+  if (table == nullptr) table = topic.tables.emplace_back(std::move(made)).get();
+  for (uint32_t place = 0; place < table->slots.size(); ++place) {
+    const LaneTable::Slot& slot = table->slots[place];
+    Lane* const lane = slot.at->made[slot.queue];
+    if (lane == nullptr) continue;
+    lane->place.store(place, std::memory_order_relaxed);
+    table->lanes[place].store(lane, std::memory_order_release);
+  }
+  topic.table.store(table, std::memory_order_release);
+}
+
+Lane* ProducerCore::AddLane(TopicAt& at, uint32_t queue) {
+  Target& target = at.target;
+  const auto streams = static_cast<size_t>(options_.streams);
+  const std::string& topic = at.topic.name;
+  Lane* lane = target.streams[queue % streams]->AddLane(at, topic, target.name, queue);
+  // A call has so many bindings and no more.
+  if (lane == nullptr) lane = target.streams.back()->AddLane(at, topic, target.name, queue);
+  if (lane == nullptr) lane = AddStream(target).AddLane(at, topic, target.name, queue);
+  return lane;
+}
+
+Lane& ProducerCore::MakeLane(const LaneTable& table, uint32_t place) {
+  Lane* lane = nullptr;
+  bool is_late = false;
   {
     MutexLock lock(mutex_);
-    Lane*& lane = topic.made[queue];
-    if (lane == nullptr) {
-      const auto streams = static_cast<size_t>(options_.streams);
-      lane = streams_[queue % streams]->AddLane(topic, topic.name, queue);
-      // A call has so many bindings and no more.
-      if (lane == nullptr) lane = streams_.back()->AddLane(topic, topic.name, queue);
-      if (lane == nullptr) {
-        PublishStream& more = AddStream(connection_->Another());
-        lane = more.AddLane(topic, topic.name, queue);
-        if (shut_down_) late = &more;
-      }
-      Lanes& lanes = *topic.lanes.load(std::memory_order_relaxed);
-      if (queue < lanes.size()) lanes[queue].store(lane, std::memory_order_release);
+    const LaneTable::Slot& slot = table.slots[place];
+    const size_t streams = slot.at->target.streams.size();
+    Lane*& made = slot.at->made[slot.queue];
+    if (made == nullptr) {
+      made = AddLane(*slot.at, slot.queue);
+      made->place.store(place, std::memory_order_relaxed);
     }
-    made = lane;
+    lane = made;
+    table.lanes[place].store(lane, std::memory_order_release);
+    is_late = shut_down_ && slot.at->target.streams.size() > streams;
   }
   // Close may have been through with the others.
-  if (late != nullptr) late->Shutdown();
-  return *made;
+  if (is_late) lane->stream.Shutdown();
+  return *lane;
 }
 
-absl::StatusOr<Lane*> ProducerCore::ChooseLane(Topic& topic, const Message& message) {
+absl::StatusOr<uint32_t> ProducerCore::ChoosePlace(Topic& topic, const LaneTable& table,
+                                                   const Message& message) {
+  if (message.queue.has_value()) {
+    const auto part = NamedPart(topic, table, message);
+    if (!part.ok()) return part.status();
+    return (*part)->places[*message.queue];
+  }
+  if (message.priority.has_value()) {
+    const uint32_t turn = topic.turn.fetch_add(1, std::memory_order_relaxed);
+    const LaneTable::Part& part = table.PartOf(turn);
+    const auto last = static_cast<uint32_t>(part.places.size() - 1);
+    return part.places[std::min(static_cast<uint32_t>(*message.priority), last)];
+  }
   // A message group's queue is the broker's choice (docs/fifo.md), and this is how it chooses.
   const std::string& key =
       message.message_group.empty() ? message.ordering_key : message.message_group;
-  if (!message.lite_topic.empty()) {
-    return absl::InvalidArgumentError("messages with a lightweight topic are sent by LiteProducer");
-  }
-  if (message.queue.has_value() && !message.message_group.empty()) {
-    return absl::InvalidArgumentError("a message group chooses its queue; name none");
-  }
-  if (message.priority.has_value()) {
-    if (*message.priority < 0) return absl::InvalidArgumentError("a priority below 0");
-    if (message.queue.has_value() || !message.message_group.empty()) {
-      return absl::InvalidArgumentError(
-          "a priority chooses the queue; name neither a queue nor a message group");
-    }
-  }
-  const bool chosen = message.queue.has_value() || message.priority.has_value() || !key.empty();
-  // In a callback, which must not wait, the first queue is as good as any.
-  if (!topic.known.load(std::memory_order_acquire) && (chosen || !in_callback)) {
-    absl::Status status = AwaitKnown(topic);
-    if (!status.ok()) return status;
-  }
-  const Lanes& lanes = *topic.lanes.load(std::memory_order_acquire);
-  if (message.queue.has_value() && *message.queue >= lanes.size()) {
-    return absl::InvalidArgumentError(fmt::format("topic {} has no queue {}: they run from 0 to {}",
-                                                  topic.name, *message.queue, lanes.size() - 1));
-  }
-  uint32_t number = topic.current.load(std::memory_order_relaxed);
-  if (message.priority.has_value()) {
-    number =
-        std::min(static_cast<uint32_t>(*message.priority), static_cast<uint32_t>(lanes.size() - 1));
-  } else if (chosen) {
-    number = message.queue.has_value() ? *message.queue : Crc32c(key);
-  }
-  return &LaneOf(topic, lanes, static_cast<uint32_t>(number % lanes.size()));
+  const uint32_t hash = Crc32c(key);
+  const LaneTable::Part& part = table.PartOf(hash);
+  return part.places[hash % part.places.size()];
 }
 
-absl::Status ProducerCore::AwaitKnown(Topic& topic) {
+absl::StatusOr<Lane*> ProducerCore::ChooseLane(Topic& topic, const Message& message) {
+  absl::Status status = CheckChoice(message);
+  if (!status.ok()) return status;
+  const LaneTable* table = topic.table.load(std::memory_order_acquire);
+  if (table == nullptr) {
+    status = AwaitTable(topic);
+    if (!status.ok()) return status;
+    table = topic.table.load(std::memory_order_acquire);
+  }
+  const bool chooses = message.queue.has_value() || message.priority.has_value() ||
+                       !message.message_group.empty() || !message.ordering_key.empty();
+  if (!chooses) {
+    return &LaneOf(*table, topic.current.load(std::memory_order_relaxed) % table->open);
+  }
+  const absl::StatusOr<uint32_t> place = ChoosePlace(topic, *table, message);
+  if (!place.ok()) return place.status();
+  return &LaneOf(*table, *place);
+}
+
+absl::Status ProducerCore::AwaitTable(Topic& topic) {
   if (in_callback) {
     return absl::ResourceExhaustedError(
-        "the number of queues is not known yet, and a callback must not wait for it");
+        "it is not known yet where the topic is, and a callback must not wait for it");
   }
-  Lane& first = LaneOf(topic, *topic.lanes.load(std::memory_order_acquire), 0);
   const SteadyTime deadline = steady_clock::now() + options_.send_timeout;
-  mutex_.Lock();
-  const int refusals = topic.refusals;
-  mutex_.Unlock();
-  first.stream.Ask(first);
+  bool has_asked = false;
   MutexLock lock(mutex_);
-  while (!topic.known.load(std::memory_order_relaxed)) {
+  const int refusals = topic.refusals;
+  while (topic.table.load(std::memory_order_relaxed) == nullptr) {
+    if (!topic.unroutable.ok()) return topic.unroutable;
     if (topic.refusals != refusals) return topic.refusal;
     if (closed_.load()) return absl::FailedPreconditionError("the producer is closed");
+    if (topic.is_absent && !std::exchange(has_asked, true)) {
+      mutex_.Unlock();
+      AskAccessPoint(topic);
+      mutex_.Lock();
+      continue;
+    }
     if (!changed_.WaitUntil(mutex_, deadline)) {
-      return absl::DeadlineExceededError("the broker does not answer");
+      return absl::DeadlineExceededError("neither a broker nor a name service answers");
     }
   }
   return absl::OkStatus();
+}
+
+void ProducerCore::AskAccessPoint(Topic& topic) {
+  Lane* lane = nullptr;
+  {
+    MutexLock lock(mutex_);
+    if (shut_down_) return;
+    // Whatever a route calls the server there.
+    const std::string& endpoint = connection_->endpoint();
+    Target* target = nullptr;
+    for (const auto& known : targets_) {
+      if (known->endpoint == endpoint) target = known.get();
+    }
+    if (target == nullptr) {
+      BrokerRoute here;
+      here.endpoint = endpoint;
+      target = &TargetOf(here);
+    }
+    TopicAt& at = AtOf(topic, *target);
+    if (at.made.empty()) at.made.resize(1);
+    if (at.made[0] == nullptr) at.made[0] = AddLane(at, 0);
+    lane = at.made[0];
+  }
+  lane->stream.Ask(*lane);
 }
 
 absl::Status ProducerCore::Reserve(size_t bytes) {
@@ -281,48 +429,106 @@ void ProducerCore::OnOutcomes(Outcomes outcomes) {
   if (!outcomes.empty()) SignalPending();
 }
 
-void ProducerCore::OnTopic(Topic& topic, const absl::StatusOr<BoundTopic>& answer) {
+void ProducerCore::OnTopic(const Lane& lane, const absl::StatusOr<BoundTopic>& answer) {
   MutexLock lock(mutex_);
+  Topic& topic = lane.at.topic;
   if (answer.ok()) {
-    Learn(topic, answer->id, answer->queues, /*fewer=*/false);
+    TopicAt& at = lane.at;
+    const uint32_t queues = at.queues;
+    const bool is_new = topic.table.load(std::memory_order_relaxed) == nullptr;
+    const bool is_there = at.is_there;
+    const bool is_open = at.is_open;
+    Learn(at, {at.target.name, at.target.endpoint, answer->queues, answer->queues, answer->id});
+    // Whether it takes messages a route has said, if there is one.
+    if (!is_new && !topic.is_absent) {
+      at.is_there = is_there;
+      at.is_open = is_open;
+    }
+    if (is_new || at.queues != queues) Publish(topic);
   } else {
     ++topic.refusals;
     topic.refusal = answer.status();
+    // A name service takes no messages.
+    if (absl::IsUnimplemented(answer.status()) && lane.at.target.name.empty()) {
+      topic.refusal = absl::NotFoundError(
+          fmt::format("topic {0} is at no broker that the name service knows; `dunlinctl topic "
+                      "create {0}` makes it",
+                      topic.name));
+    }
   }
   changed_.SignalAll();
 }
 
 void ProducerCore::OnRoute(const std::string& name, const Route& route) {
-  Topic* topic = nullptr;
+  std::vector<std::pair<TopicAt*, uint32_t>> ids;
   {
     MutexLock lock(mutex_);
-    topic = topics_.at(name).get();
-    // One that is old knows fewer queues, but of none that takes no messages any more.
-    const bool fewer = route.write_queues < route.queues;
-    if (route.exists) Learn(*topic, route.topic_id, route.write_queues, fewer);
+    Topic& topic = *topics_.at(name);
+    if (shut_down_) return;
+    topic.is_absent = absl::IsNotFound(route.status);
+    topic.unroutable = topic.is_absent ? absl::OkStatus() : route.status;
+    if (route.exists()) TakeRoute(topic, route);
+    for (const auto& at : topic.brokers) {
+      // To a topic that is gone, too: the next binding makes it anew, or says why not.
+      if (topic.is_absent) ids.emplace_back(at.get(), 0);
+      if (at->is_there && route.exists() && at->id != 0) ids.emplace_back(at.get(), at->id);
+    }
     changed_.SignalAll();
   }
-  if (route.exists && route.topic_id == 0) return;
-  // To a topic that is gone, too: the next binding makes it anew, or says why not.
-  for (PublishStream* stream : Streams()) stream->Rebind(*topic, route.topic_id);
+  for (const auto& [at, id] : ids) {
+    for (PublishStream* stream : Streams(&at->target)) stream->Rebind(*at, id);
+  }
 }
 
 void ProducerCore::MoveOn(const Lane& lane, SteadyTime now) {
-  Topic& topic = lane.topic;
-  const Lanes& lanes = *topic.lanes.load(std::memory_order_acquire);
-  const uint32_t here = lane.queue.queue();
-  const auto count = static_cast<uint32_t>(lanes.size());
+  Topic& topic = lane.at.topic;
+  const LaneTable* const table = topic.table.load(std::memory_order_acquire);
+  if (table == nullptr) return;
+  const uint32_t here = lane.place.load(std::memory_order_relaxed);
+  const uint32_t count = table->open;
   if (topic.current.load(std::memory_order_relaxed) % count != here) return;
   uint32_t next = (here + 1) % count;
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t candidate = (next + i) % count;
-    const Lane* const other = lanes[candidate].load(std::memory_order_acquire);
-    if (other == nullptr || other->avoid_until.load(std::memory_order_relaxed) <= Count(now)) {
+    if (!IsAvoided(table->lanes[candidate].load(std::memory_order_acquire), now)) {
       next = candidate;
       break;
     }
   }
   topic.current.store(next, std::memory_order_relaxed);
+}
+
+std::optional<uint32_t> ProducerCore::RefugeOf(const LaneTable& table, const Lane& lane,
+                                               SteadyTime now) {
+  const uint32_t begin = lane.at.topic.current.load(std::memory_order_relaxed);
+  for (uint32_t i = 0; i < table.open; ++i) {
+    const uint32_t place = (begin + i) % table.open;
+    const bool is_other = &table.slots[place].at->target != &lane.at.target;
+    if (is_other && !IsAvoided(table.lanes[place].load(std::memory_order_acquire), now)) {
+      return place;
+    }
+  }
+  return std::nullopt;
+}
+
+bool ProducerCore::HasRefuge(const Lane& lane, SteadyTime now) {
+  const LaneTable* const table = lane.at.topic.table.load(std::memory_order_acquire);
+  return table != nullptr && RefugeOf(*table, lane, now).has_value();
+}
+
+void ProducerCore::OnTrouble(PublishStream& stream) {
+  connection_->routes().Doubt();
+  const SteadyTime now = steady_clock::now();
+  for (Stranded& stranded : stream.Evacuate(now)) {
+    const LaneTable& table = *stranded.lane->at.topic.table.load(std::memory_order_acquire);
+    for (auto& batch : stranded.batches) {
+      const std::optional<uint32_t> place = RefugeOf(table, *stranded.lane, now);
+      // Where there was one a moment ago there may be none any more: it stays.
+      Lane& lane = place.has_value() ? LaneOf(table, *place) : *stranded.lane;
+      lane.stream.Adopt(lane, std::move(batch));
+      MoveOn(lane, now);
+    }
+  }
 }
 
 absl::Status ProducerCore::Flush(std::chrono::milliseconds timeout) {
@@ -341,7 +547,7 @@ absl::Status ProducerCore::Close(std::chrono::milliseconds timeout) {
   }
   connection_->routes().Forget(this);
   absl::Status status = Flush(timeout);
-  for (PublishStream* stream : Streams()) stream->Shutdown();
+  for (PublishStream* stream : Streams(nullptr)) stream->Shutdown();
   return status;
 }
 

@@ -1,36 +1,31 @@
-// ProducerCore: topics, the choice of queues, and the bound on what is not answered yet.
+// ProducerCore: topics, the brokers that hold them, the choice of queues, and the bound on what is
+// not answered yet.
 //
-// How many queues a topic has it learns from the broker's answer to a first binding, which may have
-// to make the topic, and from then on from the routes.
+// Where a topic is it learns from the routes. When these know no such topic, the server at the
+// access point is asked, which may be a broker that makes it. How many queues there are is also
+// learnt from the answers to bindings.
 
 #pragma once
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "clients/cpp/src/lane_table.h"
 #include "clients/cpp/src/publish_stream.h"
 #include "services/base/strings.h"
 
 namespace dunlin::internal {
 
-// The queues of a topic, by number; null: not used yet.
-using Lanes = std::vector<std::atomic<Lane*>>;
-
-struct Topic {
-  std::string name;
-  // Never null; replaced when the topic turns out to have another number of queues. Old ones are
-  // kept.
-  std::atomic<Lanes*> lanes{nullptr};
-  std::atomic<bool> known{false};  // how many queues there are
-  std::atomic<uint32_t> current{0};
-  // Under the core's lock.
-  std::vector<std::unique_ptr<Lanes>> tables;
-  std::vector<Lane*> made;  // of every queue that there ever was; null: not used yet
-  uint32_t id = 0;          // as a binding or the route said; 0: neither has
-  int refusals = 0;         // of a binding
-  absl::Status refusal;
+// A broker that is sent to. They come and never go.
+struct Target {
+  std::string name;      // empty: the server at the access point, until a route names it
+  std::string endpoint;  // where it is served
+  PublishStream::Settings settings;
+  // As many as the options say, then those that take what these have no room for.
+  std::vector<std::unique_ptr<PublishStream>> streams;
 };
 
 class ProducerCore final : public PublishHost, public RouteListener {
@@ -45,29 +40,42 @@ class ProducerCore final : public PublishHost, public RouteListener {
   const ProducerOptions& options() const { return options_; }
 
   void OnOutcomes(Outcomes outcomes) override;
-  void OnTopic(Topic& topic, const absl::StatusOr<BoundTopic>& answer) override;
+  void OnTopic(const Lane& lane, const absl::StatusOr<BoundTopic>& answer) override;
   void MoveOn(const Lane& lane, SteadyTime now) override;
+  void OnTrouble(PublishStream& stream) override;
+  bool HasRefuge(const Lane& lane, SteadyTime now) override;
   void OnRoute(const std::string& name, const Route& route) override;
 
  private:
   Topic& FindTopic(const std::string& name);
-  void SetQueues(Topic& topic, uint32_t queues) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // How many queues take messages. Fewer than before only when somebody said so (`fewer`), or if it
-  // is another topic of the name (by `id`; 0: not known).
-  void Learn(Topic& topic, uint32_t id, uint32_t queues, bool fewer)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Target& TargetOf(const BrokerRoute& route) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static TopicAt& AtOf(Topic& topic, Target& target);
+  // What the route says of the topic at one broker.
+  static void Learn(TopicAt& at, const BrokerRoute& route);
+  void TakeRoute(Topic& topic, const Route& route) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Makes what is known of the topic's brokers its table.
+  void Publish(Topic& topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   absl::StatusOr<Lane*> ChooseLane(Topic& topic, const Message& message);
+  // The number of the queue in the table, for a message that does not go to any.
+  absl::StatusOr<uint32_t> ChoosePlace(Topic& topic, const LaneTable& table,
+                                       const Message& message);
   // A queue of the topic, made at its first use: there may be very many.
-  Lane& LaneOf(Topic& topic, const Lanes& lanes, uint32_t queue) {
-    Lane* const lane = lanes[queue].load(std::memory_order_acquire);
-    return lane != nullptr ? *lane : MakeLane(topic, queue);
+  Lane& LaneOf(const LaneTable& table, uint32_t place) {
+    Lane* const lane = table.lanes[place].load(std::memory_order_acquire);
+    return lane != nullptr ? *lane : MakeLane(table, place);
   }
-  Lane& MakeLane(Topic& topic, uint32_t queue) ABSL_LOCKS_EXCLUDED(mutex_);
-  PublishStream& AddStream(std::shared_ptr<Connection> connection)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // They come and never go.
-  std::vector<PublishStream*> Streams() ABSL_LOCKS_EXCLUDED(mutex_);
-  absl::Status AwaitKnown(Topic& topic);
+  Lane& MakeLane(const LaneTable& table, uint32_t place) ABSL_LOCKS_EXCLUDED(mutex_);
+  Lane* AddLane(TopicAt& at, uint32_t queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  PublishStream& AddStream(Target& target) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of the target; null: of all.
+  std::vector<PublishStream*> Streams(const Target* target) ABSL_LOCKS_EXCLUDED(mutex_);
+  // A queue at another broker that is not in trouble, if there is one. Takes no lock.
+  static std::optional<uint32_t> RefugeOf(const LaneTable& table, const Lane& lane, SteadyTime now);
+  // Waits until it is known where the topic is.
+  absl::Status AwaitTable(Topic& topic);
+  // Asks the server at the access point for a topic that no route knows.
+  void AskAccessPoint(Topic& topic) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Reserve(size_t bytes);
   absl::Status AwaitRoom(size_t bytes);
   bool AwaitPending(size_t at_most, SteadyTime deadline);
@@ -77,7 +85,7 @@ class ProducerCore final : public PublishHost, public RouteListener {
 
   const ProducerOptions options_;
   const std::shared_ptr<Connection> connection_;
-  const PublishStream::Settings settings_;
+  const std::shared_ptr<BufferPool> pool_;
   std::atomic<size_t> pending_bytes_{0};
   std::atomic<bool> closed_{false};
   std::atomic<Topic*> last_topic_{nullptr};
@@ -85,8 +93,7 @@ class ProducerCore final : public PublishHost, public RouteListener {
 
   Mutex mutex_;
   CondVar changed_;  // pending_bytes_ fell, a topic became known or was refused
-  // As many as the options say, then those that take what these have no room for.
-  std::vector<std::unique_ptr<PublishStream>> streams_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<Target>> targets_ ABSL_GUARDED_BY(mutex_);
   StringMap<std::unique_ptr<Topic>> topics_ ABSL_GUARDED_BY(mutex_);
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
 };

@@ -1,7 +1,9 @@
 #include "clients/cpp/src/publish_queue.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 namespace dunlin::internal {
@@ -65,6 +67,7 @@ bool PublishQueue::Append(const MessageEncoder& message, Producer::Callback* cal
     batch.callbacks.resize(batch.count);
     batch.callbacks.push_back(std::move(*callback));
   }
+  batch.is_pinned |= message.ChoosesQueue();
   ++batch.count;
   ++sequence_;
   return filled;
@@ -79,7 +82,7 @@ void PublishQueue::Frame(Batch& batch) {
   batch.frame_begin = static_cast<size_t>(begin - data);
 }
 
-grpc::Slice PublishQueue::FrameFrom(const Batch& batch, uint64_t first) const {
+std::shared_ptr<FrameBuffer> PublishQueue::CopyFrom(const Batch& batch, uint64_t first) const {
   const char* at = batch.buffer->data() + kHeaderRoom;
   const char* const end = batch.buffer->data() + batch.buffer->size();
   for (uint64_t skipped = batch.first; skipped < first; ++skipped) {
@@ -92,8 +95,65 @@ grpc::Slice PublishQueue::FrameFrom(const Batch& batch, uint64_t first) const {
   auto copy = std::make_shared<FrameBuffer>(pool_, kHeaderRoom + messages);
   std::memcpy(copy->data() + kHeaderRoom, at, messages);
   copy->set_size(kHeaderRoom + messages);
-  const char* begin = PutHeader(copy->data() + kHeaderRoom, binding_, first, messages);
+  return copy;
+}
+
+grpc::Slice PublishQueue::FrameFrom(const Batch& batch, uint64_t first) const {
+  const std::shared_ptr<FrameBuffer> copy = CopyFrom(batch, first);
+  const char* begin =
+      PutHeader(copy->data() + kHeaderRoom, binding_, first, copy->size() - kHeaderRoom);
   return FrameBuffer::Share(copy, static_cast<size_t>(begin - copy->data()));
+}
+
+std::vector<std::unique_ptr<PublishBatch>> PublishQueue::TakeUnsent() {
+  const auto first = std::find_if(batches_.begin(), batches_.end(),
+                                  [](const auto& batch) { return !batch->was_sent; });
+  std::vector<std::unique_ptr<Batch>> taken(std::make_move_iterator(first),
+                                            std::make_move_iterator(batches_.end()));
+  batches_.erase(first, batches_.end());
+  if (!taken.empty()) sequence_ = taken.front()->first;
+  return taken;
+}
+
+std::vector<std::unique_ptr<PublishBatch>> PublishQueue::TakeAll() {
+  std::vector<std::unique_ptr<Batch>> taken;
+  taken.swap(batches_);
+  if (taken.empty()) return taken;
+  Batch& front = *taken.front();
+  if (answered_ > front.first) {
+    const auto skip = static_cast<uint32_t>(answered_ - front.first);
+    const std::shared_ptr<FrameBuffer> rest = CopyFrom(front, answered_);
+    front.dropped_bytes += front.buffer->size() - rest->size();
+    front.buffer = rest;
+    front.frame_begin = 0;
+    front.first = answered_;
+    front.count -= skip;
+    const size_t gone = std::min<size_t>(skip, front.callbacks.size());
+    front.callbacks.erase(front.callbacks.begin(),
+                          front.callbacks.begin() + static_cast<ptrdiff_t>(gone));
+  }
+  // Sequences that were sent are not given again: the broker may hold messages of them.
+  answered_ = send_from_ = sequence_;
+  refusals_.clear();
+  return taken;
+}
+
+void PublishQueue::Adopt(std::unique_ptr<Batch> batch) {
+  if (!batches_.empty()) batches_.back()->sealed = true;
+  // gRPC may still hold the buffer with its old header.
+  if (batch->frame_begin != 0) batch->buffer = CopyFrom(*batch, batch->first);
+  batch->first = sequence_;
+  batch->frame_begin = 0;
+  batch->sent_bytes = 0;
+  batch->was_sent = false;
+  batch->sealed = true;
+  sequence_ += batch->count;
+  batches_.push_back(std::move(batch));
+}
+
+bool PublishQueue::HasPinned() const {
+  return std::any_of(batches_.begin(), batches_.end(),
+                     [](const auto& batch) { return batch->is_pinned; });
 }
 
 grpc::Slice PublishQueue::TakeFrame(SteadyTime now) {
@@ -104,6 +164,7 @@ grpc::Slice PublishQueue::TakeFrame(SteadyTime now) {
                           ? FrameFrom(batch, send_from_)
                           : FrameBuffer::Share(batch.buffer, batch.frame_begin);
   batch.sent = now;
+  batch.was_sent = true;
   batch.sent_bytes = slice.size();
   in_flight_bytes_ += slice.size();
   send_from_ = batch.end();
@@ -176,6 +237,7 @@ void PublishQueue::Emit(Batch& batch, uint64_t end, int64_t offset, const absl::
   Outcome& outcome = outcomes.emplace_back();
   DeliveryReport& report = outcome.report;
   report.topic = topic_;
+  report.broker = broker_;
   report.queue = queue_;
   report.topic_id = topic_id_;
   report.first_sequence = answered_;
@@ -192,7 +254,7 @@ void PublishQueue::Emit(Batch& batch, uint64_t end, int64_t offset, const absl::
   answered_ = end;
   send_from_ = std::max(send_from_, end);
   if (end < batch.end()) return;
-  outcome.bytes = batch.buffer->size() - kHeaderRoom;
+  outcome.bytes = batch.buffer->size() - kHeaderRoom + batch.dropped_bytes;
   if (in_flight_ > 0) {
     latency_ = steady_clock::now() - batch.sent;
     in_flight_bytes_ -= batch.sent_bytes;

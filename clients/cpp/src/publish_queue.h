@@ -32,8 +32,28 @@ struct Outcome {
 };
 using Outcomes = std::vector<Outcome>;
 
+// Messages that leave together. Others than PublishQueue only hand it on.
+struct PublishBatch {
+  std::shared_ptr<FrameBuffer> buffer;  // room for a header, then messages
+  uint64_t first = 0;
+  uint32_t count = 0;
+  bool sealed = false;
+  bool full = false;
+  bool is_pinned = false;    // one of its messages chose its queue
+  bool was_sent = false;     // and may be stored
+  size_t frame_begin = 0;    // once it has a header
+  size_t sent_bytes = 0;     // while in flight
+  size_t dropped_bytes = 0;  // of messages that were answered before it changed its queue
+  SteadyTime begun;
+  SteadyTime sent;
+  std::vector<Producer::Callback> callbacks;  // by position; may be shorter than count
+
+  uint64_t end() const { return first + count; }
+};
+
 class PublishQueue {
  public:
+  using Batch = PublishBatch;
   struct Limits {
     size_t max_batch_bytes = 0;
     int frames_in_flight = 0;
@@ -47,6 +67,8 @@ class PublishQueue {
   // As the broker said when it was bound last; 0: it never was.
   uint32_t topic_id() const { return topic_id_; }
   uint32_t queue() const { return queue_; }
+  // For reports; must outlive all outcomes.
+  void set_broker(std::string_view broker) { broker_ = broker; }
   uint32_t binding() const { return binding_; }
 
   // Takes a message. `callback` may be null; it is moved from. Whether a batch became full by it.
@@ -85,6 +107,15 @@ class PublishQueue {
   bool FailOlderThan(SteadyTime before, const absl::Status& status, Outcomes& outcomes);
   void FailAll(const absl::Status& status, Outcomes& outcomes);
 
+  // Gives away what was never sent, or all of it: to another queue, whose messages have other
+  // sequences. What was sent may be stored here as well. REQUIRES: not bound.
+  std::vector<std::unique_ptr<Batch>> TakeUnsent();
+  std::vector<std::unique_ptr<Batch>> TakeAll();
+  // Takes what another queue gave away. Its age stays, and counts when its turn comes.
+  void Adopt(std::unique_ptr<Batch> batch);
+  // Some of its messages belong to this queue and to no other.
+  bool HasPinned() const;
+
   bool empty() const { return batches_.empty(); }
   // The oldest message; SteadyTime::max() when there is none.
   SteadyTime oldest() const {
@@ -100,20 +131,6 @@ class PublishQueue {
   int refusals_in_a_row() const { return refusals_in_a_row_; }
 
  private:
-  struct Batch {
-    std::shared_ptr<FrameBuffer> buffer;  // kHeaderRoom, then messages
-    uint64_t first = 0;
-    uint32_t count = 0;
-    bool sealed = false;
-    bool full = false;
-    size_t frame_begin = 0;  // once it has a header
-    size_t sent_bytes = 0;   // while in flight
-    SteadyTime begun;
-    SteadyTime sent;
-    std::vector<Producer::Callback> callbacks;  // by position; may be shorter than count
-
-    uint64_t end() const { return first + count; }
-  };
   struct Refusal {
     uint64_t end;
     absl::Status status;
@@ -124,6 +141,8 @@ class PublishQueue {
 
   Batch& OpenBatch(size_t bytes, bool& filled);
   void Frame(Batch& batch);
+  // The messages of `batch` from `first` on, behind room for a header.
+  std::shared_ptr<FrameBuffer> CopyFrom(const Batch& batch, uint64_t first) const;
   grpc::Slice FrameFrom(const Batch& batch, uint64_t first) const;
   // Messages up to `end` are answered: stored from `offset` on (or with `status`), but for
   // refusals.
@@ -134,6 +153,7 @@ class PublishQueue {
   void Rewind(size_t index);
 
   const std::string_view topic_;
+  std::string_view broker_;
   const uint32_t queue_;
   const uint32_t binding_;
   const Limits limits_;

@@ -43,18 +43,46 @@ milliseconds RefusalDelay(const v1::PublishError& error, int refusals) {
 
 PublishStream::PublishStream(std::shared_ptr<Connection> connection, const Settings& settings,
                              PublishHost& host)
-    : connection_(std::move(connection)),
+    : ticker_(connection->ticker()),
       settings_(settings),
       host_(host),
+      connection_(std::move(connection)),
       max_request_bytes_(kRequestBytes) {}
 
-Lane* PublishStream::AddLane(Topic& topic, std::string_view name, uint32_t queue) {
+Lane* PublishStream::AddLane(TopicAt& at, std::string_view name, std::string_view broker,
+                             uint32_t queue) {
   MutexLock lock(mutex_);
   if (lanes_.size() == kMostBindings) return nullptr;
   const auto binding = static_cast<uint32_t>(lanes_.size() + 1);
   lanes_.push_back(std::make_unique<Lane>(
-      topic, *this, PublishQueue(name, queue, binding, settings_.limits, settings_.pool)));
+      at, *this, PublishQueue(name, queue, binding, settings_.limits, settings_.pool)));
+  lanes_.back()->queue.set_broker(broker);
   return lanes_.back().get();
+}
+
+void PublishStream::Rename(std::string_view broker) {
+  MutexLock lock(mutex_);
+  for (const auto& lane : lanes_) lane->queue.set_broker(broker);
+}
+
+void PublishStream::MoveTo(std::shared_ptr<Connection> connection) {
+  MutexLock lock(mutex_);
+  if (closing_) return;
+  const bool is_another = connection != connection_;
+  connection_ = std::move(connection);
+  if (stream_ != nullptr && is_another) {
+    moved_ = true;
+    stream_->Cancel();
+  } else if (state_ == State::kBackoff) {
+    failures_ = 0;
+    reconnect_at_ = steady_clock::now();
+    ticker_->WakeAt(reconnect_at_, this);
+  }
+}
+
+bool PublishStream::IsEmpty(const Lane& lane) {
+  MutexLock lock(mutex_);
+  return lane.queue.empty();
 }
 
 Lane* PublishStream::Find(uint32_t binding) {
@@ -80,6 +108,8 @@ absl::Status PublishStream::Append(Lane& lane, const MessageEncoder& message,
     if (!expiry_scheduled_) ScheduleExpiry(steady_clock::now() + SealAge());
     if (state_ != State::kOpen) {
       if (state_ == State::kIdle) Connect();
+      // Others may be open.
+      host_.MoveOn(lane, steady_clock::now());
       return absl::OkStatus();
     }
     if (!lane.queue.bound()) {
@@ -108,11 +138,11 @@ void PublishStream::Ask(Lane& lane) {
   Pump();
 }
 
-void PublishStream::Rebind(const Topic& topic, uint32_t topic_id) {
+void PublishStream::Rebind(const TopicAt& at, uint32_t topic_id) {
   MutexLock lock(mutex_);
   if (stream_ == nullptr) return;
   const bool outdated = std::any_of(lanes_.begin(), lanes_.end(), [&](const auto& lane) {
-    return &lane->topic == &topic && lane->queue.bound() && lane->queue.topic_id() != topic_id;
+    return &lane->at == &at && lane->queue.bound() && lane->queue.topic_id() != topic_id;
   });
   // The contract knows no end of a binding but that of its call. Topics are seldom made anew.
   if (outdated) stream_->Cancel();
@@ -204,6 +234,7 @@ void PublishStream::OnRead(grpc::ByteBuffer& bytes) {
       stream_->Cancel();
       return;
     }
+    answered_at_ = steady_clock::now();
     if (response.has_opened()) OnOpened(response.opened());
     for (const v1::Bound& bound : response.bound()) OnBound(bound, outcomes, news);
     // An ack also says that what comes before it is stored unless it was refused: refusals first.
@@ -212,7 +243,7 @@ void PublishStream::OnRead(grpc::ByteBuffer& bytes) {
     for (const v1::PublishError& error : response.errors()) OnError(error, true, outcomes);
   }
   Pump();
-  for (const TopicNews& item : news) host_.OnTopic(*item.topic, item.answer);
+  for (const TopicNews& item : news) host_.OnTopic(*item.lane, item.answer);
   host_.OnOutcomes(std::move(outcomes));
 }
 
@@ -242,10 +273,10 @@ void PublishStream::OnBound(const v1::Bound& bound, Outcomes& outcomes,
   if (status.ok()) {
     lane->queue.OnBound(bound.last_sequence(), bound.topic_id(), outcomes);
     MarkReady(*lane);
-    news.push_back({&lane->topic, BoundTopic{bound.topic_id(), bound.queues()}});
+    news.push_back({lane, BoundTopic{bound.topic_id(), bound.queues()}});
   } else {
     lane->queue.FailAll(status, outcomes);
-    news.push_back({&lane->topic, status});
+    news.push_back({lane, status});
   }
 }
 
@@ -278,7 +309,7 @@ void PublishStream::OnError(const v1::PublishError& error, bool transient, Outco
     if (error.status().code() == v2::TOO_MANY_REQUESTS) {
       // Other queues would only be refused, too.
       held_until_ = std::max(held_until_, when);
-      connection_->ticker()->WakeAt(held_until_, this);
+      ticker_->WakeAt(held_until_, this);
     }
     if (queue.paused() && !lane->paused) {
       lane->paused = true;
@@ -286,7 +317,7 @@ void PublishStream::OnError(const v1::PublishError& error, bool transient, Outco
     }
     if (queue.paused()) {
       Avoid(*lane, now, queue.paused_until() - now);
-      connection_->ticker()->WakeAt(queue.paused_until(), this);
+      ticker_->WakeAt(queue.paused_until(), this);
     }
     if (gap && queue.refusals_in_a_row() > kRefusalsToRebind) stream_->Cancel();
   }
@@ -302,6 +333,7 @@ void PublishStream::Avoid(Lane& lane, SteadyTime now, std::chrono::nanoseconds l
 void PublishStream::OnEnd(const grpc::Status& status) {
   Outcomes outcomes;
   std::vector<TopicNews> news;
+  bool in_trouble = false;
   {
     MutexLock lock(mutex_);
     ending_ = true;
@@ -319,7 +351,7 @@ void PublishStream::OnEnd(const grpc::Status& status) {
     } else if (IsFatal(status)) {
       for (const auto& lane : lanes_) {
         if (lane->binding || !lane->queue.empty()) {
-          news.push_back({&lane->topic, FromGrpc(status)});
+          news.push_back({lane.get(), FromGrpc(status)});
         }
         lane->binding = false;
       }
@@ -327,12 +359,20 @@ void PublishStream::OnEnd(const grpc::Status& status) {
       state_ = State::kIdle;
     } else {
       state_ = State::kBackoff;
-      reconnect_at_ = After(steady_clock::now(), Backoff(failures_++, milliseconds(50)));
-      connection_->ticker()->WakeAt(reconnect_at_, this);
+      const bool moved = std::exchange(moved_, false);
+      if (moved) failures_ = 0;
+      in_trouble = failures_ > 0;
+      const SteadyTime now = steady_clock::now();
+      const milliseconds pause =
+          moved ? milliseconds(0) : Jittered(Backoff(failures_++, milliseconds(50)));
+      reconnect_at_ = After(now, pause);
+      ticker_->WakeAt(reconnect_at_, this);
+      for (const auto& lane : lanes_) Avoid(*lane, now, pause);
     }
   }
-  for (const TopicNews& item : news) host_.OnTopic(*item.topic, item.answer);
+  for (const TopicNews& item : news) host_.OnTopic(*item.lane, item.answer);
   host_.OnOutcomes(std::move(outcomes));
+  if (in_trouble) host_.OnTrouble(*this);
   MutexLock lock(mutex_);
   ending_ = false;
   ended_.SignalAll();
@@ -350,7 +390,7 @@ void PublishStream::FailAll(const absl::Status& status, Outcomes& outcomes) {
 
 void PublishStream::ScheduleExpiry(SteadyTime when) {
   expiry_scheduled_ = true;
-  connection_->ticker()->WakeAt(when, this);
+  ticker_->WakeAt(when, this);
 }
 
 void PublishStream::Expire(SteadyTime now, Outcomes& outcomes) {
@@ -382,12 +422,59 @@ void PublishStream::ResumePaused(SteadyTime now) {
   });
 }
 
+bool PublishStream::IsStuck(SteadyTime now) {
+  const SteadyTime late = now - Patience();
+  // A broker that answers anything is slow, and not gone.
+  if (state_ == State::kOpen && answered_at_ >= late) return false;
+  return std::any_of(lanes_.begin(), lanes_.end(), [&](const auto& lane) {
+    return lane->queue.oldest() < late && host_.HasRefuge(*lane, now) && !lane->queue.HasPinned();
+  });
+}
+
+std::vector<Stranded> PublishStream::Evacuate(SteadyTime now) {
+  std::vector<Stranded> stranded;
+  MutexLock lock(mutex_);
+  if (closing_ || state_ == State::kOpen) return stranded;
+  for (const auto& lane : lanes_) {
+    PublishQueue& queue = lane->queue;
+    if (queue.empty() || queue.HasPinned() || !host_.HasRefuge(*lane, now)) continue;
+    const bool is_late = queue.oldest() < now - Patience();
+    auto batches = is_late ? queue.TakeAll() : queue.TakeUnsent();
+    if (!batches.empty()) stranded.push_back({lane.get(), std::move(batches)});
+  }
+  return stranded;
+}
+
+void PublishStream::Adopt(Lane& lane, std::unique_ptr<PublishBatch> batch) {
+  Outcomes outcomes;
+  {
+    MutexLock lock(mutex_);
+    lane.queue.Adopt(std::move(batch));
+    if (closing_) FailAll(absl::CancelledError("the producer was closed"), outcomes);
+    if (!closing_ && !expiry_scheduled_) ScheduleExpiry(steady_clock::now() + SealAge());
+    if (!closing_ && state_ == State::kIdle) Connect();
+    if (!closing_ && state_ == State::kOpen) {
+      if (lane.queue.bound()) MarkReady(lane);
+      if (!lane.queue.bound()) Bind(lane);
+    }
+  }
+  Pump();
+  host_.OnOutcomes(std::move(outcomes));
+}
+
 void PublishStream::Tick(SteadyTime now) {
   Outcomes outcomes;
+  bool in_trouble = false;
   {
     MutexLock lock(mutex_);
     if (closing_) return;
     Expire(now, outcomes);
+    in_trouble = IsStuck(now);
+    // It is of no use to what waits: OnEnd tells, when everything is the queues' again.
+    if (in_trouble && state_ == State::kOpen && stream_ != nullptr) {
+      ++failures_;
+      stream_->Cancel();
+    }
     ResumePaused(now);
     if (state_ == State::kBackoff && now >= reconnect_at_) {
       state_ = State::kIdle;
@@ -396,6 +483,7 @@ void PublishStream::Tick(SteadyTime now) {
   }
   Pump();
   host_.OnOutcomes(std::move(outcomes));
+  if (in_trouble) host_.OnTrouble(*this);
 }
 
 void PublishStream::Shutdown() {
@@ -406,7 +494,7 @@ void PublishStream::Shutdown() {
     FailAll(absl::CancelledError("the producer was closed"), outcomes);
     if (stream_ != nullptr) stream_->Cancel();
   }
-  connection_->ticker()->Forget(this);
+  ticker_->Forget(this);
   host_.OnOutcomes(std::move(outcomes));
   MutexLock lock(mutex_);
   while (stream_ != nullptr || ending_) ended_.Wait(mutex_);

@@ -20,8 +20,9 @@ PullConsumer::~PullConsumer() {
 }
 
 absl::StatusOr<QueueBounds> PullConsumer::Assign(std::string_view topic, uint32_t queue,
-                                                 StartAt start, const Filter& filter) {
-  return core_->Assign(topic, queue, start, filter);
+                                                 StartAt start, const Filter& filter,
+                                                 std::string_view broker) {
+  return core_->Assign({topic, queue, broker}, start, filter);
 }
 
 absl::StatusOr<uint32_t> PullConsumer::AssignAll(std::string_view topic, StartAt start,
@@ -29,25 +30,28 @@ absl::StatusOr<uint32_t> PullConsumer::AssignAll(std::string_view topic, StartAt
   return core_->AssignAll(topic, start, filter);
 }
 
-absl::Status PullConsumer::Unassign(std::string_view topic, uint32_t queue) {
-  return core_->Unassign(topic, queue);
+absl::Status PullConsumer::Unassign(std::string_view topic, uint32_t queue,
+                                    std::string_view broker) {
+  return core_->Unassign({topic, queue, broker});
 }
 
 absl::StatusOr<QueueBounds> PullConsumer::Seek(std::string_view topic, uint32_t queue,
-                                               StartAt start) {
-  return core_->Seek(topic, queue, start);
+                                               StartAt start, std::string_view broker) {
+  return core_->Seek({topic, queue, broker}, start);
 }
 
 absl::StatusOr<MessageBatch> PullConsumer::Poll(std::chrono::milliseconds timeout) {
   return core_->Poll(timeout);
 }
 
-absl::StatusOr<uint64_t> PullConsumer::Position(std::string_view topic, uint32_t queue) const {
-  return core_->Position(topic, queue);
+absl::StatusOr<uint64_t> PullConsumer::Position(std::string_view topic, uint32_t queue,
+                                                std::string_view broker) const {
+  return core_->Position({topic, queue, broker});
 }
 
-absl::Status PullConsumer::Commit(std::string_view topic, uint32_t queue, uint64_t offset) {
-  return core_->Commit(topic, queue, offset);
+absl::Status PullConsumer::Commit(std::string_view topic, uint32_t queue, uint64_t offset,
+                                  std::string_view broker) {
+  return core_->Commit({topic, queue, broker}, offset);
 }
 
 void PullConsumer::Close() { core_->Close(); }

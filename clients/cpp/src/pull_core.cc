@@ -18,17 +18,26 @@ absl::Status NotAssigned(std::string_view topic, uint32_t queue) {
   return absl::NotFoundError(fmt::format("queue {} of {} is not assigned", queue, topic));
 }
 
-absl::Status AlreadyAssigned(std::string_view topic, uint32_t queue) {
-  return absl::AlreadyExistsError(fmt::format("queue {} of {} is assigned", queue, topic));
+// The broker that `name` means.
+absl::StatusOr<BrokerRoute> BrokerOf(const Route& route, const PullCore::Name& name) {
+  std::string names;
+  for (const BrokerRoute& broker : route.brokers) {
+    if (broker.broker == name.broker || (name.broker.empty() && route.brokers.size() == 1)) {
+      return broker;
+    }
+    names += (names.empty() ? "" : ", ") + broker.broker;
+  }
+  if (name.broker.empty()) {
+    return absl::InvalidArgumentError(
+        fmt::format("topic {} is at several brokers: name the one whose queue {} is meant: {}",
+                    name.topic, name.queue, names));
+  }
+  return absl::NotFoundError(
+      fmt::format("broker {} has no topic {}: {} have it", name.broker, name.topic, names));
 }
 
-// Where to begin in a queue that came when its topic was being read from `start` on: all that is in
-// it is newer, but for a moment that is still to come.
-StartAt StartOfNewQueue(StartAt start) {
-  const bool keeps =
-      start.kind() == StartAt::Kind::kTime || start.kind() == StartAt::Kind::kCommitted;
-  return keeps ? start : StartAt::First();
-}
+// The broker has no room for it, or is not ready to serve it, for now.
+bool Passes(v2::Code code) { return IsTransient(code) && code != v2::PRECONDITION_FAILED; }
 
 absl::Status ToStatus(const v2::Status& status) {
   absl::Status out = FromPublic(status);
@@ -41,15 +50,25 @@ absl::Status ToStatus(const v2::Status& status) {
 PullCore::PullCore(const std::shared_ptr<Connection>& connection,
                    const PullConsumerOptions& options)
     : options_(options),
-      stream_(std::make_unique<SubscribeStream>(connection, options.group,
-                                                options.max_buffered_bytes, *this)) {}
+      connection_(connection),
+      streams_(connection, options.group, options.max_buffered_bytes, *this) {}
 
 PullCore::~PullCore() { Close(); }
+
+absl::Status PullCore::Closed() { return absl::FailedPreconditionError("the consumer is closed"); }
+
+absl::Status PullCore::AssignedAnew() {
+  return absl::AbortedError("the queue was assigned anew meanwhile");
+}
+
+absl::Status PullCore::AlreadyAssigned(std::string_view topic, uint32_t queue) {
+  return absl::AlreadyExistsError(fmt::format("queue {} of {} is assigned", queue, topic));
+}
 
 v1::Attach PullCore::MakeAttach(const Assignment& assignment) const {
   v1::Attach attach;
   attach.set_binding(assignment.binding);
-  stream_->connection().Fill(assignment.source->topic, *attach.mutable_topic());
+  connection_->Fill(assignment.source->topic, *attach.mutable_topic());
   FillFilter(assignment.filter, *attach.mutable_filter());
   v1::OffsetMode& offset = *attach.mutable_offset();
   offset.set_queue(assignment.source->queue);
@@ -83,9 +102,9 @@ PullCore::Assignment* PullCore::Find(uint32_t binding) {
 }
 
 void PullCore::Drop(uint32_t binding) {
-  std::erase_if(frames_, [&](const std::shared_ptr<ReceivedFrame>& frame) {
-    if (frame->binding() != binding) return false;
-    stream_->ReturnCredit(frame->bytes());
+  std::erase_if(frames_, [&](const Buffered& buffered) {
+    if (buffered.frame->binding() != binding) return false;
+    buffered.stream->ReturnCredit(buffered.frame->bytes());
     return true;
   });
 }
@@ -93,26 +112,44 @@ void PullCore::Drop(uint32_t binding) {
 void PullCore::Remove(uint32_t binding) {
   Drop(binding);
   const auto key = bindings_.find(binding);
-  const std::string topic = key->second.first;
+  const std::string topic = std::get<0>(key->second);
   assignments_.erase(key->second);
   bindings_.erase(key);
-  const auto other = assignments_.lower_bound(Key{topic, 0});
-  const bool last = other == assignments_.end() || other->first.first != topic;
-  if (last && followed_.erase(topic) > 0) stream_->connection().routes().Leave(topic, this);
+  LeaveIfUnused(topic);
+  WantStreams();
   changed_.SignalAll();
 }
 
+absl::StatusOr<PullCore::Assignments::iterator> PullCore::FindNamed(const Name& name) {
+  const std::string topic(name.topic);
+  const auto named = assignments_.find(Key{topic, name.broker, name.queue});
+  if (named != assignments_.end()) return named;
+  if (!name.broker.empty()) return NotAssigned(name.topic, name.queue);
+  auto found = assignments_.end();
+  for (auto it = assignments_.lower_bound(Key{topic, "", 0});
+       it != assignments_.end() && std::get<0>(it->first) == topic; ++it) {
+    if (std::get<2>(it->first) != name.queue) continue;
+    if (found != assignments_.end()) {
+      return absl::InvalidArgumentError(
+          fmt::format("queue {} of {} is assigned at several brokers: name one of them", name.queue,
+                      name.topic));
+    }
+    found = it;
+  }
+  if (found == assignments_.end()) return NotAssigned(name.topic, name.queue);
+  return found;
+}
+
 void PullCore::Rebind(Assignment& assignment) {
-  const Key key{assignment.source->topic, assignment.source->queue};
   if (assignment.binding != 0) {
     bindings_.erase(assignment.binding);
-    stream_->Detach(assignment.binding);
+    assignment.stream.Detach(assignment.binding);
     Drop(assignment.binding);
   }
   assignment.binding = ++last_binding_;
-  bindings_[assignment.binding] = key;
-  stream_->Start();
-  stream_->Attach(MakeAttach(assignment));
+  bindings_[assignment.binding] = KeyOf(*assignment.source);
+  assignment.stream.Start();
+  assignment.stream.Attach(MakeAttach(assignment));
 }
 
 absl::StatusOr<QueueBounds> PullCore::Await(const Key& key, uint32_t binding) {
@@ -120,9 +157,9 @@ absl::StatusOr<QueueBounds> PullCore::Await(const Key& key, uint32_t binding) {
   const uint64_t rejections = rejections_;
   for (;;) {
     const auto found = assignments_.find(key);
-    if (closed_) return absl::FailedPreconditionError("the consumer is closed");
+    if (closed_) return Closed();
     if (found == assignments_.end() || found->second.binding != binding) {
-      return absl::AbortedError("the queue was assigned anew meanwhile");
+      return AssignedAnew();
     }
     Assignment& assignment = found->second;
     if (assignment.answered && assignment.status.ok()) return assignment.bounds;
@@ -137,101 +174,50 @@ absl::StatusOr<QueueBounds> PullCore::Await(const Key& key, uint32_t binding) {
       return last_rejection_;
     }
     if (!changed_.WaitUntil(mutex_, deadline)) {
-      stream_->Detach(binding);
+      assignment.stream.Detach(binding);
       Remove(binding);
       return absl::DeadlineExceededError("the broker does not answer");
     }
   }
 }
 
-absl::StatusOr<QueueBounds> PullCore::Assign(std::string_view topic, uint32_t queue, StartAt start,
+absl::StatusOr<QueueBounds> PullCore::Assign(const Name& name, StartAt start,
                                              const Filter& filter) {
+  const std::string topic(name.topic);
+  const absl::StatusOr<Route> route = AwaitRoute(topic);
+  if (!route.ok()) return route.status();
+  const absl::StatusOr<BrokerRoute> broker = BrokerOf(*route, name);
   MutexLock lock(mutex_);
-  const Key key{topic, queue};
-  if (assignments_.contains(key)) return AlreadyAssigned(topic, queue);
-  return Await(key, Begin(key, filter, start).binding);
+  absl::StatusOr<QueueBounds> bounds = AlreadyAssigned(topic, name.queue);
+  if (closed_) {
+    bounds = Closed();
+  } else if (!broker.ok()) {
+    bounds = broker.status();
+  } else if (const Key key{topic, broker->broker, name.queue}; !assignments_.contains(key)) {
+    bounds = Await(key, Begin(key, *broker, filter, start).binding);
+  }
+  EndUse(topic);
+  return bounds;
 }
 
-PullCore::Assignment& PullCore::Begin(const Key& key, const Filter& filter, StartAt start) {
-  Assignment& assignment = assignments_.try_emplace(key, filter, start).first->second;
+PullCore::Assignment& PullCore::Begin(const Key& key, const BrokerRoute& broker,
+                                      const Filter& filter, StartAt start) {
+  SubscribeStream& stream = streams_.At(broker);
+  Assignment& assignment = assignments_.try_emplace(key, stream, filter, start).first->second;
   assignment.source = std::make_shared<FrameSource>();
-  assignment.source->topic = key.first;
-  assignment.source->queue = key.second;
+  assignment.source->topic = std::get<0>(key);
+  assignment.source->broker = std::get<1>(key);
+  assignment.source->queue = std::get<2>(key);
   Rebind(assignment);
   return assignment;
 }
 
-absl::Status PullCore::AssignOthers(const Key& first, uint32_t queues, StartAt start,
-                                    const Filter& filter) {
-  // What began here is known by its source: a queue may be assigned anew meanwhile.
-  std::vector<std::shared_ptr<FrameSource>> begun{assignments_.at(first).source};
-  Key key = first;
-  absl::Status status;
-  for (key.second = 1; key.second < queues && status.ok(); ++key.second) {
-    if (assignments_.contains(key)) {
-      status = AlreadyAssigned(key.first, key.second);
-    } else {
-      begun.push_back(Begin(key, filter, start).source);
-    }
-  }
-  for (size_t i = 1; i < begun.size() && status.ok(); ++i) {
-    key.second = begun[i]->queue;
-    const auto found = assignments_.find(key);
-    const bool is_gone = found == assignments_.end() || found->second.source != begun[i];
-    status = is_gone ? absl::AbortedError("the queue was assigned anew meanwhile")
-                     : Await(key, found->second.binding).status();
-  }
-  if (status.ok()) return status;
-  for (const std::shared_ptr<FrameSource>& source : begun) {
-    const auto found = assignments_.find(Key{source->topic, source->queue});
-    if (found == assignments_.end() || found->second.source != source) continue;
-    const uint32_t binding = found->second.binding;
-    stream_->Detach(binding);
-    Remove(binding);
-  }
-  return status;
-}
-
-absl::StatusOr<uint32_t> PullCore::AssignAll(std::string_view topic, StartAt start,
-                                             const Filter& filter) {
-  const std::string name(topic);
-  const Key key{name, 0};
-  absl::StatusOr<QueueBounds> first = Assign(topic, 0, start, filter);
-  if (!first.ok()) return first.status();
-  {
-    MutexLock lock(mutex_);
-    const auto assigned = assignments_.find(key);
-    if (assigned == assignments_.end()) return first->queues;  // unassigned, or deleted meanwhile
-    const uint32_t topic_id = assigned->second.source->topic_id;
-    const absl::Status status = AssignOthers(key, first->queues, start, filter);
-    if (!status.ok()) return status;
-    if (!assignments_.contains(key)) return first->queues;
-    followed_.insert_or_assign(name,
-                               Followed{filter, StartOfNewQueue(start), first->queues, topic_id});
-  }
-  stream_->connection().routes().Follow(name, this);
-  return first->queues;
-}
-
-void PullCore::OnRoute(const std::string& topic, const Route& route) {
+absl::StatusOr<QueueBounds> PullCore::Seek(const Name& name, StartAt start) {
   MutexLock lock(mutex_);
-  const auto found = followed_.find(topic);
-  if (closed_ || found == followed_.end() || !route.exists) return;
-  Followed& followed = found->second;
-  // Another topic of the same name is none that was assigned.
-  if (route.topic_id != 0 && route.topic_id != followed.topic_id) return;
-  for (; followed.queues < route.queues; ++followed.queues) {
-    const Key key{topic, followed.queues};
-    if (!assignments_.contains(key)) Begin(key, followed.filter, followed.start).awaited = false;
-  }
-}
-
-absl::StatusOr<QueueBounds> PullCore::Seek(std::string_view topic, uint32_t queue, StartAt start) {
-  MutexLock lock(mutex_);
-  const Key key{topic, queue};
-  const auto found = assignments_.find(key);
-  if (found == assignments_.end()) return NotAssigned(topic, queue);
-  Assignment& assignment = found->second;
+  const absl::StatusOr<Assignments::iterator> found = FindNamed(name);
+  if (!found.ok()) return found.status();
+  const Key key = (*found)->first;
+  Assignment& assignment = (*found)->second;
   assignment.start = start;
   assignment.known = assignment.answered = false;
   assignment.awaited = true;
@@ -239,37 +225,38 @@ absl::StatusOr<QueueBounds> PullCore::Seek(std::string_view topic, uint32_t queu
   return Await(key, assignment.binding);
 }
 
-absl::Status PullCore::Unassign(std::string_view topic, uint32_t queue) {
+absl::Status PullCore::Unassign(const Name& name) {
   MutexLock lock(mutex_);
-  const auto found = assignments_.find(Key{topic, queue});
-  if (found == assignments_.end()) return NotAssigned(topic, queue);
-  const uint32_t binding = found->second.binding;
-  stream_->Detach(binding);
+  const absl::StatusOr<Assignments::iterator> found = FindNamed(name);
+  if (!found.ok()) return found.status();
+  const uint32_t binding = (*found)->second.binding;
+  (*found)->second.stream.Detach(binding);
   Remove(binding);
   return absl::OkStatus();
 }
 
-absl::StatusOr<uint64_t> PullCore::Position(std::string_view topic, uint32_t queue) {
+absl::StatusOr<uint64_t> PullCore::Position(const Name& name) {
   MutexLock lock(mutex_);
-  const auto found = assignments_.find(Key{topic, queue});
-  if (found == assignments_.end()) return NotAssigned(topic, queue);
-  return found->second.polled;
+  const absl::StatusOr<Assignments::iterator> found = FindNamed(name);
+  if (!found.ok()) return found.status();
+  return (*found)->second.polled;
 }
 
-absl::Status PullCore::Commit(std::string_view topic, uint32_t queue, uint64_t offset) {
+absl::Status PullCore::Commit(const Name& name, uint64_t offset) {
   if (options_.group.empty()) {
     return absl::FailedPreconditionError("a consumer without a group commits no offsets");
   }
   MutexLock lock(mutex_);
-  const auto found = assignments_.find(Key{topic, queue});
-  if (found == assignments_.end()) return NotAssigned(topic, queue);
+  const absl::StatusOr<Assignments::iterator> found = FindNamed(name);
+  if (!found.ok()) return found.status();
+  const Assignment& assignment = (*found)->second;
   // The broker would take the end of the queue for it, and nobody would notice the mistake.
-  const uint64_t end = std::max(found->second.end, found->second.received);
+  const uint64_t end = std::max(assignment.end, assignment.received);
   if (offset > end) {
     return absl::InvalidArgumentError(fmt::format(
-        "offset {} is behind the end of queue {} of {}: {}", offset, queue, topic, end));
+        "offset {} is behind the end of queue {} of {}: {}", offset, name.queue, name.topic, end));
   }
-  stream_->Commit(found->second.binding, offset);
+  assignment.stream.Commit(assignment.binding, offset);
   return absl::OkStatus();
 }
 
@@ -295,7 +282,7 @@ void PullCore::OnAttached(const v1::Attached& attached) {
       topic_id != 0 && attached.topic_id() != 0 && attached.topic_id() != topic_id;
   if (assignment->answered && is_another) {
     // What was read is gone: an offset of it means nothing in another topic of its name.
-    stream_->Detach(attached.binding());
+    assignment->stream.Detach(attached.binding());
     Report(absl::NotFoundError(
         fmt::format("topic {} was deleted, and made anew", assignment->source->topic)));
     Remove(attached.binding());
@@ -314,7 +301,7 @@ void PullCore::OnAttached(const v1::Attached& attached) {
     const bool expired = attached.status().code() == v2::ILLEGAL_OFFSET &&
                          assignment->received < attached.min_offset();
     if (expired && SkipExpired(*assignment)) return;
-    if (attached.status().code() == v2::TOO_MANY_REQUESTS) return stream_->RestartLater();
+    if (Passes(attached.status().code())) return assignment->stream.RestartLater();
     Report(status);
     Remove(attached.binding());
     return;
@@ -329,32 +316,34 @@ void PullCore::OnDetached(const v1::Detached& detached) {
   Assignment* assignment = Find(detached.binding());
   if (assignment == nullptr || detached.status().code() == v2::OK) return;
   // This passes; the queue stays assigned, and is attached again where it was.
-  if (detached.status().code() == v2::TOO_MANY_REQUESTS) return stream_->RestartLater();
+  if (Passes(detached.status().code())) return assignment->stream.RestartLater();
   // The frames that came before are still good, but they are few; the new start is behind them.
   if (detached.status().code() == v2::ILLEGAL_OFFSET && SkipExpired(*assignment)) return;
   Report(ToStatus(detached.status()));
   Remove(detached.binding());
 }
 
-void PullCore::OnFrame(std::shared_ptr<ReceivedFrame> frame) {
+void PullCore::OnFrame(SubscribeStream& stream, std::shared_ptr<ReceivedFrame> frame) {
   MutexLock lock(mutex_);
   Assignment* assignment = Find(frame->binding());
   if (assignment == nullptr) {
-    stream_->Detach(frame->binding());
-    stream_->ReturnCredit(frame->bytes());
+    stream.Detach(frame->binding());
+    stream.ReturnCredit(frame->bytes());
     return;
   }
   assignment->received = std::max(assignment->received, frame->next_offset());
   assignment->end = std::max(assignment->end, frame->max_offset());
   frame->set_source(assignment->source);
-  frames_.push_back(std::move(frame));
+  frames_.push_back({&stream, std::move(frame)});
   changed_.SignalAll();  // who waits for an answer waits here too
 }
 
-std::vector<v1::Attach> PullCore::Attachments() {
+std::vector<v1::Attach> PullCore::Attachments(SubscribeStream& stream) {
   MutexLock lock(mutex_);
   std::vector<v1::Attach> attachments;
-  for (const auto& [key, assignment] : assignments_) attachments.push_back(MakeAttach(assignment));
+  for (const auto& [key, assignment] : assignments_) {
+    if (&assignment.stream == &stream) attachments.push_back(MakeAttach(assignment));
+  }
   return attachments;
 }
 
@@ -362,34 +351,40 @@ void PullCore::OnRejected(const absl::Status& status) {
   MutexLock lock(mutex_);
   rejected_ = last_rejection_ = status;
   ++rejections_;
+  must_start_ = true;
   changed_.SignalAll();
 }
 
-std::shared_ptr<ReceivedFrame> PullCore::Take(SteadyTime deadline, absl::Status& error) {
+void PullCore::StartStreams() {
+  if (!std::exchange(must_start_, false)) return;
+  for (SubscribeStream* stream : streams_.All()) stream->Start();
+}
+
+PullCore::Buffered PullCore::Take(SteadyTime deadline, absl::Status& error) {
   MutexLock lock(mutex_);
   for (bool in_time = true; in_time;) {
     if (closed_) {
-      error = absl::FailedPreconditionError("the consumer is closed");
-      return nullptr;
+      error = Closed();
+      return {};
     }
     if (!frames_.empty()) {
-      std::shared_ptr<ReceivedFrame> frame = std::move(frames_.front());
+      Buffered buffered = std::move(frames_.front());
       frames_.pop_front();
-      return frame;
+      return buffered;
     }
     if (!errors_.empty()) {
       error = std::move(errors_.front());
       errors_.pop_front();
-      return nullptr;
+      return {};
     }
     if (!rejected_.ok()) {
       error = std::exchange(rejected_, absl::OkStatus());
-      return nullptr;
+      return {};
     }
-    if (!assignments_.empty()) stream_->Start();  // it may have been rejected
+    if (!assignments_.empty()) StartStreams();
     in_time = changed_.WaitUntil(mutex_, deadline);
   }
-  return nullptr;
+  return {};
 }
 
 void PullCore::RestartAt(Assignment& assignment, uint64_t offset) {
@@ -430,11 +425,11 @@ absl::StatusOr<MessageBatch> PullCore::Poll(std::chrono::milliseconds timeout) {
   const SteadyTime deadline = steady_clock::now() + timeout;
   for (;;) {
     absl::Status error;
-    const std::shared_ptr<ReceivedFrame> frame = Take(deadline, error);
+    const auto [stream, frame] = Take(deadline, error);
     if (frame == nullptr && !error.ok()) return error;
     if (frame == nullptr) return MessageBatch();
     const bool intact = frame->Check(false, options_.max_body_bytes);
-    stream_->ReturnCredit(frame->bytes());
+    stream->ReturnCredit(frame->bytes());
     const absl::StatusOr<bool> good = Accept(*frame, intact);
     if (!good.ok()) return good.status();
     if (*good) return MessageBatch(frame);
@@ -448,8 +443,11 @@ void PullCore::Close() {
     closed_ = true;
     changed_.SignalAll();
   }
-  stream_->connection().routes().Forget(this);
-  stream_->Shutdown(kClosePatience);
+  connection_->routes().Forget(this);
+  mutex_.Lock();
+  const std::vector<SubscribeStream*> streams = streams_.All();
+  mutex_.Unlock();
+  ShutDown(streams, kClosePatience);
 }
 
 }  // namespace dunlin::internal

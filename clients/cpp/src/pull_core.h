@@ -1,4 +1,4 @@
-// PullCore: which queues are read, how far, and the frames that wait to be polled.
+// PullCore: which queues of which brokers are read, how far, and the frames that wait to be polled.
 
 #pragma once
 
@@ -7,12 +7,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "dunlin/pull_consumer.h"
 
-#include "clients/cpp/src/subscribe_stream.h"
+#include "clients/cpp/src/subscribe_streams.h"
 
 namespace dunlin::internal {
 
@@ -21,31 +22,38 @@ class PullCore final : public SubscribeHost, public RouteListener {
   PullCore(const std::shared_ptr<Connection>& connection, const PullConsumerOptions& options);
   ~PullCore() override;
 
-  absl::StatusOr<QueueBounds> Assign(std::string_view topic, uint32_t queue, StartAt start,
-                                     const Filter& filter);
+  // A queue of a topic. Without a broker: of the only one that can be meant.
+  struct Name {
+    std::string_view topic;
+    uint32_t queue = 0;
+    std::string_view broker;
+  };
+  absl::StatusOr<QueueBounds> Assign(const Name& name, StartAt start, const Filter& filter);
   // All queues that there are, and those that come.
   absl::StatusOr<uint32_t> AssignAll(std::string_view topic, StartAt start, const Filter& filter);
-  absl::Status Unassign(std::string_view topic, uint32_t queue);
-  absl::StatusOr<QueueBounds> Seek(std::string_view topic, uint32_t queue, StartAt start);
+  absl::Status Unassign(const Name& name);
+  absl::StatusOr<QueueBounds> Seek(const Name& name, StartAt start);
   absl::StatusOr<MessageBatch> Poll(std::chrono::milliseconds timeout);
-  absl::StatusOr<uint64_t> Position(std::string_view topic, uint32_t queue);
-  absl::Status Commit(std::string_view topic, uint32_t queue, uint64_t offset);
+  absl::StatusOr<uint64_t> Position(const Name& name);
+  absl::Status Commit(const Name& name, uint64_t offset);
   void Close();
 
   void OnAttached(const dunlin::broker::v1::Attached& attached) override;
   void OnDetached(const dunlin::broker::v1::Detached& detached) override;
   void OnSettled(const dunlin::broker::v1::Settled& /*settled*/) override {}
-  void OnFrame(std::shared_ptr<ReceivedFrame> frame) override;
-  std::vector<dunlin::broker::v1::Attach> Attachments() override;
+  void OnFrame(SubscribeStream& stream, std::shared_ptr<ReceivedFrame> frame) override;
+  std::vector<dunlin::broker::v1::Attach> Attachments(SubscribeStream& stream) override;
   void OnRejected(const absl::Status& status) override;
+  void OnTrouble() override { connection_->routes().Doubt(); }
   void OnRoute(const std::string& topic, const Route& route) override;
 
  private:
   // A queue from some position on. Every new position is a binding of its own, so that frames from
   // before it are known by theirs.
   struct Assignment {
-    Assignment(Filter filter_of, StartAt start_of)
-        : filter(std::move(filter_of)), start(start_of) {}
+    Assignment(SubscribeStream& stream_of, Filter filter_of, StartAt start_of)
+        : stream(stream_of), filter(std::move(filter_of)), start(start_of) {}
+    SubscribeStream& stream;
     Filter filter;
     StartAt start;
     std::shared_ptr<FrameSource> source;
@@ -60,53 +68,96 @@ class PullCore final : public SubscribeHost, public RouteListener {
     QueueBounds bounds;
     std::optional<uint64_t> damaged;  // the offset of a message that came damaged once
   };
-  using Key = std::pair<std::string, uint32_t>;
+  // Topic, broker, queue.
+  using Key = std::tuple<std::string, std::string, uint32_t>;
+  using Assignments = std::map<Key, Assignment>;
+  // Queues of a topic at one broker that are assigned, or were.
+  struct Seen {
+    uint32_t queues = 0;
+    uint32_t topic_id = 0;
+  };
   // A topic of which all queues are read.
   struct Followed {
     Filter filter;
-    StartAt start;        // in queues that come
-    uint32_t queues = 0;  // that are assigned, or were
-    uint32_t topic_id = 0;
+    StartAt start;                     // in queues that come
+    std::map<std::string, Seen> seen;  // by broker
+  };
+  // A topic that is read, or is going to be.
+  struct Known {
+    bool is_routed = false;
+    Route route;
+    int users = 0;  // that are about to assign queues of it
+  };
+  struct Buffered {
+    SubscribeStream* stream = nullptr;
+    std::shared_ptr<ReceivedFrame> frame;
   };
 
+  static absl::Status Closed();
+  static absl::Status AssignedAnew();
+  static absl::Status AlreadyAssigned(std::string_view topic, uint32_t queue);
   dunlin::broker::v1::Attach MakeAttach(const Assignment& assignment) const;
+  // Waits until it is known where the topic is, and keeps that until EndUse.
+  absl::StatusOr<Route> AwaitRoute(const std::string& topic) ABSL_LOCKS_EXCLUDED(mutex_);
+  void EndUse(const std::string& topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // No use to know where it is, if none of its queues is assigned.
+  void LeaveIfUnused(const std::string& topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Calls are made again only to brokers that a route names.
+  void WantStreams() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<Assignments::iterator> FindNamed(const Name& name)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Assigns a queue without waiting for the answer.
-  Assignment& Begin(const Key& key, const Filter& filter, StartAt start)
+  Assignment& Begin(const Key& key, const BrokerRoute& broker, const Filter& filter, StartAt start)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Assigns what a route has and was not seen.
+  void AssignNew(const std::string& topic, const Route& route, Followed& followed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Gives the assignment a new binding; what is buffered of the old one is dropped.
   void Rebind(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Drop(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<QueueBounds> Await(const Key& key, uint32_t binding)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Assigns queues 1 .. queues - 1 like queue 0, which is assigned; all at a time. On an error what
-  // it began is undone.
-  absl::Status AssignOthers(const Key& first, uint32_t queues, StartAt start, const Filter& filter)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  using Sources = std::vector<std::shared_ptr<FrameSource>>;
+  // Begins all queues of the route.
+  absl::Status BeginAll(const std::string& topic, const Route& route, StartAt start,
+                        const Filter& filter, Sources& begun) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Waits for the answers to what began; it is known by its source: a queue may be assigned anew
+  // meanwhile.
+  absl::Status AwaitAll(const Sources& begun) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Undo(const Sources& begun) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static Key KeyOf(const FrameSource& source) {
+    return {source.topic, source.broker, source.queue};
+  }
   Assignment* Find(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remove(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Reading cannot go on where it was; tries the oldest message. False: it is not to.
   bool SkipExpired(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Report(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::shared_ptr<ReceivedFrame> Take(SteadyTime deadline, absl::Status& error);
+  Buffered Take(SteadyTime deadline, absl::Status& error);
+  // Calls that were rejected are made again.
+  void StartStreams() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<bool> Accept(ReceivedFrame& frame, bool intact);
   void RestartAt(Assignment& assignment, uint64_t offset) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const PullConsumerOptions options_;
-  const std::unique_ptr<SubscribeStream> stream_;
+  const std::shared_ptr<Connection> connection_;
 
   Mutex mutex_;
   CondVar changed_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   uint32_t last_binding_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::map<Key, Assignment> assignments_ ABSL_GUARDED_BY(mutex_);
+  SubscribeStreams streams_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Known> topics_ ABSL_GUARDED_BY(mutex_);
+  Assignments assignments_ ABSL_GUARDED_BY(mutex_);
   std::map<uint32_t, Key> bindings_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Followed> followed_ ABSL_GUARDED_BY(mutex_);
-  std::deque<std::shared_ptr<ReceivedFrame>> frames_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Buffered> frames_ ABSL_GUARDED_BY(mutex_);
   std::deque<absl::Status> errors_ ABSL_GUARDED_BY(mutex_);
   // Calls that the broker wanted nothing to do with: what is still to be told, how many there were.
   absl::Status rejected_ ABSL_GUARDED_BY(mutex_);
   absl::Status last_rejection_ ABSL_GUARDED_BY(mutex_);
   uint64_t rejections_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool must_start_ ABSL_GUARDED_BY(mutex_) = false;  // some call was rejected
 };
 
 }  // namespace dunlin::internal

@@ -22,6 +22,7 @@ namespace dunlin::internal {
 // What a binding stands for.
 struct FrameSource {
   std::string topic;
+  std::string broker;
   uint32_t topic_id = 0;
   uint32_t queue = 0;  // in offset mode
 };

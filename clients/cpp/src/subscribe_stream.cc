@@ -35,17 +35,39 @@ void KeepOnly(const std::set<uint32_t>& bindings, Map& map) {
 
 SubscribeStream::SubscribeStream(std::shared_ptr<Connection> connection, std::string group,
                                  size_t max_buffered_bytes, SubscribeHost& host)
-    : connection_(std::move(connection)),
+    : ticker_(connection->ticker()),
       group_(std::move(group)),
       max_buffered_bytes_(max_buffered_bytes),
-      host_(host) {}
+      host_(host),
+      connection_(std::move(connection)) {}
+
+void SubscribeStream::MoveTo(std::shared_ptr<Connection> connection) {
+  MutexLock lock(mutex_);
+  if (closing_) return;
+  const bool is_another = connection != connection_;
+  connection_ = std::move(connection);
+  if (stream_ != nullptr && is_another) {
+    moved_ = true;
+    stream_->Cancel();
+  } else if (stream_ == nullptr) {
+    failures_ = 0;
+    reconnect_at_ = steady_clock::now();
+    if (state_ == State::kBackoff) ticker_->WakeAt(reconnect_at_, this);
+  }
+}
+
+void SubscribeStream::SetWanted(bool wanted) {
+  MutexLock lock(mutex_);
+  wanted_ = wanted;
+  if (!wanted && state_ == State::kBackoff) state_ = State::kIdle;
+}
 
 void SubscribeStream::Start() {
   MutexLock lock(mutex_);
   if (state_ != State::kIdle || closing_) return;
   if (steady_clock::now() >= reconnect_at_) return Connect();
   state_ = State::kBackoff;
-  connection_->ticker()->WakeAt(reconnect_at_, this);
+  ticker_->WakeAt(reconnect_at_, this);
 }
 
 void SubscribeStream::Connect() {
@@ -202,7 +224,7 @@ void SubscribeStream::OnOpened() {
     failures_ = 0;
   }
   // Asked for without the lock. What is attached meanwhile may be among it.
-  const std::vector<v1::Attach> attachments = host_.Attachments();
+  const std::vector<v1::Attach> attachments = host_.Attachments(*this);
   {
     MutexLock lock(mutex_);
     for (const v1::Attach& attach : attachments) {
@@ -229,7 +251,7 @@ bool SubscribeStream::Handle(const grpc::Slice& response) {
         MutexLock lock(mutex_);
         buffered_bytes_ += frame->bytes();
       }
-      host_.OnFrame(std::move(frame));
+      host_.OnFrame(*this, std::move(frame));
     } else if (field.number == kAttached) {
       v1::Attached attached;
       ok = ParseField(field.bytes, attached);
@@ -254,6 +276,7 @@ bool SubscribeStream::Handle(const grpc::Slice& response) {
 
 void SubscribeStream::OnEnd(const grpc::Status& status) {
   bool rejected = false;
+  bool in_trouble = false;
   {
     MutexLock lock(mutex_);
     ending_ = true;
@@ -262,21 +285,26 @@ void SubscribeStream::OnEnd(const grpc::Status& status) {
     control_.clear();
     attached_.clear();
     rejected = !closing_ && IsFatal(status);
+    const bool moved = std::exchange(moved_, false);
     const SteadyTime now = steady_clock::now();
     const bool refused = std::exchange(refused_, false);
     if ((rejected || refused) && now - connected_at_ > kLasting) rejections_ = 0;
-    if (closing_ || rejected) {
+    if (closing_ || rejected || !wanted_) {
       state_ = State::kIdle;
       // A fault that stays is not to keep the broker busy.
       if (rejected) reconnect_at_ = now + Backoff(rejections_++, kFirstBackoff);
     } else {
       state_ = State::kBackoff;
+      if (moved) failures_ = 0;
+      in_trouble = !refused && failures_ > 0;
       // A call that was opened is no failure any more, but the broker may refuse the next as well.
-      reconnect_at_ = now + Backoff(refused ? rejections_++ : failures_++, kFirstBackoff);
-      connection_->ticker()->WakeAt(reconnect_at_, this);
+      const auto pause = Jittered(Backoff(refused ? rejections_++ : failures_++, kFirstBackoff));
+      reconnect_at_ = moved ? now : now + pause;
+      ticker_->WakeAt(reconnect_at_, this);
     }
   }
   if (rejected) host_.OnRejected(FromGrpc(status));
+  if (in_trouble) host_.OnTrouble();
   MutexLock lock(mutex_);
   ending_ = false;
   ended_.SignalAll();
@@ -294,7 +322,7 @@ void SubscribeStream::Shutdown(std::chrono::milliseconds patience) {
     closing_ = true;
     if (state_ == State::kConnecting) stream_->Cancel();
   }
-  connection_->ticker()->Forget(this);
+  ticker_->Forget(this);
   Pump();
   const SteadyTime deadline = steady_clock::now() + patience;
   MutexLock lock(mutex_);

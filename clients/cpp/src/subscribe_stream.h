@@ -1,4 +1,4 @@
-// SubscribeStream: one Subscribe call to the broker, made again whenever it breaks.
+// SubscribeStream: one Subscribe call to a broker, made again whenever it breaks.
 //
 // Keeps the broker's credit at what the consumer has room for, writes what the consumer has to say
 // (many verdicts at a time), and hands on what comes. Thread-safe.
@@ -20,18 +20,22 @@
 
 namespace dunlin::internal {
 
-// Called without a lock, from one of gRPC's threads at a time.
+class SubscribeStream;
+
+// Called without a lock, from one of gRPC's threads at a time for each stream.
 class SubscribeHost {
  public:
   virtual ~SubscribeHost() = default;
   virtual void OnAttached(const dunlin::broker::v1::Attached& attached) = 0;
   virtual void OnDetached(const dunlin::broker::v1::Detached& detached) = 0;
   virtual void OnSettled(const dunlin::broker::v1::Settled& settled) = 0;
-  virtual void OnFrame(std::shared_ptr<ReceivedFrame> frame) = 0;
+  virtual void OnFrame(SubscribeStream& stream, std::shared_ptr<ReceivedFrame> frame) = 0;
   // The call begins anew: what is to be attached now, and from where.
-  virtual std::vector<dunlin::broker::v1::Attach> Attachments() = 0;
+  virtual std::vector<dunlin::broker::v1::Attach> Attachments(SubscribeStream& stream) = 0;
   // The broker wants nothing to do with us; there will be no other attempt before Start.
   virtual void OnRejected(const absl::Status& status) = 0;
+  // The broker cannot be reached, for now.
+  virtual void OnTrouble() = 0;
 };
 
 class SubscribeStream final : public StreamOwner, public Ticking {
@@ -40,7 +44,10 @@ class SubscribeStream final : public StreamOwner, public Ticking {
   SubscribeStream(std::shared_ptr<Connection> connection, std::string group,
                   size_t max_buffered_bytes, SubscribeHost& host);
 
-  Connection& connection() const { return *connection_; }
+  // The broker is served by another server, or again: connects there at once.
+  void MoveTo(std::shared_ptr<Connection> connection);
+  // Whether a call that breaks is made again. Wanted at first.
+  void SetWanted(bool wanted);
 
   // Connects, now and whenever the connection breaks. After a rejection: anew, after a while.
   void Start();
@@ -76,13 +83,16 @@ class SubscribeStream final : public StreamOwner, public Ticking {
   void Forget(uint32_t binding);
   bool Handle(const grpc::Slice& response);
 
-  const std::shared_ptr<Connection> connection_;
+  const std::shared_ptr<Ticker> ticker_;
   const std::string group_;
   const size_t max_buffered_bytes_;
   SubscribeHost& host_;
 
   Mutex mutex_;
   CondVar ended_;
+  std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mutex_);
+  bool moved_ ABSL_GUARDED_BY(mutex_) = false;  // since the call began
+  bool wanted_ ABSL_GUARDED_BY(mutex_) = true;
   State state_ ABSL_GUARDED_BY(mutex_) = State::kIdle;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;  // said that nothing more is written

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "clients/cpp/src/control_message.h"
 #include "clients/cpp/src/public_message.h"
@@ -17,7 +18,6 @@ using std::chrono::milliseconds;
 
 constexpr char kSend[] = "/apache.rocketmq.v2.MessagingService/SendMessage";
 constexpr char kEnd[] = "/apache.rocketmq.v2.MessagingService/EndTransaction";
-constexpr char kTelemetry[] = "/apache.rocketmq.v2.MessagingService/Telemetry";
 // Questions that wait for the checker; the broker asks again what is dropped.
 constexpr size_t kMostQuestions = 1024;
 constexpr milliseconds kFirstPause{50};
@@ -61,12 +61,9 @@ TransactionCore::TransactionCore(std::shared_ptr<Connection> connection,
                                  const TransactionProducerOptions& options)
     : connection_(std::move(connection)),
       options_(options),
-      topics_(options.topics.begin(), options.topics.end()) {
-  {
-    MutexLock lock(mutex_);
-    if (!topics_.empty()) Connect();
-  }
-  Pump();
+      topics_(options.topics.begin(), options.topics.end()),
+      routes_(connection_, [this](const BrokerAt& broker) { Listen(broker); }) {
+  for (const std::string& topic : options.topics) routes_.Follow(topic);
   thread_ = std::thread([this] { AnswerQuestions(); });
   pthread_setname_np(thread_.native_handle(), "dunlin-checks");
 }
@@ -77,13 +74,16 @@ void TransactionCore::Close() {
   {
     MutexLock lock(mutex_);
     closing_ = true;
-    if (stream_ != nullptr) stream_->Cancel();
     changed_.SignalAll();
   }
-  connection_->ticker()->Forget(this);
+  routes_.Close();
+  std::vector<TelemetryStream*> streams;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [broker, stream] : streams_) streams.push_back(stream.get());
+  }
+  for (TelemetryStream* stream : streams) stream->Close();
   if (thread_.joinable()) thread_.join();
-  MutexLock lock(mutex_);
-  while (stream_ != nullptr) changed_.Wait(mutex_);
 }
 
 bool TransactionCore::IsClosed() const {
@@ -95,8 +95,13 @@ absl::StatusOr<TransactionCore::Prepared> TransactionCore::Prepare(const Message
   if (IsClosed()) return absl::FailedPreconditionError("the producer is closed");
   absl::Status status = CheckMessage(message);
   if (!status.ok()) return status;
+  const SteadyTime deadline = steady_clock::now() + options_.request_timeout;
   Announce(message.topic);
+  const absl::StatusOr<BrokerAt> broker = routes_.Choose(message.topic, deadline);
+  if (!broker.ok()) return broker.status();
   Prepared prepared;
+  prepared.topic = message.topic;
+  prepared.broker = broker->broker;
   prepared.message_id = ids_.Next();
   v2::SendMessageRequest request;
   v2::Message& sent = *request.add_messages();
@@ -111,8 +116,11 @@ absl::StatusOr<TransactionCore::Prepared> TransactionCore::Prepare(const Message
     first.set_nanos(static_cast<int32_t>(after.count() % 1000) * 1'000'000);
   }
   v2::SendMessageResponse response;
-  status =
-      StatusOf(Call(*connection_, kSend, request, options_.request_timeout, response), response);
+  const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now());
+  status = StatusOf(Call(*broker->connection, kSend, request, left, response), response);
+  if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
+    routes_.Avoid(broker->broker);
+  }
   if (!status.ok()) return status;
   if (response.entries_size() != 1 || response.entries(0).transaction_id().empty()) {
     return absl::UnimplementedError("the broker answers without a transaction id");
@@ -121,26 +129,28 @@ absl::StatusOr<TransactionCore::Prepared> TransactionCore::Prepare(const Message
   return prepared;
 }
 
-absl::Status TransactionCore::End(const std::string& topic, const std::string& transaction_id,
-                                  const std::string& message_id, bool commit) {
+absl::Status TransactionCore::End(const Prepared& prepared, bool commit) {
   EndRequest request;
-  connection_->Fill(topic, *request.mutable_topic());
-  request.set_transaction_id(transaction_id);
-  request.set_message_id(message_id);
+  connection_->Fill(prepared.topic, *request.mutable_topic());
+  request.set_transaction_id(prepared.transaction_id);
+  request.set_message_id(prepared.message_id);
   request.set_resolution(commit ? v2::COMMIT : v2::ROLLBACK);
   request.set_source(v2::SOURCE_CLIENT);
-  return SendEnd(request);
+  return SendEnd(prepared.broker, request);
 }
 
-absl::Status TransactionCore::SendEnd(const EndRequest& request) {
+absl::Status TransactionCore::SendEnd(const std::string& broker, const EndRequest& request) {
   const SteadyTime deadline = steady_clock::now() + options_.request_timeout;
   for (int failures = 0;; ++failures) {
     if (IsClosed()) return absl::FailedPreconditionError("the producer is closed");
     const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now());
     v2::EndTransactionResponse response;
+    // Each time anew: it may be served elsewhere meanwhile.
+    const BrokerAt at = routes_.Find(broker);
     const absl::Status status =
-        StatusOf(Call(*connection_, kEnd, request, left, response), response);
-    const milliseconds pause = Backoff(failures, kFirstPause);
+        StatusOf(Call(*at.connection, kEnd, request, left, response), response);
+    if (absl::IsUnavailable(status)) routes_.Avoid(broker);
+    const milliseconds pause = Jittered(Backoff(failures, kFirstPause));
     if (!MayBeTriedAgain(status) || steady_clock::now() + pause >= deadline) return status;
     Pause(pause);
   }
@@ -154,94 +164,63 @@ void TransactionCore::Pause(milliseconds pause) {
 }
 
 void TransactionCore::Announce(const std::string& topic) {
+  std::vector<TelemetryStream*> streams;
   {
     MutexLock lock(mutex_);
     if (!topics_.insert(topic).second) return;
-    settings_due_ = true;
-    if (stream_ == nullptr && reconnect_at_ == SteadyTime()) Connect();
+    for (const auto& [broker, stream] : streams_) streams.push_back(stream.get());
   }
-  Pump();
+  for (TelemetryStream* stream : streams) stream->Renew();
+  routes_.Follow(topic);
 }
 
-void TransactionCore::Connect() {
-  settings_due_ = true;
-  writing_ = false;
-  stream_ = ByteStream::Start(*connection_, kTelemetry, *this);
-}
-
-void TransactionCore::Pump() {
-  v2::TelemetryCommand command;
-  std::shared_ptr<ByteStream> stream;
+void TransactionCore::Listen(const BrokerAt& broker) {
+  TelemetryStream* made = nullptr;
   {
     MutexLock lock(mutex_);
-    if (stream_ == nullptr || writing_ || !settings_due_) return;
-    writing_ = true;
-    settings_due_ = false;
-    stream = stream_;
-    v2::Settings& settings = *command.mutable_settings();
-    settings.set_client_type(v2::PRODUCER);
-    settings.mutable_user_agent()->set_language(v2::CPP);
-    for (const std::string& topic : topics_) {
-      connection_->Fill(topic, *settings.mutable_publishing()->add_topics());
-    }
+    if (closing_) return;
+    std::unique_ptr<TelemetryStream>& stream = streams_[broker.broker];
+    if (stream != nullptr) return stream->MoveTo(broker.connection);
+    stream = std::make_unique<TelemetryStream>(broker.broker, broker.connection, *this);
+    made = stream.get();
   }
-  stream->Write(ToBytes(command));
+  made->Renew();
 }
 
-void TransactionCore::OnWritten() {
-  {
-    MutexLock lock(mutex_);
-    writing_ = false;
-  }
-  Pump();
-}
-
-void TransactionCore::OnRead(grpc::ByteBuffer& bytes) {
-  v2::TelemetryCommand command;
-  const bool parsed = FromBytes(bytes, command);
+v2::Settings TransactionCore::MakeSettings() {
+  v2::Settings settings;
+  settings.set_client_type(v2::PRODUCER);
+  settings.mutable_user_agent()->set_language(v2::CPP);
   MutexLock lock(mutex_);
-  if (!parsed) return stream_->Cancel();
-  failures_ = 0;
-  if (!command.has_recover_orphaned_transaction_command()) return;
+  for (const std::string& topic : topics_) {
+    connection_->Fill(topic, *settings.mutable_publishing()->add_topics());
+  }
+  return settings;
+}
+
+void TransactionCore::OnQuestion(const std::string& broker, Question question) {
+  MutexLock lock(mutex_);
   if (closing_ || questions_.size() >= kMostQuestions) return;
-  questions_.push_back(std::move(*command.mutable_recover_orphaned_transaction_command()));
+  questions_.push_back({broker, std::move(question)});
   changed_.SignalAll();
-}
-
-void TransactionCore::OnEnd(const grpc::Status& /*status*/) {
-  MutexLock lock(mutex_);
-  stream_.reset();  // at once: who waits for it may let go of the channel then
-  if (!closing_) {
-    reconnect_at_ = steady_clock::now() + Backoff(failures_++, kFirstPause);
-    connection_->ticker()->WakeAt(reconnect_at_, this);
-  }
-  changed_.SignalAll();
-}
-
-void TransactionCore::Tick(SteadyTime now) {
-  {
-    MutexLock lock(mutex_);
-    if (closing_ || stream_ != nullptr || now < reconnect_at_) return;
-    Connect();
-  }
-  Pump();
 }
 
 void TransactionCore::AnswerQuestions() {
   for (;;) {
-    Question question;
+    Asked asked;
     {
       MutexLock lock(mutex_);
       while (!closing_ && questions_.empty()) changed_.Wait(mutex_);
       if (closing_) return;
-      question = std::move(questions_.front());
+      asked = std::move(questions_.front());
       questions_.pop_front();
     }
-    Answer(question);
+    Answer(asked);
   }
 }
 
-void TransactionCore::Answer(const Question& question) {
+void TransactionCore::Answer(const Asked& asked) {
+  const Question& question = asked.question;
   const OrphanedTransaction orphan = OrphanOf(question);
   const Resolution resolution = options_.checker(orphan);
   if (resolution == Resolution::kUnknown) return;
@@ -252,7 +231,7 @@ void TransactionCore::Answer(const Question& question) {
   request.set_resolution(resolution == Resolution::kCommit ? v2::COMMIT : v2::ROLLBACK);
   request.set_source(v2::SOURCE_SERVER_CHECK);
   // What does not arrive is asked again.
-  SendEnd(request).IgnoreError();
+  SendEnd(asked.broker, request).IgnoreError();
 }
 
 }  // namespace dunlin::internal

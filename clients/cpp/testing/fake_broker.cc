@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 
 #include "clients/cpp/testing/fake_calls.h"
 #include "services/base/crc32c.h"
@@ -123,9 +124,28 @@ void FakeBroker::DeleteTopic(const std::string& topic) {
   changed_.SignalAll();
 }
 
+void FakeBroker::SetRoute(const std::string& topic, const std::vector<Place>& places) {
+  MutexLock lock(mutex_);
+  routes_[topic] = places;
+  ++route_version_;
+  changed_.SignalAll();
+}
+
 ns::Route FakeBroker::RouteOf(const std::string& topic) const {
   ns::Route route;
   route.mutable_topic()->set_name(topic);
+  if (const auto told = routes_.find(topic); told != routes_.end()) {
+    route.mutable_status()->set_code(told->second.empty() ? v2::TOPIC_NOT_FOUND : v2::OK);
+    for (const Place& place : told->second) {
+      ns::BrokerQueues& queues = *route.add_queues();
+      queues.set_broker(place.broker);
+      queues.set_topic_id(1);
+      queues.set_queues(place.queues);
+    }
+    // What it says of brokers is told together with it.
+    route.set_version(std::hash<std::string>()(route.SerializeAsString()) + route_version_);
+    return route;
+  }
   const auto found = topics_.find(topic);
   if (found == topics_.end()) {
     route.mutable_status()->set_code(v2::TOPIC_NOT_FOUND);
@@ -139,6 +159,19 @@ ns::Route FakeBroker::RouteOf(const std::string& topic) const {
   queues.set_queues(static_cast<uint32_t>(found->second.queues.size()));
   route.set_version((uint64_t{queues.topic_id()} << 32) + queues.queues() + 1);
   return route;
+}
+
+ns::BrokerGroup FakeBroker::GroupOf(const Place& place) {
+  ns::BrokerGroup group;
+  group.set_name(place.broker);
+  group.set_read_only(place.read_only);
+  if (place.address.empty()) return group;
+  const size_t colon = place.address.find(':');
+  v2::Endpoints& endpoints = *group.add_members()->mutable_endpoints();
+  endpoints.set_scheme(v2::IPv4);
+  endpoints.add_addresses()->set_host(place.address.substr(0, colon));
+  endpoints.mutable_addresses(0)->set_port(std::stoi(place.address.substr(colon + 1)));
+  return group;
 }
 
 void FakeBroker::Enter(grpc::ServerContextBase* call, int Seen::*calls) {

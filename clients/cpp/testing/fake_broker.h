@@ -43,6 +43,14 @@ class FakeBroker {
     bool watches = true;  // serves WatchRoutes
   };
 
+  // The queues of a topic at a broker, as a name service tells them.
+  struct Place {
+    std::string broker;
+    std::string address;  // empty: nobody of the broker can be reached
+    uint32_t queues = 2;
+    bool read_only = false;
+  };
+
   explicit FakeBroker(const Options& options);
   FakeBroker() : FakeBroker(Options()) {}
   ~FakeBroker();
@@ -53,6 +61,8 @@ class FakeBroker {
   void AddTopic(const std::string& topic);
   void AddQueues(const std::string& topic, uint32_t queues);
   void DeleteTopic(const std::string& topic);
+  // From now on the topic's route is that, as if this were a name service.
+  void SetRoute(const std::string& topic, const std::vector<Place>& places);
   void Store(const std::string& topic, uint32_t queue, const v2::Message& message);
   std::vector<v2::Message> Messages(const std::string& topic, uint32_t queue);
   size_t MessageCount(const std::string& topic);
@@ -134,6 +144,7 @@ class FakeBroker {
   void Enter(grpc::ServerContextBase* call, int Seen::*calls);
   void Leave(grpc::ServerContextBase* call);
 
+  static ns::BrokerGroup GroupOf(const Place& place);
   ns::Route RouteOf(const std::string& topic) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Record(const Topic& topic, uint32_t queue, uint64_t offset)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -143,6 +154,8 @@ class FakeBroker {
   CondVar changed_;
   std::map<std::string, Topic> topics_ ABSL_GUARDED_BY(mutex_);
   uint32_t last_topic_id_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::map<std::string, std::vector<Place>> routes_ ABSL_GUARDED_BY(mutex_);
+  uint64_t route_version_ ABSL_GUARDED_BY(mutex_) = 1;
   std::set<grpc::ServerContextBase*> calls_ ABSL_GUARDED_BY(mutex_);
   std::function<std::optional<Refusal>(const v2::Message&)> refuse_ ABSL_GUARDED_BY(mutex_);
   int refuse_bindings_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -40,6 +40,12 @@ bool WatchRoutesCall::NextResponse(ns::WatchRoutesResponse& response) {
     if (route.version() == version) continue;
     version = route.version();
     ++broker_.seen_.told[topic];
+    broker_.changed_.SignalAll();
+    if (const auto told = broker_.routes_.find(topic); told != broker_.routes_.end()) {
+      for (const auto& place : told->second) {
+        *response.add_brokers() = FakeBroker::GroupOf(place);
+      }
+    }
     *response.add_routes() = std::move(route);
   }
   if (response.routes_size() == 0 && answered_ == requests_) return false;

@@ -78,4 +78,9 @@ absl::StatusOr<std::vector<QueueRef>> AllocateByRoom(const Fellowship& all,
 absl::StatusOr<std::vector<QueueRef>> AllocateAsConfigured(const Fellowship& all,
                                                            std::span<const QueueRef> configured);
 
+// Which of the brokers that hold a topic the messages with a message group or ordering key go to:
+// its position among `brokers`, in whichever order they stand. What Producer does, for those who
+// send by other means. REQUIRES: there is one.
+size_t BrokerOfKey(std::span<const std::string> brokers, std::string_view key);
+
 }  // namespace dunlin

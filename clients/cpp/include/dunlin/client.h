@@ -1,4 +1,8 @@
-// Client: a connection to a Dunlin broker, from which producers and consumers are made.
+// Client: a connection to a Dunlin broker, or to a cluster of them by its name services, from which
+// producers and consumers are made.
+//
+// Where topics are is asked of the access point, and followed as it changes; there is one TCP
+// connection to each broker, which all share that are made of a client.
 //
 // A handle: copies share the connection. Producers and consumers keep what they need of it, so that
 // the client may go before them. Thread-safe.
@@ -39,16 +43,18 @@ enum class Tls {
 };
 
 struct ClientOptions {
+  // Where a broker, or a name service, is: "host:port", "[ipv6]:port", or several of them with
+  // commas in between, of which one is used until it fails.
   std::string endpoint = "127.0.0.1:8081";
   std::string name_space;
   Tls tls = Tls::kOff;
   std::string tls_ca;  // PEM, the text itself; empty: the system's
   // How the broker calls this client in lists and logs. Empty: made of host, process and a number.
   std::string client_id;
-  // How long Connect waits for the broker; zero: not at all, the first use will tell.
+  // How long Connect waits for the access point; zero: not at all, the first use will tell.
   std::chrono::milliseconds connect_timeout{5000};
-  // The broker tells of new queues of a topic at once. While it cannot (the call is broken, or the
-  // server knows no such call), it is asked every so often.
+  // The access point tells of changes to a topic's route at once. While it cannot (the call is
+  // broken, or the server knows no such call), it is asked every so often, and when a broker fails.
   std::chrono::milliseconds route_poll_interval{30000};
 };
 
@@ -58,7 +64,7 @@ class Connection;
 
 class Client {
  public:
-  // INVALID_ARGUMENT: an option makes no sense; UNAVAILABLE: no broker answered in time.
+  // INVALID_ARGUMENT: an option makes no sense; UNAVAILABLE: nobody answered in time.
   static absl::StatusOr<Client> Connect(const ClientOptions& options);
 
   // INVALID_ARGUMENT: an option makes no sense.

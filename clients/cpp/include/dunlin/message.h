@@ -32,6 +32,8 @@ struct Message {
   // The queue it goes to, whatever the key; for those who keep to a scheme of their own. Not
   // together with message_group.
   std::optional<uint32_t> queue;
+  // The broker of that queue; needed when several hold the topic.
+  std::string broker;
   // Makes the message FIFO: consumer groups that consume in order get those of one message group
   // one after the other. It chooses the queue, whatever ordering_key says. At most 63 bytes; the
   // topic must take FIFO messages, and no other message.
@@ -67,6 +69,8 @@ class MessageView {
   std::string_view topic() const;
   // As the producer gave it, decompressed.
   std::string_view body() const { return ref_.body; }
+  // The name of the broker that holds the queue; empty when the server did not tell it.
+  std::string_view broker() const;
   uint32_t queue() const;
   uint64_t offset() const;
   Timestamp store_time() const;
@@ -129,6 +133,7 @@ class MessageBatch {
   bool empty() const { return size() == 0; }
   size_t size() const;
   std::string_view topic() const;
+  std::string_view broker() const;
   uint32_t queue() const;
   // Where reading goes on behind this batch: what to commit once all of it is done.
   uint64_t next_offset() const;

@@ -4,10 +4,17 @@
 // under way on its queue; otherwise it grows until they are answered. What a broken connection left
 // unanswered is sent again, and the broker drops what it already had.
 //
+// A topic may have queues at several brokers. Messages are spread over all that take them; which
+// these are is followed as it changes. When a broker is out of reach, what was not sent to it yet
+// goes to others, after a quarter of send_timeout also what was sent and not answered: that may be
+// stored twice then, if the broker comes back with it. Messages that choose their queue (message
+// group, ordering key, queue, priority) stay with their broker, and all that wait for the queue
+// with them, until it is back or send_timeout is over.
+//
 // Order: messages of one thread with one message group or ordering key are stored in the order of
-// the calls, as long as the topic has as many queues; others are spread over the queues, a frame at
-// a time. New queues are used as soon as the broker tells of them. Thread-safe. The destructor is
-// Close().
+// the calls, as long as the topic has as many queues and the same brokers; others are spread over
+// the queues, a frame at a time. New queues are used as soon as they are told of. Thread-safe. The
+// destructor is Close().
 
 #pragma once
 
@@ -39,6 +46,8 @@ struct Receipt {
 // A run of messages of one queue with the same outcome.
 struct DeliveryReport {
   std::string_view topic;
+  // The name of the broker; as long as the producer lives.
+  std::string_view broker;
   uint32_t queue = 0;
   uint32_t topic_id = 0;
   uint64_t first_sequence = 0;
@@ -50,7 +59,8 @@ struct DeliveryReport {
 };
 
 struct ProducerOptions {
-  // Connections to the broker; queues are spread over them. More than one pays on many cores only.
+  // Connections to each broker; its queues are spread over them. More than one pays on many cores
+  // only.
   int streams = 1;
   // A frame is closed at this size, 1 KiB to 1 MiB; a larger message is a frame of its own.
   size_t max_batch_bytes = 256 << 10;
@@ -91,8 +101,8 @@ class Producer {
   absl::StatusOr<Receipt> Send(const Message& message);
 
   // Returns when the message is in its frame; `callback` gets what Send would return. The first
-  // message to a topic waits for the broker to say how many queues it has, up to send_timeout; not
-  // so in a callback, where a message with an ordering key or message group is refused instead.
+  // message to a topic waits for its route, up to send_timeout; not so in a callback, where it is
+  // refused instead.
   // Errors, after which the callback is not called: INVALID_ARGUMENT (no topic, too large),
   // RESOURCE_EXHAUSTED, FAILED_PRECONDITION (closed); of a topic's first message also those of
   // Send.

@@ -1,6 +1,8 @@
 // PullConsumer: reads queues by offset, in order, as fast as they can be sent.
 //
-// The broker sends ahead up to max_buffered_bytes; Poll hands out one frame after the other without
+// A topic may have queues at several brokers: a queue is known by its number and the name of its
+// broker, which may be left out where only one can be meant. Brokers send ahead up to
+// max_buffered_bytes each; Poll hands out one frame after the other without
 // copying messages, whose checksums it verifies. After a broken connection reading goes on where it
 // was. Thread-safe; the messages of one queue come in order to whoever polls. The destructor
 // closes.
@@ -24,7 +26,8 @@ namespace dunlin {
 struct PullConsumerOptions {
   // For committed offsets; empty: there are none.
   std::string group;
-  // Frames that were received and not polled yet, 64 KiB or more. One frame may go beyond it.
+  // Frames of one broker that were received and not polled yet, 64 KiB or more. One frame may go
+  // beyond it.
   size_t max_buffered_bytes = 8 << 20;
   // How long Assign and Seek wait for the broker.
   std::chrono::milliseconds request_timeout{10000};
@@ -81,19 +84,21 @@ class PullConsumer {
   ~PullConsumer();
 
   // Adds a queue. Errors: ALREADY_EXISTS (assigned), NOT_FOUND (topic), INVALID_ARGUMENT (queue,
-  // filter), OUT_OF_RANGE (offset), UNAVAILABLE or DEADLINE_EXCEEDED (no broker).
+  // filter, no broker named where several hold the topic), OUT_OF_RANGE (offset), UNAVAILABLE or
+  // DEADLINE_EXCEEDED (no broker).
   absl::StatusOr<QueueBounds> Assign(std::string_view topic, uint32_t queue, StartAt start,
-                                     const Filter& filter = Filter());
-  // All queues of a topic; how many there are. Queues that it gets later are assigned when the
-  // broker tells of them, from their first message on, until the last queue is unassigned or the
-  // topic is deleted. Errors as of Assign, after which none is assigned by it.
+                                     const Filter& filter = Filter(), std::string_view broker = {});
+  // All queues of a topic, at all brokers; how many there are. Queues that it gets later are
+  // assigned when the routes tell of them, from their first message on, until the last queue is
+  // unassigned or the topic is deleted. Errors as of Assign, after which none is assigned by it.
   absl::StatusOr<uint32_t> AssignAll(std::string_view topic, StartAt start,
                                      const Filter& filter = Filter());
   // Nothing of the queue is polled afterwards. NOT_FOUND: it was not assigned.
-  absl::Status Unassign(std::string_view topic, uint32_t queue);
+  absl::Status Unassign(std::string_view topic, uint32_t queue, std::string_view broker = {});
   // Goes on elsewhere; nothing from the old place is polled afterwards. Errors as of Assign, after
   // which the queue is not assigned.
-  absl::StatusOr<QueueBounds> Seek(std::string_view topic, uint32_t queue, StartAt start);
+  absl::StatusOr<QueueBounds> Seek(std::string_view topic, uint32_t queue, StartAt start,
+                                   std::string_view broker = {});
 
   // The next messages of some queue; an empty batch when none came within `timeout`. Errors are
   // told once each, and polling goes on behind them: DATA_LOSS (a damaged message, passed over),
@@ -104,12 +109,14 @@ class PullConsumer {
   // Everything below it was polled, or passed over by the filter: what may be committed when what
   // was polled is done. Moves in Poll, also when that finds no messages. NOT_FOUND: the queue is
   // not assigned.
-  absl::StatusOr<uint64_t> Position(std::string_view topic, uint32_t queue) const;
+  absl::StatusOr<uint64_t> Position(std::string_view topic, uint32_t queue,
+                                    std::string_view broker = {}) const;
 
   // The group consumed everything below `offset`; takes effect soon, at the latest when the
   // consumer is closed. NOT_FOUND: the queue is not assigned; FAILED_PRECONDITION: there is no
   // group; INVALID_ARGUMENT: the queue is not known to reach so far.
-  absl::Status Commit(std::string_view topic, uint32_t queue, uint64_t offset);
+  absl::Status Commit(std::string_view topic, uint32_t queue, uint64_t offset,
+                      std::string_view broker = {});
 
   // Sends what was committed, ends the call. Poll returns FAILED_PRECONDITION. Idempotent.
   void Close();

@@ -62,8 +62,8 @@ class TransactionCore;
 // checker to decide.
 class Transaction {
  public:
-  Transaction(std::shared_ptr<internal::TransactionCore> core, std::string topic, std::string id,
-              std::string message_id);
+  Transaction(std::shared_ptr<internal::TransactionCore> core, std::string topic,
+              std::string broker, std::string id, std::string message_id);
   Transaction(Transaction&&) noexcept;
   Transaction& operator=(Transaction&&) noexcept;
   ~Transaction();
@@ -81,6 +81,7 @@ class Transaction {
  private:
   std::shared_ptr<internal::TransactionCore> core_;
   std::string topic_;
+  std::string broker_;  // that has it
   std::string id_;
   std::string message_id_;
 };
