@@ -1,0 +1,26 @@
+// GroupConcernedBy, NameServiceConcernedBy: which resource has to be looked at after a change.
+// Pure; any thread.
+
+#pragma once
+
+#include <optional>
+
+#include "operator/k8s/object.h"
+#include "operator/k8s/store.h"
+
+namespace dunlin::op {
+
+// The group itself, or the one whose label the object has. nullopt: nobody, because it belongs to
+// no group, or because nothing is different that a plan depends on: a Lease that was renewed, a
+// status that the operator wrote itself.
+std::optional<k8s::ObjectKey> GroupConcernedBy(const k8s::ResourceType& type,
+                                               const k8s::Store::Change& change);
+
+// The same for NameServices.
+std::optional<k8s::ObjectKey> NameServiceConcernedBy(const k8s::ResourceType& type,
+                                                     const k8s::Store::Change& change);
+
+// Whether the groups that refer to a NameService have to be looked at after its change.
+bool ConcernsItsGroups(const k8s::Store::Change& name_service);
+
+}  // namespace dunlin::op

@@ -1,0 +1,76 @@
+#include "operator/controller/concern.h"
+
+#include <gmock/gmock.h>
+
+#include <memory>
+
+#include "operator/planner/resource_types.h"
+
+namespace dunlin::op {
+namespace {
+
+using k8s::Json;
+
+k8s::Object Shared(Json json) { return std::make_shared<const Json>(std::move(json)); }
+
+Json Group() {
+  return Json::parse(R"({"metadata": {"namespace": "shop", "name": "orders", "uid": "u",
+      "generation": 2, "annotations": {"a": "b"}}, "status": {"phase": "Healthy"}})");
+}
+Json Child(const std::string& name) {
+  Json child = {{"metadata", {{"namespace", "shop"}, {"name", name}}}};
+  child["metadata"]["labels"]["dunlin.dev/group"] = "orders";
+  return child;
+}
+
+k8s::ObjectKey Orders() { return {"shop", "orders"}; }
+
+TEST(ConcernTest, AGroupsOwnStatusIsNoNews) {
+  Json after = Group();
+  after["status"]["phase"] = "Degraded";
+  EXPECT_EQ(GroupConcernedBy(BrokerGroupType(), {Shared(Group()), Shared(after)}), std::nullopt);
+  after["metadata"]["generation"] = 3;
+  EXPECT_EQ(GroupConcernedBy(BrokerGroupType(), {Shared(Group()), Shared(after)}), Orders());
+  after = Group();
+  after["metadata"]["annotations"]["dunlin.dev/switchover-to"] = "any";
+  EXPECT_EQ(GroupConcernedBy(BrokerGroupType(), {Shared(Group()), Shared(after)}), Orders());
+  after = Group();
+  after["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z";
+  EXPECT_EQ(GroupConcernedBy(BrokerGroupType(), {Shared(Group()), Shared(after)}), Orders());
+  EXPECT_EQ(GroupConcernedBy(BrokerGroupType(), {Shared(Group()), nullptr}), Orders());
+  EXPECT_EQ(GroupConcernedBy(BrokerGroupType(), {nullptr, Shared(Group())}), Orders());
+}
+
+TEST(ConcernTest, ChildrenConcernTheGroupOfTheirLabel) {
+  EXPECT_EQ(GroupConcernedBy(PodType(), {nullptr, Shared(Child("orders-0"))}), Orders());
+  EXPECT_EQ(GroupConcernedBy(PodType(), {Shared(Child("orders-0")), nullptr}), Orders());
+  Json stranger = Child("orders-0");
+  stranger["metadata"].erase("labels");
+  EXPECT_EQ(GroupConcernedBy(PodType(), {nullptr, Shared(stranger)}), std::nullopt);
+}
+
+TEST(ConcernTest, RenewalsOfALeaseAreNoNews) {
+  Json before = Child("orders-master");
+  before["metadata"]["annotations"]["dunlin.dev/record"] =
+      R"({"epoch": 1, "master": "orders-0", "inSync": ["orders-0"]})";
+  before["spec"] = {{"holderIdentity", "orders-0"}, {"renewTime", "1"}};
+  Json after = before;
+  after["spec"]["renewTime"] = "2";
+  after["metadata"]["annotations"]["dunlin.dev/writes"] = "9";
+  EXPECT_EQ(GroupConcernedBy(LeaseType(), {Shared(before), Shared(after)}), std::nullopt);
+  after["spec"]["holderIdentity"] = "";
+  EXPECT_EQ(GroupConcernedBy(LeaseType(), {Shared(before), Shared(after)}), Orders());
+}
+
+TEST(ConcernTest, OfANameServiceGroupsUseTheReplicas) {
+  const Json before = {{"spec", {{"replicas", 2}}}};
+  Json after = before;
+  after["status"] = {{"phase", "Healthy"}};
+  EXPECT_FALSE(ConcernsItsGroups({Shared(before), Shared(after)}));
+  after["spec"]["replicas"] = 3;
+  EXPECT_TRUE(ConcernsItsGroups({Shared(before), Shared(after)}));
+  EXPECT_TRUE(ConcernsItsGroups({nullptr, Shared(after)}));
+}
+
+}  // namespace
+}  // namespace dunlin::op

@@ -1,0 +1,49 @@
+#include "operator/controller/name_service_controller.h"
+
+#include "operator/planner/name_service.h"
+#include "operator/planner/resource_types.h"
+#include "services/base/status_macros.h"
+
+namespace dunlin::op {
+
+absl::StatusOr<std::chrono::milliseconds> NameServiceController::Reconcile(
+    const k8s::ObjectKey& key) {
+  ObservedNameService observed;
+  observed.resource = caches_.Get(NameServiceType(), key);
+  if (observed.resource == nullptr) {
+    MutexLock lock(mutex_);
+    written_.erase(key);
+    return std::chrono::milliseconds(0);
+  }
+  const std::shared_ptr<Written> written = WrittenOf(*observed.resource);
+  observed.stateful_set = caches_.Get(StatefulSetType(), key);
+  observed.broker_groups = static_cast<int>(caches_.Referring(BrokerGroupType(), key).size());
+  for (const k8s::ResourceType& type :
+       {ConfigMapType(), ServiceType(), PodDisruptionBudgetType(), StatefulSetType()}) {
+    AddObserved(type, caches_.OfNameService(type, key), *written, observed.applied, observed.live);
+  }
+  const Plan plan = PlanNameService(observed, defaults_, clock_.Now());
+  absl::Status applied = absl::OkStatus();
+  for (const Plan::Apply& apply : plan.applies) {
+    applied = writer_.Apply(*observed.resource, apply, *written);
+    if (!applied.ok()) break;
+  }
+  // People see what is the case also when not all could be done.
+  RETURN_IF_ERROR(
+      writer_.WriteStatus(NameServiceType(), *observed.resource, plan.status, *written));
+  RETURN_IF_ERROR(applied);
+  return plan.look_again;
+}
+
+std::shared_ptr<Written> NameServiceController::WrittenOf(const k8s::Json& resource) {
+  MutexLock lock(mutex_);
+  std::shared_ptr<Written>& written = written_[k8s::KeyOf(resource)];
+  // One that was deleted and made again is another one.
+  if (written == nullptr || written->uid != k8s::UidOf(resource)) {
+    written = std::make_shared<Written>();
+    written->uid = k8s::UidOf(resource);
+  }
+  return written;
+}
+
+}  // namespace dunlin::op

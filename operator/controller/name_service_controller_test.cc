@@ -1,0 +1,91 @@
+#include "operator/controller/name_service_controller.h"
+
+#include <gmock/gmock.h>
+
+#include "operator/controller/testing/fake_api_server.h"
+#include "operator/k8s/testing/fake_loop.h"
+#include "operator/planner/resource_types.h"
+#include "services/base/testing/manual_clock.h"
+#include "services/base/testing/status_matchers.h"
+
+namespace dunlin::op {
+namespace {
+
+using k8s::Json;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+k8s::ObjectKey Names() { return {"shop", "names"}; }
+
+class NameServiceControllerTest : public ::testing::Test {
+ protected:
+  NameServiceControllerTest() {
+    types_ = {NameServiceType(), BrokerGroupType(),         ConfigMapType(),
+              ServiceType(),     PodDisruptionBudgetType(), StatefulSetType()};
+    for (const k8s::ResourceType& type : types_) caches_.Watch(type, "");
+    server_.Put(NameServiceType(), Json::parse(R"({"apiVersion": "dunlin.dev/v1alpha1",
+        "kind": "NameService", "metadata": {"name": "names", "namespace": "shop", "generation": 1},
+        "spec": {"replicas": 2, "storage": {"size": "1Gi"}}})"));
+    Tell();
+  }
+
+  void Tell() { server_.Tell(caches_, types_); }
+  void Edit(const k8s::ResourceType& type, const Json& patch) {
+    Json object = server_.Get(type, Names());
+    object.merge_patch(patch);
+    server_.Put(type, object);
+    Tell();
+  }
+
+  ManualClock clock_;
+  k8s::FakeLoop loop_;
+  FakeApiServer server_;
+  k8s::Client client_{server_, loop_};
+  k8s::EventRecorder events_{client_, loop_, {"dunlin.dev/operator", "test"}};
+  Caches caches_{{}};
+  std::vector<k8s::ResourceType> types_;
+  Writer writer_{client_, events_, [] { return true; }};
+  NameServiceController controller_{caches_, writer_, clock_, Defaults{.image = "dunlin:own"}};
+};
+
+TEST_F(NameServiceControllerTest, AllIsMadeThenNothingIsDone) {
+  ASSERT_OK(controller_.Reconcile(Names()));
+  EXPECT_THAT(server_.TakeCalls(),
+              ElementsAre("PATCH configmaps/names-config", "PATCH services/names-members",
+                          "PATCH services/names", "PATCH poddisruptionbudgets/names",
+                          "PATCH statefulsets/names", "PATCH nameservices/names/status"));
+  Edit(StatefulSetType(), {{"status",
+                            {{"observedGeneration", 1},
+                             {"replicas", 2},
+                             {"readyReplicas", 2},
+                             {"updatedReplicas", 2}}}});
+  ASSERT_OK(controller_.Reconcile(Names()));
+  EXPECT_THAT(server_.TakeCalls(), ElementsAre("PATCH nameservices/names/status"));
+  EXPECT_EQ(server_.Get(NameServiceType(), Names())["status"]["phase"], "Healthy");
+  Tell();
+  const auto again = controller_.Reconcile(Names());
+  ASSERT_OK(again);
+  EXPECT_EQ(*again, std::chrono::seconds(30));
+  EXPECT_THAT(server_.TakeCalls(), IsEmpty());
+}
+
+TEST_F(NameServiceControllerTest, WhatIsRefusedIsTriedAgain) {
+  server_.Refuse("PATCH services/names");
+  EXPECT_FALSE(controller_.Reconcile(Names()).ok());
+  server_.RefuseNothing();
+  Tell();
+  EXPECT_OK(controller_.Reconcile(Names()));
+  EXPECT_FALSE(server_.Get(StatefulSetType(), Names()).is_null());
+}
+
+TEST_F(NameServiceControllerTest, OneThatIsGoneIsForgotten) {
+  server_.Remove(NameServiceType(), Names());
+  Tell();
+  const auto again = controller_.Reconcile(Names());
+  ASSERT_OK(again);
+  EXPECT_EQ(*again, std::chrono::milliseconds(0));
+  EXPECT_THAT(server_.TakeCalls(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace dunlin::op

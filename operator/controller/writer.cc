@@ -1,0 +1,84 @@
+#include "operator/controller/writer.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "operator/k8s/api_error.h"
+#include "operator/planner/objects.h"
+#include "services/base/status_macros.h"
+#include "services/base/strings.h"
+
+namespace dunlin::op {
+
+using k8s::Json;
+
+absl::Status Writer::MayWrite() const {
+  if (may_write_()) return absl::OkStatus();
+  return absl::FailedPreconditionError("another operator leads");
+}
+
+absl::StatusOr<Json> Writer::Write(k8s::ApiCall call) const {
+  RETURN_IF_ERROR(MayWrite());
+  return client_.Run(std::move(call));
+}
+
+absl::Status Writer::Apply(const Json& resource, const Plan::Apply& apply, Written& written) const {
+  const absl::StatusOr<Json> applied =
+      Write(k8s::Apply(apply.type, apply.object, {.field_manager = kFieldManager, .force = true}));
+  const std::string name = PlanNameOf(apply.type, apply.object);
+  if (!applied.ok()) {
+    if (k8s::ApiErrorOf(applied.status()).has_value() && !k8s::IsConflict(applied.status())) {
+      events_.Record(resource,
+                     {.type = k8s::EventType::kWarning,
+                      .reason = "ApplyFailed",
+                      .action = "Apply",
+                      .note = fmt::format("{}: {}", name, FromAbsl(applied.status().message()))});
+    }
+    return applied.status();
+  }
+  written.versions[name] = k8s::ResourceVersionOf(*applied);
+  return absl::OkStatus();
+}
+
+absl::Status Writer::WriteStatus(const k8s::ResourceType& type, const Json& resource,
+                                 const Json& status, Written& written) const {
+  const std::string text = k8s::PrintJson(status);
+  const Json* const before = k8s::Find(resource, {"status"});
+  const bool as_written = written.status.empty() || written.status == text;
+  // Or the cache has not got yet what was written.
+  if (written.status == text || (as_written && before != nullptr && Holds(*before, status))) {
+    written.status = text;
+    return absl::OkStatus();
+  }
+  Json object = k8s::NewObject(type, k8s::KeyOf(resource));
+  object["metadata"]["uid"] = k8s::UidOf(resource);
+  object["status"] = status;
+  const absl::Status done =
+      Write(k8s::ApplyStatus(type, object, {.field_manager = kFieldManager, .force = true}))
+          .status();
+  if (absl::IsNotFound(done) || k8s::IsConflict(done)) return absl::OkStatus();  // it is gone
+  RETURN_IF_ERROR(done);
+  written.status = text;
+  return absl::OkStatus();
+}
+
+std::string PlanNameOf(const k8s::ResourceType& type, const Json& object) {
+  return fmt::format("{}/{}", type.kind, k8s::KeyOf(object).name);
+}
+
+void AddObserved(const k8s::ResourceType& type, const std::vector<k8s::Object>& objects,
+                 const Written& written, std::map<std::string, std::string>& applied,
+                 std::map<std::string, k8s::Object>& live) {
+  for (const k8s::Object& object : objects) {
+    const std::string name = PlanNameOf(type, *object);
+    applied[name] = k8s::AnnotationOf(*object, kFingerprint);
+    const auto version = written.versions.find(name);
+    if (version != written.versions.end() && version->second == k8s::ResourceVersionOf(*object)) {
+      continue;
+    }
+    live[name] = object;
+  }
+}
+
+}  // namespace dunlin::op

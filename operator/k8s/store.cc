@@ -1,0 +1,134 @@
+#include "operator/k8s/store.h"
+
+#include <utility>
+
+#include "services/base/check.h"
+
+namespace dunlin::k8s {
+namespace {
+
+Object Slim(Json object) {
+  if (const auto metadata = object.find("metadata"); metadata != object.end()) {
+    metadata->erase("managedFields");
+  }
+  return std::make_shared<const Json>(std::move(object));
+}
+
+}  // namespace
+
+void Store::AddIndex(const std::string& name, Indexer indexer) {
+  MutexLock lock(mutex_);
+  CHECK(!synced_, name);
+  indexes_[name] = {.indexer = std::move(indexer), .keys = {}};
+}
+
+Object Store::Get(const ObjectKey& key) const {
+  MutexLock lock(mutex_);
+  const auto found = objects_.find(key);
+  return found == objects_.end() ? nullptr : found->second;
+}
+
+std::vector<Object> Store::List() const {
+  MutexLock lock(mutex_);
+  std::vector<Object> list;
+  list.reserve(objects_.size());
+  for (const auto& [key, object] : objects_) list.push_back(object);
+  return list;
+}
+
+std::vector<Object> Store::ByIndex(const std::string& index, const std::string& value) const {
+  MutexLock lock(mutex_);
+  const auto found = indexes_.find(index);
+  CHECK(found != indexes_.end(), index);
+  std::vector<Object> list;
+  if (const auto keys = found->second.keys.find(value); keys != found->second.keys.end()) {
+    for (const ObjectKey& key : keys->second) list.push_back(objects_.at(key));
+  }
+  return list;
+}
+
+bool Store::IsSynced() const {
+  MutexLock lock(mutex_);
+  return synced_;
+}
+
+void Store::Replace(std::vector<Json> objects) {
+  std::vector<Change> changes;
+  {
+    MutexLock lock(mutex_);
+    std::map<ObjectKey, Object> now;
+    for (Json& object : objects) {
+      ObjectKey key = KeyOf(object);
+      now[std::move(key)] = Slim(std::move(object));
+    }
+    std::vector<ObjectKey> gone;
+    for (const auto& [key, object] : objects_) {
+      if (!now.contains(key)) gone.push_back(key);
+    }
+    for (const ObjectKey& key : gone) Exchange(key, nullptr, changes);
+    for (auto& [key, object] : now) Exchange(key, std::move(object), changes);
+    synced_ = true;
+  }
+  Tell(changes);
+}
+
+void Store::Put(Json object) {
+  std::vector<Change> changes;
+  {
+    MutexLock lock(mutex_);
+    const ObjectKey key = KeyOf(object);
+    Exchange(key, Slim(std::move(object)), changes);
+  }
+  Tell(changes);
+}
+
+void Store::Remove(const ObjectKey& key) {
+  std::vector<Change> changes;
+  {
+    MutexLock lock(mutex_);
+    Exchange(key, nullptr, changes);
+  }
+  Tell(changes);
+}
+
+void Store::Exchange(const ObjectKey& key, Object after, std::vector<Change>& changes) {
+  const auto found = objects_.find(key);
+  const Object before = found == objects_.end() ? nullptr : found->second;
+  if (before == nullptr && after == nullptr) return;
+  // A list after a gap brings what is known already, too.
+  const bool same = before != nullptr && after != nullptr && UidOf(*before) == UidOf(*after) &&
+                    ResourceVersionOf(*before) == ResourceVersionOf(*after);
+  if (same) return;
+  for (auto& [name, index] : indexes_) {
+    if (before != nullptr) {
+      for (const std::string& value : index.indexer(*before)) {
+        const auto keys = index.keys.find(value);
+        if (keys == index.keys.end()) continue;
+        keys->second.erase(key);
+        if (keys->second.empty()) index.keys.erase(keys);
+      }
+    }
+    if (after != nullptr) {
+      for (const std::string& value : index.indexer(*after)) index.keys[value].insert(key);
+    }
+  }
+  if (after == nullptr) {
+    objects_.erase(found);
+  } else {
+    objects_[key] = after;
+  }
+  if (before != nullptr && after != nullptr && UidOf(*before) != UidOf(*after)) {
+    changes.push_back({.before = before, .after = nullptr});
+    changes.push_back({.before = nullptr, .after = std::move(after)});
+  } else {
+    changes.push_back({.before = before, .after = std::move(after)});
+  }
+}
+
+void Store::Tell(const std::vector<Change>& changes) const {
+  for (const Change& change : changes) {
+    for (const Handler& handler : handlers_) handler(change);
+  }
+}
+
+}  // namespace dunlin::k8s

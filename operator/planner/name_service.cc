@@ -1,0 +1,323 @@
+#include "operator/planner/name_service.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "absl/status/statusor.h"
+
+#include "operator/k8s/conditions.h"
+#include "operator/planner/config_text.h"
+#include "operator/planner/pod_parts.h"
+#include "operator/planner/resource_types.h"
+#include "operator/planner/yaml_text.h"
+#include "proto/dunlin/config/v1/config.pb.h"
+
+namespace dunlin::op {
+namespace {
+
+using k8s::Json;
+
+constexpr int kInstanceMetricsPort = 5558;
+// While something is under way that nobody tells us of.
+constexpr std::chrono::seconds kSoon{2};
+
+// The spec, read.
+struct Spec {
+  explicit Spec(const Json& given)
+      : resource(given),
+        space(k8s::KeyOf(given).space),
+        name(k8s::KeyOf(given).name),
+        replicas(static_cast<int>(k8s::IntAt(given, {"spec", "replicas"}, 2))),
+        tls_secret(k8s::StringAt(given, {"spec", "tls", "secretName"})),
+        paused(k8s::AnnotationOf(given, "dunlin.dev/pause-reconciliation") == "true") {
+    const std::string_view mode = k8s::StringAt(given, {"spec", "tls", "mode"});
+    tls_mode = mode == "Required" ? "REQUIRED" : mode == "Off" ? "OFF" : "BOTH";
+  }
+
+  Json Selector() const {
+    return {{"app.kubernetes.io/name", "dunlin"},
+            {"app.kubernetes.io/component", "nameservice"},
+            {std::string(kNameServiceLabel), name}};
+  }
+  Json Labels() const {
+    Json labels = Selector();
+    labels["app.kubernetes.io/instance"] = name;
+    labels["app.kubernetes.io/managed-by"] = "dunlin-operator";
+    return labels;
+  }
+  Json NewChild(const k8s::ResourceType& type, const std::string& child_name) const {
+    Json child = k8s::NewObject(type, {space, child_name});
+    child["metadata"]["labels"] = Labels();
+    child["metadata"]["ownerReferences"] = Json::array({k8s::ControllerReference(resource)});
+    return child;
+  }
+  std::string Image(const Defaults& defaults) const {
+    const std::string_view given = k8s::StringAt(resource, {"spec", "image"});
+    return given.empty() ? defaults.image : std::string(given);
+  }
+
+  const Json& resource;
+  const std::string space;
+  const std::string name;
+  const int replicas;
+  const std::string tls_secret;
+  std::string tls_mode;
+  const bool paused;
+};
+
+absl::StatusOr<std::string> FileOf(const Spec& spec) {
+  Json config = Json::object();
+  if (const Json* const given = k8s::Find(spec.resource, {"spec", "config"});
+      given != nullptr && given->is_object()) {
+    config = *given;
+  }
+  config["data_dir"] = kDataDirectory;
+  config["server"]["listen_address"] = fmt::format("0.0.0.0:{}", kNameServicePort);
+  config["server"]["tls"]["mode"] = spec.tls_mode;
+  if (!spec.tls_secret.empty()) {
+    config["server"]["tls"]["certificate_file"] = std::string(kTlsDirectory) + "/tls.crt";
+    config["server"]["tls"]["private_key_file"] = std::string(kTlsDirectory) + "/tls.key";
+  }
+  config["metrics"]["listen_address"] = fmt::format("0.0.0.0:{}", kInstanceMetricsPort);
+  config::v1::NameServiceConfig schema;
+  return YamlText(config, schema, "NameService");
+}
+
+Json MembersService(const Spec& spec) {
+  Json service = spec.NewChild(ServiceType(), spec.name + "-members");
+  service["spec"] = {
+      {"type", "ClusterIP"},
+      {"clusterIP", "None"},
+      {"publishNotReadyAddresses", true},
+      {"selector", spec.Selector()},
+      {"ports",
+       {ServicePort("grpc", kNameServicePort), ServicePort("metrics", kInstanceMetricsPort)}}};
+  return service;
+}
+
+Json AccessService(const Spec& spec) {
+  Json service = spec.NewChild(ServiceType(), spec.name);
+  const std::string_view type = k8s::StringAt(spec.resource, {"spec", "expose", "type"});
+  Json port = ServicePort("grpc", kNameServicePort);
+  if (const int64_t node_port = k8s::IntAt(spec.resource, {"spec", "expose", "nodePort"});
+      node_port > 0) {
+    port["nodePort"] = node_port;
+  }
+  service["spec"] = {{"type", type.empty() ? "ClusterIP" : type},
+                     {"selector", spec.Selector()},
+                     {"ports", Json::array({port})}};
+  if (const Json* const annotations = k8s::Find(spec.resource, {"spec", "expose", "annotations"})) {
+    service["metadata"]["annotations"] = *annotations;
+  }
+  return service;
+}
+
+Json Container(const Spec& spec, const Defaults& defaults) {
+  Json container = {
+      {"name", "dunlin"},
+      {"image", spec.Image(defaults)},
+      {"imagePullPolicy", PullPolicy(spec.resource)},
+      {"command", Json::array({"dunlin-nameservice"})},
+      {"args", {"--config", std::string(kConfigDirectory) + "/dunlin.yaml"}},
+      {"env",
+       {FieldVariable("POD_NAME", "metadata.name"),
+        {{"name", "DUNLIN_SERVER__ADVERTISED_ADDRESS"},
+         {"value", fmt::format("$(POD_NAME).{}-members.{}.svc:{}", spec.name, spec.space,
+                               kNameServicePort)}}}},
+      {"ports",
+       {ContainerPort("grpc", kNameServicePort), ContainerPort("metrics", kInstanceMetricsPort)}},
+      {"securityContext", RestrictedContainer()},
+      {"volumeMounts",
+       {{{"name", "data"}, {"mountPath", kDataDirectory}},
+        {{"name", "config"}, {"mountPath", kConfigDirectory}, {"readOnly", true}}}}};
+  // The kubelet's gRPC probe knows no TLS.
+  container["readinessProbe"] = spec.tls_mode == "REQUIRED"
+                                    ? Json{{"tcpSocket", {{"port", kNameServicePort}}}}
+                                    : Json{{"grpc", {{"port", kNameServicePort}}}};
+  container["readinessProbe"]["periodSeconds"] = 5;
+  if (const Json* const resources = k8s::Find(spec.resource, {"spec", "resources"})) {
+    container["resources"] = *resources;
+  }
+  if (!spec.tls_secret.empty()) {
+    container["volumeMounts"].push_back(
+        {{"name", "tls"}, {"mountPath", kTlsDirectory}, {"readOnly", true}});
+  }
+  return container;
+}
+
+Json PodTemplate(const Spec& spec, const Defaults& defaults, const std::string& file) {
+  constexpr int kGraceSeconds = 30;
+  Json pod;
+  pod["metadata"]["labels"] = spec.Labels();
+  pod["metadata"]["annotations"] = {{"dunlin.dev/config-hash", Fingerprint(file)}};
+  pod["spec"] = {
+      {"containers", Json::array({Container(spec, defaults)})},
+      {"enableServiceLinks", false},
+      {"automountServiceAccountToken", false},
+      {"terminationGracePeriodSeconds", kGraceSeconds},
+      {"securityContext", RestrictedPod()},
+      {"topologySpreadConstraints", SpreadOverNodes(spec.Selector())},
+      {"volumes",
+       Json::array({{{"name", "config"}, {"configMap", {{"name", spec.name + "-config"}}}}})}};
+  if (!spec.tls_secret.empty()) {
+    pod["spec"]["volumes"].push_back(
+        {{"name", "tls"}, {"secret", {{"secretName", spec.tls_secret}}}});
+  }
+  if (const Json* const secrets = k8s::Find(spec.resource, {"spec", "imagePullSecrets"})) {
+    pod["spec"]["imagePullSecrets"] = *secrets;
+  }
+  const Json* const over = k8s::Find(spec.resource, {"spec", "podTemplate"});
+  return over == nullptr ? pod : Merged(std::move(pod), *over);
+}
+
+Json InstancesSet(const ObservedNameService& observed, const Spec& spec, const Defaults& defaults,
+                  const std::string& file) {
+  Json set = spec.NewChild(StatefulSetType(), spec.name);
+  set["spec"] = {{"replicas", spec.replicas},
+                 {"serviceName", spec.name + "-members"},
+                 {"podManagementPolicy", "Parallel"},
+                 {"updateStrategy", {{"type", "RollingUpdate"}}},
+                 {"selector", {{"matchLabels", spec.Selector()}}},
+                 {"template", PodTemplate(spec, defaults, file)},
+                 {"volumeClaimTemplates", VolumeClaims(spec.resource, observed.stateful_set.get())},
+                 {"persistentVolumeClaimRetentionPolicy", ClaimRetention(spec.resource)}};
+  return set;
+}
+
+std::vector<Plan::Apply> Objects(const ObservedNameService& observed, const Spec& spec,
+                                 const Defaults& defaults, const std::string& file) {
+  std::vector<Plan::Apply> objects;
+  Json config = spec.NewChild(ConfigMapType(), spec.name + "-config");
+  config["data"]["dunlin.yaml"] = file;
+  objects.push_back({ConfigMapType(), std::move(config)});
+  objects.push_back({ServiceType(), MembersService(spec)});
+  objects.push_back({ServiceType(), AccessService(spec)});
+  if (k8s::BoolAt(spec.resource, {"spec", "podDisruptionBudget", "enabled"}, true)) {
+    Json budget = spec.NewChild(PodDisruptionBudgetType(), spec.name);
+    budget["spec"] = {{"maxUnavailable", 1}, {"selector", {{"matchLabels", spec.Selector()}}}};
+    objects.push_back({PodDisruptionBudgetType(), std::move(budget)});
+  }
+  objects.push_back({StatefulSetType(), InstancesSet(observed, spec, defaults, file)});
+  Stamp(objects);
+  return objects;
+}
+
+// What the StatefulSet's controller says; zeros while it has not seen the newest spec.
+struct Sight {
+  explicit Sight(const k8s::Object& set) {
+    if (set == nullptr) return;
+    there = k8s::IntAt(*set, {"status", "replicas"});
+    ready = k8s::IntAt(*set, {"status", "readyReplicas"});
+    updated = k8s::IntAt(*set, {"status", "updatedReplicas"});
+    current = k8s::IntAt(*set, {"status", "observedGeneration"}) == k8s::GenerationOf(*set);
+  }
+
+  int64_t there = 0;
+  int64_t ready = 0;
+  int64_t updated = 0;
+  bool current = false;
+};
+
+struct Verdict {
+  bool ready = false;
+  std::string reason;
+  std::string message;
+  std::string phase;
+};
+
+Verdict Judge(const Spec& spec, const Sight& sight, const absl::Status& config) {
+  if (k8s::IsBeingDeleted(spec.resource)) return {false, "Deleting", "it is deleted", "Deleting"};
+  if (!config.ok()) {
+    return {false, "InvalidSpec", std::string(config.message()), "Stalled"};
+  }
+  if (spec.paused) return {false, "Paused", "it is paused", "Paused"};
+  const std::string of = fmt::format("{} of {} instances are ready", sight.ready, spec.replicas);
+  if (!sight.current || sight.there == 0) return {false, "Creating", of, "Creating"};
+  if (sight.there != spec.replicas) return {false, "Scaling", of, "Updating"};
+  if (sight.updated < spec.replicas) {
+    return {
+        false, "Updating",
+        fmt::format("{} of {} instances are of the newest revision", sight.updated, spec.replicas),
+        "Updating"};
+  }
+  if (sight.ready < spec.replicas) return {false, "InstancesNotReady", of, "Degraded"};
+  return {true, "AllInstancesReady", of, "Healthy"};
+}
+
+Json Conditions(const Spec& spec, const Sight& sight, const Verdict& verdict, bool stalled,
+                Timestamp now) {
+  Json known = Json::array();
+  if (const Json* const before = k8s::Find(spec.resource, {"status", "conditions"})) {
+    known = *before;
+  }
+  Json ours = Json::array();
+  const auto add = [&](const char* type, bool is, const std::string& reason,
+                       const std::string& message) {
+    k8s::SetCondition(known,
+                      {.type = type,
+                       .status = is ? k8s::ConditionStatus::kTrue : k8s::ConditionStatus::kFalse,
+                       .reason = reason,
+                       .message = message},
+                      k8s::GenerationOf(spec.resource), now);
+    ours.push_back(*k8s::FindCondition(known, type));
+  };
+  add("Ready", verdict.ready, verdict.reason, verdict.message);
+  add("Available", sight.ready > 0, sight.ready > 0 ? "InstancesServe" : "NoInstance",
+      fmt::format("{} instances are ready", sight.ready));
+  add("Reconciling", !verdict.ready && !stalled && !spec.paused, verdict.reason, verdict.message);
+  add("Stalled", stalled, stalled ? verdict.reason : "Nothing", stalled ? verdict.message : "");
+  return ours;
+}
+
+Json StatusOf(const ObservedNameService& observed, const Spec& spec, const Defaults& defaults,
+              const absl::Status& config, Timestamp now) {
+  const Sight sight(observed.stateful_set);
+  const Verdict verdict = Judge(spec, sight, config);
+  std::string selector;
+  const Json labels = spec.Selector();
+  for (const auto& [name, value] : labels.items()) {
+    selector += fmt::format("{}{}={}", selector.empty() ? "" : ",", name, value.get<std::string>());
+  }
+  Json endpoints = Json::array();
+  for (int i = 0; i < spec.replicas; ++i) {
+    endpoints.push_back(
+        fmt::format("{0}-{1}.{0}-members.{2}.svc:{3}", spec.name, i, spec.space, kNameServicePort));
+  }
+  return {{"observedGeneration", k8s::GenerationOf(spec.resource)},
+          {"phase", verdict.phase},
+          {"replicas", sight.there},
+          {"readyReplicas", sight.ready},
+          {"updatedReplicas", sight.updated},
+          {"selector", selector},
+          {"address", fmt::format("{}.{}.svc:{}", spec.name, spec.space, kNameServicePort)},
+          {"endpoints", endpoints},
+          {"brokerGroups", observed.broker_groups},
+          {"image", spec.Image(defaults)},
+          {"conditions", Conditions(spec, sight, verdict, !config.ok(), now)}};
+}
+
+}  // namespace
+
+Plan PlanNameService(const ObservedNameService& observed, const Defaults& defaults, Timestamp now) {
+  const Spec spec(*observed.resource);
+  Plan plan;
+  absl::Status config = absl::OkStatus();
+  if (!spec.paused && !k8s::IsBeingDeleted(spec.resource)) {
+    const absl::StatusOr<std::string> file = FileOf(spec);
+    config = file.status();
+    if (file.ok()) {
+      for (Plan::Apply& apply : Objects(observed, spec, defaults, *file)) {
+        if (!IsApplied(apply, observed.applied, observed.live)) {
+          plan.applies.push_back(std::move(apply));
+        }
+      }
+    }
+  }
+  plan.status = StatusOf(observed, spec, defaults, config, now);
+  const Json* const conditions = k8s::Find(plan.status, {"conditions"});
+  if (!spec.paused && !k8s::IsConditionTrue(*conditions, "Ready")) plan.look_again = kSoon;
+  return plan;
+}
+
+}  // namespace dunlin::op

@@ -1,0 +1,42 @@
+// PlanNameService: from what is observed of a NameService to what is to be done. Pure; any thread.
+//
+// | object | what for |
+// |---|---|
+// | Service NAME-members | headless: names of instances, for brokers, which register with each |
+// | Service NAME | access point of clients: every instance that is ready |
+// | ConfigMap NAME-config | the configuration file |
+// | StatefulSet NAME | the instances; its controller replaces them one at a time |
+// | PodDisruptionBudget NAME | one may be away |
+//
+// Every object is owned by the resource and goes with it; volumes go as storage.retention says.
+
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "operator/k8s/object.h"
+#include "operator/planner/objects.h"
+#include "operator/planner/plan.h"
+#include "services/base/clock.h"
+
+namespace dunlin::op {
+
+inline constexpr std::string_view kNameServiceLabel = "dunlin.dev/nameservice";
+
+struct ObservedNameService {
+  k8s::Object resource;
+  k8s::Object stateful_set;  // null: it is not there
+  // As in Observed.
+  std::map<std::string, std::string> applied;
+  std::map<std::string, k8s::Object> live;
+  // Broker groups that refer to it.
+  int broker_groups = 0;
+};
+
+// Neither a deletion nor a switchover is ever in it. REQUIRES: observed.resource is set.
+Plan PlanNameService(const ObservedNameService& observed, const Defaults& defaults, Timestamp now);
+
+}  // namespace dunlin::op

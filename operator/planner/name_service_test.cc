@@ -1,0 +1,170 @@
+#include "operator/planner/name_service.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <fstream>
+#include <memory>
+
+#include "operator/k8s/conditions.h"
+#include "proto/dunlin/config/v1/config.pb.h"
+#include "services/base/testing/status_matchers.h"
+#include "services/base/testing/temp_dir.h"
+#include "services/runtime/config.h"
+
+namespace dunlin::op {
+namespace {
+
+using k8s::Json;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr Timestamp kNow = FromUnixMillis(1'767'323'045'000);
+
+k8s::Object Shared(Json json) { return std::make_shared<const Json>(std::move(json)); }
+
+class NameServiceTest : public ::testing::Test {
+ protected:
+  NameServiceTest() {
+    resource_ = Json::parse(R"({"apiVersion": "dunlin.dev/v1alpha1", "kind": "NameService",
+        "metadata": {"name": "names", "namespace": "shop", "uid": "u-1", "generation": 2},
+        "spec": {"replicas": 2, "storage": {"size": "1Gi"}}})");
+  }
+
+  Plan Make() {
+    observed_.resource = Shared(resource_);
+    return PlanNameService(observed_, {.image = "dunlin:own"}, kNow);
+  }
+  void Settle() {
+    for (const Plan::Apply& apply : Make().applies) {
+      observed_.applied[fmt::format("{}/{}", apply.type.kind, k8s::KeyOf(apply.object).name)] =
+          k8s::AnnotationOf(apply.object, kFingerprint);
+      if (apply.type.kind == "StatefulSet") set_ = apply.object;
+    }
+    set_["metadata"]["generation"] = 1;
+    SetStatus(2, 2, 2);
+  }
+  void SetStatus(int there, int ready, int updated) {
+    set_["status"] = {{"observedGeneration", 1},
+                      {"replicas", there},
+                      {"readyReplicas", ready},
+                      {"updatedReplicas", updated}};
+    observed_.stateful_set = Shared(set_);
+  }
+  static std::vector<std::string> Applied(const Plan& plan) {
+    std::vector<std::string> names;
+    for (const Plan::Apply& apply : plan.applies) {
+      names.push_back(fmt::format("{}/{}", apply.type.kind, k8s::KeyOf(apply.object).name));
+    }
+    return names;
+  }
+  static Json Find(const Plan& plan, const std::string& kind, const std::string& name) {
+    for (const Plan::Apply& apply : plan.applies) {
+      if (apply.type.kind == kind && k8s::KeyOf(apply.object).name == name) return apply.object;
+    }
+    return nullptr;
+  }
+  static std::string Condition(const Plan& plan, const std::string& type) {
+    const Json* const found = k8s::FindCondition(plan.status["conditions"], type);
+    return fmt::format("{} {}", k8s::StringAt(*found, {"status"}),
+                       k8s::StringAt(*found, {"reason"}));
+  }
+
+  Json resource_;
+  Json set_;
+  ObservedNameService observed_;
+};
+
+TEST_F(NameServiceTest, EverythingIsMadeAtFirst) {
+  const Plan plan = Make();
+  EXPECT_THAT(Applied(plan),
+              ElementsAre("ConfigMap/names-config", "Service/names-members", "Service/names",
+                          "PodDisruptionBudget/names", "StatefulSet/names"));
+  for (const Plan::Apply& apply : plan.applies) {
+    EXPECT_EQ(k8s::ControllerUidOf(apply.object), "u-1");
+    EXPECT_EQ(k8s::LabelOf(apply.object, kNameServiceLabel), "names");
+  }
+  EXPECT_EQ(plan.status["phase"], "Creating");
+  EXPECT_EQ(Condition(plan, "Ready"), "False Creating");
+  EXPECT_EQ(plan.status["address"], "names.shop.svc:9876");
+  // Under the names that broker groups are told.
+  EXPECT_EQ(plan.status["endpoints"][1], "names-1.names-members.shop.svc:9876");
+  const Json pod = Find(plan, "StatefulSet", "names")["spec"]["template"]["spec"];
+  EXPECT_EQ(pod["containers"][0]["command"], Json::parse(R"(["dunlin-nameservice"])"));
+  EXPECT_EQ(pod["containers"][0]["readinessProbe"]["grpc"]["port"], 9876);
+  EXPECT_EQ(pod["securityContext"]["runAsNonRoot"], true);
+}
+
+TEST_F(NameServiceTest, InstancesStartWithTheConfiguration) {
+  resource_["spec"]["config"] = Json::parse(R"({"registry": {"session_timeout_ms": 5000}})");
+  resource_["spec"]["tls"] = {{"mode", "Required"}, {"secretName", "certificate"}};
+  TempDir directory;
+  const std::string path = directory.path() + "/dunlin.yaml";
+  std::ofstream(path)
+      << Find(Make(), "ConfigMap", "names-config")["data"]["dunlin.yaml"].get<std::string>();
+  config::v1::NameServiceConfig config;
+  ASSERT_OK(LoadConfig(
+      {.file = path,
+       .environment = {"DUNLIN_SERVER__ADVERTISED_ADDRESS=names-0.names-members.shop.svc:9876"},
+       .overrides = {}},
+      config));
+  EXPECT_EQ(config.server().listen_address(), "0.0.0.0:9876");
+  EXPECT_EQ(config.server().tls().mode(), config::v1::TlsConfig::REQUIRED);
+  EXPECT_EQ(config.metrics().listen_address(), "0.0.0.0:5558");
+  EXPECT_EQ(config.registry().session_timeout_ms(), 5000U);
+}
+
+TEST_F(NameServiceTest, WhenAllIsWellThereIsNothingToDo) {
+  Settle();
+  observed_.broker_groups = 3;
+  const Plan plan = Make();
+  EXPECT_THAT(plan.applies, IsEmpty());
+  EXPECT_EQ(Condition(plan, "Ready"), "True AllInstancesReady");
+  EXPECT_EQ(plan.status["phase"], "Healthy");
+  EXPECT_EQ(plan.status["brokerGroups"], 3);
+  EXPECT_EQ(plan.look_again, std::chrono::seconds(30));
+  resource_["status"] = plan.status;
+  observed_.resource = Shared(resource_);
+  EXPECT_EQ(
+      PlanNameService(observed_, {.image = "dunlin:own"}, kNow + std::chrono::hours(1)).status,
+      plan.status);
+}
+
+TEST_F(NameServiceTest, ConditionsOfTrouble) {
+  Settle();
+  SetStatus(2, 1, 2);
+  EXPECT_EQ(Condition(Make(), "Ready"), "False InstancesNotReady");
+  EXPECT_EQ(Condition(Make(), "Available"), "True InstancesServe");
+  SetStatus(2, 0, 1);
+  EXPECT_EQ(Condition(Make(), "Ready"), "False Updating");
+  EXPECT_EQ(Condition(Make(), "Available"), "False NoInstance");
+  resource_["spec"]["config"] = Json::parse(R"({"registry": {"max_groups": 0}})");
+  const Plan plan = Make();
+  EXPECT_THAT(plan.applies, IsEmpty());
+  EXPECT_EQ(Condition(plan, "Stalled"), "True InvalidSpec");
+  EXPECT_EQ(plan.status["phase"], "Stalled");
+}
+
+TEST_F(NameServiceTest, ItIsExposedAsAsked) {
+  resource_["spec"]["expose"] = Json::parse(
+      R"({"type": "NodePort", "nodePort": 30876,
+          "annotations": {"example.com/internal": "true"}})");
+  resource_["spec"]["podDisruptionBudget"] = {{"enabled", false}};
+  const Plan plan = Make();
+  const Json service = Find(plan, "Service", "names");
+  EXPECT_EQ(service["spec"]["type"], "NodePort");
+  EXPECT_EQ(service["spec"]["ports"][0]["nodePort"], 30876);
+  EXPECT_EQ(k8s::AnnotationOf(service, "example.com/internal"), "true");
+  EXPECT_TRUE(Find(plan, "PodDisruptionBudget", "names").is_null());
+}
+
+TEST_F(NameServiceTest, PausedOrDeletedIsHandsOff) {
+  resource_["metadata"]["annotations"]["dunlin.dev/pause-reconciliation"] = "true";
+  EXPECT_THAT(Make().applies, IsEmpty());
+  resource_["metadata"].erase("annotations");
+  resource_["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z";
+  EXPECT_THAT(Make().applies, IsEmpty());
+}
+
+}  // namespace
+}  // namespace dunlin::op

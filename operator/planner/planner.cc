@@ -1,0 +1,153 @@
+#include "operator/planner/planner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "operator/k8s/conditions.h"
+#include "operator/planner/config_text.h"
+#include "operator/planner/members.h"
+#include "operator/planner/resource_types.h"
+#include "operator/planner/rollout.h"
+#include "operator/planner/spec.h"
+#include "operator/planner/status.h"
+#include "services/base/strings.h"
+
+namespace dunlin::op {
+namespace {
+
+// While something is under way that nobody tells us of.
+constexpr std::chrono::seconds kSoon{2};
+
+k8s::Event Tell(k8s::EventType type, std::string reason, std::string action, std::string note) {
+  return {.type = type,
+          .reason = std::move(reason),
+          .action = std::move(action),
+          .note = std::move(note)};
+}
+
+void PlanSwitchover(const Observed& observed, std::string to, std::string_view why, Plan& plan) {
+  plan.events.push_back(
+      Tell(k8s::EventType::kNormal, "SwitchingOver", "Switchover",
+           fmt::format("{} hands over to {}: {}", observed.coordination->master, to, why)));
+  plan.switchover = Plan::Switchover{.to = std::move(to), .epoch = observed.coordination->epoch};
+}
+
+// What somebody asked for by annotation: once, whatever comes of it.
+void PlanRequestedSwitchover(const Observed& observed, const BrokerGroupSpec& spec,
+                             const std::vector<Member>& members, Plan& plan) {
+  if (!observed.coordination.has_value() || observed.coordination->master.empty()) return;
+  plan.answered.emplace_back("dunlin.dev/switchover-to");
+  std::string to = spec.switchover_to;
+  if (to == "any") to = BestSuccessor(members, std::numeric_limits<int>::max());
+  if (to == observed.coordination->master) return;
+  const auto found = std::find_if(members.begin(), members.end(),
+                                  [&](const Member& member) { return member.pod == to; });
+  if (found == members.end() || !found->is_serving() || !found->in_sync) {
+    plan.events.push_back(
+        Tell(k8s::EventType::kWarning, "SwitchoverRefused", "Switchover",
+             fmt::format("'{}' cannot take over: it must be a member that is ready and in sync",
+                         spec.switchover_to)));
+    return;
+  }
+  PlanSwitchover(observed, std::move(to), "it was asked for", plan);
+}
+
+void PlanMemberChange(const Observed& observed, const BrokerGroupSpec& spec, const ScaleStep& scale,
+                      Plan& plan) {
+  const bool adds = !scale.add.empty();
+  Plan::MemberChange change{.member = adds ? scale.add : scale.remove,
+                            .address = "",
+                            .epoch = observed.coordination->epoch};
+  if (adds) change.address = fmt::format("{}:{}", HostOf(spec, change.member), kReplicatorPort);
+  plan.events.push_back(
+      Tell(k8s::EventType::kNormal, adds ? "AddingMember" : "RemovingMember", "Scale", scale.why));
+  plan.member_change = std::move(change);
+}
+
+// At most one disturbance at a time: a switchover, or another member, or a pod that goes.
+void PlanDisturbance(const Observed& observed, const BrokerGroupSpec& spec,
+                     const std::vector<Member>& members, const Outcome& outcome, Plan& plan) {
+  // Those who go need not be updated first; one that does not serve is what scaling may wait for.
+  const bool scaling_in = static_cast<int>(members.size()) > spec.replicas;
+  if (!outcome.scale.handover.empty()) {
+    PlanSwitchover(observed, outcome.scale.handover, outcome.scale.why, plan);
+  } else if (!spec.switchover_to.empty()) {
+    PlanRequestedSwitchover(observed, spec, members, plan);
+  } else if (!outcome.scale.add.empty() || !outcome.scale.remove.empty()) {
+    PlanMemberChange(observed, spec, outcome.scale, plan);
+  } else if (outcome.rollout.kind == RolloutStep::Kind::kSwitchover) {
+    if (!scaling_in) PlanSwitchover(observed, outcome.rollout.pod, outcome.rollout.why, plan);
+  } else if (outcome.rollout.kind == RolloutStep::Kind::kDelete) {
+    const auto found = std::find_if(members.begin(), members.end(), [&](const Member& member) {
+      return member.pod == outcome.rollout.pod;
+    });
+    if (scaling_in && found->is_serving()) return;
+    plan.deletion = Plan::Deletion{.pod = k8s::KeyOf(*found->object),
+                                   .uid = std::string(k8s::UidOf(*found->object))};
+    plan.events.push_back(Tell(k8s::EventType::kNormal, "ReplacingMember", "Update",
+                               fmt::format("{} is replaced: {}", found->pod, outcome.rollout.why)));
+  }
+}
+
+int CurrentReplicas(const Observed& observed) {
+  if (observed.stateful_set == nullptr) return 0;
+  return static_cast<int>(k8s::IntAt(*observed.stateful_set, {"spec", "replicas"}));
+}
+
+}  // namespace
+
+Plan PlanBrokerGroup(const Observed& observed, const Defaults& defaults, Timestamp now) {
+  const BrokerGroupSpec spec(*observed.group);
+  const int current = CurrentReplicas(observed);
+  const std::vector<Member> members =
+      MembersOf(observed, spec, current == 0 ? spec.replicas : current);
+  const bool coordinated = observed.coordination.has_value();
+
+  Plan plan;
+  Outcome outcome;
+  outcome.image = spec.image.empty() ? defaults.image : spec.image;
+  outcome.scale.replicas = std::max(current, spec.replicas);
+  const bool hands_off = spec.paused || k8s::IsBeingDeleted(*observed.group);
+  if (!hands_off) {
+    plan.applies = RoleLabels(observed);
+    const ScaleStep scale = NextScaleStep(spec, members, current, coordinated);
+    const absl::StatusOr<std::string> config =
+        ConfigText(observed, spec, ListedMembers(observed, spec, scale.replicas));
+    if (!config.ok()) {
+      // What runs goes on as it is.
+      outcome.stalled_reason = config.status().code() == absl::StatusCode::kFailedPrecondition
+                                   ? "NameServiceMissing"
+                                   : "InvalidSpec";
+      outcome.stalled_message = FromAbsl(config.status().message());
+    } else {
+      outcome.config_hash = Fingerprint(*config);
+      outcome.scale = scale;
+      plan.secret = MemberSecret(*observed.group, spec);
+      outcome.rollout = NextRolloutStep(spec, members, IsRevisionKnown(observed), coordinated);
+      bool same = true;
+      for (Plan::Apply& apply :
+           ObjectsOf(observed, spec, defaults, *config, outcome.scale.replicas)) {
+        if (IsApplied(apply, observed.applied, observed.live)) continue;
+        same = false;
+        if (apply.type == StatefulSetType()) {
+          outcome.rollout = {
+              .kind = RolloutStep::Kind::kWait, .pod = "", .why = "the StatefulSet changes"};
+        }
+        plan.applies.push_back(std::move(apply));
+      }
+      // Which pods are outdated is known when the StatefulSet is what it is to be.
+      if (same) PlanDisturbance(observed, spec, members, outcome, plan);
+    }
+  }
+  plan.status = StatusOf(observed, spec, members, outcome, now);
+  const k8s::Json* const conditions = k8s::Find(plan.status, {"conditions"});
+  if (!hands_off && !k8s::IsConditionTrue(*conditions, "Ready")) plan.look_again = kSoon;
+  return plan;
+}
+
+}  // namespace dunlin::op

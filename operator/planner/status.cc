@@ -1,0 +1,207 @@
+#include "operator/planner/status.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "operator/k8s/conditions.h"
+#include "operator/planner/objects.h"
+
+namespace dunlin::op {
+namespace {
+
+using k8s::Condition;
+using k8s::ConditionStatus;
+using k8s::Json;
+
+// How many members are so.
+template <typename Predicate>
+int Count(const std::vector<Member>& members, Predicate predicate) {
+  return static_cast<int>(std::count_if(members.begin(), members.end(), predicate));
+}
+
+Condition Is(std::string type, bool status, std::string reason, std::string message) {
+  return {.type = std::move(type),
+          .status = status ? ConditionStatus::kTrue : ConditionStatus::kFalse,
+          .reason = std::move(reason),
+          .message = std::move(message)};
+}
+
+// What is looked at for more than one condition.
+struct Sight {
+  int there = 0;
+  int ready = 0;
+  int updated = 0;
+  int in_sync = 0;
+  bool has_master = false;
+  bool scaling = false;
+  bool updating = false;
+  std::string under_way;  // empty: nothing
+};
+
+Sight Look(const Observed& observed, const BrokerGroupSpec& spec,
+           const std::vector<Member>& members, const Outcome& outcome) {
+  Sight sight;
+  sight.there = Count(members, [](const Member& m) { return m.object != nullptr; });
+  sight.ready = Count(members, [](const Member& m) { return m.is_serving(); });
+  sight.updated =
+      Count(members, [](const Member& m) { return m.object != nullptr && !m.outdated; });
+  sight.in_sync = Count(members, [](const Member& m) { return m.in_sync; });
+  sight.has_master = observed.coordination.has_value() && !observed.coordination->master.empty();
+  sight.updating = outcome.rollout.kind != RolloutStep::Kind::kDone;
+  sight.scaling = static_cast<int>(members.size()) != spec.replicas || !outcome.scale.why.empty();
+  if (sight.scaling) {
+    sight.under_way =
+        fmt::format("scaling from {} to {} members{}{}", members.size(), spec.replicas,
+                    outcome.scale.why.empty() ? "" : ": ", outcome.scale.why);
+  } else if (sight.updating) {
+    sight.under_way = fmt::format("{} of {} members are of the newest revision: {}", sight.updated,
+                                  members.size(), outcome.rollout.why);
+  }
+  return sight;
+}
+
+Condition Available(const Observed& observed, const BrokerGroupSpec& spec, const Sight& sight) {
+  if (!observed.coordination.has_value()) {
+    return {"Available", ConditionStatus::kUnknown, "NotAsked",
+            "nobody could be asked who is master"};
+  }
+  if (!sight.has_master) return Is("Available", false, "NoMaster", "no member is master");
+  if (sight.in_sync < spec.min_in_sync) {
+    return Is("Available", false, "NotEnoughInSync",
+              fmt::format("{} members are in sync, replication.minInSyncReplicas is {}: sends are "
+                          "refused",
+                          sight.in_sync, spec.min_in_sync));
+  }
+  return Is("Available", true, "MasterServes",
+            fmt::format("{} is master", observed.coordination->master));
+}
+
+Condition InSync(const Observed& observed, const std::vector<Member>& members, const Sight& sight) {
+  if (!observed.coordination.has_value()) {
+    return {"InSync", ConditionStatus::kUnknown, "NotAsked", "nobody could be asked"};
+  }
+  std::string behind;
+  for (const Member& member : members) {
+    if (!member.in_sync) behind += (behind.empty() ? "" : ", ") + member.pod;
+  }
+  if (behind.empty()) return Is("InSync", true, "AllInSync", "");
+  const bool missing = sight.there < static_cast<int>(members.size());
+  return Is("InSync", false, missing ? "SlaveMissing" : "SlaveLagging",
+            fmt::format("not in sync: {}", behind));
+}
+
+Condition Ready(const BrokerGroupSpec& spec, const Condition& available, const Sight& sight,
+                const Outcome& outcome) {
+  if (!outcome.stalled_reason.empty()) {
+    return Is("Ready", false, "Stalled", outcome.stalled_message);
+  }
+  if (spec.paused) return Is("Ready", false, "Paused", "the group is paused");
+  if (available.status != ConditionStatus::kTrue) {
+    return {"Ready", available.status, available.reason, available.message};
+  }
+  if (sight.scaling) return Is("Ready", false, "Scaling", sight.under_way);
+  if (sight.updating) return Is("Ready", false, "Updating", sight.under_way);
+  const std::string of = fmt::format("{} of {} members are ready", sight.ready, spec.replicas);
+  if (sight.ready < spec.replicas) return Is("Ready", false, "MembersNotReady", of);
+  if (sight.in_sync < spec.replicas) {
+    return Is("Ready", false, "NotInSync",
+              fmt::format("{} of {} members are in sync", sight.in_sync, spec.replicas));
+  }
+  return Is("Ready", true, "AllMembersReady", of);
+}
+
+std::string_view PhaseOf(const Observed& observed, const BrokerGroupSpec& spec,
+                         const Condition& ready, const Sight& sight, const Outcome& outcome) {
+  if (k8s::IsBeingDeleted(*observed.group)) return "Deleting";
+  if (!outcome.stalled_reason.empty()) return "Stalled";
+  if (observed.stateful_set == nullptr) return "Creating";
+  if (observed.coordination.has_value() && !sight.has_master) {
+    return sight.ready == 0 ? "Creating" : "FailingOver";
+  }
+  if (sight.scaling) {
+    return sight.there > spec.replicas ? "ScalingIn" : "ScalingOut";
+  }
+  if (sight.updating) return "Updating";
+  return ready.status == ConditionStatus::kTrue ? "Healthy" : "Degraded";
+}
+
+Json MembersStatus(const std::vector<Member>& members) {
+  Json list = Json::array();
+  for (const Member& member : members) {
+    if (member.object == nullptr) continue;
+    Json entry = {{"pod", member.pod},
+                  {"role", member.master ? "Master" : "Slave"},
+                  {"state", member.terminating ? "Terminating"
+                            : member.ready     ? "Ready"
+                                               : "NotReady"},
+                  {"inSync", member.in_sync}};
+    if (const auto node = k8s::StringAt(*member.object, {"spec", "nodeName"}); !node.empty()) {
+      entry["node"] = node;
+    }
+    if (const auto revision = k8s::LabelOf(*member.object, "controller-revision-hash");
+        !revision.empty()) {
+      entry["revision"] = revision;
+    }
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+}  // namespace
+
+Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
+              const std::vector<Member>& members, const Outcome& outcome, Timestamp now) {
+  const Sight sight = Look(observed, spec, members, outcome);
+  const Condition available = Available(observed, spec, sight);
+  const Condition ready = Ready(spec, available, sight, outcome);
+  const bool stalled = !outcome.stalled_reason.empty();
+  const bool moving = !sight.under_way.empty() && !stalled && !spec.paused;
+
+  const int64_t generation = k8s::GenerationOf(*observed.group);
+  Json status = {{"observedGeneration", generation},
+                 {"phase", PhaseOf(observed, spec, ready, sight, outcome)},
+                 {"replicas", sight.there},
+                 {"readyReplicas", sight.ready},
+                 {"updatedReplicas", sight.updated},
+                 {"inSyncReplicas", sight.in_sync},
+                 {"selector", SelectorOf(spec)},
+                 {"image", outcome.image},
+                 {"configHash", outcome.config_hash},
+                 {"members", MembersStatus(members)}};
+  if (observed.coordination.has_value()) {
+    status["master"] = observed.coordination->master;
+    status["epoch"] = observed.coordination->epoch;
+  }
+  if (observed.stateful_set != nullptr) {
+    for (const std::string name : {"currentRevision", "updateRevision"}) {
+      const auto revision = k8s::StringAt(*observed.stateful_set, {"status", name});
+      if (!revision.empty()) status[name] = revision;
+    }
+  }
+
+  // Ours only: other managers' conditions are theirs to apply.
+  Json conditions = Json::array();
+  if (const Json* const before = k8s::Find(*observed.group, {"status", "conditions"})) {
+    conditions = *before;
+  }
+  const std::vector<Condition> made = {
+      ready,
+      available,
+      InSync(observed, members, sight),
+      Is("Progressing", moving, moving ? "UnderWay" : "Nothing", sight.under_way),
+      Is("Reconciling", ready.status != ConditionStatus::kTrue && !stalled && !spec.paused,
+         ready.reason, ready.message),
+      Is("Stalled", stalled, stalled ? outcome.stalled_reason : "Nothing", outcome.stalled_message),
+      Is("Paused", spec.paused, spec.paused ? "Annotation" : "Nothing", "")};
+  Json ours = Json::array();
+  for (const Condition& condition : made) {
+    k8s::SetCondition(conditions, condition, generation, now);
+    ours.push_back(*k8s::FindCondition(conditions, condition.type));
+  }
+  status["conditions"] = std::move(ours);
+  return status;
+}
+
+}  // namespace dunlin::op

@@ -1,0 +1,428 @@
+// The program itself against a real API server with its controllers: groups are made, updated,
+// scaled and deleted, while operators and the API server are killed. There are no nodes: what
+// kubelets and members would do is done by a stand-in.
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "operator/k8s/client.h"
+#include "operator/k8s/conditions.h"
+#include "operator/k8s/curl_loop.h"
+#include "operator/k8s/testing/child_process.h"
+#include "operator/k8s/testing/control_plane.h"
+#include "operator/k8s/yaml_json.h"
+#include "operator/planner/objects.h"
+#include "operator/planner/resource_types.h"
+#include "operator/program/testing/stand_in.h"
+#include "services/base/file.h"
+#include "services/base/mutex.h"
+#include "services/base/testing/status_matchers.h"
+#include "services/base/testing/temp_dir.h"
+
+namespace dunlin::op {
+namespace {
+
+using k8s::Json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr char kSpace[] = "shop";
+
+k8s::ResourceType Definitions() {
+  return {.group = "apiextensions.k8s.io",
+          .version = "v1",
+          .plural = "customresourcedefinitions",
+          .kind = "CustomResourceDefinition",
+          .namespaced = false};
+}
+k8s::ResourceType Namespaces() {
+  return {.group = "",
+          .version = "v1",
+          .plural = "namespaces",
+          .kind = "Namespace",
+          .namespaced = false};
+}
+
+Json GroupOf(const std::string& name, int replicas) {
+  Json group = k8s::NewObject(BrokerGroupType(), {kSpace, name});
+  group["spec"] = {{"nameServers", {"names:9876"}},
+                   {"replicas", replicas},
+                   {"image", "example.com/dunlin:1"},
+                   {"storage", {{"size", "1Gi"}}},
+                   {"replication", {{"mode", replicas > 1 ? "Sync" : "Async"}}}};
+  return group;
+}
+
+// What is served at 127.0.0.1:PORT/metrics.
+std::string Scrape(int port) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::string text;
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
+    const std::string_view request = "GET /metrics HTTP/1.0\r\n\r\n";
+    EXPECT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
+    std::array<char, 4096> part{};
+    for (ssize_t got = 0; (got = read(fd, part.data(), part.size())) > 0;) {
+      text.append(part.data(), static_cast<size_t>(got));
+    }
+  }
+  close(fd);
+  return text;
+}
+
+// A program that runs until it is killed, or this goes.
+class OperatorProcess {
+ public:
+  explicit OperatorProcess(std::string kubeconfig) : kubeconfig_(std::move(kubeconfig)) { Start(); }
+
+  void Kill() {
+    wanted_ = false;
+    process_.Kill();
+  }
+  void Terminate() {
+    wanted_ = false;
+    process_.Terminate();
+  }
+  // One that lost leadership, by a machine that stood still for instance, has ended.
+  void Revive() {
+    if (wanted_ && Scrape(metrics_port_).empty()) Start();
+  }
+  double Metric(const std::string& name) const {
+    const std::string text = Scrape(metrics_port_);
+    double sum = 0;
+    size_t at = 0;
+    while ((at = text.find("\n" + name, at)) != std::string::npos) {
+      const size_t end = text.find('\n', at + 1);
+      const std::string line = text.substr(at + 1, end - at - 1);
+      sum += std::stod(line.substr(line.rfind(' ') + 1));
+      at += 1;
+    }
+    return sum;
+  }
+  bool Leads() const { return Metric("dunlin_operator_leader ") == 1; }
+  // But for watches, which go on, and those of leader election (get, update).
+  double Requests() const {
+    double sum = 0;
+    for (const char* const verb : {"list", "create", "patch", "delete"}) {
+      for (const char* const code : {"200", "201", "404", "409"}) {
+        sum += Metric(fmt::format("dunlin_operator_api_requests_total{{code=\"{}\",verb=\"{}\"}}",
+                                  code, verb));
+      }
+    }
+    return sum;
+  }
+  // Resident, in MiB.
+  double Memory() const {
+    std::ifstream statm(fmt::format("/proc/{}/statm", pid_));
+    double all = 0;
+    double resident = 0;
+    statm >> all >> resident;
+    return resident * 4096 / (1 << 20);
+  }
+  std::string Text() const { return Scrape(metrics_port_); }
+
+ private:
+  void Start() {
+    process_ = k8s::ChildProcess(
+        {"operator/program/dunlin-operator", "--set", "kubernetes.kubeconfig=" + kubeconfig_,
+         "--set", "health_listen_address=127.0.0.1:0", "--set",
+         "metrics.listen_address=127.0.0.1:0", "--set", "leader_election.lease_namespace=default",
+         "--set", "leader_election.lease_duration_ms=6000", "--set",
+         "leader_election.renew_deadline_ms=4000", "--set", "leader_election.retry_period_ms=1000"},
+        "");
+    const std::string line = process_.ReadLine();
+    constexpr std::string_view kMetrics = "metrics on 127.0.0.1:";
+    constexpr std::string_view kPid = "pid ";
+    const size_t metrics = line.find(kMetrics);
+    const size_t pid = line.find(kPid);
+    ASSERT_TRUE(metrics != std::string::npos && pid != std::string::npos) << line;
+    metrics_port_ = std::stoi(line.substr(metrics + kMetrics.size()));
+    pid_ = std::stoi(line.substr(pid + kPid.size()));
+  }
+
+  const std::string kubeconfig_;
+  bool wanted_ = true;
+  k8s::ChildProcess process_;
+  int metrics_port_ = 0;
+  int pid_ = 0;
+};
+
+class OperatorServerTest : public ::testing::Test {
+ protected:
+  OperatorServerTest() : loop_(control_plane_.Admin(), "test/1", clock_), client_(loop_, loop_) {
+    for (const std::string name :
+         {"brokergroups", "nameservices", "topics", "consumergroups", "users"}) {
+      const auto text = ReadWholeFile(RealFiles(), fmt::format("operator/crds/{}.yaml", name));
+      EXPECT_OK(text);
+      const auto definitions = k8s::ParseYamlDocuments(*text, name);
+      EXPECT_OK(definitions);
+      for (const Json& definition : *definitions) {
+        EXPECT_OK(client_.Run(Apply(Definitions(), definition, {.field_manager = "test"})));
+      }
+      control_plane_.Kubectl({"wait", "--for=condition=Established", "--timeout=60s",
+                              fmt::format("crd/{}.dunlin.dev", name)});
+    }
+    Json space = NewObject(Namespaces(), {"", kSpace});
+    space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "restricted";
+    EXPECT_OK(client_.Run(Create(Namespaces(), space)));
+    control_plane_.StartControllers();
+    GiveRights();
+    stand_in_ = std::make_unique<StandIn>(client_, kSpace, clock_);
+  }
+  ~OperatorServerTest() override {
+    stand_in_.reset();
+    loop_.Stop();
+  }
+
+  // Operators are those whom rbac.yaml describes, and may do no more.
+  void GiveRights() {
+    control_plane_.Kubectl({"apply", "-f", "operator/program/rbac.yaml"});
+    control_plane_.Kubectl({"-n", "default", "create", "serviceaccount", "operator"});
+    control_plane_.Kubectl({"create", "clusterrolebinding", "operator",
+                            "--clusterrole=dunlin-operator", "--serviceaccount=default:operator"});
+    control_plane_.Kubectl({"-n", "default", "create", "rolebinding", "operator",
+                            "--role=dunlin-operator-election",
+                            "--serviceaccount=default:operator"});
+    std::string token =
+        control_plane_.Kubectl({"-n", "default", "create", "token", "operator", "--duration=2h"});
+    while (!token.empty() && token.back() == '\n') token.pop_back();
+    const auto text = ReadWholeFile(RealFiles(), control_plane_.kubeconfig());
+    ASSERT_OK(text);
+    std::string config = *text;
+    constexpr std::string_view kToken = "token: ";
+    const size_t at = config.find(kToken);
+    ASSERT_NE(at, std::string::npos);
+    config.replace(at + kToken.size(), config.find('\n', at) - at - kToken.size(), token);
+    kubeconfig_ = directory_.path() + "/operator.kubeconfig";
+    std::ofstream(kubeconfig_) << config;
+  }
+  std::shared_ptr<OperatorProcess> StartOperator() {
+    operators_.push_back(std::make_shared<OperatorProcess>(kubeconfig_));
+    return operators_.back();
+  }
+  void WaitUntilReady(const std::string& group, int64_t generation = 0) {
+    WaitFor(fmt::format("{} is ready", group), [&] {
+      const Json now = Get(BrokerGroupType(), group);
+      const Json* const conditions = k8s::Find(now, {"status", "conditions"});
+      return conditions != nullptr && k8s::IsConditionTrue(*conditions, "Ready") &&
+             k8s::IntAt(now, {"status", "observedGeneration"}) >= k8s::GenerationOf(now) &&
+             k8s::GenerationOf(now) >= generation;
+    });
+  }
+  void WaitFor(const std::string& what, const std::function<bool()>& is_so) {
+    constexpr std::chrono::seconds kPatience{300};
+    Mutex mutex;
+    CondVar never;
+    const Timestamp deadline = clock_.Now() + kPatience;
+    while (!is_so()) {
+      ASSERT_LT(clock_.Now(), deadline)
+          << "not so: " << what << "\n"
+          << control_plane_.Kubectl(
+                 {"-n", kSpace, "get", "bg,sts,pods,leases,events", "-o", "wide"}, true);
+      for (const auto& program : operators_) program->Revive();
+      MutexLock lock(mutex);
+      never.WaitUntil(mutex, std::chrono::steady_clock::now() + std::chrono::milliseconds(200));
+    }
+  }
+  Json Get(const k8s::ResourceType& type, const std::string& name) {
+    const auto got = client_.Run(k8s::Get(type, {kSpace, name}));
+    return got.ok() ? *got : Json();
+  }
+  std::string ConditionReason(const k8s::ResourceType& type, const std::string& name,
+                              const std::string& condition) {
+    const Json got = Get(type, name);
+    const Json* const conditions = k8s::Find(got, {"status", "conditions"});
+    const Json* const found =
+        conditions == nullptr ? nullptr : k8s::FindCondition(*conditions, condition);
+    return found == nullptr ? "" : std::string(k8s::StringAt(*found, {"reason"}));
+  }
+  void Edit(const std::string& group, const Json& spec) {
+    ASSERT_OK(client_.Run(MergePatch(BrokerGroupType(), {kSpace, group}, {{"spec", spec}})));
+  }
+  std::string ImageOf(const std::string& pod) {
+    const Json got = Get(PodType(), pod);
+    const Json* const containers = k8s::Find(got, {"spec", "containers"});
+    return containers == nullptr ? "" : std::string(k8s::StringAt(containers->at(0), {"image"}));
+  }
+  void ExpectImages(const std::string& image, int members) {
+    for (int i = 0; i < members; ++i) EXPECT_EQ(ImageOf(fmt::format("orders-{}", i)), image);
+  }
+
+  SystemClock clock_;
+  TempDir directory_;
+  std::string kubeconfig_;
+  k8s::ControlPlane control_plane_;
+  k8s::CurlLoop loop_;
+  k8s::Client client_;
+  std::unique_ptr<StandIn> stand_in_;
+  std::vector<std::shared_ptr<OperatorProcess>> operators_;
+};
+
+TEST_F(OperatorServerTest, AGroupFromItsBeginningToItsEnd) {
+  const auto program = StartOperator();
+  ASSERT_OK(client_.Run(Create(BrokerGroupType(), GroupOf("orders", 3))));
+  WaitUntilReady("orders");
+  EXPECT_THAT(control_plane_.Kubectl({"-n", kSpace, "get", "pods", "-l", "dunlin.dev/role=master"}),
+              HasSubstr("orders-0"));
+  EXPECT_FALSE(Get(SecretType(), "orders-replication").is_null());
+
+  // One at a time; the master hands over before it goes.
+  stand_in_->CountAnew("orders");
+  Edit("orders", {{"image", "example.com/dunlin:2"}});
+  WaitUntilReady("orders", 2);
+  ExpectImages("example.com/dunlin:2", 3);
+  EXPECT_GE(stand_in_->LeastReady("orders"), 2);
+  EXPECT_EQ(stand_in_->Switchovers(), 1);
+
+  // A new pod is added to the group, and nobody else is restarted for it.
+  const std::string first(k8s::UidOf(Get(PodType(), "orders-0")));
+  Edit("orders", {{"replicas", 4}});
+  WaitUntilReady("orders", 3);
+  EXPECT_THAT(stand_in_->Members("orders"),
+              ElementsAre("orders-0", "orders-1", "orders-2", "orders-3"));
+  EXPECT_EQ(k8s::UidOf(Get(PodType(), "orders-0")), first);
+  EXPECT_EQ(k8s::IntAt(Get(BrokerGroupType(), "orders"), {"status", "inSyncReplicas"}), 4);
+  Edit("orders", {{"replicas", 2}});
+  WaitUntilReady("orders", 4);
+  EXPECT_THAT(stand_in_->Members("orders"), ElementsAre("orders-0", "orders-1"));
+  EXPECT_TRUE(Get(PodType(), "orders-2").is_null());
+  EXPECT_TRUE(Get(PodType(), "orders-3").is_null());
+
+  // What somebody breaks is mended.
+  ASSERT_OK(client_.Run(Delete(ServiceType(), {kSpace, "orders-master"})));
+  WaitFor("the Service is back", [&] { return !Get(ServiceType(), "orders-master").is_null(); });
+
+  ASSERT_OK(client_.Run(Delete(BrokerGroupType(), {kSpace, "orders"})));
+  WaitFor("all is gone", [&] {
+    return Get(StatefulSetType(), "orders").is_null() && Get(PodType(), "orders-0").is_null() &&
+           Get(ConfigMapType(), "orders-config").is_null() &&
+           Get(ServiceType(), "orders").is_null() &&
+           Get(SecretType(), "orders-replication").is_null();
+  });
+  // Its volumes stay, and so does who may be elected from them.
+  EXPECT_FALSE(Get(LeaseType(), "orders-master").is_null());
+}
+
+TEST_F(OperatorServerTest, ANameServiceAndWhoRefersToIt) {
+  const auto program = StartOperator();
+  Json group = GroupOf("orders", 1);
+  group["spec"].erase("nameServers");
+  group["spec"]["nameServiceRef"] = {{"name", "names"}};
+  ASSERT_OK(client_.Run(Create(BrokerGroupType(), group)));
+  WaitFor("it says what is missing", [&] {
+    return ConditionReason(BrokerGroupType(), "orders", "Stalled") == "NameServiceMissing";
+  });
+  Json names = k8s::NewObject(NameServiceType(), {kSpace, "names"});
+  names["spec"] = {{"replicas", 2}};
+  ASSERT_OK(client_.Run(Create(NameServiceType(), names)));
+  WaitUntilReady("orders");
+  WaitFor("the name service is ready", [&] {
+    return ConditionReason(NameServiceType(), "names", "Ready") == "AllInstancesReady";
+  });
+  EXPECT_EQ(k8s::IntAt(Get(NameServiceType(), "names"), {"status", "brokerGroups"}), 1);
+
+  // Another number of instances is another configuration of its groups.
+  ASSERT_OK(
+      client_.Run(MergePatch(NameServiceType(), {kSpace, "names"}, {{"spec", {{"replicas", 3}}}})));
+  WaitFor("the group is told", [&] {
+    const Json file = Get(ConfigMapType(), "orders-config");
+    return k8s::StringAt(file, {"data", "dunlin.yaml"}).find("names-2.names-members") !=
+           std::string_view::npos;
+  });
+
+  // What nothing is done for says so.
+  Json topic = k8s::NewObject(TopicType(), {kSpace, "t"});
+  topic["spec"] = {{"nameServiceRef", {{"name", "names"}}}};
+  ASSERT_OK(client_.Run(Create(TopicType(), topic)));
+  WaitFor("the topic says so",
+          [&] { return ConditionReason(TopicType(), "t", "Ready") == "NotSupported"; });
+
+  ASSERT_OK(client_.Run(Delete(NameServiceType(), {kSpace, "names"})));
+  WaitFor("it is gone", [&] { return Get(StatefulSetType(), "names").is_null(); });
+}
+
+TEST_F(OperatorServerTest, OperatorsAndTheApiServerAreKilled) {
+  const auto first = StartOperator();
+  WaitFor("the first leads", [&] { return first->Leads(); });
+  const auto second = StartOperator();
+  ASSERT_OK(client_.Run(Create(BrokerGroupType(), GroupOf("orders", 3))));
+  WaitUntilReady("orders");
+  EXPECT_TRUE(first->Leads());
+  EXPECT_FALSE(second->Leads());
+
+  // The leader dies amid an update; the other one goes on with it.
+  stand_in_->CountAnew("orders");
+  Edit("orders", {{"image", "example.com/dunlin:2"}});
+  WaitFor("the first pod is replaced",
+          [&] { return ImageOf("orders-2") == "example.com/dunlin:2"; });
+  first->Kill();
+  WaitUntilReady("orders", 2);
+  ExpectImages("example.com/dunlin:2", 3);
+  EXPECT_TRUE(second->Leads());
+  EXPECT_GE(stand_in_->LeastReady("orders"), 2);
+
+  // The API server dies amid the next one. Who loses leadership by that ends, and is started anew.
+  stand_in_->CountAnew("orders");
+  Edit("orders", {{"image", "example.com/dunlin:3"}});
+  WaitFor("a pod is replaced", [&] {
+    return ImageOf("orders-2") == "example.com/dunlin:3" ||
+           ImageOf("orders-1") == "example.com/dunlin:3";
+  });
+  control_plane_.KillApiServer();
+  control_plane_.StartApiServer();
+  WaitUntilReady("orders", 3);
+  ExpectImages("example.com/dunlin:3", 3);
+  EXPECT_GE(stand_in_->LeastReady("orders"), 2);
+
+  // Who stops in order gives leadership back.
+  WaitFor("the second leads", [&] { return second->Leads(); });
+  second->Terminate();
+  const auto lease = client_.Run(k8s::Get(LeaseType(), {"default", "dunlin-operator"}));
+  ASSERT_OK(lease);
+  EXPECT_EQ(k8s::StringAt(*lease, {"spec", "holderIdentity"}), "");
+}
+
+// Figures for docs: memory, time of a look, requests of groups that are as they should be.
+TEST_F(OperatorServerTest, ManyGroups) {
+  const char* const given = std::getenv("DUNLIN_OPERATOR_GROUPS");
+  const int groups = given == nullptr ? 30 : std::stoi(given);
+  const auto program = StartOperator();
+  const Timestamp begun = clock_.Now();
+  for (int i = 0; i < groups; ++i) {
+    ASSERT_OK(client_.Run(Create(BrokerGroupType(), GroupOf(fmt::format("g-{}", i), 1))));
+  }
+  for (int i = 0; i < groups; ++i) WaitUntilReady(fmt::format("g-{}", i));
+  const auto made = clock_.Now() - begun;
+  const double before = program->Requests();
+  const double looks = program->Metric("dunlin_operator_reconciles_total");
+  // Each is looked at again, though nothing has changed.
+  WaitFor("all were looked at again",
+          [&] { return program->Metric("dunlin_operator_reconciles_total") >= looks + groups; });
+  const double after = program->Requests();
+  fmt::print("{} groups: ready after {} s; {:.0f} MiB; {:.0f} requests in {:.0f} looks when idle\n",
+             groups, std::chrono::duration_cast<std::chrono::seconds>(made).count(),
+             program->Memory(), after - before,
+             program->Metric("dunlin_operator_reconciles_total") - looks);
+  fmt::print("{}\n", program->Text());
+  // The last groups may have had a status to write when the count began.
+  EXPECT_LT(after - before, groups * 0.2 + 20);
+}
+
+}  // namespace
+}  // namespace dunlin::op
