@@ -1,0 +1,228 @@
+"""The Helm chart: what it renders, what it refuses, and what a real API server says to it."""
+
+import copy
+import os
+import re
+import subprocess
+import tarfile
+import tempfile
+import unittest
+from pathlib import Path
+
+import yaml
+
+import helm
+from kube import ControlPlane
+
+OPERATOR = helm.ROOT / "operator"
+VALUES = sorted((helm.CHART / "ci").glob("*-values.yaml"))
+HERE = Path(__file__).resolve().parent
+
+
+def named(objects, kind):
+    return {one["metadata"]["name"]: one for one in objects if one["kind"] == kind}
+
+
+def pod_specs(objects):
+    for one in objects:
+        if one["kind"] == "Pod":
+            yield one["metadata"]["name"], one["spec"]
+        elif one["kind"] == "Deployment":
+            yield one["metadata"]["name"], one["spec"]["template"]["spec"]
+
+
+class ChartTest(unittest.TestCase):
+    def rendered(self, values=None, files=()):
+        objects, said = helm.template(values, files)
+        self.assertIsNotNone(objects, said)
+        return objects
+
+    def test_lint(self):
+        for file in VALUES:
+            status, text, said = helm.helm("lint", "--strict", helm.CHART, "--values", file)
+            self.assertEqual(0, status, text + said)
+
+    def test_values_are_documented_by_the_schema_and_the_schema_by_values(self):
+        with open(helm.CHART / "values.schema.json") as file:
+            schema = yaml.safe_load(file)
+        with open(helm.CHART / "values.yaml") as file:
+            values = yaml.safe_load(file)
+        self.assertEqual(set(schema["properties"]) - {"global"}, set(values))
+
+    def test_nonsense_is_refused(self):
+        with open(HERE / "refused.yaml") as file:
+            table = yaml.safe_load(file)
+        for row in table:
+            objects, said = helm.template(row["values"])
+            self.assertIsNone(objects, "%s was taken" % row["values"])
+            for word in row["words"]:
+                self.assertIn(word, said, row["values"])
+
+    def test_crds_are_those_of_the_operator(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            status, text, said = helm.helm("package", helm.CHART, "--destination", scratch)
+            self.assertEqual(0, status, text + said)
+            (package,) = Path(scratch).iterdir()
+            with tarfile.open(package) as archive:
+                packed = {Path(name).name: archive.extractfile(name).read()
+                          for name in archive.getnames() if name.startswith("dunlin/crds/")}
+        self.assertEqual({path.name: path.read_bytes() for path in (OPERATOR / "crds").glob(
+            "*.yaml")}, packed)
+
+    def test_the_operator_may_do_what_its_readme_says_and_no_more(self):
+        with open(helm.CHART / "files/operator-rules.yaml") as file:
+            given = {(rule["apiGroups"][0], resource): set(rule["verbs"])
+                     for rule in yaml.safe_load(file) for resource in rule["resources"]}
+        self.assertFalse([key for key, verbs in given.items() if "*" in verbs or "*" in key])
+        rows = re.findall(r"^\| `([^`]*)` \| (`[^|]*`) \| ([a-z, ]*) \|$",
+                          (OPERATOR / "README.md").read_text(), re.M)
+        asked = {(group.strip('"'), resource.strip(" `")): set(verbs.split(", "))
+                 for group, resources, verbs in rows for resource in resources.split(",")}
+        # The table comes with the program.
+        if (OPERATOR / "program").exists():
+            self.assertEqual(asked, given)
+
+    def test_pods_are_restricted(self):
+        for file in VALUES:
+            specs = dict(pod_specs(self.rendered(files=[file])))
+            self.assertTrue(specs)
+            for name, spec in specs.items():
+                self.assertTrue(spec["securityContext"]["runAsNonRoot"], name)
+                self.assertEqual({"type": "RuntimeDefault"},
+                                 spec["securityContext"]["seccompProfile"])
+                for container in spec["containers"] + spec.get("initContainers", []):
+                    context = container["securityContext"]
+                    self.assertTrue(context["readOnlyRootFilesystem"], name)
+                    self.assertFalse(context["allowPrivilegeEscalation"], name)
+                    self.assertEqual(["ALL"], context["capabilities"]["drop"], name)
+                    self.assertTrue(container["resources"]["requests"], name)
+                    self.assertNotIn(":latest", container["image"])
+
+    def test_selectors_say_nothing_that_changes(self):
+        one, other = (self.rendered({"image": {"tag": tag}, "commonLabels": {"a": tag}})
+                      for tag in ("1", "2"))
+        for kind in ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"):
+            for name, found in named(one, kind).items():
+                selector = found["spec"].get("selector") or found["spec"]["podSelector"]
+                again = named(other, kind)[name]["spec"]
+                self.assertEqual(selector, again.get("selector") or again["podSelector"])
+                labels = selector.get("matchLabels", selector)
+                self.assertNotIn("helm.sh/chart", labels)
+                self.assertNotIn("app.kubernetes.io/version", labels)
+
+    def test_groups_have_the_defaults_and_what_is_their_own(self):
+        objects = self.rendered({"cluster": {"brokerGroups": [
+            {"name": "a"}, {"name": "b", "replicas": 5, "replication": {"flush": "Sync"}}]}})
+        groups = named(objects, "BrokerGroup")
+        a, b = groups["shop-dunlin-a"]["spec"], groups["shop-dunlin-b"]["spec"]
+        self.assertEqual((3, "Async"), (a["replicas"], a["replication"]["flush"]))
+        self.assertEqual((5, "Sync"), (b["replicas"], b["replication"]["flush"]))
+        self.assertEqual("Sync", b["replication"]["mode"])
+        self.assertEqual(["a", "b"], [a["brokerName"], b["brokerName"]])
+        self.assertEqual(a["nameServiceRef"]["name"], *named(objects, "NameService"))
+
+    def test_roles_are_of_the_namespaces_that_are_watched(self):
+        def roles(values):
+            objects = self.rendered({"operator": values})
+            return ({(one["kind"], one["metadata"].get("namespace")) for one in objects
+                     if one["kind"] in ("Role", "ClusterRole")},
+                    named(objects, "Deployment")["shop-dunlin-operator"]["spec"]["template"]["spec"]
+                    ["containers"][0]["args"])
+        found, arguments = roles({})
+        self.assertEqual({("Role", "mq")}, found)
+        self.assertIn("--set=kubernetes.namespaces=mq", arguments)
+        found, arguments = roles({"watchNamespaces": ["mq", "shop"]})
+        self.assertEqual({("Role", "mq"), ("Role", "shop")}, found)
+        self.assertIn("--set=kubernetes.namespaces=mq,shop", arguments)
+        found, arguments = roles({"watchAllNamespaces": True})
+        self.assertEqual({("ClusterRole", None), ("Role", "mq")}, found)
+        self.assertNotIn("namespaces", " ".join(arguments))
+
+    def test_alerts_have_their_thresholds(self):
+        self.assertNotIn("$(", yaml.safe_dump(helm.alerts()))
+        text = yaml.safe_dump(helm.alerts({"thresholds": {"consumerLagSeconds": 4711},
+                                           "disabled": ["DunlinNoMaster"],
+                                           "runbookBaseUrl": "https://example.com/"}))
+        self.assertIn("> 4711", text)
+        self.assertNotIn("DunlinNoMaster", text)
+        self.assertIn("runbook_url: https://example.com/DunlinConsumerLag.md", text)
+
+    def test_monitoring_without_its_operator_is_refused(self):
+        status, _, said = helm.helm("template", "shop", helm.CHART, "--set",
+                                    "monitoring.podMonitor.enabled=true")
+        self.assertNotEqual(0, status)
+        self.assertIn("install the Prometheus operator first", said)
+
+
+class ApiServerTest(unittest.TestCase):
+    """Everything that is rendered, as a server-side dry run in a namespace of restricted pods."""
+
+    @classmethod
+    def setUpClass(cls):
+        programs = subprocess.run([OPERATOR / "tools/kube/build.sh"], check=True,
+                                  stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+        cls.control_plane = ControlPlane(programs)
+        cls.addClassCleanup(cls.control_plane.stop)
+        cls.control_plane.start()
+        kubectl = cls.control_plane.kubectl
+        for name in ("mq", "shop"):
+            kubectl("create", "namespace", name)
+            kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted",
+                    "pod-security.kubernetes.io/warn=restricted")
+        for path in [*helm.CHART.glob("crds/*.yaml"), HERE / "monitoring-crds.yaml"]:
+            kubectl("apply", "--server-side", "-f", path)
+        kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+
+    def dry_run(self, objects):
+        return self.control_plane.kubectl(
+            "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-",
+            text=yaml.safe_dump_all(objects), check=False)
+
+    def test_every_object_is_taken(self):
+        for file in VALUES:
+            objects, said = helm.template(files=[file])
+            self.assertIsNotNone(objects, said)
+            done = self.dry_run(objects)
+            self.assertEqual(0, done.returncode, "%s: %s" % (file.name, done.stderr))
+            self.assertNotIn("Warning", done.stderr, file.name)
+            self.assertEqual(len(objects), len(done.stdout.splitlines()), done.stdout)
+
+    def test_a_pod_that_is_not_restricted_would_be_noticed(self):
+        objects, _ = helm.template()
+        (pod,) = [copy.deepcopy(one) for one in objects if one["kind"] == "Pod"]
+        del pod["spec"]["containers"][0]["securityContext"]["capabilities"]
+        self.assertIn("violates PodSecurity", self.dry_run([pod]).stderr)
+
+    def test_notes_name_commands(self):
+        status, text, said = helm.helm("install", "shop", helm.CHART, "--kubeconfig",
+                                       self.control_plane.kubeconfig, "--namespace", "mq",
+                                       "--dry-run=client")
+        self.assertEqual(0, status, said)
+        notes = text[text.index("NOTES:"):]
+        for words in ("produce hello", "consume hello", "helm test shop --namespace mq",
+                      "shop-dunlin-names.mq.svc:9876",
+                      "wait --for=condition=Ready --timeout=5m brokergroup/shop-dunlin-broker-a"):
+            self.assertIn(words, notes)
+
+    def test_installs_upgrades_and_goes(self):
+        environment = ["--kubeconfig", self.control_plane.kubeconfig, "--namespace", "mq"]
+        status, text, said = helm.helm("install", "shop", helm.CHART, *environment)
+        self.assertEqual(0, status, text + said)
+        status, text, said = helm.helm("upgrade", "shop", helm.CHART, *environment, "--set",
+                                       "cluster.brokerGroupDefaults.replicas=5")
+        self.assertEqual(0, status, text + said)
+        shown = self.control_plane.kubectl("-n", "mq", "get", "bg", "-o",
+                                           "jsonpath={.items[*].spec.replicas}").stdout
+        self.assertEqual("5", shown)
+        status, text, said = helm.helm("uninstall", "shop", *environment)
+        self.assertEqual(0, status, text + said)
+        left = self.control_plane.kubectl("-n", "mq", "get", "mq,deployments,services,roles",
+                                          "-o", "name").stdout
+        self.assertEqual("", left)
+        self.assertIn("brokergroups.dunlin.dev", self.control_plane.kubectl(
+            "get", "crd", "-o", "name").stdout, "CRDs, and so what they keep, stay")
+
+
+if __name__ == "__main__":
+    os.chdir(helm.ROOT)
+    unittest.main(verbosity=2)
