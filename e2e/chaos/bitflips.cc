@@ -439,9 +439,4 @@ class Bench {
 }  // namespace
 }  // namespace dunlin::e2e
 
-int main(int argc, char** argv) {
-  const dunlin::e2e::Arguments arguments = dunlin::e2e::ParseArguments(argc, argv);
-  dunlin::e2e::Bench bench(arguments);
-  const absl::Status status = bench.Run();
-  return dunlin::e2e::Report(arguments, bench.Summary(), status);
-}
+int main(int argc, char** argv) { return dunlin::e2e::RunBench<dunlin::e2e::Bench>(argc, argv); }

@@ -21,6 +21,7 @@ namespace {
 
 constexpr uint32_t kOutstanding = 64;
 constexpr double kRestartBoundSeconds = 1.0;
+constexpr size_t kEnoughForQuantiles = 20;  // fewer say how busy the machine was
 constexpr char kTopic[] = "crash";
 constexpr int kCycles = 100;
 constexpr int kQuickCycles = 10;
@@ -145,6 +146,7 @@ class Bench {
 
   absl::Status CheckRestarts() const {
     for (const auto& [name, life] : lives_) {
+      if (life->Restarts().size() < kEnoughForQuantiles) continue;
       const double p99 = Quantile(life->Restarts(), 0.99);
       if (p99 <= kRestartBoundSeconds) continue;
       return absl::DeadlineExceededError(
@@ -165,9 +167,4 @@ class Bench {
 }  // namespace
 }  // namespace dunlin::e2e
 
-int main(int argc, char** argv) {
-  const dunlin::e2e::Arguments arguments = dunlin::e2e::ParseArguments(argc, argv);
-  dunlin::e2e::Bench bench(arguments);
-  const absl::Status status = bench.Run();
-  return dunlin::e2e::Report(arguments, bench.Summary(), status);
-}
+int main(int argc, char** argv) { return dunlin::e2e::RunBench<dunlin::e2e::Bench>(argc, argv); }

@@ -117,15 +117,4 @@ class Bench {
 }  // namespace
 }  // namespace dunlin::e2e
 
-int main(int argc, char** argv) {
-  const dunlin::e2e::Arguments arguments = dunlin::e2e::ParseArguments(argc, argv);
-  dunlin::e2e::Result result;
-  absl::Status status;
-  {
-    // Gone, and with it the mount, before the report tidies the directory up.
-    dunlin::e2e::Bench bench(arguments);
-    status = bench.Run();
-    result = bench.Summary();
-  }
-  return dunlin::e2e::Report(arguments, result, status);
-}
+int main(int argc, char** argv) { return dunlin::e2e::RunBench<dunlin::e2e::Bench>(argc, argv); }

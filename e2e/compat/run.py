@@ -32,6 +32,8 @@ BUILT = ROOT / ".cache/compat"  # Go programs
 
 CASES = ["hello", "round-trip", "tags", "sql", "redelivery", "invisible", "push", "push-retry",
          "dead-letter", "errors", "fifo", "delay", "transaction", "priority", "lite"]
+# With the name service as access point.
+NAMES_CASES = ["hello", "push"]
 # Of topics; the others take NORMAL messages.
 KINDS = {"fifo": "FIFO", "delay": "DELAY", "transaction": "TRANSACTION", "priority": "PRIORITY",
          "lite": "LITE"}
@@ -154,8 +156,14 @@ class NodeJs(Sdk):
 SDKS = {sdk.name: sdk for sdk in (Java(), Go(), Python(), NodeJs())}
 
 
+def free_address():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return "127.0.0.1:%d" % free.getsockname()[1]
+
+
 class Server:
-    """One bin/dunlin with a directory of its own."""
+    """One bin/dunlin, its name service included, with a directory of its own."""
 
     name = "dunlin"
 
@@ -164,9 +172,8 @@ class Server:
             if not (BIN / program).exists():
                 raise Failure(f"bin/{program} is missing: run ./dev build")
         self.directory = directory
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.endpoint = "127.0.0.1:%d" % free.getsockname()[1]
+        self.endpoint = free_address()
+        self.names = free_address()
         self.process = None
 
     @property
@@ -179,7 +186,8 @@ class Server:
             self.process = subprocess.Popen(
                 [BIN / "dunlin", "--data-dir", self.directory / "data",
                  "--set", f"server.listen_address={self.endpoint}",
-                 "--set", "metrics.listen_address=", "--set", "name_service.enabled=false"],
+                 "--set", f"name_service.server.listen_address={self.names}",
+                 "--set", "metrics.listen_address="],
                 stdout=log, stderr=subprocess.STDOUT)
         host, port = self.endpoint.split(":")
         for _ in range(300):
@@ -279,6 +287,12 @@ class Run:
         else:
             prefix = self.make_topics(sdk, "other-tls", ["hello"])
             self.suite(sdk, "other-tls", prefix, ["hello"], sdk.other_tls)
+        # The access point of a cluster: routes come from it, everything else from the broker.
+        if self.server:
+            prefix = self.make_topics(sdk, "names", NAMES_CASES)
+            self.suite(sdk, "names", prefix, NAMES_CASES, [], endpoint=self.server.names)
+        else:
+            self.tally.skip(sdk, "names", "only where this program starts the server")
         self.quickstart(sdk)
 
     def make_topics(self, sdk, what, cases):
@@ -299,10 +313,12 @@ class Run:
             return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                     stderr=log, text=True, bufsize=1, cwd=self.directory, **more)
 
-    def suite(self, sdk, what, prefix, cases, arguments, at_line=lambda process, line: None):
+    def suite(self, sdk, what, prefix, cases, arguments, at_line=lambda process, line: None,
+              endpoint=None):
         """Runs cases of a suite and reports each; what it does not report has failed."""
-        process = self.start(sdk, what, [*sdk.suite(), "--endpoint", self.endpoint, "--prefix",
-                                         prefix, "--cases", ",".join(cases), *arguments])
+        process = self.start(sdk, what, [*sdk.suite(), "--endpoint", endpoint or self.endpoint,
+                                         "--prefix", prefix, "--cases", ",".join(cases),
+                                         *arguments])
         watchdog = threading.Timer(SUITE_LIMIT_SECONDS, process.kill)
         watchdog.start()
         start = time.monotonic()

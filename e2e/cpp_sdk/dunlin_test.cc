@@ -362,7 +362,7 @@ TEST_F(DunlinTest, LeasesAreExtendedAndGivenBack) {
   EXPECT_EQ(consumer->late_settlements(), 0u);
 }
 
-TEST_F(DunlinTest, NewQueuesAreWrittenToAndReadWithinATenthOfASecond) {
+TEST_F(DunlinTest, NewQueuesAreWrittenToAndReadAtOnce) {
   constexpr uint32_t kFirst = 2;
   constexpr uint32_t kLast = 12;
   PutTopic(kFirst, false);
@@ -390,7 +390,7 @@ TEST_F(DunlinTest, NewQueuesAreWrittenToAndReadWithinATenthOfASecond) {
   }
   // Most of them: the machine may do other things in between.
   std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
-  EXPECT_LT(times[times.size() / 2], milliseconds(100));
+  EXPECT_LT(times[times.size() / 2], ClientOptions().route_poll_interval / 10);
 }
 
 TEST_F(DunlinTest, ADeletedTopicIsAPreciseErrorAndAnotherOneOfItsNameIsUsed) {

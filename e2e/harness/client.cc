@@ -4,22 +4,14 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/channel_arguments.h>
 
-#include <chrono>
-
 #include "services/base/status_macros.h"
 
 namespace dunlin::e2e {
 
 namespace {
 
-constexpr std::chrono::seconds kDeadline{30};
 constexpr int kPullBatch = 1024;
 constexpr char kReaderGroup[] = "reader";
-
-void Prepare(grpc::ClientContext& context) {
-  AddHeaders(context);
-  context.set_deadline(std::chrono::system_clock::now() + kDeadline);
-}
 
 absl::Status FromGrpc(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
@@ -62,8 +54,13 @@ void AddHeaders(grpc::ClientContext& context) {
   context.AddMetadata("x-mq-protocol", "v2");
 }
 
-V2Client::V2Client(const std::string& address)
-    : stub_(v2::MessagingService::NewStub(MakeChannel(address, -1))) {}
+V2Client::V2Client(const std::string& address, std::chrono::milliseconds patience)
+    : patience_(patience), stub_(v2::MessagingService::NewStub(MakeChannel(address, -1))) {}
+
+void V2Client::Prepare(grpc::ClientContext& context) const {
+  AddHeaders(context);
+  context.set_deadline(std::chrono::system_clock::now() + patience_);
+}
 
 absl::StatusOr<int64_t> V2Client::Send(const v2::SendMessageRequest& request) {
   grpc::ClientContext context;

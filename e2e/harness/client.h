@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -29,7 +30,9 @@ void AddHeaders(grpc::ClientContext& context);
 
 class V2Client {
  public:
-  explicit V2Client(const std::string& address);
+  // `patience`: the deadline of each call.
+  explicit V2Client(const std::string& address,
+                    std::chrono::milliseconds patience = std::chrono::seconds(30));
 
   // Sends what `request` holds; the offset of its only message. UNAVAILABLE when the call itself
   // failed, FAILED_PRECONDITION with the public code when it was refused.
@@ -48,7 +51,10 @@ class V2Client {
   absl::StatusOr<int64_t> GetOffset(const std::string& group, const QueueName& queue);
 
  private:
-  std::unique_ptr<v2::MessagingService::Stub> stub_;
+  void Prepare(grpc::ClientContext& context) const;
+
+  const std::chrono::milliseconds patience_;
+  const std::unique_ptr<v2::MessagingService::Stub> stub_;
 };
 
 }  // namespace dunlin::e2e

@@ -1,6 +1,7 @@
 #include "e2e/harness/load.h"
 
 #include <fmt/format.h>
+#include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
@@ -15,7 +16,6 @@ namespace dunlin::e2e {
 
 namespace {
 using std::chrono::steady_clock;
-constexpr std::chrono::seconds kDeadline{30};
 }  // namespace
 
 struct Load::Shared {
@@ -35,7 +35,7 @@ class Load::Producer {
   Producer(uint32_t number, std::shared_ptr<grpc::Channel> channel, const LoadOptions& options,
            History& history, Shared& shared)
       : number_(number),
-        body_bytes_(options.body_bytes),
+        options_(options),
         stub_(v2::MessagingService::NewStub(channel)),
         history_(history),
         shared_(shared) {
@@ -50,14 +50,14 @@ class Load::Producer {
   void SendNext() {
     identity_ = history_.Send(number_);
     v2::Message& message = *request_.mutable_messages(0);
-    FillPayload(identity_, body_bytes_, *message.mutable_body());
+    FillPayload(identity_, options_.body_bytes, *message.mutable_body());
     v2::SystemProperties& properties = *message.mutable_system_properties();
     properties.set_message_id(MessageIdOf(identity_));
     const auto now = std::chrono::system_clock::now();
     properties.mutable_born_timestamp()->set_seconds(std::chrono::system_clock::to_time_t(now));
     context_.emplace();
     AddHeaders(*context_);
-    context_->set_deadline(now + kDeadline);
+    context_->set_deadline(now + options_.deadline);
     response_.Clear();
     sent_ = steady_clock::now();
     stub_->async()->SendMessage(&*context_, &request_, &response_,
@@ -74,22 +74,33 @@ class Load::Producer {
   void OnDone(const grpc::Status& status) {
     if (!status.ok()) {
       broken = true;
-      return shared_.Leave();
+      return options_.goes_on ? Pause() : shared_.Leave();
     }
     if (response_.status().code() == v2::OK && response_.entries_size() == 1) {
       history_.Acknowledge(identity_, response_.entries(0).offset());
       latencies_us.push_back(static_cast<uint32_t>(
           std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - sent_)
               .count()));
-    } else if (refused++ == 0) {
-      refusal = response_.status().ShortDebugString();
+    } else {
+      if (refused++ == 0) refusal = response_.status().ShortDebugString();
+      if (options_.pause.count() > 0) return Pause();
     }
+    GoOn();
+  }
+
+  void GoOn() {
     if (shared_.stopping.load(std::memory_order_relaxed)) return shared_.Leave();
     SendNext();
   }
 
+  void Pause() {
+    // A new one each time: the last one may still be in its callback.
+    pause_.emplace().Set(std::chrono::system_clock::now() + options_.pause,
+                         [this](bool /*expired*/) { GoOn(); });
+  }
+
   const uint32_t number_;
-  const size_t body_bytes_;
+  const LoadOptions options_;
   const std::unique_ptr<v2::MessagingService::Stub> stub_;
   History& history_;
   Shared& shared_;
@@ -98,6 +109,7 @@ class Load::Producer {
   v2::SendMessageResponse response_;
   std::optional<grpc::ClientContext> context_;
   steady_clock::time_point sent_;
+  std::optional<grpc::Alarm> pause_;
 };
 
 uint32_t LoadResult::Percentile(double share) const {
@@ -109,7 +121,9 @@ uint32_t LoadResult::Percentile(double share) const {
 Load::Load(const LoadOptions& options, History& history) : shared_(std::make_unique<Shared>()) {
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (int i = 0; i < options.channels; ++i) channels.push_back(MakeChannel(options.address, i));
-  for (uint32_t i = 0; i < history.producers(); ++i) {
+  const uint32_t end =
+      options.producers == 0 ? history.producers() : options.first_producer + options.producers;
+  for (uint32_t i = options.first_producer; i < end; ++i) {
     producers_.push_back(
         std::make_unique<Producer>(i, channels[i % channels.size()], options, history, *shared_));
   }

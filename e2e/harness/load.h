@@ -2,7 +2,8 @@
 //
 // Each of the outstanding calls belongs to a producer of the history that sends its next message
 // when the last one was answered, so that a producer's order is known. A call that fails in
-// transport ends its producer's part in this load: its outcome is unknown and it is not sent again.
+// transport ends its producer's part in this load, unless it goes on with the next message: its
+// outcome is unknown and it is not sent again.
 //
 // Threads: made, run and destroyed by one; calls complete on gRPC's.
 
@@ -25,13 +26,22 @@ struct LoadOptions {
   std::string topic = "load";
   int channels = 4;
   size_t body_bytes = 128;
+  // Which producers of the history send; 0: all from the first on.
+  uint32_t first_producer = 0;
+  uint32_t producers = 0;
+  // What a producer that was refused waits before it sends its next message.
+  std::chrono::milliseconds pause{0};
+  // It sends its next one also after a call that failed in transport.
+  bool goes_on = false;
+  // After it the outcome of a call is not waited for any more.
+  std::chrono::milliseconds deadline{30000};
 };
 
 struct LoadResult {
   uint64_t acknowledged = 0;
   uint64_t refused = 0;  // answered with another code than OK
   std::string refusal;   // the first of them
-  uint64_t broken = 0;   // producers that ended early
+  uint64_t broken = 0;   // producers of which a call failed in transport
   std::chrono::duration<double> elapsed{};
   std::vector<uint32_t> latencies_us;  // of the acknowledged, sorted
 
@@ -41,7 +51,7 @@ struct LoadResult {
 
 class Load {
  public:
-  // One call outstanding per producer of `history`, which must outlive the load.
+  // One call outstanding per producer. `history` must outlive the load.
   Load(const LoadOptions& options, History& history);
   ~Load();
   Load(const Load&) = delete;

@@ -159,6 +159,12 @@ absl::Status Program::Freeze() {
   return Ended(status);
 }
 
+absl::Status Program::Thaw() {
+  if (pid_ < 0) return absl::FailedPreconditionError("not running");
+  if (kill(-pid_, SIGCONT) == 0) return absl::OkStatus();
+  return absl::InternalError(fmt::format("SIGCONT: {}", strerror(errno)));
+}
+
 absl::Status Program::Stop(std::chrono::seconds patience) {
   if (pid_ < 0) return absl::FailedPreconditionError("not running");
   kill(pid_, SIGTERM);

@@ -40,6 +40,8 @@ class Program {
   void Kill();
   // SIGSTOP: from the return on the program does nothing more, as when its machine has lost power.
   absl::Status Freeze();
+  // SIGCONT: it goes on.
+  absl::Status Thaw();
   // SIGTERM, and a wait for exit status 0. The process is gone afterwards in any case.
   absl::Status Stop(std::chrono::seconds patience = std::chrono::seconds(30));
   // FAILED_PRECONDITION or INTERNAL as in Start when the process has ended by itself.

@@ -26,12 +26,19 @@ Arguments ParseArguments(int argc, char** argv) {
   CLI::App app("One bench or fault test; `./dev bench` runs it.");
   app.add_option("--dunlin", arguments.dunlin, "path of the server");
   app.add_option("--dump", arguments.dump, "path of dunlin-dump");
+  app.add_option("--broker", arguments.broker, "path of dunlin-broker");
+  app.add_option("--replicator", arguments.replicator, "path of dunlin-replicator");
+  app.add_option("--names", arguments.names, "path of dunlin-nameservice");
+  app.add_option("--cli", arguments.cli, "path of dunlinctl");
   app.add_option("--echo", arguments.echo, "path of the bare gRPC server");
   app.add_option("--directory", arguments.directory, "where to work (default: a fresh one)");
   app.add_option("--seed", arguments.seed, "of everything random");
   app.add_option("--count", arguments.count, "cycles or items");
   app.add_option("--flush", arguments.flush, "only this flush mode")
       ->check(CLI::IsMember({"sync", "async"}));
+  app.add_option("--mode", arguments.mode, "of a broker group")
+      ->check(CLI::IsMember({"ASYNC", "SYNC", "QUORUM"}));
+  app.add_option("--scenario", arguments.scenario, "only these kinds of faults");
   app.add_flag("--quick", arguments.quick, "a cut that ends within a minute");
   try {
     app.parse(argc, argv);

@@ -30,6 +30,7 @@
 #include "proto/dunlin/admin/v1/admin.grpc.pb.h"
 #include "proto/dunlin/nameservice/v1/registry.grpc.pb.h"
 #include "proto/dunlin/nameservice/v1/routes.grpc.pb.h"
+#include "services/base/testing/free_ports.h"
 #include "services/base/testing/status_matchers.h"
 
 namespace dunlin::e2e {
@@ -42,19 +43,6 @@ using std::chrono::seconds;
 using std::chrono::steady_clock;
 
 constexpr seconds kPatience{30};
-
-// A loopback address that nobody listens on at this moment.
-std::string FreeAddress() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
-  EXPECT_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  close(fd);
-  return fmt::format("127.0.0.1:{}", ntohs(address.sin_port));
-}
 
 // GET /metrics, as text.
 std::string ReadMetrics(const std::string& at) {
@@ -261,6 +249,24 @@ class NameServiceTest : public ::testing::Test {
     EXPECT_TRUE(status.ok()) << status.error_message();
   }
 
+  // As an SDK does that has a name service as access point.
+  v2::QueryAssignmentResponse QueryAssignment(const std::string& broker) {
+    const auto stub = v2::MessagingService::NewStub(
+        grpc::CreateChannel(brokers_[broker].address, grpc::InsecureChannelCredentials()));
+    v2::QueryAssignmentRequest request;
+    request.mutable_topic()->set_name("t");
+    request.mutable_group()->set_name("g");
+    request.mutable_endpoints()->set_scheme(v2::IPv4);
+    v2::Address& access_point = *request.mutable_endpoints()->add_addresses();
+    const std::string& address = names_[0].address;
+    access_point.set_host(address.substr(0, address.find(':')));
+    access_point.set_port(std::stoi(address.substr(address.find(':') + 1)));
+    v2::QueryAssignmentResponse response;
+    const grpc::Status status = stub->QueryAssignment(NewContext().get(), request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response;
+  }
+
   std::vector<std::string> AccessPoints() const { return {names_[0].address, names_[1].address}; }
 
   const std::string home_;
@@ -273,10 +279,7 @@ TEST_F(NameServiceTest, ATopicOfTwoBrokersIsFoundProducedToAndConsumedFrom) {
   for (size_t i = 0; i < 2; ++i) watches[i] = std::make_unique<Watch>(names_[i].address, "t");
   MakeTopic("t", "a");
   MakeTopic("t", "b");
-  const auto made = steady_clock::now();
   for (const auto& watch : watches) EXPECT_TRUE(watch->Await({"a", "b"}));
-  // The first start of a name service waits for its grace to be over, a second at most.
-  EXPECT_LT(steady_clock::now() - made, seconds(3));
 
   RoutedClient client(AccessPoints());
   ASSERT_TRUE(client.Refresh("t"));
@@ -290,34 +293,58 @@ TEST_F(NameServiceTest, ATopicOfTwoBrokersIsFoundProducedToAndConsumedFrom) {
   EXPECT_EQ(client.ReadAll("t"), sent);
 }
 
-// A push consumer asks one broker of the route for its assignment and means all of them.
+// A push consumer asks one broker of the route for its assignment and means all of them. It tells
+// the broker its access point, which is a name service.
 TEST_F(NameServiceTest, EveryBrokerKnowsTheAssignmentsOfAll) {
   MakeTopic("t", "a");
   MakeTopic("t", "b");
   ASSERT_TRUE(Watch(names_[0].address, "t").Await({"a", "b"}));
+  ns::SetGroupWritableRequest read_only;
+  read_only.set_broker_group("b");
+  ns::SetGroupWritableResponse done;
+  EXPECT_TRUE(ns::RegistryService::NewStub(
+                  grpc::CreateChannel(names_[0].address, grpc::InsecureChannelCredentials()))
+                  ->SetGroupWritable(NewContext().get(), read_only, &done)
+                  .ok());
+  std::set<std::string> answers;
   for (const auto& [name, server] : brokers_) {
-    const auto stub = v2::MessagingService::NewStub(
-        grpc::CreateChannel(server.address, grpc::InsecureChannelCredentials()));
-    v2::QueryAssignmentRequest request;
-    request.mutable_topic()->set_name("t");
-    request.mutable_group()->set_name("g");
-    v2::QueryAssignmentResponse response;
-    EXPECT_TRUE(stub->QueryAssignment(NewContext().get(), request, &response).ok());
+    const v2::QueryAssignmentResponse response = QueryAssignment(name);
     EXPECT_EQ(response.status().code(), v2::OK) << response.status().message();
     std::map<std::string, int> ports;
+    std::string answer;
     for (const v2::Assignment& assignment : response.assignments()) {
       const v2::MessageQueue& queue = assignment.message_queue();
       EXPECT_EQ(queue.id(), -1);
       ports[queue.broker().name()] = queue.broker().endpoints().addresses(0).port();
+      answer += queue.ShortDebugString() + "\n";
     }
+    answers.insert(answer);
     ASSERT_EQ(ports.size(), 2u) << name;
     for (const auto& [broker, port] : ports) {
       EXPECT_EQ(brokers_[broker].address, fmt::format("127.0.0.1:{}", port));
     }
   }
+  // Else a client would take each answer for a change.
+  EXPECT_EQ(answers.size(), 1u) << ::testing::PrintToString(answers);
 }
 
-TEST_F(NameServiceTest, ABrokerThatIsKilledIsOutWithinASecondAndBackAfterItsRestart) {
+// The queues of other brokers are not taken from consumers by a name service that hangs or is gone.
+TEST_F(NameServiceTest, AssignmentsAreWholeOrRefused) {
+  MakeTopic("t", "a");
+  MakeTopic("t", "b");
+  for (const Server& names : names_) ASSERT_TRUE(Watch(names.address, "t").Await({"a", "b"}));
+  EXPECT_EQ(QueryAssignment("a").assignments_size(), 2);
+  EXPECT_THAT(names_[0].program->Freeze(), IsOk());
+  EXPECT_EQ(QueryAssignment("a").assignments_size(), 2);
+  for (Server& names : names_) names.program->Kill();
+  const v2::QueryAssignmentResponse alone = QueryAssignment("a");
+  EXPECT_EQ(alone.status().code(), v2::INTERNAL_SERVER_ERROR);
+  EXPECT_THAT(alone.status().message(), ::testing::HasSubstr("name service"));
+  EXPECT_EQ(alone.assignments_size(), 0);
+  EXPECT_EQ(Metric(brokers_["a"].metrics, "dunlin_registration_routes_failed_total"), 1);
+}
+
+TEST_F(NameServiceTest, ABrokerThatIsKilledIsOutAtOnceAndBackAfterItsRestart) {
   MakeTopic("t", "a");
   MakeTopic("t", "b");
   Watch watch(names_[0].address, "t");
@@ -326,7 +353,7 @@ TEST_F(NameServiceTest, ABrokerThatIsKilledIsOutWithinASecondAndBackAfterItsRest
   const auto killed = steady_clock::now();
   EXPECT_TRUE(watch.Await({"a"}));
   const auto took = std::chrono::duration_cast<milliseconds>(steady_clock::now() - killed);
-  EXPECT_LT(took, seconds(1));
+  EXPECT_LT(took, seconds(10)) << "the time after which a broker that says nothing is out";
   fmt::print("a killed broker was out of routes after {} ms\n", took.count());
 
   RoutedClient client(AccessPoints());
@@ -337,7 +364,7 @@ TEST_F(NameServiceTest, ABrokerThatIsKilledIsOutWithinASecondAndBackAfterItsRest
   EXPECT_TRUE(watch.Await({"a", "b"}));
 }
 
-TEST_F(NameServiceTest, ATopicThatIsMadeIsToldWithinATenthOfASecond) {
+TEST_F(NameServiceTest, ATopicThatIsMadeIsToldAtOnce) {
   MakeTopic("first", "a");
   Watch first(names_[0].address, "first");
   ASSERT_TRUE(first.Await({"a"}));
@@ -351,7 +378,7 @@ TEST_F(NameServiceTest, ATopicThatIsMadeIsToldWithinATenthOfASecond) {
         watch.Await(took.empty() ? std::set<std::string>{"a"} : std::set<std::string>{"a", "b"}));
     took.push_back(std::chrono::duration_cast<milliseconds>(steady_clock::now() - made));
   }
-  EXPECT_LT(std::min(took[0], took[1]), milliseconds(100));
+  EXPECT_LT(std::min(took[0], took[1]), seconds(5)) << "nobody has to ask again and again";
   fmt::print("a topic was told after {} and {} ms\n", took[0].count(), took[1].count());
 }
 

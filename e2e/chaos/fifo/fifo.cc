@@ -4,10 +4,8 @@
 // and all of them must come. Then, with everything alive: message groups that are stuck must not
 // hold up the others of their queue.
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,6 +30,7 @@
 #include "e2e/harness/report.h"
 #include "services/base/mutex.h"
 #include "services/base/status_macros.h"
+#include "services/base/testing/free_ports.h"
 
 namespace dunlin::e2e::fifo {
 namespace {
@@ -58,21 +57,6 @@ constexpr seconds kPatience{60};
 constexpr StuckRun kStuckRun{.messages = 20'000, .stuck = 16};
 constexpr int kStuckPairs = 3;  // with and without, in turn
 
-// Free now, and again after each time that the broker was killed.
-absl::StatusOr<int> FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  const bool bound =
-      fd >= 0 && bind(fd, generic, size) == 0 && getsockname(fd, generic, &size) == 0;
-  if (fd >= 0) close(fd);
-  if (!bound) return absl::ResourceExhaustedError("no free port");
-  return ntohs(address.sin_port);
-}
-
 std::string OwnPath() {
   char path[PATH_MAX];
   const ssize_t size = readlink("/proc/self/exe", path, sizeof(path));
@@ -95,8 +79,7 @@ class Bench {
                     fmt::format("broker.min_invisible_duration_ms={}", kLeaseSeconds * 1000)}} {}
 
   absl::Status Run() {
-    ASSIGN_OR_RETURN(const int port, FreePort());
-    address_ = fmt::format("127.0.0.1:{}", port);
+    address_ = FreeAddress();
     broker_.settings.push_back("server.listen_address=" + address_);
     ASSIGN_OR_RETURN(ledger_, Ledger::Create(arguments_.directory + "/ledger", groups_,
                                              std::max(1, items_ / groups_)));
@@ -323,8 +306,5 @@ int main(int argc, char** argv) {
   namespace fifo = dunlin::e2e::fifo;
   fifo::MemberOptions member;
   if (fifo::ParseMember(argc, argv, member)) return fifo::RunMember(member);
-  const dunlin::e2e::Arguments arguments = dunlin::e2e::ParseArguments(argc, argv);
-  fifo::Bench bench(arguments);
-  const absl::Status status = bench.Run();
-  return dunlin::e2e::Report(arguments, bench.Summary(), status);
+  return dunlin::e2e::RunBench<fifo::Bench>(argc, argv);
 }

@@ -4,11 +4,9 @@
 // in the end everything that was committed, once. Then the same from a view that is rebuilt from
 // the log.
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <grpcpp/grpcpp.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,6 +26,7 @@
 #include "e2e/harness/report.h"
 #include "proto/dunlin/admin/v1/admin.grpc.pb.h"
 #include "services/base/status_macros.h"
+#include "services/base/testing/free_ports.h"
 
 namespace dunlin::e2e::transactions {
 namespace {
@@ -51,20 +50,6 @@ constexpr Life kMemberLife{100, 2000};
 constexpr seconds kPatience{60};
 // Within so long the broker has taken what a killed producer has sent.
 constexpr int kLateMs = 200;
-
-absl::StatusOr<int> FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  const bool bound =
-      fd >= 0 && bind(fd, generic, size) == 0 && getsockname(fd, generic, &size) == 0;
-  if (fd >= 0) close(fd);
-  if (!bound) return absl::ResourceExhaustedError("no free port");
-  return ntohs(address.sin_port);
-}
 
 std::string OwnPath() {
   char path[PATH_MAX];
@@ -153,8 +138,7 @@ class Bench {
                              "broker.transactions.max_checks=1000"}} {}
 
   absl::Status Run() {
-    ASSIGN_OR_RETURN(const int port, FreePort());
-    address_ = fmt::format("127.0.0.1:{}", port);
+    address_ = FreeAddress();
     broker_.settings.push_back("server.listen_address=" + address_);
     ASSIGN_OR_RETURN(ledger_, Ledger::Create(arguments_.directory + "/ledger", items_));
     ASSIGN_OR_RETURN(program_, StartBroker(broker_));
@@ -348,8 +332,5 @@ int main(int argc, char** argv) {
   namespace transactions = dunlin::e2e::transactions;
   transactions::MemberOptions member;
   if (transactions::ParseMember(argc, argv, member)) return transactions::RunMember(member);
-  const dunlin::e2e::Arguments arguments = dunlin::e2e::ParseArguments(argc, argv);
-  transactions::Bench bench(arguments);
-  const absl::Status status = bench.Run();
-  return dunlin::e2e::Report(arguments, bench.Summary(), status);
+  return dunlin::e2e::RunBench<transactions::Bench>(argc, argv);
 }
