@@ -52,13 +52,13 @@ struct Member {
     config.mutable_broker()->set_max_long_polling_ms(10'000);
     config.mutable_replication()->set_member(name);
     config.mutable_replication()->set_members("a=localhost:1, b=localhost:2");
-    EXPECT_OK(RealFiles().CreateDirectories(store()));
-    page = *ControlPage::Open(RealFiles(), store() + "/control");
+    EXPECT_OK(RealFiles().CreateDirectories(Store()));
+    page = *ControlPage::Open(RealFiles(), Store() + "/control");
     page->BeginOrders();
     role = *RoleSwitch::Start(config, RealFiles(), clock, [] {});
   }
 
-  std::string store() const { return directory.path() + "/store"; }
+  std::string Store() const { return directory.path() + "/store"; }
   void Become(store::Role wanted, Epoch epoch, BrokerState state) const {
     if (wanted == store::Role::kMaster) {
       page->SetReplicated(ControlPage::kEverything);
@@ -108,10 +108,10 @@ class SlaveReadsTest : public ::testing::Test {
   void SetUp() override {
     master_.Become(store::Role::kMaster, kEpoch, BrokerState::kMaster);
     MakeTopic("topic");
-    auto mirror = store::LogMirror::Open({slave_.store()}, RealFiles());
+    auto mirror = store::LogMirror::Open({slave_.Store()}, RealFiles());
     ASSERT_OK(mirror);
     mirror_ = *std::move(mirror);
-    auto reader = store::RawReader::Open(RealFiles(), master_.store());
+    auto reader = store::RawReader::Open(RealFiles(), master_.Store());
     ASSERT_OK(reader);
     reader_ = *std::move(reader);
     Ship();

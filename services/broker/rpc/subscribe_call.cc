@@ -222,29 +222,42 @@ absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeAttachment(const 
   attached.set_queues(topic->queues());
   attached.set_topic_id(topic->id.value());
   ASSIGN_OR_RETURN(MessageFilter filter, FindFilter(services_, attach.filter()));
-  auto ready = [weak = std::weak_ptr<SubscribeCall>(shared_from_this())](Attachment& attachment) {
+  if (attach.has_offset()) {
+    return MakeOffsetAttachment(attach, topic, std::move(filter), attached);
+  }
+  if (attach.has_group()) return MakeGroupAttachment(attach, topic, std::move(filter));
+  return PublicError(PublicCode::kBadRequest, "`mode` is not set");
+}
+
+std::function<void(Attachment&)> SubscribeCall::TellWhenReady() {
+  return [weak = std::weak_ptr<SubscribeCall>(shared_from_this())](Attachment& attachment) {
     if (const auto call = weak.lock(); call != nullptr) call->BecomeReady(attachment);
   };
-  if (attach.has_offset()) {
-    if (attach.offset().queue() >= topic->queues()) {
-      return PublicError(PublicCode::kBadRequest,
-                         fmt::format("topic {} has no queue {}: they run from 0 to {}", topic->name,
-                                     attach.offset().queue(), topic->queues() - 1));
-    }
-    const QueueKey queue{topic->id, attach.offset().queue()};
-    const store::QueueBounds bounds = services_.dispatcher.queues().Bounds(queue);
-    attached.set_min_offset(bounds.min.value());
-    attached.set_max_offset(bounds.max.value());
-    attached.set_read_only(services_.read_only);
-    ASSIGN_OR_RETURN(const QueueOffset start, StartOf(attach.offset(), queue, bounds));
-    attached.set_start_offset(start.value());
-    auto made =
-        std::make_shared<OffsetAttachment>(services_, attach.binding(), topic, std::move(filter),
-                                           queue.queue, start, std::move(ready));
-    if (group_ != nullptr) made->ReadFor(group_->id);
-    return made;
+}
+
+absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeOffsetAttachment(
+    const v1::Attach& attach, const std::shared_ptr<const Topic>& topic, MessageFilter filter,
+    v1::Attached& attached) {
+  if (attach.offset().queue() >= topic->queues()) {
+    return PublicError(PublicCode::kBadRequest,
+                       fmt::format("topic {} has no queue {}: they run from 0 to {}", topic->name,
+                                   attach.offset().queue(), topic->queues() - 1));
   }
-  if (!attach.has_group()) return PublicError(PublicCode::kBadRequest, "`mode` is not set");
+  const QueueKey queue{topic->id, attach.offset().queue()};
+  const store::QueueBounds bounds = services_.dispatcher.queues().Bounds(queue);
+  attached.set_min_offset(bounds.min.value());
+  attached.set_max_offset(bounds.max.value());
+  attached.set_read_only(services_.read_only);
+  ASSIGN_OR_RETURN(const QueueOffset start, StartOf(attach.offset(), queue, bounds));
+  attached.set_start_offset(start.value());
+  auto made = std::make_shared<OffsetAttachment>(
+      services_, attach.binding(), topic, std::move(filter), queue.queue, start, TellWhenReady());
+  if (group_ != nullptr) made->ReadFor(group_->id);
+  return made;
+}
+
+absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeGroupAttachment(
+    const v1::Attach& attach, const std::shared_ptr<const Topic>& topic, MessageFilter filter) {
   if (services_.read_only) {
     return PublicError(PublicCode::kHaNotAvailable,
                        "a slave gives no leases: it serves offset mode only; ask for the route "
@@ -273,7 +286,7 @@ absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeAttachment(const 
   subscription.invisible = invisible;
   subscription.client_id = call_.client_id;
   return std::make_shared<GroupAttachment>(services_, attach.binding(), std::move(subscription),
-                                           unsettled, std::move(ready));
+                                           unsettled, TellWhenReady());
 }
 
 absl::Status SubscribeCall::AddCredit(uint64_t bytes) {

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -50,6 +51,12 @@ class SubscribeCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void Attach(const v1::Attach& attach);
   absl::StatusOr<std::shared_ptr<Attachment>> MakeAttachment(const v1::Attach& attach,
                                                              v1::Attached& attached);
+  absl::StatusOr<std::shared_ptr<Attachment>> MakeOffsetAttachment(
+      const v1::Attach& attach, const std::shared_ptr<const Topic>& topic, MessageFilter filter,
+      v1::Attached& attached);
+  absl::StatusOr<std::shared_ptr<Attachment>> MakeGroupAttachment(
+      const v1::Attach& attach, const std::shared_ptr<const Topic>& topic, MessageFilter filter);
+  std::function<void(Attachment&)> TellWhenReady();
   absl::StatusOr<QueueOffset> StartOf(const v1::OffsetMode& mode, QueueKey queue,
                                       const store::QueueBounds& bounds) const;
   absl::Status AddCredit(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
