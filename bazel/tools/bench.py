@@ -16,9 +16,11 @@ DUNLINCTL = "//clients/cli:dunlinctl"
 DUMP = "//services/store/tool:dunlin-dump"
 ECHO = "//e2e/benchmarks:echo_server"
 
+MEMBER = {"broker": "//services/broker/member:dunlin-broker",
+          "replicator": "//services/replicator:dunlin-replicator"}
 STREAMS = {"dunlin": DUNLIN, "dunlinctl": DUNLINCTL}
 
-# name: (what it shows, its program: a target or a script with its arguments, the programs it needs
+# name: (what it shows, its program: a target or a script, with its arguments, the programs it needs
 # by the flag that names them)
 BENCHES = {
     "unary-vs-echo": ("rate of SendMessage against a bare gRPC echo of the same calls; N pairs",
@@ -29,6 +31,27 @@ BENCHES = {
                 "//e2e/benchmarks:restart", {"dunlin": DUNLIN}),
     "crash": ("kill -9 under load, N cycles in each flush mode",
               "//e2e/chaos:crash_test", {"dunlin": DUNLIN}),
+    "failover": ("kill -9 of a broker group's master under load, N times (needs etcd)",
+                 "//e2e/chaos:replication_test",
+                 MEMBER),
+    "faults": ("a broker group whose master is killed N times and cut off N times, and what else may "
+               "break, in modes SYNC and QUORUM (needs root and etcd)",
+               "e2e/chaos/replication/faults.py",
+               {"faults": "//e2e/chaos:faults_sync_test", **MEMBER}),
+    "switchover": ("the master of a broker group under load hands over N times: how long nobody "
+                   "acknowledges (needs root and etcd)",
+                   "//e2e/chaos:faults_sync_test --scenario=switchover", MEMBER),
+    "replication-async": ("1 KiB streams to a group of two, ASYNC, against one dunlin; N runs",
+                          "e2e/benchmarks/replication.py --bench=replication-async",
+                          {**STREAMS, **MEMBER}),
+    "replication-sync": ("the same, SYNC; N runs",
+                         "e2e/benchmarks/replication.py --bench=replication-sync",
+                         {**STREAMS, **MEMBER}),
+    "replication-quorum": ("the same to a group of three, QUORUM; N runs",
+                           "e2e/benchmarks/replication.py --bench=replication-quorum",
+                           {**STREAMS, **MEMBER}),
+    "catch-up": ("a slave with an empty disk copies a long log; N runs",
+                 "e2e/benchmarks/replication.py --bench=catch-up", {**STREAMS, **MEMBER}),
     "powercut": ("the file system goes away under load, N cycles with SYNC_FLUSH (needs root)",
                  "//e2e/chaos:powercut_test", {"dunlin": DUNLIN}),
     "bitflips": ("N flipped bits in log and index files, then everything is read",
@@ -89,7 +112,7 @@ def usage(out):
 
 def show_list():
     for name, (what, _, _) in BENCHES.items():
-        print("%-14s %s" % (name, what))
+        print("%-18s %s" % (name, what))
 
 
 def path_of(label, root):
@@ -98,9 +121,10 @@ def path_of(label, root):
 
 
 def command_of(program, root):
+    words = program.split()
     if is_target(program):
-        return [path_of(program, root)]
-    return [sys.executable] + program.split()
+        return [path_of(words[0], root), *words[1:]]
+    return [sys.executable, *words]
 
 
 def is_target(program):
@@ -146,7 +170,7 @@ def main():
     if name not in BENCHES:
         sys.exit("bench: no such bench: %s; there are: %s" % (name, ", ".join(BENCHES)))
     _, program, needed = BENCHES[name]
-    root = build([label for label in [program, *needed.values()] if is_target(label)])
+    root = build([label.split()[0] for label in [program, *needed.values()] if is_target(label)])
     command = command_of(program, root) + flags
     command += ["--%s=%s" % (flag, path_of(label, root)) for flag, label in needed.items()]
     process = subprocess.run(command, stdout=subprocess.PIPE, text=True)

@@ -92,6 +92,26 @@ def script(command):
     return Tally(*(int(n or 0) for n in found.groups()))
 
 
+def kube():
+    """The first time it builds the control plane, which takes a quarter of an hour."""
+    if subprocess.run(["./dev", "kube"], stdout=subprocess.DEVNULL).returncode != 0:
+        return Tally(0, 1)
+    return bazel_test(["--build_tests_only", "--test_tag_filters=kube", "//..."])
+
+
+def images():
+    if subprocess.run(["./dev", "image"], stdout=subprocess.DEVNULL).returncode != 0:
+        return Tally(0, 1)
+    return script(["python3", "charts/images/test.py"])
+
+
+def chart():
+    """The first time it builds Helm and, as `kube` does, a control plane."""
+    if subprocess.run(["./dev", "kube"], stdout=subprocess.DEVNULL).returncode != 0:
+        return Tally(0, 1)
+    return script(["python3", "charts/tests/run.py"])
+
+
 def sdk_python():
     return ".venv/bin/python" if os.path.exists(".venv/bin/python") else "python3"
 
@@ -99,13 +119,17 @@ def sdk_python():
 # name, what it does, how
 TIERS = [
     ("lint", "formatting and text rules", lambda: check(["./dev", "lint"])),
-    ("test", "unit and end-to-end tests", lambda: bazel_test(["//..."])),
+    ("test", "unit and end-to-end tests",
+     lambda: bazel_test(["--test_tag_filters=-kube", "//..."])),
     ("tidy", "clang-tidy", lambda: check(["bazel", "build", "--config=tidy", "--keep_going",
                                                  "//..."])),
     ("asan", "unit tests under AddressSanitizer and UndefinedBehaviorSanitizer",
      lambda: bazel_test(["--config=asan", "--build_tests_only",
-                         "--test_tag_filters=-e2e,-bench", "//..."])),
+                         "--test_tag_filters=-e2e,-bench,-kube", "//..."])),
+    ("kube", "operator and coordinator against a real Kubernetes API server", kube),
     ("build", "the optimised programs", lambda: check(["./dev", "build"])),
+    ("images", "programs of the container images, started as Kubernetes would", images),
+    ("chart", "the Helm chart, its alerts and dashboards", chart),
     ("instructions", "instructions of the hot operations against their bounds",
      lambda: script([sdk_python(), "e2e/instructions/count.py"])),
     ("contracts", "apache.rocketmq.v2 against the descriptors of an official SDK",
