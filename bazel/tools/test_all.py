@@ -96,7 +96,7 @@ def kube():
     """The first time it builds the control plane, which takes a quarter of an hour."""
     if subprocess.run(["./dev", "kube"], stdout=subprocess.DEVNULL).returncode != 0:
         return Tally(0, 1)
-    return bazel_test(["--build_tests_only", "--test_tag_filters=kube", "//..."])
+    return bazel_test(["--config=opt", "--build_tests_only", "--test_tag_filters=kube", "//..."])
 
 
 def images():
@@ -119,13 +119,14 @@ def sdk_python():
 # name, what it does, how
 TIERS = [
     ("lint", "formatting and text rules", lambda: check(["./dev", "lint"])),
-    ("test", "unit and end-to-end tests",
-     lambda: bazel_test(["--test_tag_filters=-kube", "//..."])),
+    ("unit", "unit tests under AddressSanitizer and UndefinedBehaviorSanitizer",
+     lambda: bazel_test(["--config=asan", "--build_tests_only", "--test_tag_filters=-e2e,-kube",
+                         "//..."])),
+    ("e2e", "end-to-end tests of the optimised programs",
+     lambda: bazel_test(["--config=opt", "--build_tests_only", "--test_tag_filters=e2e",
+                         "//..."])),
     ("tidy", "clang-tidy", lambda: check(["bazel", "build", "--config=tidy", "--keep_going",
                                                  "//..."])),
-    ("asan", "unit tests under AddressSanitizer and UndefinedBehaviorSanitizer",
-     lambda: bazel_test(["--config=asan", "--build_tests_only",
-                         "--test_tag_filters=-e2e,-bench,-kube", "//..."])),
     ("kube", "operator and coordinator against a real Kubernetes API server", kube),
     ("build", "the optimised programs", lambda: check(["./dev", "build"])),
     ("images", "programs of the container images, started as Kubernetes would", images),

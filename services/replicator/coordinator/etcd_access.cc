@@ -47,8 +47,7 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ReadCredentials(
     if (!paths.certificate.empty()) {
       return absl::InvalidArgumentError(
           "replication.etcd_certificate_file needs replication.etcd_ca_file: without it the "
-          "members "
-          "talk plaintext to etcd");
+          "members talk plaintext to etcd");
     }
     return grpc::InsecureChannelCredentials();
   }
