@@ -139,7 +139,7 @@ def parse(arguments):
     for name, act, what in (("kubectl", kubectl, "kubectl with the rights of an administrator"),
                             ("exec", execute, "run a command where nodes, pods and names of "
                              "Services are reached, with KUBECONFIG")):
-        add(name, act, what).add_argument("words", nargs=argparse.REMAINDER, metavar="...")
+        add(name, act, what)
     command = add("load", load, "load container images into every node")
     command.add_argument("archives", nargs="*", metavar="TAR",
                          help="docker-archives (default: of bin/images/ those that the chart uses)")
@@ -150,7 +150,11 @@ def parse(arguments):
     command.add_argument("program", metavar="PROGRAM", help="kube-apiserver, etcd, ...")
     add("start", start, "start again what was killed")
     add("down", down, "stop everything, and leave nothing")
-    return parser.parse_args(arguments)
+    # What comes behind these is theirs, options too.
+    end = next((at + 1 for at, word in enumerate(arguments) if word in ("kubectl", "exec")), None)
+    options = parser.parse_args(arguments[:end])
+    options.words = arguments[end:] if end else []
+    return options
 
 
 def main():
