@@ -68,6 +68,8 @@ class ControlPlane:
         self.machine.start()
         self.network.make()
         self.machine.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        # kube-proxy sends it elsewhere, but only what has a way at all.
+        self.machine.run("ip", "route", "add", SERVICES, "dev", self.network.BRIDGE)
         self.write_files()
         self.machine.run("mount", "--bind", self.home / "resolv.conf", "/etc/resolv.conf")
         for program in ("etcd", "kube-apiserver"):
