@@ -1,4 +1,4 @@
-// load: clients of a cluster that send while it is broken, by several ways at a time, and a check of
+// clients: of a cluster, that send while it is broken, by several ways at a time; and a check of
 // what is there in the end.
 //
 // A line on standard input ends a window: a line of JSON says how many messages each way had
@@ -10,7 +10,6 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <iostream>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "absl/strings/str_split.h"
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "e2e/harness/broker.h"

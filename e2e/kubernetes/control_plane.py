@@ -115,7 +115,8 @@ class ControlPlane:
                      "--initial-cluster=one=" + ETCD_PEERS, "--unsafe-no-fsync",
                      "--log-level=warn"],
             "kube-apiserver": [
-                "--etcd-servers=" + ETCD, "--secure-port=%d" % PORT, "--advertise-address=" + ADDRESS,
+                "--etcd-servers=" + ETCD, "--secure-port=%d" % PORT,
+                "--advertise-address=" + ADDRESS,
                 "--cert-dir=%s" % (self.home / "certificates"),
                 "--service-cluster-ip-range=" + SERVICES, "--authorization-mode=Node,RBAC",
                 "--enable-admission-plugins=NodeRestriction",

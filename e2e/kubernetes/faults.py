@@ -3,7 +3,7 @@
 
 faults.py [--id N] [SCENARIO ...]: all of them unless named. Nodes that are up with this number are
 used, and stay; else they are made, and go. Needs root, bin/images/ (`./dev image`) and the program
-of //e2e/kubernetes:load. The last line is `N passed, N failed, N skipped`.
+of //e2e/kubernetes:clients. The last line is `N passed, N failed, N skipped`.
 
 Three ways lead to the group, each with clients of its own: to all members by their own names
 (`members`), by the Service of the master (`master`), by name services, which pass calls on
@@ -103,8 +103,8 @@ class Release:
                             "%s.%s.svc:9876" % (NAMES, SPACE), *words)
 
 
-class Load:
-    """The clients, and what they saw."""
+class Clients:
+    """They send, and say what they saw."""
 
     def __init__(self, release, program):
         self.release = release
@@ -197,7 +197,7 @@ class Faults:
         self.release.await_whole(epoch_above=epoch)
 
     def api(self):
-        """the API server, which holds the group's lease, is away for a minute: who is master stays"""
+        """the API server, which holds the group's lease, is away for a minute"""
         _, epoch = self.master()
         self.nodes.control.machine.kill("kube-apiserver")
         time.sleep(API_OUTAGE_SECONDS)
@@ -255,13 +255,13 @@ class Tally:
 
 
 def under_load(tally, release, program, scenarios):
-    load = Load(release, program)
+    clients = Clients(release, program)
     faults = Faults(release)
 
     def one(scenario):
-        load.window()
+        clients.window()
         getattr(faults, scenario)()
-        window = load.window()
+        window = clients.window()
         check_window(scenario, window)
         return told(window)
 
@@ -271,7 +271,7 @@ def under_load(tally, release, program, scenarios):
             break
 
     def check():
-        status, end = load.end()
+        status, end = clients.end()
         lines = "; ".join("%s: %s" % (way, json.dumps(what)) for way, what in end.items())
         if status != 0:
             raise Failure(lines)
@@ -303,11 +303,11 @@ def run_all(nodes, scenarios, program):
     return 1 if tally.failed else 0
 
 
-def load_program():
-    subprocess.run(["bazel", "build", "--config=opt", "//e2e/kubernetes:load"], cwd=ROOT,
+def clients_program():
+    subprocess.run(["bazel", "build", "--config=opt", "//e2e/kubernetes:clients"], cwd=ROOT,
                    check=True)
     return ROOT / run("bazel", "cquery", "--config=opt", "--output=starlark",
-                      "--starlark:expr=target.files.to_list()[0].path", "//e2e/kubernetes:load",
+                      "--starlark:expr=target.files.to_list()[0].path", "//e2e/kubernetes:clients",
                       cwd=ROOT).strip()
 
 
@@ -325,7 +325,7 @@ def main():
     made = not nodes.directory.exists()
     try:
         check_possible()
-        program = load_program()
+        program = clients_program()
         if made:
             nodes.up(programs(), 3, images())
         nodes.check_up()

@@ -98,7 +98,8 @@ class Node:
         programs = self.control.programs
         return {
             "containerd": ["containerd", "--config", self.home / "containerd.toml"],
-            "kubelet": [programs / "kubelet", "--kubeconfig=%s" % self.control.kubeconfig(self.name),
+            "kubelet": [programs / "kubelet",
+                        "--kubeconfig=%s" % self.control.kubeconfig(self.name),
                         "--config=%s" % (self.home / "kubelet.yaml"),
                         "--hostname-override=" + self.name, "--node-ip=" + self.address],
             "kube-proxy": [programs / "kube-proxy",

@@ -116,8 +116,11 @@ class Nodes:
             ready = self.ready()
             return [node.name for node in self.nodes if ready.get(node.name) != "True"]
 
-        await_(lambda: not missing(), lambda: "not ready: %s; their logs are %s/NODE/kubelet.log" % (
-            ", ".join(missing()), self.directory), seconds=180)
+        def said():
+            return "not ready: %s; their logs are %s/NODE/kubelet.log" % (
+                ", ".join(missing()), self.directory)
+
+        await_(lambda: not missing(), said, seconds=180)
 
     def ready(self):
         """Name → what the API server has: True, False, Unknown."""

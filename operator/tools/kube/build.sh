@@ -2,8 +2,8 @@
 # Builds a real Kubernetes control plane for tests, out of the Go modules that its projects publish:
 # etcd, kube-apiserver, kube-controller-manager and kubectl; for nodes also kube-scheduler, kubelet,
 # kube-proxy, coredns and pause. The programs stand in a cache outside the tree, by the hash of what
-# they are built from; prints their directory. Takes a quarter of an hour on two cores the first time,
-# ten minutes more with those of nodes, and nothing the second.
+# they are built from; prints their directory. Takes a quarter of an hour on two cores the first
+# time, ten minutes more with those of nodes, and nothing the second.
 #
 #   build.sh            builds what is missing of the control plane
 #   build.sh --nodes    also of what nodes need
