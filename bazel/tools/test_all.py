@@ -112,6 +112,13 @@ def chart():
     return script(["python3", "charts/tests/run.py"])
 
 
+def nodes():
+    """Builds what of Kubernetes is missing, which takes half an hour the first time."""
+    if subprocess.run(["./dev", "image"], stdout=subprocess.DEVNULL).returncode != 0:
+        return Tally(0, 1)
+    return script(["python3", "e2e/kubernetes/faults.py"])
+
+
 def sdk_python():
     return ".venv/bin/python" if os.path.exists(".venv/bin/python") else "python3"
 
@@ -131,6 +138,7 @@ TIERS = [
     ("build", "the optimised programs", lambda: check(["./dev", "build"])),
     ("images", "programs of the container images, started as Kubernetes would", images),
     ("chart", "the Helm chart, its alerts and dashboards", chart),
+    ("nodes", "the chart on nodes with kubelets, under load and faults", nodes),
     ("instructions", "instructions of the hot operations against their bounds",
      lambda: script([sdk_python(), "e2e/instructions/count.py"])),
     ("contracts", "apache.rocketmq.v2 against the descriptors of an official SDK",

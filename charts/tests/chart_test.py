@@ -200,6 +200,7 @@ class ApiServerTest(unittest.TestCase):
         self.assertEqual(0, status, said)
         notes = text[text.index("NOTES:"):]
         for words in ("produce hello", "consume hello", "helm test shop --namespace mq",
+                      "exec shop-dunlin-broker-a-0 -c dunlin -- dunlinctl",
                       "shop-dunlin-names.mq.svc:9876",
                       "wait --for=condition=Ready --timeout=5m brokergroup/shop-dunlin-broker-a"):
             self.assertIn(words, notes)

@@ -11,6 +11,7 @@ namespace dunlin::e2e {
 namespace {
 
 constexpr int kPullBatch = 1024;
+constexpr int kMostReconnectBackoffMs = 1000;
 constexpr char kReaderGroup[] = "reader";
 
 absl::Status FromGrpc(const grpc::Status& status) {
@@ -44,6 +45,9 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, int numbe
   // The address is a loopback one: no estimates of a distant network.
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  // What is away comes back, perhaps at another address.
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMostReconnectBackoffMs);
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kMostReconnectBackoffMs);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 

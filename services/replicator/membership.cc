@@ -89,6 +89,11 @@ absl::StatusOr<Membership> ReadMembership(const config::v1::ReplicationConfig& c
     }
     return membership;
   }
+  // Listed are those that the group began with; its record has who came later.
+  if (!membership.addresses.contains(membership.self) &&
+      config.coordinator() != ReplicationConfig::STATIC) {
+    return Membership{.self = membership.self};
+  }
   RETURN_IF_ERROR(CheckMember(membership, "replication.member", membership.self));
   for (const std::string& item : SplitList(config.learners())) {
     RETURN_IF_ERROR(CheckMember(membership, "replication.learners", item));

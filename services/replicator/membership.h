@@ -20,8 +20,8 @@ struct Membership {
   MemberName self;
   std::map<MemberName, std::string> addresses;  // of all, this one included
   std::set<MemberName> learners;
-  // With ids by their place in the list; empty: the members never change (STATIC), or this one does
-  // not know them and waits until it is added.
+  // With ids by their place in the list; empty: the members never change (STATIC), or this one is
+  // not among those of the beginning and waits until it is added.
   Roster roster;
 
   std::set<MemberName> Voters() const;

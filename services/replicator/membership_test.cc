@@ -54,6 +54,18 @@ TEST(MembershipTest, WhoIsToBeAddedKnowsTheCoordinatorOnly) {
   EXPECT_TRUE(membership->roster.empty());
 }
 
+// As on Kubernetes, where all members have one configuration file.
+TEST(MembershipTest, WhoIsToBeAddedMayKnowThoseOfTheBeginning) {
+  ReplicationConfig config = Three();
+  config.set_member("d");
+  config.set_coordinator(ReplicationConfig::KUBERNETES);
+  const absl::StatusOr<Membership> membership = ReadMembership(config);
+  ASSERT_OK(membership);
+  EXPECT_EQ(membership->self, "d");
+  EXPECT_TRUE(membership->addresses.empty()) << "its record says who they are now";
+  EXPECT_TRUE(membership->roster.empty());
+}
+
 TEST(MembershipTest, SaysWhatIsWrong) {
   const auto refused = [](const ReplicationConfig& config, const std::string& words) {
     EXPECT_THAT(ReadMembership(config),

@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Builds a real Kubernetes control plane for tests, out of the Go modules that its projects publish:
-# etcd, kube-apiserver, kube-controller-manager and kubectl. The programs stand in a cache outside
-# the tree, by the hash of what they are built from; prints their directory. Takes a quarter of an
-# hour on two cores the first time and nothing the second.
+# etcd, kube-apiserver, kube-controller-manager and kubectl; for nodes also kube-scheduler, kubelet,
+# kube-proxy, coredns and pause. The programs stand in a cache outside the tree, by the hash of what
+# they are built from; prints their directory. Takes a quarter of an hour on two cores the first
+# time, ten minutes more with those of nodes, and nothing the second.
 #
-#   build.sh            builds what is missing
+#   build.sh            builds what is missing of the control plane
+#   build.sh --nodes    also of what nodes need
 #   build.sh --path     says where the programs stand, or would stand
 #   build.sh --update VERSION_OF_KUBERNETES VERSION_OF_ETCD    rewrites the go.mod files
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 readonly CACHE=${DUNLIN_KUBE_CACHE:-$HOME/.cache/dunlin-kube}
-readonly KUBERNETES="kube-apiserver kube-controller-manager kubectl"
+readonly CONTROL_PLANE="kube-apiserver kube-controller-manager kubectl"
+readonly NODES="kube-scheduler kubelet kube-proxy"
 
 die() {
   printf 'kube: %s\n' "$*" >&2
@@ -44,27 +47,35 @@ update() {
   )
 }
 
+# A program of another main module beside this script: build_of MODULE PACKAGE PROGRAM
+build_of() {
+  [[ -x $into/$3 ]] && return
+  (cd "$1" && go build -ldflags='-s -w' -o "$into/.$3.new" "$2")
+  mv "$into/.$3.new" "$into/$3"
+}
+
+# etcd, and programs of Kubernetes: build PROGRAM...
 build() {
-  local into=$1 version
+  local version
   command -v go >/dev/null || die "a Go toolchain is needed (1.24 or newer) and go was not found"
   mkdir -p "$into"
   export CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false"
-  if [[ ! -x $into/etcd ]]; then
-    (cd etcd && go build -ldflags='-s -w' -o "$into/.etcd.new" go.etcd.io/etcd/server/v3)
-    mv "$into/.etcd.new" "$into/etcd"
-  fi
+  build_of etcd go.etcd.io/etcd/server/v3 etcd
   version=$(cd kubernetes && version_of k8s.io/kubernetes)
   [[ -n $version ]] || die "kubernetes/go.mod does not say which Kubernetes"
   local flags="-s -w -X k8s.io/component-base/version.gitVersion=$version"
   flags+=" -X k8s.io/client-go/pkg/version.gitVersion=$version"
   local program
-  for program in $KUBERNETES; do
+  for program in "$@"; do
     [[ -x $into/$program ]] && continue
     (cd kubernetes && go build -ldflags="$flags" -o "$into/.$program.new" \
       "k8s.io/kubernetes/cmd/$program")
     mv "$into/.$program.new" "$into/$program"
   done
-  # Tests look here, so that they need not know the hash.
+}
+
+# Tests look here, so that they need not know the hash.
+link() {
   ln -sfn "$into" "$CACHE/bin.new"
   mv -T "$CACHE/bin.new" "$CACHE/bin"
 }
@@ -74,7 +85,21 @@ if [[ ${1:-} == --update ]]; then
   update "$2" "$3"
   exit
 fi
-hash=$(cat kubernetes/go.mod kubernetes/go.sum etcd/go.mod etcd/go.sum | sha256sum | cut -c1-16)
+hash=$(cat {kubernetes,etcd,nodes}/go.{mod,sum} nodes/*/main.go | sha256sum | cut -c1-16)
 into=$CACHE/$hash
-[[ ${1:-} == --path ]] || build "$into"
+# shellcheck disable=SC2086  # lists of words
+case ${1:-} in
+  --path) ;;
+  --nodes)
+    build $CONTROL_PLANE $NODES
+    build_of nodes ./dns coredns
+    build_of nodes ./pause pause
+    link
+    ;;
+  "")
+    build $CONTROL_PLANE
+    link
+    ;;
+  *) die "no such option: $1" ;;
+esac
 echo "$into"

@@ -1,0 +1,342 @@
+#!/usr/bin/env python3
+"""The chart on nodes with kubelets, under load and faults: `./dev test nodes`.
+
+faults.py [--id N] [SCENARIO ...]: all of them unless named. Nodes that are up with this number are
+used, and stay; else they are made, and go. Needs root, bin/images/ (`./dev image`) and the program
+of //e2e/kubernetes:clients. The last line is `N passed, N failed, N skipped`.
+
+Three ways lead to the group, each with clients of its own: to all members by their own names
+(`members`), by the Service of the master (`master`), by name services, which pass calls on
+(`names`). In the end all that was acknowledged has to be there, once, where it was said to be.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import traceback
+
+from machines import Failure, await_, run
+from main import images, programs, say
+from nodes import ROOT, Nodes, check_possible
+
+SPACE, GROUP, NAMES = "mq", "dunlin-broker-a", "dunlin-names"
+MEMBERS = 3
+PATIENCE_SECONDS = 240
+API_OUTAGE_SECONDS = 60
+# Of the longest time in which no way had anything acknowledged. A killed or cut off master's lease
+# of 8 s has to run out, and machines that test this are slow.
+PAUSE_BOUND_SECONDS = {"kill": 20, "delete": 10, "update": 10, "scale": 10, "cut": 30, "api": 10,
+                       "operator": 5}
+
+
+def address(pod):
+    return "%s.%s-members.%s.svc:8081" % (pod, GROUP, SPACE)
+
+
+class Release:
+    """The chart, installed as its documentation says, into a namespace of restricted pods."""
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+        self.helm_program = run(ROOT / "charts/tools/helm/build.sh").splitlines()[-1]
+        with tarfile.open(images()[0]) as archive:
+            names = json.load(archive.extractfile("manifest.json"))[0]["RepoTags"]
+        self.tag = names[0].rsplit(":", 1)[1]
+
+    def kubectl(self, *words, **options):
+        return self.nodes.control.kubectl("--namespace", SPACE, *words, **options)
+
+    def get(self, *words):
+        return json.loads(self.kubectl("get", *words, "-o", "json"))
+
+    def helm(self, *words):
+        return self.nodes.control.machine.run(
+            "env", "KUBECONFIG=%s" % self.nodes.control.kubeconfig(), self.helm_program, *words,
+            "--namespace", SPACE)
+
+    def values(self, *settings):
+        tags = ["%simage.tag=%s" % (of, self.tag) for of in ("", "operator.", "test.")]
+        return [word for setting in (*tags, *settings) for word in ("--set", setting)]
+
+    def install(self):
+        self.nodes.control.kubectl("create", "namespace", SPACE)
+        self.nodes.control.kubectl("label", "namespace", SPACE,
+                                   "pod-security.kubernetes.io/enforce=restricted")
+        self.helm("install", "dunlin", ROOT / "charts/dunlin", *self.values())
+
+    def upgrade(self, *settings):
+        self.helm("upgrade", "dunlin", ROOT / "charts/dunlin", *self.values(*settings))
+
+    def is_there(self):
+        return self.kubectl("get", "bg", GROUP, "--ignore-not-found", check=False) != ""
+
+    # ---- the group ----
+
+    def group(self):
+        return self.get("bg", GROUP)
+
+    def pod(self, name):
+        return self.get("pod", name)
+
+    def is_whole(self, members=MEMBERS, epoch_above=0):
+        group = self.group()
+        status = group.get("status", {})
+        return (status.get("phase") == "Healthy" and status.get("epoch", 0) > epoch_above
+                and status.get("observedGeneration") == group["metadata"]["generation"]
+                and status.get("readyReplicas") == status.get("inSyncReplicas") == members
+                and status.get("updatedReplicas") == members)
+
+    def await_whole(self, **wanted):
+        def how():
+            return "%s is not whole: %s" % (GROUP, json.dumps(self.group().get("status", {})))
+
+        await_(lambda: self.is_whole(**wanted), how, PATIENCE_SECONDS)
+        return self.group()["status"]
+
+    def dunlinctl(self, *words):
+        return self.kubectl("exec", GROUP + "-1", "-c", "dunlin", "--", "dunlinctl", "--endpoint",
+                            "%s.%s.svc:9876" % (NAMES, SPACE), *words)
+
+
+class Clients:
+    """They send, and say what they saw."""
+
+    def __init__(self, release, program):
+        self.release = release
+        run_number = int(time.time())
+        members = [address("%s-%d" % (GROUP, i)) for i in range(MEMBERS)]
+        ways = {"members": members, "master": ["%s-master.%s.svc:8081" % (GROUP, SPACE)],
+                "names": ["%s.%s.svc:9876" % (NAMES, SPACE)]}
+        words = ["--reader", members[0]]
+        for way, addresses in ways.items():
+            topic = "%s-%d" % (way, run_number)
+            release.dunlinctl("topic", "create", topic, "--queues", "4")
+            words += ["--way", "%s=%s" % (topic, ",".join(addresses))]
+        self.process = subprocess.Popen(
+            release.nodes.control.machine.command(program, *words), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True)
+
+    def window(self):
+        """What there was since the last one."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise Failure("the clients ended with status %d" % self.process.wait())
+        return {way.split("-")[0]: what for way, what in json.loads(line).items()}
+
+    def end(self):
+        self.process.stdin.close()
+        told = self.answer()
+        return self.process.wait(), told
+
+
+class Faults:
+    def __init__(self, release):
+        self.release, self.nodes = release, release.nodes
+
+    def master(self):
+        status = self.release.await_whole()
+        return status["master"], status["epoch"]
+
+    def node_of(self, pod):
+        return self.nodes.node(self.release.pod(pod)["spec"]["nodeName"])
+
+    def kill(self):
+        """kill -9 to all processes of the master's pod, whose containers are started again"""
+        master, epoch = self.master()
+        pids = self.node_of(master).pids_of_pod(self.release.pod(master)["metadata"]["uid"])
+        for program in ("dunlin-broker", "dunlin-replicator"):
+            os.kill(pids[program], signal.SIGKILL)
+        self.release.await_whole(epoch_above=epoch)
+
+    def delete(self):
+        """the master's pod is deleted: it hands over, and another pod takes its volume"""
+        master, epoch = self.master()
+        self.release.kubectl("delete", "pod", master, "--wait=false")
+        self.release.await_whole(epoch_above=epoch)
+
+    def update(self):
+        """a changed setting reaches all members, the master last"""
+        _, epoch = self.master()
+        hours = 60 + int(time.time()) % 1000
+        self.release.upgrade("cluster.brokerGroupDefaults.config.store.retention.time_hours=%d" %
+                             hours)
+        self.release.await_whole(epoch_above=epoch)
+        text = self.release.kubectl("get", "configmap", GROUP + "-config", "-o", "yaml")
+        if "time_hours: %d" % hours not in text:
+            raise Failure("the setting is not in the configuration of the group:\n" + text)
+
+    def scale(self):
+        """three members, four, three"""
+        self.master()
+        for members in (MEMBERS + 1, MEMBERS):
+            self.release.kubectl("scale", "bg", GROUP, "--replicas=%d" % members)
+            self.release.await_whole(members=members)
+
+    def cut(self):
+        """the master's node is cut off until Kubernetes has noticed, and comes back"""
+        master, epoch = self.master()
+        node = self.node_of(master)
+        self.nodes.control.network.cut(node.machine)
+        try:
+            await_(lambda: self.nodes.ready().get(node.name) == "Unknown",
+                   "nobody notices that %s is away" % node.name)
+            await_(lambda: self.release.group()["status"].get("master") not in (None, "", master),
+                   "nobody takes over from %s" % master)
+        finally:
+            self.nodes.control.network.heal(node.machine)
+        self.release.await_whole(epoch_above=epoch)
+
+    def api(self):
+        """the API server, which holds the group's lease, is away for a minute"""
+        _, epoch = self.master()
+        self.nodes.control.machine.kill("kube-apiserver")
+        time.sleep(API_OUTAGE_SECONDS)
+        self.nodes.control.start_what_is_missing()
+        self.nodes.await_ready()
+        if self.release.await_whole()["epoch"] != epoch:
+            raise Failure("another member was elected while the API server was away, though none "
+                          "had to be")
+
+    def operator(self):
+        """all pods of the operator are deleted: the group does not need it"""
+        _, epoch = self.master()
+        self.release.kubectl("delete", "pods", "-l", "app.kubernetes.io/component=operator")
+        self.release.kubectl("wait", "--for=condition=Available", "--timeout=120s",
+                             "deployment/dunlin-operator")
+        if self.release.await_whole()["epoch"] != epoch:
+            raise Failure("another member was elected, though only the operator was away")
+
+
+SCENARIOS = tuple(PAUSE_BOUND_SECONDS)
+
+
+def told(window):
+    ways = ", ".join("%s %.2f s" % (way, window[way]["longest_pause_s"])
+                     for way in window if way != "seconds")
+    return "%.0f s; longest pause of %s" % (window["seconds"], ways)
+
+
+def check_window(scenario, window):
+    """By the best of the ways: others depend on what stands between."""
+    best = min(window[way]["longest_pause_s"] for way in window if way != "seconds")
+    bound = PAUSE_BOUND_SECONDS[scenario]
+    if best > bound:
+        raise Failure("nothing was acknowledged for %.1f s; %d s are the bound" % (best, bound))
+
+
+class Tally:
+    def __init__(self):
+        self.passed, self.failed = 0, 0
+
+    def step(self, name, act):
+        """Whether it passed; what `act` returns is told."""
+        started = time.monotonic()
+        try:
+            text = act() or ""
+        except Exception as error:  # the others are to be told, too
+            self.failed += 1
+            if not isinstance(error, Failure):
+                traceback.print_exc(file=sys.stdout)
+            say("FAILED %s: %s" % (name, error))
+            return False
+        self.passed += 1
+        say("ok     %-9s %4.0f s  %s" % (name, time.monotonic() - started, text))
+        return True
+
+
+def under_load(tally, release, program, scenarios):
+    clients = Clients(release, program)
+    faults = Faults(release)
+
+    def one(scenario):
+        clients.window()
+        getattr(faults, scenario)()
+        window = clients.window()
+        check_window(scenario, window)
+        return told(window)
+
+    for scenario in scenarios:
+        # What one has left broken would be blamed on the next.
+        if not tally.step(scenario, lambda: one(scenario)):
+            break
+
+    def check():
+        status, end = clients.end()
+        lines = "; ".join("%s: %s" % (way, json.dumps(what)) for way, what in end.items())
+        if status != 0:
+            raise Failure(lines)
+        return lines
+
+    tally.step("messages", check)
+
+
+def helm_test(release):
+    done = release.helm("test", "dunlin")
+    if "Phase:          Succeeded" not in done:
+        raise Failure(done)
+
+
+def run_all(nodes, scenarios, program):
+    tally = Tally()
+    release = Release(nodes)
+
+    def install():
+        if not release.is_there():
+            release.install()
+        release.await_whole()
+
+    if tally.step("install", install) and tally.step("helm test", lambda: helm_test(release)):
+        under_load(tally, release, program, scenarios)
+    steps = 3 + len(scenarios)
+    say("%d passed, %d failed, %d skipped" % (tally.passed, tally.failed,
+                                             steps - tally.passed - tally.failed))
+    return 1 if tally.failed else 0
+
+
+def clients_program():
+    subprocess.run(["bazel", "build", "--config=opt", "//e2e/kubernetes:clients"], cwd=ROOT,
+                   check=True)
+    return ROOT / run("bazel", "cquery", "--config=opt", "--output=starlark",
+                      "--starlark:expr=target.files.to_list()[0].path", "//e2e/kubernetes:clients",
+                      cwd=ROOT).strip()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--id", type=int, default=9, choices=range(10), metavar="0..9")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO",
+                        help="(default: all) " + ", ".join(SCENARIOS))
+    options = parser.parse_args()
+    unknown = set(options.scenarios) - set(SCENARIOS)
+    if unknown:
+        parser.error("no such scenario: %s; there are: %s" % (", ".join(sorted(unknown)),
+                                                              ", ".join(SCENARIOS)))
+    nodes = Nodes(options.id)
+    made = not nodes.directory.exists()
+    try:
+        check_possible()
+        program = clients_program()
+        if made:
+            nodes.up(programs(), 3, images())
+        nodes.check_up()
+        return run_all(nodes, options.scenarios or SCENARIOS, program)
+    except Failure as failure:
+        say("nodes: %s" % failure)
+        return 1
+    finally:
+        if made and nodes.directory.exists():
+            nodes.down()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
