@@ -17,6 +17,7 @@
 #include "services/store/log/commit_log.h"
 #include "services/store/log/control_page.h"
 #include "services/store/log/raw_reader.h"
+#include "services/store/log/segment.h"
 #include "services/store/log/testing/log_copy.h"
 
 namespace dunlin::store {
@@ -462,9 +463,9 @@ TEST_F(LogMirrorTest, DamageIsToldUntilItIsMadeGood) {
   ASSERT_LT(behind, end);
   const auto damage = [&] {
     mirror_.reset();
-    const auto names = RealFiles().List(copy_.path() + "/log");
-    ASSERT_OK(names);
-    auto file = RealFiles().Open(copy_.path() + "/log/" + names->back(), OpenMode::kReadWrite);
+    // Not the newest file: the next segment may have been made ahead of need.
+    auto file = RealFiles().Open(copy_.path() + "/log/" + SegmentName(segment),
+                                 OpenMode::kReadWrite);
     ASSERT_OK(file);
     const std::string_view rubbish = "rubbish!";
     ASSERT_OK((*file)->WriteAt(damaged - segment, {&rubbish, 1}));
