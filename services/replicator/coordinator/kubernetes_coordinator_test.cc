@@ -29,14 +29,14 @@ using std::chrono::steady_clock;
 // One API server for all tests; a Lease for each.
 class KubernetesSetting {
  public:
-  KubernetesSetting() : lease_{"default", fmt::format("orders-{}", ++leases_)} {
-    if (control_plane_ == nullptr) control_plane_ = new k8s::ControlPlane;
+  KubernetesSetting() : lease_{"default", fmt::format("orders-{}", ++leases)} {
+    if (control_plane == nullptr) control_plane = new k8s::ControlPlane;
   }
-  static void StopControlPlane() { delete std::exchange(control_plane_, nullptr); }
+  static void StopControlPlane() { delete std::exchange(control_plane, nullptr); }
 
   std::unique_ptr<Coordinator> Connect(const MemberName& member) {
     KubernetesCoordinator::Options options;
-    options.server = control_plane_->Admin();
+    options.server = control_plane->Admin();
     options.lease = lease_;
     options.member = member;
     options.ttl = std::chrono::duration_cast<seconds>(Ttl());
@@ -57,26 +57,27 @@ class KubernetesSetting {
   void SetTtl(Duration ttl) { ttl_ = ttl; }
   // Members try soon again by default; here what is slow is waited for.
   void SetCallTimeout(milliseconds timeout) { call_timeout_ = timeout; }
-  k8s::ControlPlane& Kubernetes() { return *control_plane_; }
-  const std::string& lease() const { return lease_.name; }
+  k8s::ControlPlane& Kubernetes() { return *control_plane; }
+  const std::string& Lease() const { return lease_.name; }
 
  private:
   Duration ttl_ = minutes(1);
   milliseconds call_timeout_ = seconds(20);
-  static k8s::ControlPlane* control_plane_;
-  static int leases_;
+  static k8s::ControlPlane* control_plane;
+  static int leases;
   const SystemClock clock_;
   const k8s::ObjectKey lease_;
 };
 
-k8s::ControlPlane* KubernetesSetting::control_plane_ = nullptr;
-int KubernetesSetting::leases_ = 0;
+k8s::ControlPlane* KubernetesSetting::control_plane = nullptr;
+int KubernetesSetting::leases = 0;
 
 class StopsTheControlPlane final : public testing::Environment {
  public:
   void TearDown() override { KubernetesSetting::StopControlPlane(); }
 };
-testing::Environment* const kAtTheEnd = testing::AddGlobalTestEnvironment(new StopsTheControlPlane);
+testing::Environment* const at_the_end =
+    testing::AddGlobalTestEnvironment(new StopsTheControlPlane);
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Kubernetes, CoordinatorConformance, KubernetesSetting);
 
@@ -89,9 +90,9 @@ class KubernetesCoordinatorTest : public CoordinatorConformance<KubernetesSettin
 TEST_F(KubernetesCoordinatorTest, KubectlShowsWhoIsMaster) {
   const auto a = Connect("a");
   ASSERT_TRUE(Elect(*a, 0, MakeRecord(1, "a", {"a", "b"})).status.ok());
-  EXPECT_EQ("a 60", Kubernetes().Kubectl({"get", "lease", setting_.lease(), "-o",
-                                          "jsonpath={.spec.holderIdentity} "
-                                          "{.spec.leaseDurationSeconds}"}));
+  EXPECT_EQ("a 60",
+            Kubernetes().Kubectl({"get", "lease", setting_.Lease(), "-o",
+                                  "jsonpath={.spec.holderIdentity} {.spec.leaseDurationSeconds}"}));
 }
 
 // While it is away nobody is elected; the lease runs out by everybody's own clock.
@@ -139,11 +140,11 @@ TEST_F(KubernetesCoordinatorTest, LabelsOfOthersStay) {
   const auto a = Connect("a");
   const auto elected = Elect(*a, 0, MakeRecord(1, "a", {"a"}));
   ASSERT_TRUE(elected.status.ok());
-  Kubernetes().Kubectl({"label", "lease", setting_.lease(), "team=orders"});
+  Kubernetes().Kubectl({"label", "lease", setting_.Lease(), "team=orders"});
   ASSERT_TRUE(KeepAlive(*a).status.ok());
   const auto updated = Update(*a, elected.view->version, MakeRecord(1, "a", {"a", "b"}));
   EXPECT_TRUE(updated.status.ok()) << updated.status;
-  EXPECT_EQ("orders", Kubernetes().Kubectl({"get", "lease", setting_.lease(), "-o",
+  EXPECT_EQ("orders", Kubernetes().Kubectl({"get", "lease", setting_.Lease(), "-o",
                                             "jsonpath={.metadata.labels.team}"}));
 }
 
@@ -151,7 +152,7 @@ TEST_F(KubernetesCoordinatorTest, WhoEmptiesTheHolderByHandEndsTheLease) {
   const auto a = Connect("a");
   const auto elected = Elect(*a, 0, MakeRecord(1, "a", {"a", "b"}));
   ASSERT_TRUE(elected.status.ok());
-  Kubernetes().Kubectl({"patch", "lease", setting_.lease(), "--type=merge", "-p",
+  Kubernetes().Kubectl({"patch", "lease", setting_.Lease(), "--type=merge", "-p",
                         R"({"spec":{"holderIdentity":""}})"});
   EXPECT_EQ(absl::StatusCode::kAborted, KeepAlive(*a).status.code());
   EXPECT_FALSE(IsHeld(*a));

@@ -9,11 +9,13 @@ namespace {
 
 using std::chrono::seconds;
 
-const GroupRecord kRecord{.epoch = Epoch(7),
-                          .master = "a",
-                          .in_sync = {"a", "b"},
-                          .preferred = "b",
-                          .unclean_epoch = Epoch(3)};
+GroupRecord SomeRecord() {
+  return {.epoch = Epoch(7),
+          .master = "a",
+          .in_sync = {"a", "b"},
+          .preferred = "b",
+          .unclean_epoch = Epoch(3)};
+}
 constexpr Timestamp kNow = FromUnixMillis(1'700'000'000'000);
 
 k8s::Json NewLease() { return k8s::NewObject(LeaseType(), {"space", "orders"}); }
@@ -30,13 +32,13 @@ TEST(LeaseObjectTest, AGroupWithoutAnObjectHasNothing) {
 TEST(LeaseObjectTest, WhatIsWrittenIsRead) {
   k8s::Json lease = NewLease();
   BeginWrite(lease, kNow);
-  WriteRecord(lease, kRecord);
+  WriteRecord(lease, SomeRecord());
   WriteGrant(lease, {"a", Epoch(7)}, "grant", seconds(5), kNow);
   auto read = LeaseObject::Read(lease);
   ASSERT_OK(read);
   EXPECT_EQ(1, read->writes);
   EXPECT_EQ(1, read->version);
-  EXPECT_EQ(kRecord, read->record);
+  EXPECT_EQ(SomeRecord(), read->record);
   EXPECT_EQ((LeaseHolder{"a", Epoch(7)}), read->holder);
   EXPECT_EQ("grant", read->grant);
   EXPECT_EQ(seconds(5), read->duration);
@@ -52,12 +54,12 @@ TEST(LeaseObjectTest, WhatIsWrittenIsRead) {
   EXPECT_EQ("grant", read->grant);
 
   BeginWrite(lease, kNow + seconds(2));
-  WriteRecord(lease, kRecord);
+  WriteRecord(lease, SomeRecord());
   EraseGrant(lease);
   read = LeaseObject::Read(lease);
   ASSERT_OK(read);
   EXPECT_EQ(2, read->version);
-  EXPECT_EQ(kRecord, read->record);
+  EXPECT_EQ(SomeRecord(), read->record);
   EXPECT_FALSE(read->holder.has_value());
   EXPECT_EQ("", read->grant);
 
@@ -69,19 +71,19 @@ TEST(LeaseObjectTest, WhatIsWrittenIsRead) {
 TEST(LeaseObjectTest, WhoeverEmptiesTheHolderByHandFreesTheLease) {
   k8s::Json lease = NewLease();
   BeginWrite(lease, kNow);
-  WriteRecord(lease, kRecord);
+  WriteRecord(lease, SomeRecord());
   WriteGrant(lease, {"a", Epoch(7)}, "grant", seconds(5), kNow);
   lease["spec"]["holderIdentity"] = "";
   const auto read = LeaseObject::Read(lease);
   ASSERT_OK(read);
   EXPECT_FALSE(read->holder.has_value());
-  EXPECT_EQ(kRecord, read->record);
+  EXPECT_EQ(SomeRecord(), read->record);
 }
 
 TEST(LeaseObjectTest, WhatNobodyHereWritesIsDamage) {
   k8s::Json lease = NewLease();
   BeginWrite(lease, kNow);
-  WriteRecord(lease, kRecord);
+  WriteRecord(lease, SomeRecord());
   for (const char* annotation :
        {"dunlin.dev/record", "dunlin.dev/record-version", "dunlin.dev/writes"}) {
     k8s::Json damaged = lease;
