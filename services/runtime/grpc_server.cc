@@ -24,6 +24,7 @@
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/runtime/certificate.h"
+#include "services/runtime/rpc_metrics.h"
 
 namespace dunlin {
 namespace {
@@ -179,6 +180,9 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const ServerConfig
   }
   for (grpc::Service* service : services.services) builder.RegisterService(service);
   if (services.generic != nullptr) builder.RegisterCallbackGenericService(services.generic);
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(RpcMetrics::OfProcess()->NewFactory());
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) return absl::InternalError("gRPC did not start; its log says why");
   return std::unique_ptr<GrpcServer>(

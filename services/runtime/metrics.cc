@@ -17,6 +17,7 @@
 #include "services/base/status_macros.h"
 #include "services/runtime/host_port.h"
 #include "services/runtime/process_metrics.h"
+#include "services/runtime/rpc_metrics.h"
 #include "services/runtime/unique_fd.h"
 
 namespace dunlin {
@@ -41,6 +42,7 @@ absl::StatusOr<std::unique_ptr<Metrics>> Metrics::Start(const std::string& liste
   std::unique_ptr<Metrics> metrics(new Metrics);
   if (!listen_address.empty()) RETURN_IF_ERROR(metrics->Listen(listen_address));
   metrics->Add(std::make_shared<ProcessMetrics>());
+  metrics->Add(RpcMetrics::OfProcess());
   return metrics;
 }
 

@@ -8,9 +8,14 @@
 #include <memory>
 
 #include "proto/dunlin/storage/v1/storage.pb.h"
+#include "services/base/latency_histogram.h"
 #include "services/base/version.h"
 #include "services/broker/admin/lookups.h"
+#include "services/broker/codes/public_code.h"
+#include "services/broker/codes/refusals.h"
 #include "services/broker/topics/qualified_name.h"
+#include "services/runtime/latency_metric.h"
+#include "services/store/state/database_usage.h"
 
 namespace dunlin::broker {
 namespace {
@@ -32,6 +37,12 @@ class Families {
   void Counter(const std::string& name, const std::string& help, double value,
                const Labels& labels = {}) {
     Add(name, help, MetricType::Counter, labels).counter.value = value;
+  }
+
+  void Histogram(const std::string& name, const std::string& help,
+                 const LatencyHistogram& histogram) {
+    ClientMetric& metric = Add(name, help, MetricType::Histogram, {});
+    metric.histogram = LatencyMetric(histogram.Read()).histogram;
   }
 
   std::vector<MetricFamily> Take() {
@@ -100,6 +111,37 @@ void AddTraffic(const admin::v1::Broker& broker, Families& families) {
   families.Counter("dunlin_broker_refused_sends_total",
                    "Calls and frames turned away because too much was pending.",
                    Number(broker.refused_sends()));
+}
+
+void AddDisk(const AdminRooms& rooms, Families& families) {
+  families.Histogram("dunlin_broker_log_write_seconds",
+                     "How long writes of the commit log into the page cache took.",
+                     rooms.log.times().writes);
+  families.Histogram("dunlin_broker_log_sync_seconds",
+                     "How long the disk took to have a segment of the commit log.",
+                     rooms.log.times().syncs);
+  const store::DatabaseUsage usage = rooms.state.usage();
+  families.Gauge("dunlin_broker_rocksdb_disk_bytes", "Files of RocksDB.",
+                 static_cast<double>(usage.files));
+  families.Gauge("dunlin_broker_rocksdb_memtable_bytes",
+                 "What RocksDB has in memory and not on disk.",
+                 static_cast<double>(usage.memtables));
+  families.Gauge("dunlin_broker_rocksdb_block_cache_bytes", "What RocksDB keeps of what it read.",
+                 static_cast<double>(usage.block_cache));
+  families.Gauge("dunlin_broker_rocksdb_pending_compaction_bytes",
+                 "What RocksDB is still to compact.",
+                 static_cast<double>(usage.pending_compaction));
+  families.Gauge("dunlin_broker_rocksdb_writes_stopped",
+                 "1 while RocksDB takes nothing until compaction has caught up.",
+                 usage.writes_stopped ? 1 : 0);
+}
+
+void AddRefusals(Families& families) {
+  for (const auto& [code, count] : Refusals()) {
+    families.Counter("dunlin_broker_refusals_total",
+                     "Errors that went to clients of apache.rocketmq.v2, by their code.",
+                     static_cast<double>(count), {{"code", std::string(InfoOf(code).name)}});
+  }
 }
 
 // What each topic has taken since it was made. Of lightweight topics there may be millions.
@@ -247,7 +289,9 @@ std::vector<MetricFamily> BrokerMetrics::Collect() const {
                  slave_ ? 0 : 1);
   families.Gauge("dunlin_broker_epoch", "Epoch of the log.", broker.epoch());
   AddStore(broker, families);
+  AddDisk(admin_->rooms(), families);
   AddTraffic(broker, families);
+  AddRefusals(families);
   // A disk that cannot be asked has no figures; the log has seen to its failure.
   if (const auto space = files_.GetDiskSpace(directory_); space.ok()) {
     families.Gauge("dunlin_broker_disk_size_bytes", "Size of the disk that the store is on.",

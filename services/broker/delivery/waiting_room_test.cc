@@ -104,6 +104,7 @@ class NoState final : public store::StateStore {
     std::abort();
   }
   storage::v1::Checkpoint GetCheckpoint() const override { std::abort(); }
+  store::DatabaseUsage usage() const override { std::abort(); }
 };
 
 class FakeWaiter final : public Waiter {

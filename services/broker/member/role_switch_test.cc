@@ -151,11 +151,14 @@ TEST_F(RoleSwitchTest, AMasterServesAndASlaveDoesNot) {
   EXPECT_FALSE(failed_);
 }
 
-// Of the metric without labels of its own; -1 when there is none.
+// Of the first metric of the name, of a histogram its count; -1 when there is none.
 double ValueOf(const BrokerMetrics& metrics, const std::string& name) {
   for (const prometheus::MetricFamily& family : metrics.Collect()) {
     if (family.name != name) continue;
     const prometheus::ClientMetric& metric = family.metric.at(0);
+    if (family.type == prometheus::MetricType::Histogram) {
+      return static_cast<double>(metric.histogram.sample_count);
+    }
     return family.type == prometheus::MetricType::Counter ? metric.counter.value
                                                           : metric.gauge.value;
   }
@@ -180,6 +183,13 @@ TEST_F(RoleSwitchTest, MetricsAreThoseOfTheRole) {
   }
   EXPECT_GT(ValueOf(*metrics, "dunlin_broker_log_appended_bytes_total"), 0);
   EXPECT_GT(ValueOf(*metrics, "dunlin_broker_disk_free_bytes"), 0);
+  EXPECT_GT(ValueOf(*metrics, "dunlin_broker_log_write_seconds"), 0);
+  EXPECT_GT(ValueOf(*metrics, "dunlin_broker_rocksdb_memtable_bytes"), 0);
+  EXPECT_EQ(ValueOf(*metrics, "dunlin_broker_rocksdb_writes_stopped"), 0);
+  EXPECT_EQ(ValueOf(*metrics, "dunlin_broker_refusals_total"), -1);
+  page_->SetSends(store::Sends::kTooFewInSync);
+  ASSERT_EQ(Send().code(), v2::HA_NOT_AVAILABLE);
+  EXPECT_EQ(ValueOf(*metrics, "dunlin_broker_refusals_total"), 1);
 
   Want(store::Role::kSlave, Epoch(4));
   Await(BrokerState::kSlave);

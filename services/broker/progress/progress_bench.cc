@@ -38,6 +38,7 @@ class NoRows final : public store::StateStore {
     return Nothing();
   }
   storage::v1::Checkpoint GetCheckpoint() const override { return {}; }
+  store::DatabaseUsage usage() const override { return {}; }
 
  private:
   static absl::Status Nothing() { return absl::NotFoundError("no row"); }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "services/broker/codes/public_code.h"
+#include "services/broker/codes/refusals.h"
 
 namespace dunlin::broker {
 namespace {
@@ -22,8 +23,10 @@ apache::rocketmq::v2::Status OkOnWire() {
 
 apache::rocketmq::v2::Status ToWire(const absl::Status& status) {
   if (status.ok()) return OkOnWire();
+  const PublicCode code = CodeOf(status);
+  CountRefusal(code);
   apache::rocketmq::v2::Status wire;
-  wire.set_code(static_cast<apache::rocketmq::v2::Code>(CodeOf(status)));
+  wire.set_code(static_cast<apache::rocketmq::v2::Code>(code));
   wire.set_message(std::string(status.message()));
   return wire;
 }

@@ -13,6 +13,7 @@
 
 namespace dunlin::broker {
 
+// An error counts as refused (refusals.h).
 apache::rocketmq::v2::Status ToWire(const absl::Status& status);
 apache::rocketmq::v2::Status OkOnWire();
 

@@ -349,7 +349,9 @@ absl::Status Appender::Commit(const Batch& batch) {
     if (beyond != 0 && end < segment->end()) {
       pieces.emplace_back(kZeroPage.data(), kZeroPage.size() - beyond);
     }
+    const auto begun = std::chrono::steady_clock::now();
     RETURN_IF_ERROR(segment->Write(begin, pieces));
+    times_.writes.Record(std::chrono::steady_clock::now() - begun);
   }
   control_.SetAppended(batch.end);
   if (options_.replicated) control_.for_replicator().Ring();
@@ -381,7 +383,9 @@ absl::Status Appender::SyncUpTo(LogOffset target) {
   while (at < target) {
     const std::shared_ptr<Segment> segment = segments_.FindFrom(at);
     if (segment == nullptr || segment->begin() >= target) break;
+    const auto begun = std::chrono::steady_clock::now();
     RETURN_IF_ERROR(segment->Sync());
+    times_.syncs.Record(std::chrono::steady_clock::now() - begun);
     at = segment->end();
   }
   control_.SetFlushed(target);

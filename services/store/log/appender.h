@@ -68,6 +68,7 @@ class Appender {
   const Watermark& written() const { return written_; }
   const Watermark& flushed() const { return flushed_; }
   Watermark& confirmed() { return confirmed_; }
+  const LogTimes& times() const { return times_; }
 
  private:
   // Memory that becomes one contiguous piece of one segment.
@@ -130,6 +131,7 @@ class Appender {
   Watermark written_;
   Watermark flushed_;
   Watermark confirmed_;
+  LogTimes times_;
 
   mutable Mutex mutex_;
   CondVar work_;        // for the committer

@@ -61,6 +61,7 @@ class RealCommitLog final : public ReadableLog {
   const Watermark& written() const override { return appender_->written(); }
   const Watermark& flushed() const override { return appender_->flushed(); }
   Watermark& confirmed() override { return appender_->confirmed(); }
+  const LogTimes& times() const override { return appender_->times(); }
   absl::Status FlushUpTo(LogOffset offset) override { return appender_->FlushUpTo(offset); }
   LogOffset end() const override { return appender_->end(); }
   Epoch epoch() const override { return epochs_.last(); }

@@ -28,6 +28,7 @@
 
 #include "services/base/clock.h"
 #include "services/base/file.h"
+#include "services/base/latency_histogram.h"
 #include "services/base/strong_int.h"
 #include "services/store/log/record.h"
 #include "services/store/log/record_view.h"
@@ -123,6 +124,13 @@ class RecordReader {
   virtual absl::StatusOr<RecordView> ReadNext(LogOffset offset, LogOffset limit) = 0;
 };
 
+// How long the disk took: writes into the page cache, one for all that had collected, and syncs of
+// a segment.
+struct LogTimes {
+  LatencyHistogram writes;
+  LatencyHistogram syncs;
+};
+
 class CommitLog {
  public:
   // Errors: FAILED_PRECONDITION (directory in use, wrong segment size, newer format),
@@ -172,6 +180,9 @@ class CommitLog {
   virtual const Watermark& written() const = 0;
   virtual const Watermark& flushed() const = 0;
   virtual Watermark& confirmed() = 0;
+
+  // Of this log since it was opened; a follower, which writes nothing, has none.
+  virtual const LogTimes& times() const = 0;
 
   // Returns when everything below `offset` is on disk. Waits for the disk.
   virtual absl::Status FlushUpTo(LogOffset offset) = 0;

@@ -52,6 +52,7 @@ class LogFollower final : public ReadableLog {
   const Watermark& written() const override { return confirmed_; }
   const Watermark& flushed() const override { return flushed_; }
   Watermark& confirmed() override { return confirmed_; }
+  const LogTimes& times() const override { return times_; }
   absl::Status FlushUpTo(LogOffset offset) override ABSL_LOCKS_EXCLUDED(flush_mutex_);
   LogOffset end() const override { return confirmed_.Get(); }
   Epoch epoch() const override ABSL_LOCKS_EXCLUDED(mutex_);
@@ -92,8 +93,9 @@ class LogFollower final : public ReadableLog {
   const LogFollowerOptions options_;
   FileSystem& files_;
   const std::unique_ptr<ControlPage> page_;
-  uint64_t cuts_ = 0;   // when it was opened
-  Epoch epochs_as_of_;  // what the page said when the epochs were read
+  uint64_t cuts_ = 0;     // when it was opened
+  Epoch epochs_as_of_;    // what the page said when the epochs were read
+  const LogTimes times_;  // empty
   Watermark confirmed_;
   Watermark flushed_;
   LogOffset refreshed_;  // what the segments in the set reach to

@@ -299,6 +299,22 @@ absl::Status Database::Damaged(std::string_view what) const {
   return absl::DataLossError(message);
 }
 
+DatabaseUsage Database::usage() const {
+  const auto total = [this](const std::string& property) {
+    uint64_t value = 0;
+    return db_->GetAggregatedIntProperty(property, &value) ? value : 0;
+  };
+  using Properties = rocksdb::DB::Properties;
+  DatabaseUsage usage{.files = total(Properties::kTotalSstFilesSize),
+                      .memtables = total(Properties::kCurSizeAllMemTables),
+                      .block_cache = 0,
+                      .pending_compaction = total(Properties::kEstimatePendingCompactionBytes),
+                      .writes_stopped = total(Properties::kIsWriteStopped) != 0};
+  // All families have the same one.
+  db_->GetIntProperty(Properties::kBlockCacheUsage, &usage.block_cache);
+  return usage;
+}
+
 absl::Status Database::health() const {
   MutexLock lock(mutex_);
   return health_;

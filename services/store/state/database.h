@@ -20,6 +20,7 @@
 
 #include "services/base/mutex.h"
 #include "services/base/strong_int.h"
+#include "services/store/state/database_usage.h"
 
 namespace dunlin::store {
 
@@ -91,6 +92,8 @@ class Database {
   absl::Status Damaged(std::string_view what) const ABSL_LOCKS_EXCLUDED(mutex_);
   // The first damage that was met; OK while there was none.
   absl::Status health() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  DatabaseUsage usage() const;
 
  private:
   struct Filters;

@@ -65,6 +65,7 @@ class RocksStateStore final : public StateStore {
     if (!decoded.ok()) return Undecodable("producers");
     return decoded;
   }
+  DatabaseUsage usage() const override { return database_->usage(); }
   storage::v1::Checkpoint GetCheckpoint() const override {
     storage::v1::Checkpoint checkpoint;
     const absl::StatusOr<std::optional<std::string>> row =

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 
 #include "services/base/strong_int.h"
+#include "services/store/state/database_usage.h"
 #include "services/store/state/producer_row.h"
 
 namespace dunlin::storage::v1 {
@@ -66,6 +67,7 @@ class StateStore {
   // NOT_FOUND when it is not known, or has expired with the log.
   virtual absl::StatusOr<ProducerRow> GetProducer(uint64_t producer, QueueKey queue) const = 0;
   virtual storage::v1::Checkpoint GetCheckpoint() const = 0;
+  virtual DatabaseUsage usage() const = 0;
 };
 
 }  // namespace dunlin::store

@@ -54,6 +54,7 @@ class SavedRows final : public store::StateStore {
     return Nothing();
   }
   storage::v1::Checkpoint GetCheckpoint() const override { return {}; }
+  store::DatabaseUsage usage() const override { return {}; }
 
  private:
   static absl::Status Nothing() { return absl::UnimplementedError("not asked for"); }

@@ -57,6 +57,7 @@ class GatedLog final : public CommitLog {
   const Watermark& written() const override { return log_->written(); }
   const Watermark& flushed() const override { return log_->flushed(); }
   Watermark& confirmed() override { return log_->confirmed(); }
+  const LogTimes& times() const override { return log_->times(); }
   absl::Status FlushUpTo(LogOffset offset) override { return log_->FlushUpTo(offset); }
   LogOffset start() const override { return log_->start(); }
   LogOffset end() const override { return log_->end(); }
