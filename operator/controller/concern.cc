@@ -47,7 +47,7 @@ std::optional<k8s::ObjectKey> ConcernedBy(const k8s::ResourceType& owner, std::s
     if (both && IsSameResource(*change.before, *change.after)) return std::nullopt;
     return k8s::KeyOf(*any);
   }
-  const std::string_view name = k8s::LabelOf(*any, label);
+  const std::string_view name = label.empty() ? "" : k8s::LabelOf(*any, label);
   if (name.empty()) return std::nullopt;
   if (both && type == LeaseType() && IsSameLease(*change.before, *change.after)) {
     return std::nullopt;
@@ -73,6 +73,26 @@ std::optional<k8s::ObjectKey> NameServiceConcernedBy(const k8s::ResourceType& ty
     return k8s::ObjectKey{k8s::KeyOf(*any).space, std::string(name)};
   }
   return ConcernedBy(NameServiceType(), kNameServiceLabel, type, change);
+}
+
+std::optional<k8s::ObjectKey> ResourceConcernedBy(const k8s::ResourceType& kind,
+                                                  const k8s::ResourceType& type,
+                                                  const k8s::Store::Change& change) {
+  return ConcernedBy(kind, "", type, change);
+}
+
+bool ConcernsWhatBrokersKeep(const k8s::ResourceType& type, const k8s::Store::Change& change) {
+  const bool both = change.before != nullptr && change.after != nullptr;
+  if (type == BrokerGroupType()) {
+    return !both || !IsSameResource(*change.before, *change.after) ||
+           !SameAt(*change.before, *change.after, {"status", "master"});
+  }
+  if (type != LeaseType()) return false;
+  if (!both) return true;
+  const std::optional<Coordination> before = CoordinationOf(*change.before);
+  const std::optional<Coordination> after = CoordinationOf(*change.after);
+  if (!before.has_value() || !after.has_value()) return before.has_value() != after.has_value();
+  return before->master != after->master || before->epoch != after->epoch;
 }
 
 bool ConcernsItsGroups(const k8s::Store::Change& name_service) {

@@ -1,4 +1,4 @@
-// GroupConcernedBy, NameServiceConcernedBy: which resource has to be looked at after a change.
+// GroupConcernedBy and its kin: which resource has to be looked at after a change.
 // Pure; any thread.
 
 #pragma once
@@ -19,6 +19,15 @@ std::optional<k8s::ObjectKey> GroupConcernedBy(const k8s::ResourceType& type,
 // The same for NameServices.
 std::optional<k8s::ObjectKey> NameServiceConcernedBy(const k8s::ResourceType& type,
                                                      const k8s::Store::Change& change);
+
+// The same for a kind of which nothing in the API server is made: the resource itself.
+std::optional<k8s::ObjectKey> ResourceConcernedBy(const k8s::ResourceType& kind,
+                                                  const k8s::ResourceType& type,
+                                                  const k8s::Store::Change& change);
+
+// Whether what brokers keep has to be looked at after a change of a BrokerGroup or of its Lease:
+// another spec, or another master.
+bool ConcernsWhatBrokersKeep(const k8s::ResourceType& type, const k8s::Store::Change& change);
 
 // Whether the groups that refer to a NameService have to be looked at after its change.
 bool ConcernsItsGroups(const k8s::Store::Change& name_service);

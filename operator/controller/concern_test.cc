@@ -62,6 +62,43 @@ TEST(ConcernTest, RenewalsOfALeaseAreNoNews) {
   EXPECT_EQ(GroupConcernedBy(LeaseType(), {Shared(before), Shared(after)}), Orders());
 }
 
+TEST(ConcernTest, WhatBrokersKeepIsLookedAtWhenThereIsAnotherMaster) {
+  Json before = Child("orders-master");
+  before["metadata"]["annotations"]["dunlin.dev/record"] =
+      R"({"epoch": 1, "master": "orders-0", "inSync": ["orders-0"]})";
+  before["spec"] = {{"holderIdentity", "orders-0"}};
+  Json after = before;
+  after["metadata"]["annotations"]["dunlin.dev/record"] =
+      R"({"epoch": 1, "master": "orders-0", "inSync": ["orders-0", "orders-1"]})";
+  EXPECT_FALSE(ConcernsWhatBrokersKeep(LeaseType(), {Shared(before), Shared(after)}));
+  after["metadata"]["annotations"]["dunlin.dev/record"] =
+      R"({"epoch": 2, "master": "orders-1", "inSync": ["orders-1"]})";
+  EXPECT_TRUE(ConcernsWhatBrokersKeep(LeaseType(), {Shared(before), Shared(after)}));
+  after = before;
+  after["spec"]["holderIdentity"] = "";
+  EXPECT_TRUE(ConcernsWhatBrokersKeep(LeaseType(), {Shared(before), Shared(after)}));
+
+  after = Group();
+  after["status"]["phase"] = "Degraded";
+  EXPECT_FALSE(ConcernsWhatBrokersKeep(BrokerGroupType(), {Shared(Group()), Shared(after)}));
+  // With coordinators other than Kubernetes this is where it is told.
+  after["status"]["master"] = "orders-1";
+  EXPECT_TRUE(ConcernsWhatBrokersKeep(BrokerGroupType(), {Shared(Group()), Shared(after)}));
+  EXPECT_TRUE(ConcernsWhatBrokersKeep(BrokerGroupType(), {nullptr, Shared(after)}));
+  EXPECT_TRUE(ConcernsWhatBrokersKeep(BrokerGroupType(), {Shared(after), nullptr}));
+  EXPECT_FALSE(ConcernsWhatBrokersKeep(PodType(), {nullptr, Shared(Child("orders-0"))}));
+}
+
+TEST(ConcernTest, AResourceThatBrokersKeepConcernsItself) {
+  Json after = Group();
+  EXPECT_EQ(ResourceConcernedBy(TopicType(), TopicType(), {nullptr, Shared(after)}), Orders());
+  after["status"]["readQueues"] = 4;
+  EXPECT_EQ(ResourceConcernedBy(TopicType(), TopicType(), {Shared(Group()), Shared(after)}),
+            std::nullopt);
+  EXPECT_EQ(ResourceConcernedBy(TopicType(), PodType(), {nullptr, Shared(Child("orders-0"))}),
+            std::nullopt);
+}
+
 TEST(ConcernTest, OfANameServiceGroupsUseTheReplicas) {
   const Json before = {{"spec", {{"replicas", 2}}}};
   Json after = before;

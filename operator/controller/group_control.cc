@@ -10,6 +10,7 @@
 #include <optional>
 #include <string_view>
 
+#include "operator/controller/grpc_calls.h"
 #include "proto/dunlin/replication/v1/replication.grpc.pb.h"
 #include "services/base/bytes.h"
 #include "services/base/check.h"
@@ -20,21 +21,9 @@ namespace {
 
 namespace v1 = replication::v1;
 
-constexpr std::chrono::seconds kCallTimeout{3};
-
 std::unique_ptr<v1::ReplicationService::Stub> To(const std::string& address) {
   return v1::ReplicationService::NewStub(
       grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-}
-
-void SetDeadline(grpc::ClientContext& context) {
-  context.set_deadline(std::chrono::system_clock::now() + kCallTimeout);
-}
-
-// The codes are the same numbers.
-absl::Status FromGrpc(const grpc::Status& status) {
-  if (status.ok()) return absl::OkStatus();
-  return {static_cast<absl::StatusCode>(status.error_code()), status.error_message()};
 }
 
 // HMAC-SHA-256 over the fields, each preceded by its length (replication.proto).

@@ -2,20 +2,23 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <utility>
 
+#include "operator/controller/broker_admin.h"
 #include "operator/controller/broker_group_controller.h"
 #include "operator/controller/caches.h"
+#include "operator/controller/cluster_resource_controller.h"
 #include "operator/controller/concern.h"
 #include "operator/controller/group_control.h"
+#include "operator/controller/keeper.h"
 #include "operator/controller/name_service_controller.h"
 #include "operator/controller/unsupported_controller.h"
 #include "operator/controller/writer.h"
 #include "operator/k8s/client.h"
+#include "operator/k8s/conditions.h"
 #include "operator/k8s/curl_loop.h"
 #include "operator/k8s/event_recorder.h"
 #include "operator/k8s/leader_elector.h"
@@ -46,10 +49,6 @@ constexpr std::chrono::seconds kReleasePatience{5};
 Defaults DefaultsOf(const config::v1::OperatorConfig& config) {
   const std::string& image = config.reconcile().default_image();
   return {.image = image.empty() ? fmt::format("dunlin:{}", kVersion) : image};
-}
-
-std::string Instead(const std::string& command) {
-  return fmt::format("this operator does not keep them yet: use `dunlinctl {}`", command);
 }
 
 k8s::LeaderElectorOptions ElectionOf(const config::v1::LeaderElectionConfig& config,
@@ -84,19 +83,28 @@ struct Lane {
   Workers workers;
 };
 
-// Of a kind that nothing is done for yet.
-struct UnsupportedLane {
-  UnsupportedLane(const k8s::ResourceType& of, const std::string& way_out, const Caches& caches,
-                  const Writer& writer, const Clock& clock, prometheus::Registry& registry)
-      : type(of),
-        controller(of, way_out, caches, writer, clock),
-        lane(of.kind, clock, registry,
+// Of a kind that brokers keep.
+struct KeptLane {
+  KeptLane(ClusterResourceController::Surroundings surroundings, prometheus::Registry& registry)
+      : type(surroundings.keeper.Type()),
+        controller(surroundings),
+        lane(type.kind, surroundings.clock, registry,
              [this](const k8s::ObjectKey& key) { return controller.Reconcile(key); }) {}
 
   const k8s::ResourceType type;
-  UnsupportedController controller;
+  ClusterResourceController controller;
   Lane lane;
 };
+
+std::string_view PhaseOf(const k8s::Json& resource) {
+  const std::string_view phase = k8s::StringAt(resource, {"status", "phase"});
+  if (!phase.empty()) return phase;
+  const k8s::Json* const conditions = k8s::Find(resource, {"status", "conditions"});
+  for (const std::string_view type : {"Ready", "Stalled", "Reconciling"}) {
+    if (conditions != nullptr && k8s::IsConditionTrue(*conditions, type)) return type;
+  }
+  return "Unknown";
+}
 
 }  // namespace
 
@@ -126,13 +134,18 @@ class Operator::Rooms {
         names_(caches_, writer_, clock, DefaultsOf(config)),
         name_lane_("NameService", clock, registry,
                    [this](const k8s::ObjectKey& key) { return names_.Reconcile(key); }),
-        topics_(TopicType(), Instead("topic"), caches_, writer_, clock, registry),
-        consumer_groups_(ConsumerGroupType(), Instead("group"), caches_, writer_, clock, registry),
-        users_(UserType(), "brokers know no users yet", caches_, writer_, clock, registry) {
+        topic_keeper_(admin_),
+        topics_({caches_, events_, writer_, topic_keeper_, clock}, registry),
+        consumer_group_keeper_(admin_),
+        consumer_groups_({caches_, events_, writer_, consumer_group_keeper_, clock}, registry),
+        users_(UserType(), "brokers know no users yet", caches_, writer_, clock),
+        user_lane_("User", clock, registry,
+                   [this](const k8s::ObjectKey& key) { return users_.Reconcile(key); }) {
     for (const k8s::ResourceType& type : OwnedTypes()) caches_.Watch(type, kManaged);
     caches_.Watch(BrokerGroupType(), "");
     caches_.Watch(NameServiceType(), "");
-    for (const UnsupportedLane* const kind : Unsupported()) caches_.Watch(kind->type, "");
+    caches_.Watch(UserType(), "");
+    for (const KeptLane* const kept : {&topics_, &consumer_groups_}) caches_.Watch(kept->type, "");
     caches_.OnChange([this](const k8s::ResourceType& type, const k8s::Store::Change& change) {
       Route(type, change);
     });
@@ -160,7 +173,8 @@ class Operator::Rooms {
     }
     group_lane_.workers.Stop();
     name_lane_.workers.Stop();
-    for (UnsupportedLane* const kind : Unsupported()) kind->lane.workers.Stop();
+    for (KeptLane* const kept : {&topics_, &consumer_groups_}) kept->lane.workers.Stop();
+    user_lane_.workers.Stop();
     GiveBackLeadership();
     loop_.Stop();
   }
@@ -169,11 +183,13 @@ class Operator::Rooms {
     OperatorMetrics::Values values{.leader = Leads(), .synced = synced_.load()};
     values.queues["BrokerGroup"] = group_lane_.queue.CurrentStats();
     values.queues["NameService"] = name_lane_.queue.CurrentStats();
-    for (const k8s::ResourceType& type : {BrokerGroupType(), NameServiceType()}) {
+    values.queues["Topic"] = topics_.lane.queue.CurrentStats();
+    values.queues["ConsumerGroup"] = consumer_groups_.lane.queue.CurrentStats();
+    for (const k8s::ResourceType& type :
+         {BrokerGroupType(), NameServiceType(), TopicType(), ConsumerGroupType()}) {
       std::map<std::string, size_t>& phases = values.objects[type.kind];
       for (const k8s::Object& object : caches_.List(type)) {
-        const std::string_view phase = k8s::StringAt(*object, {"status", "phase"});
-        ++phases[std::string(phase.empty() ? "Unknown" : phase)];
+        ++phases[std::string(PhaseOf(*object))];
       }
     }
     values.watches = caches_.States();
@@ -183,8 +199,6 @@ class Operator::Rooms {
  private:
   bool Leads() const { return elector_ == nullptr || elector_->IsLeader(); }
 
-  std::array<UnsupportedLane*, 3> Unsupported() { return {&topics_, &consumer_groups_, &users_}; }
-
   void Route(const k8s::ResourceType& type, const k8s::Store::Change& change) {
     if (const auto group = GroupConcernedBy(type, change); group.has_value()) {
       group_lane_.queue.Add(*group);
@@ -192,15 +206,38 @@ class Operator::Rooms {
     if (const auto names = NameServiceConcernedBy(type, change); names.has_value()) {
       name_lane_.queue.Add(*names);
     }
-    for (UnsupportedLane* const kind : Unsupported()) {
-      if (kind->type == type && change.after != nullptr) {
-        kind->lane.queue.Add(k8s::KeyOf(*change.after));
+    for (KeptLane* const kept : {&topics_, &consumer_groups_}) {
+      if (const auto key = ResourceConcernedBy(kept->type, type, change); key.has_value()) {
+        kept->lane.queue.Add(*key);
       }
     }
+    if (const auto user = ResourceConcernedBy(UserType(), type, change); user.has_value()) {
+      user_lane_.queue.Add(*user);
+    }
+    if (ConcernsWhatBrokersKeep(type, change)) RouteToWhatBrokersKeep(type, change);
     if (type == NameServiceType() && ConcernsItsGroups(change)) {
       const k8s::Object& any = change.after != nullptr ? change.after : change.before;
       for (const k8s::Object& group : caches_.Referring(BrokerGroupType(), k8s::KeyOf(*any))) {
         group_lane_.queue.Add(k8s::KeyOf(*group));
+      }
+    }
+  }
+
+  // Of the NameService that the group refers to, or did.
+  void RouteToWhatBrokersKeep(const k8s::ResourceType& type, const k8s::Store::Change& change) {
+    k8s::Object group = change.after != nullptr ? change.after : change.before;
+    if (type != BrokerGroupType()) {
+      const k8s::ObjectKey lease = k8s::KeyOf(*group);
+      group = caches_.Get(BrokerGroupType(),
+                          {lease.space, std::string(k8s::LabelOf(*group, kGroupLabel))});
+      if (group == nullptr) return;
+    }
+    const k8s::ObjectKey names{
+        k8s::KeyOf(*group).space,
+        std::string(k8s::StringAt(*group, {"spec", "nameServiceRef", "name"}))};
+    for (KeptLane* const kept : {&topics_, &consumer_groups_}) {
+      for (const k8s::Object& resource : caches_.Referring(kept->type, names)) {
+        kept->lane.queue.Add(k8s::KeyOf(*resource));
       }
     }
   }
@@ -220,7 +257,10 @@ class Operator::Rooms {
     begun_ = true;
     group_lane_.workers.Start(static_cast<int>(config_.reconcile().workers()));
     name_lane_.workers.Start(1);
-    for (UnsupportedLane* const kind : Unsupported()) kind->lane.workers.Start(1);
+    for (KeptLane* const kept : {&topics_, &consumer_groups_}) {
+      kept->lane.workers.Start(static_cast<int>(config_.reconcile().workers()));
+    }
+    user_lane_.workers.Start(1);
   }
 
   void GiveBackLeadership() {
@@ -255,9 +295,13 @@ class Operator::Rooms {
   Lane group_lane_;
   NameServiceController names_;
   Lane name_lane_;
-  UnsupportedLane topics_;
-  UnsupportedLane consumer_groups_;
-  UnsupportedLane users_;
+  BrokerAdmin admin_;
+  TopicKeeper topic_keeper_;
+  KeptLane topics_;
+  ConsumerGroupKeeper consumer_group_keeper_;
+  KeptLane consumer_groups_;
+  UnsupportedController users_;
+  Lane user_lane_;
   std::unique_ptr<k8s::LeaderElector> elector_;  // null: there is no other operator
 
   std::atomic<bool> synced_{false};

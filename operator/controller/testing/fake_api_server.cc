@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string_view>
 
 #include "services/base/check.h"
@@ -16,9 +17,18 @@ constexpr int kCreated = 201;
 constexpr int kNotFound = 404;
 constexpr int kConflict = 409;
 constexpr int kForbidden = 403;
+constexpr int kInvalid = 422;
 
 std::pair<int, Json> Failure(int code, const std::string& reason) {
   return {code, {{"kind", "Status"}, {"reason", reason}, {"message", reason}}};
+}
+
+// Whether the tests of a JSON Patch hold.
+bool Fits(const Json& object, const Json& patch) {
+  return std::all_of(patch.begin(), patch.end(), [&](const Json& step) {
+    const Json::json_pointer at(step["path"].get<std::string>());
+    return step["op"] != "test" || (object.contains(at) && object[at] == step["value"]);
+  });
 }
 
 std::string WithoutQuery(const std::string& path) { return path.substr(0, path.find('?')); }
@@ -88,12 +98,16 @@ std::pair<int, Json> FakeApiServer::Patch(const k8s::HttpRequest& request, const
     found->second["metadata"]["generation"] = 0;
   }
   const auto differs = [&](std::string_view field) {
+    if (!body.is_object()) return false;
     const auto wanted = k8s::StringAt(body, {"metadata", field});
     return !wanted.empty() && wanted != k8s::StringAt(found->second, {"metadata", field});
   };
   if (differs("uid") || differs("resourceVersion")) return Failure(kConflict, "Conflict");
   Json after = found->second;
-  if (of_status) {
+  if (body.is_array()) {
+    if (!Fits(after, body)) return Failure(kInvalid, "Invalid");
+    after.patch_inplace(body);
+  } else if (of_status) {
     after["status"] = body["status"];
   } else {
     after.merge_patch(body);

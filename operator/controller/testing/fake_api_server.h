@@ -1,5 +1,5 @@
 // FakeApiServer: an API server in memory, that answers at once: get, create, apply, merge patch,
-// delete. What is in it goes to the caches when the test says so, as with a slow watch.
+// JSON patch, delete. What is in it goes to the caches when the test says so, as with a slow watch.
 //
 // Knows preconditions (UID, resourceVersion) and nothing of schemas. One thread.
 
