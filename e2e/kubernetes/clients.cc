@@ -99,7 +99,7 @@ class Way {
             {"verdict", read.ok() ? "nothing is wrong" : std::string(read.message())}};
   }
 
-  const std::string& name() const { return name_; }
+  const std::string& Name() const { return name_; }
 
  private:
   void Begin(steady_clock::time_point now) {
@@ -135,13 +135,13 @@ int Run(std::vector<std::unique_ptr<Way>>& ways, const std::string& reader) {
     std::string line;
     if (!std::getline(std::cin, line)) break;
     Line window = {{"seconds", Seconds(now - begun)}};
-    for (const auto& way : ways) window[way->name()] = way->EndWindow(now);
+    for (const auto& way : ways) window[way->Name()] = way->EndWindow(now);
     begun = now;
     std::cout << window.dump() << std::endl;
   }
   absl::Status status;
   Line end;
-  for (const auto& way : ways) end[way->name()] = way->Check(reader, status);
+  for (const auto& way : ways) end[way->Name()] = way->Check(reader, status);
   std::cout << end.dump() << std::endl;
   return status.ok() ? 0 : 1;
 }
