@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
+#include <utility>
 
 namespace dunlin::op {
 namespace {
@@ -43,7 +45,8 @@ RolloutStep UpdateMaster(const BrokerGroupSpec& spec, const std::vector<Member>&
   if (std::string missing = WhoIsMissing(members, &master); !missing.empty()) {
     return Wait(std::move(missing));
   }
-  if (spec.supervised && spec.switchover_to.empty()) {
+  // One that does not serve disturbs nobody by going.
+  if (spec.supervised && spec.switchover_to.empty() && master.ready) {
     return Wait(
         fmt::format("the slaves are updated; to go on with the master {}, annotate the group with "
                     "dunlin.dev/switchover-to=any",
@@ -55,6 +58,53 @@ RolloutStep UpdateMaster(const BrokerGroupSpec& spec, const std::vector<Member>&
   std::string successor = BestSuccessor(members, std::numeric_limits<int>::max());
   if (successor.empty()) return Wait("no slave could take over from the master");
   return {.kind = Kind::kSwitchover, .pod = std::move(successor), .why = "to update the master"};
+}
+
+// Whether `member` may go without sends being refused for it. With as few members as sends need
+// updating them means to refuse some for a moment; waiting would not help.
+bool IsSpare(const BrokerGroupSpec& spec, const std::vector<Member>& members,
+             const Member& member) {
+  if (KnownMembers(members) <= spec.min_in_sync) return true;
+  const auto in_sync =
+      std::count_if(members.begin(), members.end(), [](const Member& m) { return m.in_sync; });
+  return in_sync - (member.in_sync ? 1 : 0) >= spec.min_in_sync;
+}
+
+RolloutStep WaitForSpare(const BrokerGroupSpec& spec, const Member& member) {
+  return Wait(fmt::format("fewer than {} members would be in sync without {}", spec.min_in_sync,
+                          member.pod));
+}
+
+// Slaves that do not serve as they are: nobody waits for them to be ready, which may need the
+// newest revision. One whose broker fails may be in sync nevertheless, by its replicator: it goes
+// when its copy can be spared, and when those of the newest revision have shown that they serve.
+std::optional<RolloutStep> ReplaceBroken(const BrokerGroupSpec& spec,
+                                         const std::vector<Member>& members,
+                                         const Member* master) {
+  const auto broken = [](const Member& m) { return m.outdated && !m.master && !m.ready; };
+  const Member* in_sync = nullptr;
+  for (auto member = members.rbegin(); member != members.rend(); ++member) {
+    if (!broken(*member)) continue;
+    if (!member->in_sync) {
+      return RolloutStep{.kind = Kind::kDelete,
+                         .pod = member->pod,
+                         .why = "it is not ready, and of an older revision"};
+    }
+    if (in_sync == nullptr) in_sync = &*member;
+  }
+  if (in_sync == nullptr) return std::nullopt;
+  for (const Member& member : members) {
+    if (member.seat.has_value() && !member.outdated && !member.ready) {
+      return Wait(fmt::format("{} is not ready", member.pod));
+    }
+  }
+  // Without a master that serves there are no sends that could be refused.
+  if (master != nullptr && master->ready && !IsSpare(spec, members, *in_sync)) {
+    return WaitForSpare(spec, *in_sync);
+  }
+  return RolloutStep{.kind = Kind::kDelete,
+                     .pod = in_sync->pod,
+                     .why = "it is in sync, but not ready, and of an older revision"};
 }
 
 // The next one that is to be a member and runs; else `why` is what those that are to be wait for.
@@ -130,29 +180,17 @@ RolloutStep NextRolloutStep(const BrokerGroupSpec& spec, const std::vector<Membe
       return Wait(fmt::format("{} is not there yet", member.pod));
     }
   }
-  // Nobody misses a slave that does not serve.
-  for (auto member = members.rbegin(); member != members.rend(); ++member) {
-    if (member->outdated && !member->master && !member->ready && !member->in_sync) {
-      return {.kind = Kind::kDelete,
-              .pod = member->pod,
-              .why = "it is not ready, and of an older revision"};
-    }
-  }
   const Member* const master = MasterOf(members);
+  if (std::optional<RolloutStep> step = ReplaceBroken(spec, members, master)) return *step;
   if (master == nullptr) return Wait("there is no master");
+  // All slaves wait for a master that does not serve.
+  if (master->outdated && !master->ready) return UpdateMaster(spec, members, *master);
   for (auto member = members.rbegin(); member != members.rend(); ++member) {
     if (!member->outdated || member->master) continue;
     if (std::string missing = WhoIsMissing(members, &*member); !missing.empty()) {
       return Wait(std::move(missing));
     }
-    const auto in_sync =
-        std::count_if(members.begin(), members.end(), [](const Member& m) { return m.in_sync; });
-    // With so few members updating them means to refuse sends for a moment; waiting would not help.
-    const bool can_keep = KnownMembers(members) > spec.min_in_sync;
-    if (can_keep && in_sync - (member->in_sync ? 1 : 0) < spec.min_in_sync) {
-      return Wait(fmt::format("fewer than {} members would be in sync without {}", spec.min_in_sync,
-                              member->pod));
-    }
+    if (!IsSpare(spec, members, *member)) return WaitForSpare(spec, *member);
     return {.kind = Kind::kDelete, .pod = member->pod, .why = "it is of an older revision"};
   }
   return UpdateMaster(spec, members, *master);
