@@ -218,6 +218,7 @@ absl::Status BrokerGroupController::DeletePod(Round& round) {
     return absl::OkStatus();
   }
   round.plan.events.clear();
+  round.plan.answered.clear();
   round.plan.look_again = kSoon;
   if (k8s::IsConflict(deleted) || absl::IsAborted(deleted) || absl::IsNotFound(deleted)) {
     return absl::OkStatus();
