@@ -137,6 +137,10 @@ Plan PlanBrokerGroup(const Observed& observed, const Defaults& defaults, Timesta
       outcome.stalled_message = FromAbsl(config.status().message());
     } else {
       outcome.config_hash = Fingerprint(*config);
+      if (!observed.taken.empty()) {
+        outcome.stalled_reason = "NameTaken";
+        outcome.stalled_message = observed.taken;
+      }
       outcome.scale = scale;
       plan.secret = MemberSecret(*observed.group, spec);
       outcome.rollout = NextRolloutStep(spec, members, IsRevisionKnown(observed), coordinated);
