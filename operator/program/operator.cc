@@ -174,6 +174,10 @@ class Operator::Rooms {
       for (const k8s::Object& object : caches_.List(type)) {
         const std::string_view phase = k8s::StringAt(*object, {"status", "phase"});
         ++phases[std::string(phase.empty() ? "Unknown" : phase)];
+        values.replicas.push_back({.kind = type.kind,
+                                   .key = k8s::KeyOf(*object),
+                                   .wanted = k8s::IntAt(*object, {"spec", "replicas"}),
+                                   .ready = k8s::IntAt(*object, {"status", "readyReplicas"})});
       }
     }
     values.watches = caches_.States();
