@@ -16,6 +16,12 @@ RolloutStep Wait(std::string why) {
   return {.kind = Kind::kWait, .pod = "", .why = std::move(why)};
 }
 
+RolloutStep WaitForPerson(std::string why) {
+  RolloutStep step = Wait(std::move(why));
+  step.by_choice = true;
+  return step;
+}
+
 const Member* MasterOf(const std::vector<Member>& members) {
   const auto found =
       std::find_if(members.begin(), members.end(), [](const Member& m) { return m.master; });
@@ -47,7 +53,7 @@ RolloutStep UpdateMaster(const BrokerGroupSpec& spec, const std::vector<Member>&
   }
   // One that does not serve disturbs nobody by going.
   if (spec.supervised && spec.switchover_to.empty() && master.ready) {
-    return Wait(
+    return WaitForPerson(
         fmt::format("the slaves are updated; to go on with the master {}, annotate the group with "
                     "dunlin.dev/switchover-to=any",
                     master.pod));
@@ -170,7 +176,7 @@ RolloutStep NextRolloutStep(const BrokerGroupSpec& spec, const std::vector<Membe
                                [](const Member& m) { return m.object != nullptr && m.outdated; });
   if (!any) return {};
   if (spec.update_type == BrokerGroupSpec::UpdateType::kOnDelete) {
-    return Wait("update.type is OnDelete: pods are updated when somebody deletes them");
+    return WaitForPerson("update.type is OnDelete: pods are updated when somebody deletes them");
   }
   if (!coordinated) return Wait("nobody can be asked who is master");
   // A going pod is on its way to the newest revision; another one at the same time is too many.

@@ -30,6 +30,7 @@ struct RolloutStep {
   Kind kind = Kind::kDone;
   std::string pod;
   std::string why;
+  bool by_choice = false;  // it waits for somebody who is to decide when it goes on
 };
 
 // `revision_known`: IsRevisionKnown; `coordinated`: the coordinator was asked and answered.
