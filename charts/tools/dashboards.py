@@ -158,7 +158,7 @@ DASHBOARDS = [
     dashboard("operator", "Operator", [NAMESPACE], [
         panel("Leads", "short", (f"dunlin_operator_leader{{{N}}}", "{{pod}}")),
         panel("Resources", "short",
-              (f"sum by (kind, phase) (dunlin_operator_objects{{{N}}})", "{{kind}} {{phase}}")),
+              (f"max by (kind, phase) (dunlin_operator_objects{{{N}}})", "{{kind}} {{phase}}")),
         panel("Looks", "cps",
               (f"sum by (kind, result) (rate(dunlin_operator_reconciles_total{{{N}}}{R}))",
                "{{kind}} {{result}}")),

@@ -105,7 +105,14 @@ absl::StatusOr<std::chrono::milliseconds> BrokerGroupController::Reconcile(
   round.memory = MemoryOf(*round.observed.group);
   Observe(round);
   round.plan = PlanBrokerGroup(round.observed, defaults_, around_.clock.Now());
-  const absl::Status done = CarryOut(round);
+  absl::Status done = CarryOut(round);
+  if (absl::IsAlreadyExists(done)) {
+    // Nobody tells us when it goes: that is found out by looking again.
+    round.observed.taken = FromAbsl(done.message());
+    round.plan.status = PlanBrokerGroup(round.observed, defaults_, around_.clock.Now()).status;
+    round.plan.look_again = kPatience;
+    done = absl::OkStatus();
+  }
   // People see what is the case also when not all could be done.
   RETURN_IF_ERROR(WriteStatus(round));
   RETURN_IF_ERROR(done);
@@ -192,7 +199,8 @@ absl::Status BrokerGroupController::MakeSecret(Round& round) {
 absl::Status BrokerGroupController::ApplyAll(Round& round) {
   for (const Plan::Apply& apply : round.plan.applies) {
     const absl::Status applied =
-        around_.writer.Apply(*round.observed.group, apply, round.memory->written);
+        around_.writer.Apply(*round.observed.group, apply, round.observed.applied,
+                             round.memory->written);
     // A pod that went meanwhile needs no label; its successor is seen soon.
     if (apply.type == PodType() && k8s::IsConflict(applied)) {
       round.plan.look_again = kSoon;
@@ -218,6 +226,7 @@ absl::Status BrokerGroupController::DeletePod(Round& round) {
     return absl::OkStatus();
   }
   round.plan.events.clear();
+  round.plan.answered.clear();
   round.plan.look_again = kSoon;
   if (k8s::IsConflict(deleted) || absl::IsAborted(deleted) || absl::IsNotFound(deleted)) {
     return absl::OkStatus();

@@ -387,5 +387,21 @@ TEST_F(BrokerGroupControllerTest, AGroupThatIsGoneIsForgotten) {
   EXPECT_THAT(server_.TakeCalls(), IsEmpty());
 }
 
+TEST_F(BrokerGroupControllerTest, WhatIsSomebodyElsesIsLeftAlone) {
+  Json service = k8s::NewObject(ServiceType(), Orders());
+  service["metadata"]["labels"] = {{"app", "shop"}};
+  service["spec"]["selector"] = {{"app", "shop"}};
+  server_.Put(ServiceType(), service);
+  ASSERT_OK(Reconcile());
+  EXPECT_EQ(server_.Get(ServiceType(), Orders())["spec"]["selector"], Json({{"app", "shop"}}));
+  EXPECT_EQ(ConditionReason("Stalled"), "NameTaken");
+  EXPECT_TRUE(server_.Get(StatefulSetType(), Orders()).is_null());
+  server_.Remove(ServiceType(), Orders());
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_NE(ConditionReason("Stalled"), "NameTaken");
+  EXPECT_FALSE(server_.Get(StatefulSetType(), Orders()).is_null());
+}
+
 }  // namespace
 }  // namespace dunlin::op

@@ -3,8 +3,15 @@
 #include "operator/planner/name_service.h"
 #include "operator/planner/resource_types.h"
 #include "services/base/status_macros.h"
+#include "services/base/strings.h"
 
 namespace dunlin::op {
+namespace {
+
+// Between two looks whether a name is free.
+constexpr std::chrono::seconds kPatience{10};
+
+}  // namespace
 
 absl::StatusOr<std::chrono::milliseconds> NameServiceController::Reconcile(
     const k8s::ObjectKey& key) {
@@ -22,11 +29,18 @@ absl::StatusOr<std::chrono::milliseconds> NameServiceController::Reconcile(
        {ConfigMapType(), ServiceType(), PodDisruptionBudgetType(), StatefulSetType()}) {
     AddObserved(type, caches_.OfNameService(type, key), *written, observed.applied, observed.live);
   }
-  const Plan plan = PlanNameService(observed, defaults_, clock_.Now());
+  Plan plan = PlanNameService(observed, defaults_, clock_.Now());
   absl::Status applied = absl::OkStatus();
   for (const Plan::Apply& apply : plan.applies) {
-    applied = writer_.Apply(*observed.resource, apply, *written);
+    applied = writer_.Apply(*observed.resource, apply, observed.applied, *written);
     if (!applied.ok()) break;
+  }
+  if (absl::IsAlreadyExists(applied)) {
+    // Nobody tells us when it goes: that is found out by looking again.
+    observed.taken = FromAbsl(applied.message());
+    plan.status = PlanNameService(observed, defaults_, clock_.Now()).status;
+    plan.look_again = kPatience;
+    applied = absl::OkStatus();
   }
   // People see what is the case also when not all could be done.
   RETURN_IF_ERROR(

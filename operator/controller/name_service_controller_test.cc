@@ -2,7 +2,11 @@
 
 #include <gmock/gmock.h>
 
+#include <string>
+#include <vector>
+
 #include "operator/controller/testing/fake_api_server.h"
+#include "operator/k8s/conditions.h"
 #include "operator/k8s/testing/fake_loop.h"
 #include "operator/planner/resource_types.h"
 #include "services/base/testing/manual_clock.h"
@@ -12,8 +16,10 @@ namespace dunlin::op {
 namespace {
 
 using k8s::Json;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 k8s::ObjectKey Names() { return {"shop", "names"}; }
 
@@ -29,6 +35,12 @@ class NameServiceControllerTest : public ::testing::Test {
     Tell();
   }
 
+  // Calls that change something.
+  std::vector<std::string> Writes() {
+    std::vector<std::string> calls = server_.TakeCalls();
+    std::erase_if(calls, [](const std::string& call) { return call.starts_with("GET"); });
+    return calls;
+  }
   void Tell() { server_.Tell(caches_, types_); }
   void Edit(const k8s::ResourceType& type, const Json& patch) {
     Json object = server_.Get(type, Names());
@@ -50,7 +62,7 @@ class NameServiceControllerTest : public ::testing::Test {
 
 TEST_F(NameServiceControllerTest, AllIsMadeThenNothingIsDone) {
   ASSERT_OK(controller_.Reconcile(Names()));
-  EXPECT_THAT(server_.TakeCalls(),
+  EXPECT_THAT(Writes(),
               ElementsAre("PATCH configmaps/names-config", "PATCH services/names-members",
                           "PATCH services/names", "PATCH poddisruptionbudgets/names",
                           "PATCH statefulsets/names", "PATCH nameservices/names/status"));
@@ -67,6 +79,19 @@ TEST_F(NameServiceControllerTest, AllIsMadeThenNothingIsDone) {
   ASSERT_OK(again);
   EXPECT_EQ(*again, std::chrono::seconds(30));
   EXPECT_THAT(server_.TakeCalls(), IsEmpty());
+}
+
+TEST_F(NameServiceControllerTest, WhatIsSomebodyElsesIsLeftAlone) {
+  // A broker group of the same name.
+  Json service = k8s::NewObject(ServiceType(), Names());
+  service["metadata"]["labels"] = {{"app.kubernetes.io/managed-by", "dunlin-operator"},
+                                   {"dunlin.dev/group", "names"}};
+  server_.Put(ServiceType(), service);
+  ASSERT_OK(controller_.Reconcile(Names()));
+  EXPECT_THAT(server_.TakeCalls(), Not(Contains("PATCH services/names")));
+  const Json status = server_.Get(NameServiceType(), Names())["status"];
+  EXPECT_EQ(status["phase"], "Stalled");
+  EXPECT_EQ((*k8s::FindCondition(status["conditions"], "Stalled"))["reason"], "NameTaken");
 }
 
 TEST_F(NameServiceControllerTest, WhatIsRefusedIsTriedAgain) {

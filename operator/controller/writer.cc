@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <string_view>
 #include <utility>
 
 #include "operator/k8s/api_error.h"
+#include "operator/planner/name_service.h"
 #include "operator/planner/objects.h"
 #include "services/base/status_macros.h"
 #include "services/base/strings.h"
@@ -23,10 +25,33 @@ absl::StatusOr<Json> Writer::Write(k8s::ApiCall call) const {
   return client_.Run(std::move(call));
 }
 
-absl::Status Writer::Apply(const Json& resource, const Plan::Apply& apply, Written& written) const {
+// What is the operator's own says so, and whose it is.
+absl::Status Writer::CheckOwner(const Plan::Apply& apply, const std::string& name) const {
+  const absl::StatusOr<Json> there =
+      client_.Run(k8s::Get(apply.type, k8s::KeyOf(apply.object)));
+  if (absl::IsNotFound(there.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(there.status());
+  for (const std::string_view label :
+       {std::string_view("app.kubernetes.io/managed-by"), kGroupLabel, kNameServiceLabel}) {
+    if (k8s::LabelOf(*there, label) == k8s::LabelOf(apply.object, label)) continue;
+    return absl::AlreadyExistsError(
+        fmt::format("{} is there already and belongs to somebody else: rename or delete it, or "
+                    "make this resource anew under another name",
+                    name));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Writer::Apply(const Json& resource, const Plan::Apply& apply,
+                           const std::map<std::string, std::string>& known,
+                           Written& written) const {
+  const std::string name = PlanNameOf(apply.type, apply.object);
+  // A pod is labelled by its UID.
+  if (!known.contains(name) && k8s::UidOf(apply.object).empty()) {
+    RETURN_IF_ERROR(CheckOwner(apply, name));
+  }
   const absl::StatusOr<Json> applied =
       Write(k8s::Apply(apply.type, apply.object, {.field_manager = kFieldManager, .force = true}));
-  const std::string name = PlanNameOf(apply.type, apply.object);
   if (!applied.ok()) {
     if (k8s::ApiErrorOf(applied.status()).has_value() && !k8s::IsConflict(applied.status())) {
       events_.Record(resource,

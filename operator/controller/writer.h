@@ -41,14 +41,19 @@ class Writer {
   absl::StatusOr<k8s::Json> Write(k8s::ApiCall call) const;
   absl::Status MayWrite() const;
 
-  // An object that is refused is told of in an Event of `resource`.
-  absl::Status Apply(const k8s::Json& resource, const Plan::Apply& apply, Written& written) const;
+  // An object that is refused is told of in an Event of `resource`. `known`: the objects in the
+  // cache, which are the resource's own. Before another one is applied, it is looked for.
+  // ALREADY_EXISTS: there is one of this name that is somebody else's; it is left alone.
+  absl::Status Apply(const k8s::Json& resource, const Plan::Apply& apply,
+                     const std::map<std::string, std::string>& known, Written& written) const;
 
   // If it is another one than there is.
   absl::Status WriteStatus(const k8s::ResourceType& type, const k8s::Json& resource,
                            const k8s::Json& status, Written& written) const;
 
  private:
+  absl::Status CheckOwner(const Plan::Apply& apply, const std::string& name) const;
+
   k8s::Client& client_;
   k8s::EventRecorder& events_;
   const std::function<bool()> may_write_;

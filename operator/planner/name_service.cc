@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 #include "operator/k8s/conditions.h"
@@ -12,6 +13,7 @@
 #include "operator/planner/resource_types.h"
 #include "operator/planner/yaml_text.h"
 #include "proto/dunlin/config/v1/config.pb.h"
+#include "services/base/strings.h"
 
 namespace dunlin::op {
 namespace {
@@ -229,7 +231,8 @@ struct Verdict {
 Verdict Judge(const Spec& spec, const Sight& sight, const absl::Status& config) {
   if (k8s::IsBeingDeleted(spec.resource)) return {false, "Deleting", "it is deleted", "Deleting"};
   if (!config.ok()) {
-    return {false, "InvalidSpec", std::string(config.message()), "Stalled"};
+    return {false, absl::IsAlreadyExists(config) ? "NameTaken" : "InvalidSpec",
+            std::string(config.message()), "Stalled"};
   }
   if (spec.paused) return {false, "Paused", "it is paused", "Paused"};
   const std::string of = fmt::format("{} of {} instances are ready", sight.ready, spec.replicas);
@@ -313,6 +316,9 @@ Plan PlanNameService(const ObservedNameService& observed, const Defaults& defaul
         }
       }
     }
+  }
+  if (config.ok() && !observed.taken.empty()) {
+    config = absl::AlreadyExistsError(ToAbsl(observed.taken));
   }
   plan.status = StatusOf(observed, spec, defaults, config, now);
   const Json* const conditions = k8s::Find(plan.status, {"conditions"});

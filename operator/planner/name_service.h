@@ -32,6 +32,7 @@ struct ObservedNameService {
   // As in Observed.
   std::map<std::string, std::string> applied;
   std::map<std::string, k8s::Object> live;
+  std::string taken;
   // Broker groups that refer to it.
   int broker_groups = 0;
 };

@@ -40,6 +40,8 @@ struct Observed {
   std::map<std::string, std::string> applied;
   // Those objects as they are now, by the same names: what is not as it was applied is mended.
   std::map<std::string, k8s::Object> live;
+  // Why an object could not be applied: another one has its name. Empty: none has.
+  std::string taken;
   // nullopt: nobody could be asked. Then nothing is done that depends on it.
   std::optional<Coordination> coordination;
 };

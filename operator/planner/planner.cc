@@ -22,6 +22,7 @@ namespace {
 
 // While something is under way that nobody tells us of.
 constexpr std::chrono::seconds kSoon{2};
+constexpr char kSwitchoverTo[] = "dunlin.dev/switchover-to";
 
 k8s::Event Tell(k8s::EventType type, std::string reason, std::string action, std::string note) {
   return {.type = type,
@@ -41,7 +42,7 @@ void PlanSwitchover(const Observed& observed, std::string to, std::string_view w
 void PlanRequestedSwitchover(const Observed& observed, const BrokerGroupSpec& spec,
                              const std::vector<Member>& members, Plan& plan) {
   if (!observed.coordination.has_value() || observed.coordination->master.empty()) return;
-  plan.answered.emplace_back("dunlin.dev/switchover-to");
+  plan.answered.emplace_back(kSwitchoverTo);
   std::string to = spec.switchover_to;
   if (to == "any") to = BestSuccessor(members, std::numeric_limits<int>::max());
   if (to == observed.coordination->master) return;
@@ -55,6 +56,14 @@ void PlanRequestedSwitchover(const Observed& observed, const BrokerGroupSpec& sp
     return;
   }
   PlanSwitchover(observed, std::move(to), "it was asked for", plan);
+}
+
+// "any" lets a supervised update go on. Where nobody takes over from the master that is its restart.
+bool GoesOnWithMaster(const BrokerGroupSpec& spec, const Observed& observed,
+                      const RolloutStep& rollout) {
+  return spec.supervised && spec.switchover_to == "any" &&
+         rollout.kind == RolloutStep::Kind::kDelete && observed.coordination.has_value() &&
+         rollout.pod == observed.coordination->master;
 }
 
 void PlanMemberChange(const Observed& observed, const BrokerGroupSpec& spec, const ScaleStep& scale,
@@ -76,7 +85,8 @@ void PlanDisturbance(const Observed& observed, const BrokerGroupSpec& spec,
   const bool scaling_in = static_cast<int>(members.size()) > spec.replicas;
   if (!outcome.scale.handover.empty()) {
     PlanSwitchover(observed, outcome.scale.handover, outcome.scale.why, plan);
-  } else if (!spec.switchover_to.empty()) {
+  } else if (!spec.switchover_to.empty() &&
+             !GoesOnWithMaster(spec, observed, outcome.rollout)) {
     PlanRequestedSwitchover(observed, spec, members, plan);
   } else if (!outcome.scale.add.empty() || !outcome.scale.remove.empty()) {
     PlanMemberChange(observed, spec, outcome.scale, plan);
@@ -87,6 +97,7 @@ void PlanDisturbance(const Observed& observed, const BrokerGroupSpec& spec,
       return member.pod == outcome.rollout.pod;
     });
     if (scaling_in && found->is_serving()) return;
+    if (!spec.switchover_to.empty()) plan.answered.emplace_back(kSwitchoverTo);
     plan.deletion = Plan::Deletion{.pod = k8s::KeyOf(*found->object),
                                    .uid = std::string(k8s::UidOf(*found->object))};
     plan.events.push_back(Tell(k8s::EventType::kNormal, "ReplacingMember", "Update",
@@ -126,6 +137,10 @@ Plan PlanBrokerGroup(const Observed& observed, const Defaults& defaults, Timesta
       outcome.stalled_message = FromAbsl(config.status().message());
     } else {
       outcome.config_hash = Fingerprint(*config);
+      if (!observed.taken.empty()) {
+        outcome.stalled_reason = "NameTaken";
+        outcome.stalled_message = observed.taken;
+      }
       outcome.scale = scale;
       plan.secret = MemberSecret(*observed.group, spec);
       outcome.rollout = NextRolloutStep(spec, members, IsRevisionKnown(observed), coordinated);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
+#include <utility>
 
 namespace dunlin::op {
 namespace {
@@ -12,6 +14,12 @@ using Kind = RolloutStep::Kind;
 
 RolloutStep Wait(std::string why) {
   return {.kind = Kind::kWait, .pod = "", .why = std::move(why)};
+}
+
+RolloutStep WaitForPerson(std::string why) {
+  RolloutStep step = Wait(std::move(why));
+  step.by_choice = true;
+  return step;
 }
 
 const Member* MasterOf(const std::vector<Member>& members) {
@@ -43,8 +51,9 @@ RolloutStep UpdateMaster(const BrokerGroupSpec& spec, const std::vector<Member>&
   if (std::string missing = WhoIsMissing(members, &master); !missing.empty()) {
     return Wait(std::move(missing));
   }
-  if (spec.supervised && spec.switchover_to.empty()) {
-    return Wait(
+  // One that does not serve disturbs nobody by going.
+  if (spec.supervised && spec.switchover_to.empty() && master.ready) {
+    return WaitForPerson(
         fmt::format("the slaves are updated; to go on with the master {}, annotate the group with "
                     "dunlin.dev/switchover-to=any",
                     master.pod));
@@ -55,6 +64,53 @@ RolloutStep UpdateMaster(const BrokerGroupSpec& spec, const std::vector<Member>&
   std::string successor = BestSuccessor(members, std::numeric_limits<int>::max());
   if (successor.empty()) return Wait("no slave could take over from the master");
   return {.kind = Kind::kSwitchover, .pod = std::move(successor), .why = "to update the master"};
+}
+
+// Whether `member` may go without sends being refused for it. With as few members as sends need
+// updating them means to refuse some for a moment; waiting would not help.
+bool IsSpare(const BrokerGroupSpec& spec, const std::vector<Member>& members,
+             const Member& member) {
+  if (KnownMembers(members) <= spec.min_in_sync) return true;
+  const auto in_sync =
+      std::count_if(members.begin(), members.end(), [](const Member& m) { return m.in_sync; });
+  return in_sync - (member.in_sync ? 1 : 0) >= spec.min_in_sync;
+}
+
+RolloutStep WaitForSpare(const BrokerGroupSpec& spec, const Member& member) {
+  return Wait(fmt::format("fewer than {} members would be in sync without {}", spec.min_in_sync,
+                          member.pod));
+}
+
+// Slaves that do not serve as they are: nobody waits for them to be ready, which may need the
+// newest revision. One whose broker fails may be in sync nevertheless, by its replicator: it goes
+// when its copy can be spared, and when those of the newest revision have shown that they serve.
+std::optional<RolloutStep> ReplaceBroken(const BrokerGroupSpec& spec,
+                                         const std::vector<Member>& members,
+                                         const Member* master) {
+  const auto broken = [](const Member& m) { return m.outdated && !m.master && !m.ready; };
+  const Member* in_sync = nullptr;
+  for (auto member = members.rbegin(); member != members.rend(); ++member) {
+    if (!broken(*member)) continue;
+    if (!member->in_sync) {
+      return RolloutStep{.kind = Kind::kDelete,
+                         .pod = member->pod,
+                         .why = "it is not ready, and of an older revision"};
+    }
+    if (in_sync == nullptr) in_sync = &*member;
+  }
+  if (in_sync == nullptr) return std::nullopt;
+  for (const Member& member : members) {
+    if (member.seat.has_value() && !member.outdated && !member.ready) {
+      return Wait(fmt::format("{} is not ready", member.pod));
+    }
+  }
+  // Without a master that serves there are no sends that could be refused.
+  if (master != nullptr && master->ready && !IsSpare(spec, members, *in_sync)) {
+    return WaitForSpare(spec, *in_sync);
+  }
+  return RolloutStep{.kind = Kind::kDelete,
+                     .pod = in_sync->pod,
+                     .why = "it is in sync, but not ready, and of an older revision"};
 }
 
 // The next one that is to be a member and runs; else `why` is what those that are to be wait for.
@@ -120,7 +176,7 @@ RolloutStep NextRolloutStep(const BrokerGroupSpec& spec, const std::vector<Membe
                                [](const Member& m) { return m.object != nullptr && m.outdated; });
   if (!any) return {};
   if (spec.update_type == BrokerGroupSpec::UpdateType::kOnDelete) {
-    return Wait("update.type is OnDelete: pods are updated when somebody deletes them");
+    return WaitForPerson("update.type is OnDelete: pods are updated when somebody deletes them");
   }
   if (!coordinated) return Wait("nobody can be asked who is master");
   // A going pod is on its way to the newest revision; another one at the same time is too many.
@@ -130,29 +186,17 @@ RolloutStep NextRolloutStep(const BrokerGroupSpec& spec, const std::vector<Membe
       return Wait(fmt::format("{} is not there yet", member.pod));
     }
   }
-  // Nobody misses a slave that does not serve.
-  for (auto member = members.rbegin(); member != members.rend(); ++member) {
-    if (member->outdated && !member->master && !member->ready && !member->in_sync) {
-      return {.kind = Kind::kDelete,
-              .pod = member->pod,
-              .why = "it is not ready, and of an older revision"};
-    }
-  }
   const Member* const master = MasterOf(members);
+  if (std::optional<RolloutStep> step = ReplaceBroken(spec, members, master)) return *step;
   if (master == nullptr) return Wait("there is no master");
+  // All slaves wait for a master that does not serve.
+  if (master->outdated && !master->ready) return UpdateMaster(spec, members, *master);
   for (auto member = members.rbegin(); member != members.rend(); ++member) {
     if (!member->outdated || member->master) continue;
     if (std::string missing = WhoIsMissing(members, &*member); !missing.empty()) {
       return Wait(std::move(missing));
     }
-    const auto in_sync =
-        std::count_if(members.begin(), members.end(), [](const Member& m) { return m.in_sync; });
-    // With so few members updating them means to refuse sends for a moment; waiting would not help.
-    const bool can_keep = KnownMembers(members) > spec.min_in_sync;
-    if (can_keep && in_sync - (member->in_sync ? 1 : 0) < spec.min_in_sync) {
-      return Wait(fmt::format("fewer than {} members would be in sync without {}", spec.min_in_sync,
-                              member->pod));
-    }
+    if (!IsSpare(spec, members, *member)) return WaitForSpare(spec, *member);
     return {.kind = Kind::kDelete, .pod = member->pod, .why = "it is of an older revision"};
   }
   return UpdateMaster(spec, members, *master);

@@ -3,7 +3,7 @@
 //
 // Slaves go first, from the highest ordinal down, one at a time and only while everybody else
 // serves and is in sync. What does not serve as it is goes before what does: a bad revision is
-// replaced without waiting for it. The master goes last, after it has handed over to a slave of the
+// replaced without waiting for it, also where its replicator still is in sync. The master goes last, after it has handed over to a slave of the
 // newest revision. Without word from the coordinator nothing goes.
 //
 // Who is no member by the group's record cannot be in sync, and is not waited for. A new pod
@@ -30,6 +30,7 @@ struct RolloutStep {
   Kind kind = Kind::kDone;
   std::string pod;
   std::string why;
+  bool by_choice = false;  // it waits for somebody who is to decide when it goes on
 };
 
 // `revision_known`: IsRevisionKnown; `coordinated`: the coordinator was asked and answered.

@@ -102,6 +102,30 @@ TEST(RolloutTest, WhatDoesNotServeGoesAtOnce) {
   EXPECT_EQ(Step({"sro", "sro", "o"}), "delete g-2");
 }
 
+TEST(RolloutTest, AReplicatorInSyncDoesNotKeepABrokenBroker) {
+  EXPECT_EQ(Step({"msro", "so", "sro"}), "delete g-1");
+  EXPECT_EQ(Step({"msro", "so", "o"}), "delete g-2");
+  // Its successor shows first that it serves.
+  EXPECT_EQ(Step({"msro", "so", "s"}), "wait: g-2 is not ready");
+  // Nobody serves; or there is no master.
+  EXPECT_EQ(Step({"mso", "so", "so"}), "delete g-2");
+  EXPECT_EQ(Step({"so", "so", "so"}), "delete g-2");
+  EXPECT_EQ(Step({"so"}), "delete g-0");
+  const BrokerGroupSpec two = Spec(R"({"replication": {"minInSyncReplicas": 2}})");
+  EXPECT_EQ(Step({"msro", "so", "sro"}, two), "delete g-1");
+  EXPECT_EQ(Step({"msro", "so", "ro"}, two),
+            "wait: fewer than 2 members would be in sync without g-1");
+  EXPECT_EQ(Step({"mso", "so", "r"}, two), "delete g-1");
+}
+
+TEST(RolloutTest, ABrokenMasterGoesBeforeThoseThatWaitForIt) {
+  EXPECT_EQ(Step({"mso", "sro", "sro"}), "switch to g-1");
+  EXPECT_EQ(Step({"so", "msro", "sro"}), "delete g-0");
+  EXPECT_EQ(Step({"mso", "sr", "sr"}, Spec(R"({"update": {"masterUpdatePolicy": "Supervised"}})")),
+            "switch to g-1");
+  EXPECT_EQ(Step({"mso", "sro", "s"}), "wait: g-2 is not ready");
+}
+
 TEST(RolloutTest, WithoutAMasterNobodyWhoServesGoes) {
   EXPECT_EQ(Step({"sro", "sro", "sro"}), "wait: there is no master");
 }

@@ -119,7 +119,8 @@ class World {
         break;
       case 3:
         if (Pod* const pod = AnyPod()) {
-          pod->ready = pod->in_sync = false;
+          pod->ready = false;
+          if (Random(2) == 0) pod->in_sync = false;  // or its broker alone fails
           pod->delays = static_cast<int>(1 + Random(20));
         }
         break;
@@ -336,7 +337,7 @@ class World {
   // By what the planner could know.
   void CheckDeletion(const std::string& name, const Snapshot& seen) {
     const Coordination& coordination = *seen.observed.coordination;
-    const bool served = coordination.in_sync.contains(name);
+    const bool served = coordination.in_sync.contains(name) && WasReady(seen, name);
     for (const k8s::Object& pod : seen.observed.pods) {
       const std::string other = k8s::KeyOf(*pod).name;
       if (other == name) {
@@ -351,6 +352,14 @@ class World {
     if (name == coordination.master && coordination.members.size() > 1) {
       fault_ = "the master goes without handing over: " + name;
     }
+  }
+
+  static bool WasReady(const Snapshot& seen, const std::string& name) {
+    return std::any_of(
+        seen.observed.pods.begin(), seen.observed.pods.end(), [&](const k8s::Object& pod) {
+          return k8s::KeyOf(*pod).name == name &&
+                 k8s::IsConditionTrue((*pod)["status"]["conditions"], "Ready");
+        });
   }
 
   std::mt19937 random_;

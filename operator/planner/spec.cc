@@ -50,6 +50,7 @@ BrokerGroupSpec::BrokerGroupSpec(const k8s::Json& group)
       hand_over_before_update(k8s::StringAt(group, {"spec", "update", "masterUpdateMethod"}) !=
                               "Restart"),
       supervised(k8s::StringAt(group, {"spec", "update", "masterUpdatePolicy"}) == "Supervised"),
+      progress_deadline(k8s::IntAt(group, {"spec", "update", "progressDeadlineSeconds"}, 600)),
       disruption_budget(k8s::BoolAt(group, {"spec", "podDisruptionBudget", "enabled"}, true)),
       tls_required(k8s::StringAt(group, {"spec", "tls", "mode"}) == "Required"),
       tls_mode(TlsMode(k8s::StringAt(group, {"spec", "tls", "mode"}))),

@@ -35,6 +35,7 @@ struct BrokerGroupSpec {
   UpdateType update_type = UpdateType::kRollingUpdate;
   bool hand_over_before_update = true;  // masterUpdateMethod Switchover
   bool supervised = false;              // masterUpdatePolicy Supervised
+  std::chrono::seconds progress_deadline{600};
   bool disruption_budget = true;
 
   bool tls_required = false;

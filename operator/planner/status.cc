@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "operator/k8s/conditions.h"
+#include "operator/k8s/rfc3339.h"
 #include "operator/planner/objects.h"
 
 namespace dunlin::op {
@@ -34,7 +35,7 @@ struct Sight {
   int ready = 0;
   int updated = 0;
   int in_sync = 0;
-  bool has_master = false;
+  bool has_master = false;  // that serves
   bool scaling = false;
   bool updating = false;
   std::string under_way;  // empty: nothing
@@ -48,7 +49,10 @@ Sight Look(const Observed& observed, const BrokerGroupSpec& spec,
   sight.updated =
       Count(members, [](const Member& m) { return m.object != nullptr && !m.outdated; });
   sight.in_sync = Count(members, [](const Member& m) { return m.in_sync; });
-  sight.has_master = observed.coordination.has_value() && !observed.coordination->master.empty();
+  // Who holds the Lease may have been dead for as long as nobody else could take it.
+  sight.has_master = std::any_of(members.begin(), members.end(), [](const Member& m) {
+    return m.master && m.object != nullptr && m.ready;
+  });
   sight.updating = outcome.rollout.kind != RolloutStep::Kind::kDone;
   sight.scaling = static_cast<int>(members.size()) != spec.replicas || !outcome.scale.why.empty();
   if (sight.scaling) {
@@ -67,7 +71,14 @@ Condition Available(const Observed& observed, const BrokerGroupSpec& spec, const
     return {"Available", ConditionStatus::kUnknown, "NotAsked",
             "nobody could be asked who is master"};
   }
-  if (!sight.has_master) return Is("Available", false, "NoMaster", "no member is master");
+  if (!sight.has_master && observed.coordination->master.empty()) {
+    return Is("Available", false, "NoMaster", "no member is master");
+  }
+  if (!sight.has_master) {
+    return Is("Available", false, "MasterNotReady",
+              fmt::format("{} is master, but its pod is not ready, and nobody else has taken over",
+                          observed.coordination->master));
+  }
   if (sight.in_sync < spec.min_in_sync) {
     return Is("Available", false, "NotEnoughInSync",
               fmt::format("{} members are in sync, replication.minInSyncReplicas is {}: sends are "
@@ -118,7 +129,7 @@ std::string_view PhaseOf(const Observed& observed, const BrokerGroupSpec& spec,
   if (!outcome.stalled_reason.empty()) return "Stalled";
   if (observed.stateful_set == nullptr) return "Creating";
   if (observed.coordination.has_value() && !sight.has_master) {
-    return sight.ready == 0 ? "Creating" : "FailingOver";
+    return observed.coordination->epoch == 0 ? "Creating" : "FailingOver";
   }
   if (sight.scaling) {
     return sight.there > spec.replicas ? "ScalingIn" : "ScalingOut";
@@ -149,19 +160,46 @@ Json MembersStatus(const std::vector<Member>& members) {
   return list;
 }
 
+// What is under way, and until when it is to get on. Each step forward makes it another deadline.
+Json OperationOf(const Observed& observed, const BrokerGroupSpec& spec, const Sight& sight,
+                 const Json& status, Timestamp now) {
+  const std::string_view growing = sight.there > spec.replicas ? "ScaleIn" : "ScaleOut";
+  const std::string_view type = sight.scaling ? growing : "Update";
+  Json operation = {{"type", type}, {"deadline", k8s::FormatTime(now + spec.progress_deadline)}};
+  const Json* const before = k8s::Find(*observed.group, {"status"});
+  if (before == nullptr || k8s::StringAt(*before, {"operation", "type"}) != type) return operation;
+  // Where a member starts again and again it comes to be in sync again and again.
+  std::vector<std::string_view> steps = {"observedGeneration", "replicas", "updatedReplicas",
+                                         "updateRevision", "configHash"};
+  if (sight.scaling) steps.emplace_back("inSyncReplicas");
+  for (const std::string_view name : steps) {
+    const Json* const is = k8s::Find(status, {name});
+    const Json* const was = k8s::Find(*before, {name});
+    if ((is == nullptr) != (was == nullptr)) return operation;
+    if (is != nullptr && *is != *was) return operation;
+  }
+  operation["deadline"] = k8s::StringAt(*before, {"operation", "deadline"});
+  return operation;
+}
+
+// Ours only: other managers' conditions are theirs to apply.
+Json ConditionsOf(const Json& group, const std::vector<Condition>& made, Timestamp now) {
+  Json known = Json::array();
+  if (const Json* const before = k8s::Find(group, {"status", "conditions"})) known = *before;
+  Json ours = Json::array();
+  for (const Condition& condition : made) {
+    k8s::SetCondition(known, condition, k8s::GenerationOf(group), now);
+    ours.push_back(*k8s::FindCondition(known, condition.type));
+  }
+  return ours;
+}
+
 }  // namespace
 
 Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
               const std::vector<Member>& members, const Outcome& outcome, Timestamp now) {
   const Sight sight = Look(observed, spec, members, outcome);
-  const Condition available = Available(observed, spec, sight);
-  const Condition ready = Ready(spec, available, sight, outcome);
-  const bool stalled = !outcome.stalled_reason.empty();
-  const bool moving = !sight.under_way.empty() && !stalled && !spec.paused;
-
-  const int64_t generation = k8s::GenerationOf(*observed.group);
-  Json status = {{"observedGeneration", generation},
-                 {"phase", PhaseOf(observed, spec, ready, sight, outcome)},
+  Json status = {{"observedGeneration", k8s::GenerationOf(*observed.group)},
                  {"replicas", sight.there},
                  {"readyReplicas", sight.ready},
                  {"updatedReplicas", sight.updated},
@@ -171,7 +209,7 @@ Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
                  {"configHash", outcome.config_hash},
                  {"members", MembersStatus(members)}};
   if (observed.coordination.has_value()) {
-    status["master"] = observed.coordination->master;
+    status["master"] = sight.has_master ? observed.coordination->master : "";
     status["epoch"] = observed.coordination->epoch;
   }
   if (observed.stateful_set != nullptr) {
@@ -181,11 +219,25 @@ Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
     }
   }
 
-  // Ours only: other managers' conditions are theirs to apply.
-  Json conditions = Json::array();
-  if (const Json* const before = k8s::Find(*observed.group, {"status", "conditions"})) {
-    conditions = *before;
+  Outcome judged = outcome;
+  const bool is_to_move = !sight.under_way.empty() && outcome.stalled_reason.empty() &&
+                          !outcome.rollout.by_choice && !spec.paused &&
+                          !k8s::IsBeingDeleted(*observed.group);
+  if (is_to_move) {
+    status["operation"] = OperationOf(observed, spec, sight, status, now);
+    // Times of this form are in order as texts.
+    if (k8s::FormatTime(now) > status["operation"]["deadline"].get<std::string>()) {
+      judged.stalled_reason = "ProgressDeadlineExceeded";
+      judged.stalled_message =
+          fmt::format("no progress for {} s (update.progressDeadlineSeconds): {}",
+                      spec.progress_deadline.count(), sight.under_way);
+    }
   }
+  const Condition available = Available(observed, spec, sight);
+  const Condition ready = Ready(spec, available, sight, judged);
+  const bool stalled = !judged.stalled_reason.empty();
+  const bool moving = !sight.under_way.empty() && !stalled && !spec.paused;
+  status["phase"] = PhaseOf(observed, spec, ready, sight, judged);
   const std::vector<Condition> made = {
       ready,
       available,
@@ -193,14 +245,9 @@ Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
       Is("Progressing", moving, moving ? "UnderWay" : "Nothing", sight.under_way),
       Is("Reconciling", ready.status != ConditionStatus::kTrue && !stalled && !spec.paused,
          ready.reason, ready.message),
-      Is("Stalled", stalled, stalled ? outcome.stalled_reason : "Nothing", outcome.stalled_message),
+      Is("Stalled", stalled, stalled ? judged.stalled_reason : "Nothing", judged.stalled_message),
       Is("Paused", spec.paused, spec.paused ? "Annotation" : "Nothing", "")};
-  Json ours = Json::array();
-  for (const Condition& condition : made) {
-    k8s::SetCondition(conditions, condition, generation, now);
-    ours.push_back(*k8s::FindCondition(conditions, condition.type));
-  }
-  status["conditions"] = std::move(ours);
+  status["conditions"] = ConditionsOf(*observed.group, made, now);
   return status;
 }
 

@@ -190,6 +190,11 @@ class Operator::Rooms {
       std::map<std::string, size_t>& phases = values.objects[type.kind];
       for (const k8s::Object& object : caches_.List(type)) {
         ++phases[std::string(PhaseOf(*object))];
+        if (type.kind != "BrokerGroup" && type.kind != "NameService") continue;  // no pods
+        values.replicas.push_back({.kind = type.kind,
+                                   .key = k8s::KeyOf(*object),
+                                   .wanted = k8s::IntAt(*object, {"spec", "replicas"}),
+                                   .ready = k8s::IntAt(*object, {"status", "readyReplicas"})});
       }
     }
     values.watches = caches_.States();

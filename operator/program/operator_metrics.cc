@@ -62,6 +62,21 @@ void AddQueues(const OperatorMetrics::Values& now, std::vector<MetricFamily>& fa
   }
 }
 
+// `namespace` is what Prometheus calls the operator's own.
+void AddReplicas(const OperatorMetrics::Values& now, std::vector<MetricFamily>& families) {
+  Family replicas(MetricType::Gauge, "replicas",
+                  "Pods of a resource, by state: wanted by its spec, ready by its status.");
+  for (const OperatorMetrics::Replicas& of : now.replicas) {
+    Labels labels = {
+        {"kind", of.kind}, {"resource_namespace", of.key.space}, {"resource", of.key.name}};
+    labels["state"] = "wanted";
+    replicas.Add(static_cast<double>(of.wanted), labels);
+    labels["state"] = "ready";
+    replicas.Add(static_cast<double>(of.ready), labels);
+  }
+  families.push_back(replicas.Take());
+}
+
 void AddWatches(const OperatorMetrics::Values& now, std::vector<MetricFamily>& families) {
   Family lists(MetricType::Counter, "lists_total", "Lists that were begun, by kind.");
   Family watches(MetricType::Counter, "watches_total",
@@ -126,6 +141,7 @@ std::vector<MetricFamily> OperatorMetrics::Collect() const {
     }
   }
   families.push_back(objects.Take());
+  AddReplicas(now, families);
   AddQueues(now, families);
   AddWatches(now, families);
   return families;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "operator/controller/caches.h"
+#include "operator/k8s/object.h"
 #include "operator/k8s/work_queue.h"
 
 namespace dunlin::op {
@@ -36,11 +37,19 @@ class ReconcileMetrics {
 // What is read when Prometheus asks.
 class OperatorMetrics final : public prometheus::Collectable {
  public:
+  // Of one resource, by its spec and its status.
+  struct Replicas {
+    std::string kind;
+    k8s::ObjectKey key;
+    int64_t wanted = 0;
+    int64_t ready = 0;
+  };
   struct Values {
     bool leader = false;
     bool synced = false;
     std::map<std::string, k8s::WorkQueue::Stats> queues;           // by kind
     std::map<std::string, std::map<std::string, size_t>> objects;  // by kind and phase
+    std::vector<Replicas> replicas;
     std::vector<Caches::Reflected> watches;
   };
 
