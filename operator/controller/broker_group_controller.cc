@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -160,7 +161,18 @@ std::optional<Coordination> BrokerGroupController::AskWhoIsMaster(const Round& r
     if (!ip.empty()) addresses.push_back(ReplicatorAt(ip));
   }
   absl::StatusOr<Coordination> said = around_.control.Ask(addresses);
-  return said.ok() ? std::make_optional(*std::move(said)) : std::nullopt;
+  if (!said.ok()) return std::nullopt;
+  // A master that did not answer this once is still one, by the words of others: then nothing is
+  // known of who it is, and everything stays as it is. Unless its pod is not well either.
+  const bool may_serve =
+      std::any_of(round.observed.pods.begin(), round.observed.pods.end(),
+                  [&](const k8s::Object& pod) {
+                    const Json* const conditions = k8s::Find(*pod, {"status", "conditions"});
+                    return k8s::KeyOf(*pod).name == said->hearsay && conditions != nullptr &&
+                           k8s::IsConditionTrue(*conditions, "Ready");
+                  });
+  if (may_serve) return std::nullopt;
+  return *std::move(said);
 }
 
 absl::Status BrokerGroupController::CarryOut(Round& round) {

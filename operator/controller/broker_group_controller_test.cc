@@ -403,5 +403,30 @@ TEST_F(BrokerGroupControllerTest, WhatIsSomebodyElsesIsLeftAlone) {
   EXPECT_FALSE(server_.Get(StatefulSetType(), Orders()).is_null());
 }
 
+TEST_F(BrokerGroupControllerTest, AMasterThatDidNotAnswerOnceStaysMaster) {
+  Edit(BrokerGroupType(), Orders(),
+       {{"spec", {{"failover", {{"coordinator", {{"type", "Etcd"}}}}}}}});
+  Settle();
+  const auto role = [&] {
+    return std::string(
+        k8s::LabelOf(server_.Get(PodType(), {"shop", "orders-0"}), "dunlin.dev/role"));
+  };
+  const auto look = [&] {
+    Tell();
+    ASSERT_OK(Reconcile());
+  };
+  control_.said = Coordination{.epoch = 3, .master = "orders-0", .in_sync = {"orders-0"}};
+  look();
+  ASSERT_EQ(role(), "master");
+  control_.said = Coordination{.epoch = 3, .master = "", .in_sync = {}, .hearsay = "orders-0"};
+  look();
+  EXPECT_EQ(role(), "master");
+  EXPECT_EQ(ConditionReason("Available"), "NotAsked");
+  // Dead, or nobody knows of one any more.
+  control_.said->hearsay = "";
+  look();
+  EXPECT_EQ(role(), "slave");
+}
+
 }  // namespace
 }  // namespace dunlin::op
