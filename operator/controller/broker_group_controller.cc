@@ -220,6 +220,9 @@ absl::Status BrokerGroupController::ApplyAll(Round& round) {
     }
     RETURN_IF_ERROR(applied);
   }
+  for (const Plan::Removal& removal : round.plan.removals) {
+    RETURN_IF_ERROR(around_.writer.Remove(removal));
+  }
   return absl::OkStatus();
 }
 

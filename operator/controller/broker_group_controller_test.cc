@@ -406,7 +406,9 @@ TEST_F(BrokerGroupControllerTest, WhatIsSomebodyElsesIsLeftAlone) {
 TEST_F(BrokerGroupControllerTest, AMasterThatDidNotAnswerOnceStaysMaster) {
   Edit(BrokerGroupType(), Orders(),
        {{"spec", {{"failover", {{"coordinator", {{"type", "Etcd"}}}}}}}});
-  Settle();
+  Tell();
+  ASSERT_OK(Reconcile());
+  for (int i = 0; i < 3; ++i) MakePod(i, "r1");
   const auto role = [&] {
     return std::string(
         k8s::LabelOf(server_.Get(PodType(), {"shop", "orders-0"}), "dunlin.dev/role"));
@@ -426,6 +428,16 @@ TEST_F(BrokerGroupControllerTest, AMasterThatDidNotAnswerOnceStaysMaster) {
   control_.said->hearsay = "";
   look();
   EXPECT_EQ(role(), "slave");
+}
+
+TEST_F(BrokerGroupControllerTest, BudgetsThatAreOffGo) {
+  Settle();
+  Edit(BrokerGroupType(), Orders(), {{"spec", {{"podDisruptionBudget", {{"enabled", false}}}}}});
+  Tell();
+  ASSERT_OK(Reconcile());
+  const std::vector<std::string> writes = Writes();
+  EXPECT_THAT(writes, Contains("DELETE poddisruptionbudgets/orders"));
+  EXPECT_THAT(writes, Contains("DELETE poddisruptionbudgets/orders-master"));
 }
 
 }  // namespace

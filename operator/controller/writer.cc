@@ -66,6 +66,11 @@ absl::Status Writer::Apply(const Json& resource, const Plan::Apply& apply,
   return absl::OkStatus();
 }
 
+absl::Status Writer::Remove(const Plan::Removal& removal) const {
+  const absl::Status removed = Write(k8s::Delete(removal.type, removal.object, {})).status();
+  return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
+}
+
 absl::Status Writer::WriteStatus(const k8s::ResourceType& type, const Json& resource,
                                  const Json& status, Written& written) const {
   const std::string text = k8s::PrintJson(status);

@@ -142,6 +142,7 @@ Plan PlanBrokerGroup(const Observed& observed, const Defaults& defaults, Timesta
         outcome.stalled_message = observed.taken;
       }
       outcome.scale = scale;
+      plan.removals = Removals(observed, spec);
       plan.secret = MemberSecret(*observed.group, spec);
       outcome.rollout = NextRolloutStep(spec, members, IsRevisionKnown(observed), coordinated);
       bool same = true;
