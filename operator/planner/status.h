@@ -7,6 +7,7 @@
 // | InSync | every member has all that is acknowledged |
 // | Progressing | an update, a scaling or a switchover is under way |
 // | Reconciling, Stalled | for tools that follow kstatus: it goes on by itself; somebody has to act
+// | NotSupported | the spec has fields that this operator does nothing for; only then is it there
 // | | Paused | the annotation dunlin.dev/pause-reconciliation is set |
 
 #pragma once
