@@ -27,8 +27,7 @@ absl::StatusOr<Json> Writer::Write(k8s::ApiCall call) const {
 
 // What is the operator's own says so, and whose it is.
 absl::Status Writer::CheckOwner(const Plan::Apply& apply, const std::string& name) const {
-  const absl::StatusOr<Json> there =
-      client_.Run(k8s::Get(apply.type, k8s::KeyOf(apply.object)));
+  const absl::StatusOr<Json> there = client_.Run(k8s::Get(apply.type, k8s::KeyOf(apply.object)));
   if (absl::IsNotFound(there.status())) return absl::OkStatus();
   RETURN_IF_ERROR(there.status());
   for (const std::string_view label :

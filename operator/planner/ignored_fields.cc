@@ -42,8 +42,7 @@ bool IsToGrow(const Observed& observed) {
   if (claims == nullptr || !claims->is_array() || claims->empty() || wanted == nullptr) {
     return false;
   }
-  const Json* const there =
-      k8s::Find(claims->at(0), {"spec", "resources", "requests", "storage"});
+  const Json* const there = k8s::Find(claims->at(0), {"spec", "resources", "requests", "storage"});
   return there != nullptr && BytesOf(*wanted) != BytesOf(*there);
 }
 
@@ -65,7 +64,8 @@ std::string IgnoredFields(const Observed& observed) {
   const Json& group = *observed.group;
   std::string ignored;
   const auto add = [&](bool is_set, std::string_view section, std::string_view field) {
-    if (is_set) ignored.append(ignored.empty() ? "" : ", ").append(section).append(".").append(field);
+    if (is_set)
+      ignored.append(ignored.empty() ? "" : ", ").append(section).append(".").append(field);
   };
   for (const Number& number : kNumbers) {
     add(k8s::IntAt(group, {"spec", number.section, number.field}, number.otherwise) !=
@@ -78,6 +78,8 @@ std::string IgnoredFields(const Observed& observed) {
       "failover", "mode");
   add(k8s::BoolAt(group, {"spec", "failover", "allowUncleanElection"}, false), "failover",
       "allowUncleanElection");
+  add(!k8s::StringAt(group, {"spec", "failover", "coordinator", "etcd", "tlsSecretName"}).empty(),
+      "failover", "coordinator.etcd.tlsSecretName");
   const std::string_view expose = k8s::StringAt(group, {"spec", "expose", "type"});
   add(!expose.empty() && expose != "ClusterIP", "expose", "type");
   add(k8s::BoolAt(group, {"spec", "monitoring", "podMonitor", "enabled"}, false), "monitoring",

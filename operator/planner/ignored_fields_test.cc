@@ -45,6 +45,8 @@ TEST(IgnoredFieldsTest, EachThatHasNoEffectIsNamed) {
             "failover.minIntervalSeconds, failover.switchoverTimeoutSeconds, failover.mode, "
             "failover.allowUncleanElection");
   EXPECT_EQ(Ignored(R"({"failover": {"mode": "Manual", "coordinator": {"type": "Static"}}})"), "");
+  EXPECT_EQ(Ignored(R"({"failover": {"coordinator": {"etcd": {"tlsSecretName": "etcd"}}}})"),
+            "failover.coordinator.etcd.tlsSecretName");
   EXPECT_EQ(Ignored(R"({"expose": {"type": "NodePort"},
                         "monitoring": {"podMonitor": {"enabled": true}}})"),
             "expose.type, monitoring.podMonitor");

@@ -188,12 +188,11 @@ Json MembersSet(const Observed& observed, const BrokerGroupSpec& spec, const Def
 // Whether a pod has the label of a master, or is about to get it. When nobody can be asked labels
 // stay as they are.
 bool HasMasterLabel(const Observed& observed) {
-  return std::any_of(
-      observed.pods.begin(), observed.pods.end(), [&](const k8s::Object& pod) {
-        return observed.coordination.has_value()
-                   ? k8s::KeyOf(*pod).name == observed.coordination->master
-                   : k8s::LabelOf(*pod, kRoleLabel) == "master";
-      });
+  return std::any_of(observed.pods.begin(), observed.pods.end(), [&](const k8s::Object& pod) {
+    return observed.coordination.has_value()
+               ? k8s::KeyOf(*pod).name == observed.coordination->master
+               : k8s::LabelOf(*pod, kRoleLabel) == "master";
+  });
 }
 
 // What members of a group that is coordinated by Kubernetes may do: with their Lease alone.

@@ -129,9 +129,8 @@ TEST_F(OutageTest, BudgetsThatAreOffGo) {
   }
   EXPECT_THAT(removed,
               ElementsAre("PodDisruptionBudget/orders", "PodDisruptionBudget/orders-master"));
-  std::erase_if(observed_.applied, [](const auto& entry) {
-    return entry.first.starts_with("PodDisruptionBudget/");
-  });
+  std::erase_if(observed_.applied,
+                [](const auto& entry) { return entry.first.starts_with("PodDisruptionBudget/"); });
   EXPECT_THAT(Make().removals, IsEmpty());
 }
 
