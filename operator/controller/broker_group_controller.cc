@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -160,7 +161,17 @@ std::optional<Coordination> BrokerGroupController::AskWhoIsMaster(const Round& r
     if (!ip.empty()) addresses.push_back(ReplicatorAt(ip));
   }
   absl::StatusOr<Coordination> said = around_.control.Ask(addresses);
-  return said.ok() ? std::make_optional(*std::move(said)) : std::nullopt;
+  if (!said.ok()) return std::nullopt;
+  // A master that did not answer this once is still one, by the words of others: then nothing is
+  // known of who it is, and everything stays as it is. Unless its pod is not well either.
+  const bool may_serve = std::any_of(
+      round.observed.pods.begin(), round.observed.pods.end(), [&](const k8s::Object& pod) {
+        const Json* const conditions = k8s::Find(*pod, {"status", "conditions"});
+        return k8s::KeyOf(*pod).name == said->hearsay && conditions != nullptr &&
+               k8s::IsConditionTrue(*conditions, "Ready");
+      });
+  if (may_serve) return std::nullopt;
+  return *std::move(said);
 }
 
 absl::Status BrokerGroupController::CarryOut(Round& round) {
@@ -198,15 +209,17 @@ absl::Status BrokerGroupController::MakeSecret(Round& round) {
 
 absl::Status BrokerGroupController::ApplyAll(Round& round) {
   for (const Plan::Apply& apply : round.plan.applies) {
-    const absl::Status applied =
-        around_.writer.Apply(*round.observed.group, apply, round.observed.applied,
-                             round.memory->written);
+    const absl::Status applied = around_.writer.Apply(
+        *round.observed.group, apply, round.observed.applied, round.memory->written);
     // A pod that went meanwhile needs no label; its successor is seen soon.
     if (apply.type == PodType() && k8s::IsConflict(applied)) {
       round.plan.look_again = kSoon;
       continue;
     }
     RETURN_IF_ERROR(applied);
+  }
+  for (const Plan::Removal& removal : round.plan.removals) {
+    RETURN_IF_ERROR(around_.writer.Remove(removal));
   }
   return absl::OkStatus();
 }

@@ -403,5 +403,42 @@ TEST_F(BrokerGroupControllerTest, WhatIsSomebodyElsesIsLeftAlone) {
   EXPECT_FALSE(server_.Get(StatefulSetType(), Orders()).is_null());
 }
 
+TEST_F(BrokerGroupControllerTest, AMasterThatDidNotAnswerOnceStaysMaster) {
+  Edit(BrokerGroupType(), Orders(),
+       {{"spec", {{"failover", {{"coordinator", {{"type", "Etcd"}}}}}}}});
+  Tell();
+  ASSERT_OK(Reconcile());
+  for (int i = 0; i < 3; ++i) MakePod(i, "r1");
+  const auto role = [&] {
+    return std::string(
+        k8s::LabelOf(server_.Get(PodType(), {"shop", "orders-0"}), "dunlin.dev/role"));
+  };
+  const auto look = [&] {
+    Tell();
+    ASSERT_OK(Reconcile());
+  };
+  control_.said = Coordination{.epoch = 3, .master = "orders-0", .in_sync = {"orders-0"}};
+  look();
+  ASSERT_EQ(role(), "master");
+  control_.said = Coordination{.epoch = 3, .master = "", .in_sync = {}, .hearsay = "orders-0"};
+  look();
+  EXPECT_EQ(role(), "master");
+  EXPECT_EQ(ConditionReason("Available"), "NotAsked");
+  // Dead, or nobody knows of one any more.
+  control_.said->hearsay = "";
+  look();
+  EXPECT_EQ(role(), "slave");
+}
+
+TEST_F(BrokerGroupControllerTest, BudgetsThatAreOffGo) {
+  Settle();
+  Edit(BrokerGroupType(), Orders(), {{"spec", {{"podDisruptionBudget", {{"enabled", false}}}}}});
+  Tell();
+  ASSERT_OK(Reconcile());
+  const std::vector<std::string> writes = Writes();
+  EXPECT_THAT(writes, Contains("DELETE poddisruptionbudgets/orders"));
+  EXPECT_THAT(writes, Contains("DELETE poddisruptionbudgets/orders-master"));
+}
+
 }  // namespace
 }  // namespace dunlin::op

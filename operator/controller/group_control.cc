@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "operator/controller/grpc_calls.h"
 #include "proto/dunlin/replication/v1/replication.grpc.pb.h"
@@ -49,6 +50,45 @@ absl::StatusOr<v1::GetMemberResponse> GetMember(const std::string& address) {
   v1::GetMemberResponse member;
   RETURN_IF_ERROR(FromGrpc(To(address)->GetMember(&context, {}, &member)));
   return member;
+}
+
+// Of each address what its member says, or why it does not.
+using Answers = std::vector<absl::StatusOr<v1::GetMemberResponse>>;
+
+Answers GetMembers(const std::vector<std::string>& addresses) {
+  struct Call {
+    std::unique_ptr<v1::ReplicationService::Stub> stub;
+    grpc::ClientContext context;
+    v1::GetMemberRequest request;
+    v1::GetMemberResponse response;
+    grpc::Status status;
+    std::unique_ptr<grpc::ClientAsyncResponseReader<v1::GetMemberResponse>> reader;
+  };
+  grpc::CompletionQueue done;
+  std::vector<std::unique_ptr<Call>> calls;
+  for (const std::string& address : addresses) {
+    Call& call = *calls.emplace_back(std::make_unique<Call>());
+    call.stub = To(address);
+    SetDeadline(call.context);
+    call.reader = call.stub->AsyncGetMember(&call.context, call.request, &done);
+    call.reader->Finish(&call.response, &call.status, &call);
+  }
+  // Each of them ends, at its deadline at the latest.
+  done.Shutdown();
+  void* tag = nullptr;
+  bool ok = false;
+  while (done.Next(&tag, &ok)) {
+  }
+  Answers answers;
+  for (const std::unique_ptr<Call>& call : calls) {
+    const absl::Status status = FromGrpc(call->status);
+    if (status.ok()) {
+      answers.emplace_back(std::move(call->response));
+    } else {
+      answers.emplace_back(status);
+    }
+  }
+  return answers;
 }
 
 absl::Status CheckMaster(const GroupControl::Master& master) {
@@ -118,11 +158,18 @@ v1::Credential GrpcGroupControl::CredentialFor(const Master& master, std::string
 absl::StatusOr<Coordination> GrpcGroupControl::Ask(const std::vector<std::string>& addresses) {
   std::optional<v1::GetMemberResponse> best;
   std::string why = "there are no members";
-  for (const std::string& address : addresses) {
-    absl::StatusOr<v1::GetMemberResponse> member = GetMember(address);
+  std::string hearsay;
+  uint32_t hearsay_epoch = 0;
+  Answers answers = GetMembers(addresses);
+  for (size_t i = 0; i < answers.size(); ++i) {
+    absl::StatusOr<v1::GetMemberResponse>& member = answers[i];
     if (!member.ok()) {
-      why = fmt::format("{}: {}", address, std::string(member.status().message()));
+      why = fmt::format("{}: {}", addresses[i], std::string(member.status().message()));
       continue;
+    }
+    if (!member->master().empty() && (hearsay.empty() || member->epoch() > hearsay_epoch)) {
+      hearsay = member->master();
+      hearsay_epoch = member->epoch();
     }
     const bool masters = member->role() == v1::MASTER;
     if (!best.has_value() ||
@@ -138,6 +185,8 @@ absl::StatusOr<Coordination> GrpcGroupControl::Ask(const std::vector<std::string
     for (const v1::MemberAddress& member : best->members()) {
       coordination.members[member.member()] = SeatOf(member);
     }
+  } else {
+    coordination.hearsay = std::move(hearsay);
   }
   return coordination;
 }

@@ -39,8 +39,8 @@ class GroupControl {
   // The same codes. OK: it is on its way to the group's record, or there is nothing to change.
   virtual absl::Status ChangeMembers(const Master& master, const Plan::MemberChange& change) = 0;
 
-  // By the words of whoever says that he is master in the highest epoch. UNAVAILABLE: nobody
-  // answers.
+  // By the words of whoever says that he is master in the highest epoch. All are asked at once.
+  // UNAVAILABLE: nobody answers.
   virtual absl::StatusOr<Coordination> Ask(const std::vector<std::string>& addresses) = 0;
 };
 

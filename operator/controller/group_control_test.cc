@@ -152,7 +152,12 @@ TEST_F(GroupControlTest, WhoSaysThatHeIsMasterIsBelieved) {
   EXPECT_THAT(said->in_sync, ElementsAre("orders-0", "orders-1"));
   EXPECT_THAT(said->members,
               ElementsAre(Pair("orders-0", Seat::kVoter), Pair("orders-1", Seat::kJoining)));
+  EXPECT_EQ(said->hearsay, "");
   EXPECT_EQ(control_.Ask({slave.Address()})->master, "");
+  EXPECT_EQ(control_.Ask({slave.Address()})->hearsay, "");
+  slave.state.set_master("orders-0");
+  EXPECT_EQ(control_.Ask({slave.Address()})->master, "");
+  EXPECT_EQ(control_.Ask({slave.Address()})->hearsay, "orders-0");
   EXPECT_TRUE(absl::IsUnavailable(control_.Ask({"127.0.0.1:1"}).status()));
 }
 

@@ -35,6 +35,9 @@ absl::StatusOr<std::chrono::milliseconds> NameServiceController::Reconcile(
     applied = writer_.Apply(*observed.resource, apply, observed.applied, *written);
     if (!applied.ok()) break;
   }
+  for (const Plan::Removal& removal : plan.removals) {
+    if (applied.ok()) applied = writer_.Remove(removal);
+  }
   if (absl::IsAlreadyExists(applied)) {
     // Nobody tells us when it goes: that is found out by looking again.
     observed.taken = FromAbsl(applied.message());

@@ -62,10 +62,9 @@ class NameServiceControllerTest : public ::testing::Test {
 
 TEST_F(NameServiceControllerTest, AllIsMadeThenNothingIsDone) {
   ASSERT_OK(controller_.Reconcile(Names()));
-  EXPECT_THAT(Writes(),
-              ElementsAre("PATCH configmaps/names-config", "PATCH services/names-members",
-                          "PATCH services/names", "PATCH poddisruptionbudgets/names",
-                          "PATCH statefulsets/names", "PATCH nameservices/names/status"));
+  EXPECT_THAT(Writes(), ElementsAre("PATCH configmaps/names-config", "PATCH services/names-members",
+                                    "PATCH services/names", "PATCH poddisruptionbudgets/names",
+                                    "PATCH statefulsets/names", "PATCH nameservices/names/status"));
   Edit(StatefulSetType(), {{"status",
                             {{"observedGeneration", 1},
                              {"replicas", 2},

@@ -27,8 +27,7 @@ absl::StatusOr<Json> Writer::Write(k8s::ApiCall call) const {
 
 // What is the operator's own says so, and whose it is.
 absl::Status Writer::CheckOwner(const Plan::Apply& apply, const std::string& name) const {
-  const absl::StatusOr<Json> there =
-      client_.Run(k8s::Get(apply.type, k8s::KeyOf(apply.object)));
+  const absl::StatusOr<Json> there = client_.Run(k8s::Get(apply.type, k8s::KeyOf(apply.object)));
   if (absl::IsNotFound(there.status())) return absl::OkStatus();
   RETURN_IF_ERROR(there.status());
   for (const std::string_view label :
@@ -64,6 +63,11 @@ absl::Status Writer::Apply(const Json& resource, const Plan::Apply& apply,
   }
   written.versions[name] = k8s::ResourceVersionOf(*applied);
   return absl::OkStatus();
+}
+
+absl::Status Writer::Remove(const Plan::Removal& removal) const {
+  const absl::Status removed = Write(k8s::Delete(removal.type, removal.object, {})).status();
+  return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
 }
 
 absl::Status Writer::WriteStatus(const k8s::ResourceType& type, const Json& resource,

@@ -47,6 +47,9 @@ class Writer {
   absl::Status Apply(const k8s::Json& resource, const Plan::Apply& apply,
                      const std::map<std::string, std::string>& known, Written& written) const;
 
+  // What is gone already is well.
+  absl::Status Remove(const Plan::Removal& removal) const;
+
   // If it is another one than there is.
   absl::Status WriteStatus(const k8s::ResourceType& type, const k8s::Json& resource,
                            const k8s::Json& status, Written& written) const;

@@ -54,6 +54,9 @@ struct Spec {
     child["metadata"]["ownerReferences"] = Json::array({k8s::ControllerReference(resource)});
     return child;
   }
+  bool HasBudget() const {
+    return k8s::BoolAt(resource, {"spec", "podDisruptionBudget", "enabled"}, true);
+  }
   std::string Image(const Defaults& defaults) const {
     const std::string_view given = k8s::StringAt(resource, {"spec", "image"});
     return given.empty() ? defaults.image : std::string(given);
@@ -195,7 +198,7 @@ std::vector<Plan::Apply> Objects(const ObservedNameService& observed, const Spec
   objects.push_back({ConfigMapType(), std::move(config)});
   objects.push_back({ServiceType(), MembersService(spec)});
   objects.push_back({ServiceType(), AccessService(spec)});
-  if (k8s::BoolAt(spec.resource, {"spec", "podDisruptionBudget", "enabled"}, true)) {
+  if (spec.HasBudget()) {
     Json budget = spec.NewChild(PodDisruptionBudgetType(), spec.name);
     budget["spec"] = {{"maxUnavailable", 1}, {"selector", {{"matchLabels", spec.Selector()}}}};
     objects.push_back({PodDisruptionBudgetType(), std::move(budget)});
@@ -314,6 +317,11 @@ Plan PlanNameService(const ObservedNameService& observed, const Defaults& defaul
         if (!IsApplied(apply, observed.applied, observed.live)) {
           plan.applies.push_back(std::move(apply));
         }
+      }
+      if (!spec.HasBudget() &&
+          observed.applied.contains(PodDisruptionBudgetType().kind + "/" + spec.name)) {
+        plan.removals.push_back(
+            {.type = PodDisruptionBudgetType(), .object = {spec.space, spec.name}});
       }
     }
   }

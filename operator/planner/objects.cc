@@ -185,6 +185,16 @@ Json MembersSet(const Observed& observed, const BrokerGroupSpec& spec, const Def
   return set;
 }
 
+// Whether a pod has the label of a master, or is about to get it. When nobody can be asked labels
+// stay as they are.
+bool HasMasterLabel(const Observed& observed) {
+  return std::any_of(observed.pods.begin(), observed.pods.end(), [&](const k8s::Object& pod) {
+    return observed.coordination.has_value()
+               ? k8s::KeyOf(*pod).name == observed.coordination->master
+               : k8s::LabelOf(*pod, kRoleLabel) == "master";
+  });
+}
+
 // What members of a group that is coordinated by Kubernetes may do: with their Lease alone.
 std::vector<Plan::Apply> AccessToLease(const Json& group, const BrokerGroupSpec& spec) {
   Json account = NewChild(group, spec, ServiceAccountType(), spec.account);
@@ -267,9 +277,11 @@ std::vector<Plan::Apply> ObjectsOf(const Observed& observed, const BrokerGroupSp
   objects.push_back({ServiceType(), NewService(group, spec, spec.name)});
   objects.push_back({ServiceType(), MasterService(group, spec)});
   if (spec.disruption_budget) {
-    // Of the slaves one may go; where there is one alone it may, too.
+    // Of the slaves one may go; where there is one alone it may, too. While there is no master all
+    // pods are slaves by their label.
+    const int slaves = replicas - (HasMasterLabel(observed) ? 1 : 0);
     objects.push_back(
-        {PodDisruptionBudgetType(), Budget(group, spec, "slave", std::max(replicas - 2, 0))});
+        {PodDisruptionBudgetType(), Budget(group, spec, "slave", std::max(slaves - 1, 0))});
     objects.push_back({PodDisruptionBudgetType(), Budget(group, spec, "master", 1)});
   }
   objects.push_back({StatefulSetType(), MembersSet(observed, spec, defaults, config, replicas)});
@@ -294,6 +306,16 @@ bool IsApplied(const Plan::Apply& apply, const std::map<std::string, std::string
   }
   const auto now = live.find(name);
   return now == live.end() || Holds(*now->second, apply.object);
+}
+
+std::vector<Plan::Removal> Removals(const Observed& observed, const BrokerGroupSpec& spec) {
+  std::vector<Plan::Removal> removals;
+  if (spec.disruption_budget) return removals;
+  for (const std::string& name : {spec.name, spec.name + "-master"}) {
+    if (!observed.applied.contains(PodDisruptionBudgetType().kind + "/" + name)) continue;
+    removals.push_back({.type = PodDisruptionBudgetType(), .object = {spec.space, name}});
+  }
+  return removals;
 }
 
 std::vector<Plan::Apply> RoleLabels(const Observed& observed) {

@@ -59,6 +59,9 @@ std::vector<Plan::Apply> ObjectsOf(const Observed& observed, const BrokerGroupSp
                                    const Defaults& defaults, const std::string& config,
                                    int replicas);
 
+// What the group has and is to have no more: disruption budgets, when they are off.
+std::vector<Plan::Removal> Removals(const Observed& observed, const BrokerGroupSpec& spec);
+
 // Puts `kRoleLabel` on pods that have another than the coordinator says; on that pod, and not on
 // its successor.
 std::vector<Plan::Apply> RoleLabels(const Observed& observed);

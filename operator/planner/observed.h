@@ -25,6 +25,7 @@ struct Coordination {
   int64_t epoch = 0;
   std::string master;             // a pod; empty: there is none now
   std::set<std::string> in_sync;  // pods, the master included
+  std::string hearsay{};          // while nobody says that he is master: whom others take for it
   // All members, pods or not. Empty: the group has no record yet, or an old one that does not say.
   std::map<std::string, Seat> members{};
 

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "operator/k8s/conditions.h"
 #include "operator/k8s/json.h"
@@ -21,6 +22,7 @@ namespace {
 using k8s::Json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 class OutageTest : public PlannerFixture {
  protected:
@@ -115,6 +117,42 @@ TEST_F(OutageTest, ADeadMasterIsNone) {
   plan = Make();
   EXPECT_EQ(Condition(plan, "Available"), "False MasterNotReady");
   EXPECT_EQ(plan.status["phase"], "FailingOver");
+}
+
+TEST_F(OutageTest, BudgetsThatAreOffGo) {
+  Settle();
+  EXPECT_THAT(Make().removals, IsEmpty());
+  group_["spec"]["podDisruptionBudget"]["enabled"] = false;
+  std::vector<std::string> removed;
+  for (const Plan::Removal& removal : Make().removals) {
+    removed.push_back(removal.type.kind + "/" + removal.object.name);
+  }
+  EXPECT_THAT(removed,
+              ElementsAre("PodDisruptionBudget/orders", "PodDisruptionBudget/orders-master"));
+  std::erase_if(observed_.applied,
+                [](const auto& entry) { return entry.first.starts_with("PodDisruptionBudget/"); });
+  EXPECT_THAT(Make().removals, IsEmpty());
+}
+
+TEST_F(OutageTest, WithoutAMasterOneOfAllMayBeEvicted) {
+  Settle();
+  observed_.applied.clear();  // so that all of them are told
+  const auto needed = [&] {
+    return Find(Make(), "PodDisruptionBudget/orders")["spec"]["minAvailable"];
+  };
+  EXPECT_EQ(needed(), 1);
+  observed_.coordination->master = "";
+  EXPECT_EQ(needed(), 2);
+  // By the labels that there are.
+  observed_.coordination.reset();
+  EXPECT_EQ(needed(), 1);
+}
+
+TEST_F(OutageTest, WhatIsIgnoredIsSaid) {
+  Settle();
+  EXPECT_EQ(Condition(Make(), "NotSupported"), "");
+  group_["spec"]["failover"]["delaySeconds"] = 60;
+  EXPECT_EQ(Condition(Make(), "NotSupported"), "True FieldsIgnored");
 }
 
 }  // namespace

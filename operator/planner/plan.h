@@ -18,6 +18,11 @@ struct Plan {
     k8s::ResourceType type;
     k8s::Json object;
   };
+  // An object that is not wanted any more.
+  struct Removal {
+    k8s::ResourceType type;
+    k8s::ObjectKey object;
+  };
   // Before it is carried out, the pod is read from the API server, not the cache: what was planned
   // from an older state than the last deletion is dropped.
   struct Deletion {
@@ -48,6 +53,7 @@ struct Plan {
 
   std::optional<NewSecret> secret;
   std::vector<Apply> applies;
+  std::vector<Removal> removals;
   std::optional<Deletion> deletion;  // one at a time
   std::optional<Switchover> switchover;
   std::optional<MemberChange> member_change;  // one at a time

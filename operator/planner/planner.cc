@@ -58,7 +58,8 @@ void PlanRequestedSwitchover(const Observed& observed, const BrokerGroupSpec& sp
   PlanSwitchover(observed, std::move(to), "it was asked for", plan);
 }
 
-// "any" lets a supervised update go on. Where nobody takes over from the master that is its restart.
+// "any" lets a supervised update go on. Where nobody takes over from the master that is its
+// restart.
 bool GoesOnWithMaster(const BrokerGroupSpec& spec, const Observed& observed,
                       const RolloutStep& rollout) {
   return spec.supervised && spec.switchover_to == "any" &&
@@ -85,8 +86,7 @@ void PlanDisturbance(const Observed& observed, const BrokerGroupSpec& spec,
   const bool scaling_in = static_cast<int>(members.size()) > spec.replicas;
   if (!outcome.scale.handover.empty()) {
     PlanSwitchover(observed, outcome.scale.handover, outcome.scale.why, plan);
-  } else if (!spec.switchover_to.empty() &&
-             !GoesOnWithMaster(spec, observed, outcome.rollout)) {
+  } else if (!spec.switchover_to.empty() && !GoesOnWithMaster(spec, observed, outcome.rollout)) {
     PlanRequestedSwitchover(observed, spec, members, plan);
   } else if (!outcome.scale.add.empty() || !outcome.scale.remove.empty()) {
     PlanMemberChange(observed, spec, outcome.scale, plan);
@@ -142,6 +142,7 @@ Plan PlanBrokerGroup(const Observed& observed, const Defaults& defaults, Timesta
         outcome.stalled_message = observed.taken;
       }
       outcome.scale = scale;
+      plan.removals = Removals(observed, spec);
       plan.secret = MemberSecret(*observed.group, spec);
       outcome.rollout = NextRolloutStep(spec, members, IsRevisionKnown(observed), coordinated);
       bool same = true;

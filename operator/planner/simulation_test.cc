@@ -355,11 +355,11 @@ class World {
   }
 
   static bool WasReady(const Snapshot& seen, const std::string& name) {
-    return std::any_of(
-        seen.observed.pods.begin(), seen.observed.pods.end(), [&](const k8s::Object& pod) {
-          return k8s::KeyOf(*pod).name == name &&
-                 k8s::IsConditionTrue((*pod)["status"]["conditions"], "Ready");
-        });
+    return std::any_of(seen.observed.pods.begin(), seen.observed.pods.end(),
+                       [&](const k8s::Object& pod) {
+                         return k8s::KeyOf(*pod).name == name &&
+                                k8s::IsConditionTrue((*pod)["status"]["conditions"], "Ready");
+                       });
   }
 
   std::mt19937 random_;

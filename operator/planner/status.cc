@@ -7,6 +7,7 @@
 
 #include "operator/k8s/conditions.h"
 #include "operator/k8s/rfc3339.h"
+#include "operator/planner/ignored_fields.h"
 #include "operator/planner/objects.h"
 
 namespace dunlin::op {
@@ -238,7 +239,7 @@ Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
   const bool stalled = !judged.stalled_reason.empty();
   const bool moving = !sight.under_way.empty() && !stalled && !spec.paused;
   status["phase"] = PhaseOf(observed, spec, ready, sight, judged);
-  const std::vector<Condition> made = {
+  std::vector<Condition> made = {
       ready,
       available,
       InSync(observed, members, sight),
@@ -247,6 +248,10 @@ Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
          ready.reason, ready.message),
       Is("Stalled", stalled, stalled ? judged.stalled_reason : "Nothing", judged.stalled_message),
       Is("Paused", spec.paused, spec.paused ? "Annotation" : "Nothing", "")};
+  if (const std::string ignored = IgnoredFields(observed); !ignored.empty()) {
+    made.push_back(Is("NotSupported", true, "FieldsIgnored",
+                      fmt::format("this operator does nothing for: {}", ignored)));
+  }
   status["conditions"] = ConditionsOf(*observed.group, made, now);
   return status;
 }

@@ -5,6 +5,7 @@
 // | Ready | the spec holds: every member is ready, in sync and of the newest revision |
 // | Available | there is a master, and as many members in sync as sends need |
 // | InSync | every member has all that is acknowledged |
+// | NotSupported | there are fields this operator does nothing for; only then is it there |
 // | Progressing | an update, a scaling or a switchover is under way |
 // | Reconciling, Stalled | for tools that follow kstatus: it goes on by itself; somebody has to act
 // | | Paused | the annotation dunlin.dev/pause-reconciliation is set |

@@ -59,6 +59,7 @@ class PlannerFixture : public ::testing::Test {
         .in_sync = {"orders-0", "orders-1", "orders-2"},
         .members = {
             {"orders-0", Seat::kVoter}, {"orders-1", Seat::kVoter}, {"orders-2", Seat::kVoter}}};
+    CarryOut(Make());  // what follows from there being a master
   }
   static Json MakePod(int ordinal, const std::string& revision, bool ready = true) {
     Json pod = Json::parse(R"({"metadata": {"namespace": "shop"}, "spec": {"nodeName": "n"}})");
