@@ -48,6 +48,8 @@ int DescribeBroker(Connection& connection) {
               {"delayed messages", std::to_string(broker.delayed_messages())},
               {"open transactions", fmt::format("{}, {} of them parked", broker.open_transactions(),
                                                 broker.parked_transactions())},
+              {"streamed messages", fmt::format("{}; {} readers came to be served by the disk",
+                                                broker.streamed_messages(), broker.cold_readers())},
               {"waiting polls", std::to_string(broker.waiting_polls())},
               {"pending sends",
                fmt::format("{} calls, {}; {} refused since the start", broker.pending_calls(),

@@ -20,6 +20,7 @@
 #include "services/broker/admission/intake.h"
 #include "services/broker/clients/producer_sessions.h"
 #include "services/broker/clients/subscription_table.h"
+#include "services/broker/delivery/cold_reads.h"
 #include "services/broker/delivery/housekeeper.h"
 #include "services/broker/delivery/lite_delivery.h"
 #include "services/broker/expiry/compactor.h"
@@ -182,6 +183,7 @@ class Broker::Rooms {
   std::unique_ptr<LiteDelivery> lite;
   std::unique_ptr<TransactionLookup> lookup;
   std::unique_ptr<WaitingRoom> waiting_room;
+  std::optional<ColdReads> cold_reads;
   std::unique_ptr<Housekeeper> housekeeper;
   std::unique_ptr<DueMessages> due_messages;
   std::unique_ptr<TopicExpiry> expiry;
@@ -297,6 +299,8 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
   waiting_options.more = [this] { return PlacesOf(lite->TakeTold()); };
   waiting_options.has_more = [this] { return lite->HasTold(); };
   waiting_room = std::make_unique<WaitingRoom>(waiting_options, *dispatcher, *progress, clock);
+  const auto master = mastership.has_value() ? ColdReads::Role::kMaster : ColdReads::Role::kAlone;
+  cold_reads.emplace(config.broker(), slave ? ColdReads::Role::kSlave : master);
   if (!slave) StartDeciding(clock, on_failure);
   MakeServices(config, clock);
   return absl::OkStatus();
@@ -319,15 +323,13 @@ void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const C
         config.broker().name_services().begin(), config.broker().name_services().end()));
   }
   const std::vector<int32_t> ports = NameServicePorts(config);
-  context.emplace(ServiceContext{*settings,       clock,         *log,
-                                 *state,          *dispatcher,   *retention,
-                                 *topics,         *progress,     *dead_letters,
-                                 *taker,          *waiting_room, *clients,
-                                 *subscriptions,  *producers,    producer_sessions,
-                                 filters,         *intake,       *trace,
-                                 *executor,       *lite,         *lookup,
-                                 command_streams, "localhost",   0,
-                                 ports,           cluster.get(), slave});
+  context.emplace(ServiceContext{
+      *settings,     clock,           *log,           *state,        *dispatcher,
+      *retention,    *topics,         *progress,      *dead_letters, *taker,
+      *waiting_room, *clients,        *subscriptions, *producers,    producer_sessions,
+      filters,       *intake,         *trace,         *executor,     *lite,
+      *lookup,       command_streams, *cold_reads,    "localhost",   0,
+      ports,         cluster.get(),   slave});
   orphan_link.emplace(*context);
   checker =
       std::make_unique<TransactionChecker>(*log, dispatcher->transactions(), *topics, *orphan_link,
@@ -337,7 +339,7 @@ void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const C
   routes = std::make_unique<RouteServiceImpl>(*route_source);
   admin = std::make_unique<Admin>(AdminRooms{
       *settings, clock, *log, *state, *dispatcher, *retention, *topics, *progress, *taker,
-      *waiting_room, *clients, *subscriptions, *intake, *trace, *lite, clock.Now()});
+      *waiting_room, *clients, *subscriptions, *intake, *trace, *lite, *cold_reads, clock.Now()});
   transaction_admin = std::make_unique<TransactionAdmin>(
       TransactionAdminRooms{*log, *dispatcher, *topics, *taker, *lookup, clock});
   if (slave) return MakeReadingServices();

@@ -485,7 +485,7 @@ std::vector<v1::Attach> GroupCore::Attachments(SubscribeStream& stream) {
   return attachments;
 }
 
-void GroupCore::OnRejected(const absl::Status& status) {
+void GroupCore::OnRejected(SubscribeStream& /*stream*/, const absl::Status& status) {
   MutexLock lock(mutex_);
   rejected_ = status;
   changed_.SignalAll();

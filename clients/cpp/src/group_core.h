@@ -53,7 +53,7 @@ class GroupCore final : public SubscribeHost, public RouteListener, public Ticki
   void OnSettled(const dunlin::broker::v1::Settled& settled) override;
   void OnFrame(SubscribeStream& stream, std::shared_ptr<ReceivedFrame> frame) override;
   std::vector<dunlin::broker::v1::Attach> Attachments(SubscribeStream& stream) override;
-  void OnRejected(const absl::Status& status) override;
+  void OnRejected(SubscribeStream& stream, const absl::Status& status) override;
   void OnTrouble() override { connection_->routes().Doubt(); }
   void OnRoute(const std::string& topic, const Route& route) override;
   void Tick(SteadyTime now) override;

@@ -109,13 +109,13 @@ void PullCore::Drop(uint32_t binding) {
   });
 }
 
-void PullCore::Remove(uint32_t binding) {
-  Drop(binding);
-  const auto key = bindings_.find(binding);
-  const std::string topic = std::get<0>(key->second);
-  assignments_.erase(key->second);
-  bindings_.erase(key);
-  LeaveIfUnused(topic);
+void PullCore::Remove(Assignment& assignment) {
+  const Key key = KeyOf(*assignment.source);
+  Unbind(assignment.stream(), assignment.binding);
+  assignment.master.Detach(assignment.commit_binding);
+  bindings_.erase(assignment.commit_binding);
+  assignments_.erase(key);
+  LeaveIfUnused(std::get<0>(key));
   WantStreams();
   changed_.SignalAll();
 }
@@ -140,42 +140,47 @@ absl::StatusOr<PullCore::Assignments::iterator> PullCore::FindNamed(const Name& 
   return found;
 }
 
-void PullCore::Rebind(Assignment& assignment) {
-  if (assignment.binding != 0) {
-    bindings_.erase(assignment.binding);
-    assignment.stream.Detach(assignment.binding);
-    Drop(assignment.binding);
-  }
-  assignment.binding = ++last_binding_;
-  bindings_[assignment.binding] = KeyOf(*assignment.source);
-  assignment.stream.Start();
-  assignment.stream.Attach(MakeAttach(assignment));
+void PullCore::Unbind(SubscribeStream& stream, uint32_t binding) {
+  bindings_.erase(binding);
+  stream.Detach(binding);
+  Drop(binding);
 }
 
-absl::StatusOr<QueueBounds> PullCore::Await(const Key& key, uint32_t binding) {
+void PullCore::Bind(Assignment& assignment) {
+  assignment.binding = ++last_binding_;
+  bindings_[assignment.binding] = KeyOf(*assignment.source);
+  assignment.stream().Start();
+  assignment.stream().Attach(MakeAttach(assignment));
+}
+
+void PullCore::Rebind(Assignment& assignment) {
+  const uint32_t before = assignment.binding;
+  Bind(assignment);
+  assignment.stream().PassOnCommit(before, assignment.binding);
+  Unbind(assignment.stream(), before);
+}
+
+absl::StatusOr<QueueBounds> PullCore::Await(const Key& key, uint32_t asked) {
   const SteadyTime deadline = steady_clock::now() + options_.request_timeout;
   const uint64_t rejections = rejections_;
   for (;;) {
     const auto found = assignments_.find(key);
     if (closed_) return Closed();
-    if (found == assignments_.end() || found->second.binding != binding) {
-      return AssignedAnew();
-    }
+    if (found == assignments_.end() || found->second.asked != asked) return AssignedAnew();
     Assignment& assignment = found->second;
     if (assignment.answered && assignment.status.ok()) return assignment.bounds;
     if (assignment.answered) {
       const absl::Status status = assignment.status;
-      Remove(binding);
+      Remove(assignment);
       return status;
     }
     if (rejections_ != rejections) {
-      Remove(binding);
+      Remove(assignment);
       rejected_ = absl::OkStatus();  // it is told
       return last_rejection_;
     }
     if (!changed_.WaitUntil(mutex_, deadline)) {
-      assignment.stream.Detach(binding);
-      Remove(binding);
+      Remove(assignment);
       return absl::DeadlineExceededError("the broker does not answer");
     }
   }
@@ -194,7 +199,7 @@ absl::StatusOr<QueueBounds> PullCore::Assign(const Name& name, StartAt start,
   } else if (!broker.ok()) {
     bounds = broker.status();
   } else if (const Key key{topic, broker->broker, name.queue}; !assignments_.contains(key)) {
-    bounds = Await(key, Begin(key, *broker, filter, start).binding);
+    bounds = Await(key, Begin(key, *broker, filter, start).asked);
   }
   EndUse(topic);
   return bounds;
@@ -208,7 +213,8 @@ PullCore::Assignment& PullCore::Begin(const Key& key, const BrokerRoute& broker,
   assignment.source->topic = std::get<0>(key);
   assignment.source->broker = std::get<1>(key);
   assignment.source->queue = std::get<2>(key);
-  Rebind(assignment);
+  Bind(assignment);
+  assignment.asked = assignment.binding;
   return assignment;
 }
 
@@ -218,20 +224,20 @@ absl::StatusOr<QueueBounds> PullCore::Seek(const Name& name, StartAt start) {
   if (!found.ok()) return found.status();
   const Key key = (*found)->first;
   Assignment& assignment = (*found)->second;
+  if (assignment.slave != nullptr) GoToMaster(assignment);  // it knows where the group committed
   assignment.start = start;
   assignment.known = assignment.answered = false;
   assignment.awaited = true;
   Rebind(assignment);
-  return Await(key, assignment.binding);
+  assignment.asked = assignment.binding;
+  return Await(key, assignment.asked);
 }
 
 absl::Status PullCore::Unassign(const Name& name) {
   MutexLock lock(mutex_);
   const absl::StatusOr<Assignments::iterator> found = FindNamed(name);
   if (!found.ok()) return found.status();
-  const uint32_t binding = (*found)->second.binding;
-  (*found)->second.stream.Detach(binding);
-  Remove(binding);
+  Remove((*found)->second);
   return absl::OkStatus();
 }
 
@@ -256,7 +262,8 @@ absl::Status PullCore::Commit(const Name& name, uint64_t offset) {
     return absl::InvalidArgumentError(fmt::format(
         "offset {} is behind the end of queue {} of {}: {}", offset, name.queue, name.topic, end));
   }
-  assignment.stream.Commit(assignment.binding, offset);
+  const bool at_slave = assignment.slave != nullptr;
+  assignment.master.Commit(at_slave ? assignment.commit_binding : assignment.binding, offset);
   return absl::OkStatus();
 }
 
@@ -277,15 +284,19 @@ void PullCore::OnAttached(const v1::Attached& attached) {
   MutexLock lock(mutex_);
   Assignment* assignment = Find(attached.binding());
   if (assignment == nullptr) return;
+  if (assignment->slave != nullptr) {
+    if (!IsServed(*assignment, attached)) return GoToMaster(*assignment);
+    assignment->end = std::max(assignment->end, attached.max_offset());
+    return;
+  }
   const uint32_t topic_id = assignment->source->topic_id;
   const bool is_another =
       topic_id != 0 && attached.topic_id() != 0 && attached.topic_id() != topic_id;
   if (assignment->answered && is_another) {
     // What was read is gone: an offset of it means nothing in another topic of its name.
-    assignment->stream.Detach(attached.binding());
     Report(absl::NotFoundError(
         fmt::format("topic {} was deleted, and made anew", assignment->source->topic)));
-    Remove(attached.binding());
+    Remove(*assignment);
     return;
   }
   const absl::Status status = ToStatus(attached.status());
@@ -301,9 +312,9 @@ void PullCore::OnAttached(const v1::Attached& attached) {
     const bool expired = attached.status().code() == v2::ILLEGAL_OFFSET &&
                          assignment->received < attached.min_offset();
     if (expired && SkipExpired(*assignment)) return;
-    if (Passes(attached.status().code())) return assignment->stream.RestartLater();
+    if (Passes(attached.status().code())) return assignment->stream().RestartLater();
     Report(status);
-    Remove(attached.binding());
+    Remove(*assignment);
     return;
   }
   assignment->status = status;
@@ -315,12 +326,13 @@ void PullCore::OnDetached(const v1::Detached& detached) {
   MutexLock lock(mutex_);
   Assignment* assignment = Find(detached.binding());
   if (assignment == nullptr || detached.status().code() == v2::OK) return;
+  if (assignment->slave != nullptr) return GoToMaster(*assignment);
   // This passes; the queue stays assigned, and is attached again where it was.
-  if (Passes(detached.status().code())) return assignment->stream.RestartLater();
+  if (Passes(detached.status().code())) return assignment->stream().RestartLater();
   // The frames that came before are still good, but they are few; the new start is behind them.
   if (detached.status().code() == v2::ILLEGAL_OFFSET && SkipExpired(*assignment)) return;
   Report(ToStatus(detached.status()));
-  Remove(detached.binding());
+  Remove(*assignment);
 }
 
 void PullCore::OnFrame(SubscribeStream& stream, std::shared_ptr<ReceivedFrame> frame) {
@@ -331,9 +343,18 @@ void PullCore::OnFrame(SubscribeStream& stream, std::shared_ptr<ReceivedFrame> f
     stream.ReturnCredit(frame->bytes());
     return;
   }
+  if (assignment->slave == nullptr && frame->cold() && GoToSlave(*assignment)) {
+    return stream.ReturnCredit(frame->bytes());
+  }
   assignment->received = std::max(assignment->received, frame->next_offset());
   assignment->end = std::max(assignment->end, frame->max_offset());
   frame->set_source(assignment->source);
+  // At its end, too: a slave that gets nothing more from the master would keep the reader for ever.
+  const bool has_caught_up = !frame->cold() || frame->next_offset() >= frame->max_offset();
+  if (assignment->slave != nullptr && has_caught_up) {
+    GoToMaster(*assignment);
+    return stream.ReturnCredit(frame->bytes());
+  }
   frames_.push_back({&stream, std::move(frame)});
   changed_.SignalAll();  // who waits for an answer waits here too
 }
@@ -342,13 +363,16 @@ std::vector<v1::Attach> PullCore::Attachments(SubscribeStream& stream) {
   MutexLock lock(mutex_);
   std::vector<v1::Attach> attachments;
   for (const auto& [key, assignment] : assignments_) {
-    if (&assignment.stream == &stream) attachments.push_back(MakeAttach(assignment));
+    if (&assignment.stream() == &stream) attachments.push_back(MakeAttach(assignment));
+    if (&assignment.master != &stream || assignment.commit_binding == 0) continue;
+    attachments.push_back(MakeCommitAttach(assignment));
   }
   return attachments;
 }
 
-void PullCore::OnRejected(const absl::Status& status) {
+void PullCore::OnRejected(SubscribeStream& stream, const absl::Status& status) {
   MutexLock lock(mutex_);
+  if (streams_.IsToSlave(stream)) return;  // the master serves
   rejected_ = last_rejection_ = status;
   ++rejections_;
   must_start_ = true;
@@ -357,7 +381,7 @@ void PullCore::OnRejected(const absl::Status& status) {
 
 void PullCore::StartStreams() {
   if (!std::exchange(must_start_, false)) return;
-  for (SubscribeStream* stream : streams_.All()) stream->Start();
+  for (const auto& [key, assignment] : assignments_) assignment.master.Start();
 }
 
 PullCore::Buffered PullCore::Take(SteadyTime deadline, absl::Status& error) {
@@ -409,6 +433,12 @@ absl::StatusOr<bool> PullCore::Accept(ReceivedFrame& frame, bool intact) {
   assignment->damaged = damaged;
   assignment->polled = damaged;
   frame.EndAt(damaged);
+  // Another copy may be whole.
+  if (assignment->slave != nullptr) {
+    assignment->damaged.reset();
+    GoToMaster(*assignment);
+    return !frame.records().empty();
+  }
   RestartAt(*assignment, again ? damaged + 1 : damaged);
   if (again) {
     assignment->polled = damaged + 1;

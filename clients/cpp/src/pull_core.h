@@ -43,7 +43,8 @@ class PullCore final : public SubscribeHost, public RouteListener {
   void OnSettled(const dunlin::broker::v1::Settled& /*settled*/) override {}
   void OnFrame(SubscribeStream& stream, std::shared_ptr<ReceivedFrame> frame) override;
   std::vector<dunlin::broker::v1::Attach> Attachments(SubscribeStream& stream) override;
-  void OnRejected(const absl::Status& status) override;
+  void OnBroken(SubscribeStream& stream) override;
+  void OnRejected(SubscribeStream& stream, const absl::Status& status) override;
   void OnTrouble() override { connection_->routes().Doubt(); }
   void OnRoute(const std::string& topic, const Route& route) override;
 
@@ -51,13 +52,18 @@ class PullCore final : public SubscribeHost, public RouteListener {
   // A queue from some position on. Every new position is a binding of its own, so that frames from
   // before it are known by theirs.
   struct Assignment {
-    Assignment(SubscribeStream& stream_of, Filter filter_of, StartAt start_of)
-        : stream(stream_of), filter(std::move(filter_of)), start(start_of) {}
-    SubscribeStream& stream;
+    Assignment(SubscribeStream& master_of, Filter filter_of, StartAt start_of)
+        : master(master_of), filter(std::move(filter_of)), start(start_of) {}
+    SubscribeStream& stream() const { return slave != nullptr ? *slave : master; }
+    SubscribeStream& master;
+    SubscribeStream* slave = nullptr;  // where it is read; null: at the master
+    uint32_t commit_binding = 0;       // at the master, while it is read at a slave
+    SteadyTime stays_until{};          // at the master, whatever that says
     Filter filter;
     StartAt start;
     std::shared_ptr<FrameSource> source;
     uint32_t binding = 0;
+    uint32_t asked = 0;     // the binding that somebody waits for to be answered
     uint64_t received = 0;  // everything below was received, if `known`
     uint64_t polled = 0;    // everything below was polled, if `known`
     uint64_t end = 0;       // of the queue, as far as it was told
@@ -97,6 +103,8 @@ class PullCore final : public SubscribeHost, public RouteListener {
   static absl::Status AssignedAnew();
   static absl::Status AlreadyAssigned(std::string_view topic, uint32_t queue);
   dunlin::broker::v1::Attach MakeAttach(const Assignment& assignment) const;
+  // Of its commit binding.
+  dunlin::broker::v1::Attach MakeCommitAttach(const Assignment& assignment) const;
   // Waits until it is known where the topic is, and keeps that until EndUse.
   absl::StatusOr<Route> AwaitRoute(const std::string& topic) ABSL_LOCKS_EXCLUDED(mutex_);
   void EndUse(const std::string& topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -112,10 +120,25 @@ class PullCore final : public SubscribeHost, public RouteListener {
   // Assigns what a route has and was not seen.
   void AssignNew(const std::string& topic, const Route& route, Followed& followed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Gives the assignment a new binding; what is buffered of the old one is dropped.
+  // Gives the assignment a new binding.
+  void Bind(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Ends a binding; what is buffered of it is dropped.
+  void Unbind(SubscribeStream& stream, uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Rebind(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Reads on at a slave, if there is one to read from. What was not polled comes from there.
+  bool GoToSlave(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Reads on at the master, and stays there for a while.
+  void GoToMaster(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A slave that answers to take part: it has what comes next.
+  static bool IsServed(const Assignment& assignment, const dunlin::broker::v1::Attached& attached);
+  // The slave of the assignment is still one, by the route.
+  bool IsSlave(const Assignment& assignment, const BrokerRoute& broker) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void LeaveFormerSlaves(const std::string& topic, const Route& route)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Drop(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<QueueBounds> Await(const Key& key, uint32_t binding)
+  // `asked` as in the assignment.
+  absl::StatusOr<QueueBounds> Await(const Key& key, uint32_t asked)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   using Sources = std::vector<std::shared_ptr<FrameSource>>;
   // Begins all queues of the route.
@@ -129,7 +152,7 @@ class PullCore final : public SubscribeHost, public RouteListener {
     return {source.topic, source.broker, source.queue};
   }
   Assignment* Find(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Remove(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Remove(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Reading cannot go on where it was; tries the oldest message. False: it is not to.
   bool SkipExpired(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Report(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -39,7 +39,9 @@ void PullCore::WantStreams() {
     const bool is_there =
         std::any_of(brokers.begin(), brokers.end(),
                     [&broker = name](const BrokerRoute& at) { return at.broker == broker; });
-    if (is_there) wanted.insert(&assignment.stream);
+    if (!is_there) continue;
+    wanted.insert(&assignment.master);
+    if (assignment.slave != nullptr) wanted.insert(assignment.slave);
   }
   streams_.SetWanted(wanted);
 }
@@ -90,7 +92,7 @@ absl::Status PullCore::AwaitAll(const Sources& begun) {
     const Key key = KeyOf(*source);
     const auto found = assignments_.find(key);
     if (found == assignments_.end() || found->second.source != source) return AssignedAnew();
-    const absl::Status status = Await(key, found->second.binding).status();
+    const absl::Status status = Await(key, found->second.asked).status();
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -100,9 +102,7 @@ void PullCore::Undo(const Sources& begun) {
   for (const std::shared_ptr<FrameSource>& source : begun) {
     const auto found = assignments_.find(KeyOf(*source));
     if (found == assignments_.end() || found->second.source != source) continue;
-    const uint32_t binding = found->second.binding;
-    found->second.stream.Detach(binding);
-    Remove(binding);
+    Remove(found->second);
   }
 }
 
@@ -158,6 +158,7 @@ void PullCore::OnRoute(const std::string& topic, const Route& route) {
     const auto& [of_topic, of_broker, queue] = assigned->first;
     if (of_topic == topic && of_broker == broker.broker) streams_.At(broker);
   }
+  LeaveFormerSlaves(topic, route);
   const auto followed = followed_.find(topic);
   if (followed != followed_.end()) AssignNew(topic, route, followed->second);
   WantStreams();

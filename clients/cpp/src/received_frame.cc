@@ -73,6 +73,9 @@ bool ReceivedFrame::ParseField(std::string_view frame) {
       case 6:
         max_offset_ = field.varint;
         break;
+      case 7:
+        cold_ = field.varint != 0;
+        break;
       default:
         break;
     }

@@ -35,6 +35,8 @@ class ReceivedFrame {
   uint32_t binding() const { return binding_; }
   uint64_t next_offset() const { return next_offset_; }
   uint64_t max_offset() const { return max_offset_; }
+  // The broker reads it from its disk.
+  bool cold() const { return cold_; }
   // Of the whole response: what the broker's credit counts.
   size_t bytes() const { return response_.size(); }
   void set_source(std::shared_ptr<const FrameSource> source) { source_ = std::move(source); }
@@ -64,6 +66,7 @@ class ReceivedFrame {
   uint32_t binding_ = 0;
   uint64_t next_offset_ = 0;
   uint64_t max_offset_ = 0;
+  bool cold_ = false;
   SteadyTime leased_until_{};
   std::string_view bytes_;
   std::vector<uint64_t> leases_;

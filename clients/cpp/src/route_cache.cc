@@ -170,6 +170,11 @@ void RouteCache::Take(ns::WatchRoutesResponse& response) {
     Group& group = groups_[told.name()];
     const bool is_served = told.members_size() > 0 && told.members(0).id() == 0;
     group.endpoint = is_served ? FormatEndpoint(told.members(0).endpoints()) : "";
+    group.slaves.clear();
+    for (const v2::Broker& member : told.members()) {
+      if (member.id() == 0) continue;
+      group.slaves.push_back({member.id(), FormatEndpoint(member.endpoints())});
+    }
     group.read_only = told.read_only();
   }
   for (ns::Route& route : *response.mutable_routes()) Take(route);
@@ -207,12 +212,16 @@ Route RouteCache::Resolve(const ns::Route& told) const {
     // Of a server that tells of no brokers nothing is known but that it is one.
     if (group == groups_.end()) continue;
     at.endpoint = group->second.endpoint;
+    at.slaves = group->second.slaves;
     if (group->second.read_only) at.write_queues = 0;
     if (at.endpoint.empty()) route.brokers.pop_back();
   }
   // Nobody could tell the server how it was reached: what it says of itself need not be of use
   // here.
-  if (route.brokers.size() == 1 && reached_.addresses().empty()) route.brokers[0].endpoint.clear();
+  if (route.brokers.size() == 1 && reached_.addresses().empty()) {
+    route.brokers[0].endpoint.clear();
+    route.brokers[0].slaves.clear();
+  }
   return route;
 }
 
@@ -384,7 +393,9 @@ void RouteCache::TakeAnswer(const Query& query, const v2::QueryRouteResponse& re
   for (auto& [name, at] : brokers) {
     // The answer does not say; most likely it is the same.
     for (const BrokerRoute& before : entry->second.route.brokers) {
-      if (before.broker == name) at.topic_id = before.topic_id;
+      if (before.broker != name) continue;
+      at.topic_id = before.topic_id;
+      at.slaves = before.slaves;
     }
     route.brokers.push_back(std::move(at));
   }

@@ -34,6 +34,14 @@ namespace dunlin::internal {
 
 class Connection;
 
+// A slave of a broker.
+struct SlaveRoute {
+  int32_t id = 0;
+  std::string endpoint;
+
+  bool operator==(const SlaveRoute&) const = default;
+};
+
 // The queues of a topic at one broker.
 struct BrokerRoute {
   // The name of its group. Empty: the server at the access point, whatever its name.
@@ -44,6 +52,8 @@ struct BrokerRoute {
   uint32_t write_queues = 0;  // the first ones: only these take new messages
   // Another one: another topic of the same name. 0: not known.
   uint32_t topic_id = 0;
+  // As far as somebody tells of them; by id.
+  std::vector<SlaveRoute> slaves;
 
   bool operator==(const BrokerRoute&) const = default;
 };
@@ -105,6 +115,7 @@ class RouteCache final : public StreamOwner, public Ticking {
   // A broker, as the watch told it.
   struct Group {
     std::string endpoint;  // empty: nobody can be reached
+    std::vector<SlaveRoute> slaves;
     bool read_only = false;
   };
 

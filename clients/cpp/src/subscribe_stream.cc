@@ -70,6 +70,11 @@ void SubscribeStream::Start() {
   ticker_->WakeAt(reconnect_at_, this);
 }
 
+bool SubscribeStream::IsOpen() {
+  MutexLock lock(mutex_);
+  return state_ == State::kOpen;
+}
+
 void SubscribeStream::Connect() {
   state_ = State::kConnecting;
   connected_at_ = steady_clock::now();
@@ -125,6 +130,14 @@ void SubscribeStream::Commit(uint32_t binding, uint64_t offset) {
     commits_[binding] = offset;
   }
   Pump();
+}
+
+void SubscribeStream::PassOnCommit(uint32_t from, uint32_t to) {
+  MutexLock lock(mutex_);
+  auto unwritten = commits_.extract(from);
+  if (unwritten.empty()) return;
+  unwritten.key() = to;
+  commits_.insert(std::move(unwritten));
 }
 
 void SubscribeStream::ReturnCredit(size_t bytes) {
@@ -303,7 +316,8 @@ void SubscribeStream::OnEnd(const grpc::Status& status) {
       ticker_->WakeAt(reconnect_at_, this);
     }
   }
-  if (rejected) host_.OnRejected(FromGrpc(status));
+  host_.OnBroken(*this);
+  if (rejected) host_.OnRejected(*this, FromGrpc(status));
   if (in_trouble) host_.OnTrouble();
   MutexLock lock(mutex_);
   ending_ = false;

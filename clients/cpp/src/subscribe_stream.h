@@ -32,8 +32,10 @@ class SubscribeHost {
   virtual void OnFrame(SubscribeStream& stream, std::shared_ptr<ReceivedFrame> frame) = 0;
   // The call begins anew: what is to be attached now, and from where.
   virtual std::vector<dunlin::broker::v1::Attach> Attachments(SubscribeStream& stream) = 0;
+  // The call is over; it may be made again.
+  virtual void OnBroken(SubscribeStream& /*stream*/) {}
   // The broker wants nothing to do with us; there will be no other attempt before Start.
-  virtual void OnRejected(const absl::Status& status) = 0;
+  virtual void OnRejected(SubscribeStream& stream, const absl::Status& status) = 0;
   // The broker cannot be reached, for now.
   virtual void OnTrouble() = 0;
 };
@@ -51,11 +53,15 @@ class SubscribeStream final : public StreamOwner, public Ticking {
 
   // Connects, now and whenever the connection breaks. After a rejection: anew, after a while.
   void Start();
+  // The broker has taken the call, and serves it.
+  bool IsOpen();
   // Written at once if the call is open; else Attachments tells when it is.
   void Attach(const dunlin::broker::v1::Attach& attach);
   void Detach(uint32_t binding);
   void Settle(uint32_t binding, const dunlin::broker::v1::Verdict& verdict);
   void Commit(uint32_t binding, uint64_t offset);
+  // What `from` has committed and was not written yet is committed by `to`.
+  void PassOnCommit(uint32_t from, uint32_t to);
   // The consumer is done with a frame of so many bytes.
   void ReturnCredit(size_t bytes);
   // Begins the call anew.

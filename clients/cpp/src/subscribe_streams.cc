@@ -19,14 +19,44 @@ SubscribeStream& SubscribeStreams::At(const BrokerRoute& broker) {
   return *stream;
 }
 
+SubscribeStream& SubscribeStreams::AtSlave(const std::string& broker, const SlaveRoute& slave) {
+  Slave& known = slaves_[{broker, slave.id}];
+  if (known.stream == nullptr) {
+    known.stream = std::make_unique<SubscribeStream>(connection_->To(slave.endpoint), group_,
+                                                     max_buffered_bytes_, host_);
+  } else if (known.endpoint != slave.endpoint) {
+    known.stream->MoveTo(connection_->To(slave.endpoint));
+  }
+  known.endpoint = slave.endpoint;
+  known.stream->SetWanted(true);
+  known.stream->Start();
+  return *known.stream;
+}
+
+const SubscribeStream* SubscribeStreams::FindSlave(const std::string& broker,
+                                                   const SlaveRoute& slave) const {
+  const auto known = slaves_.find({broker, slave.id});
+  if (known == slaves_.end() || known->second.endpoint != slave.endpoint) return nullptr;
+  return known->second.stream.get();
+}
+
+bool SubscribeStreams::IsToSlave(const SubscribeStream& stream) const {
+  return std::any_of(slaves_.begin(), slaves_.end(),
+                     [&stream](const auto& slave) { return slave.second.stream.get() == &stream; });
+}
+
 void SubscribeStreams::SetWanted(const std::set<const SubscribeStream*>& wanted) {
   for (const auto& [broker, stream] : streams_) stream->SetWanted(wanted.contains(stream.get()));
+  for (const auto& [member, slave] : slaves_) {
+    slave.stream->SetWanted(wanted.contains(slave.stream.get()));
+  }
 }
 
 std::vector<SubscribeStream*> SubscribeStreams::All() const {
   std::vector<SubscribeStream*> all;
-  all.reserve(streams_.size());
+  all.reserve(streams_.size() + slaves_.size());
   for (const auto& [broker, stream] : streams_) all.push_back(stream.get());
+  for (const auto& [member, slave] : slaves_) all.push_back(slave.stream.get());
   return all;
 }
 

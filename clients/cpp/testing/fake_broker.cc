@@ -10,6 +10,16 @@
 #include "services/base/crc32c.h"
 
 namespace dunlin::testing {
+namespace {
+
+void FillEndpoints(const std::string& address, v2::Endpoints& endpoints) {
+  const size_t colon = address.find(':');
+  endpoints.set_scheme(v2::IPv4);
+  endpoints.add_addresses()->set_host(address.substr(0, colon));
+  endpoints.mutable_addresses(0)->set_port(std::stoi(address.substr(colon + 1)));
+}
+
+}  // namespace
 
 class FakeBroker::Service final : public v1::StreamService::Service {
  public:
@@ -166,11 +176,12 @@ ns::BrokerGroup FakeBroker::GroupOf(const Place& place) {
   group.set_name(place.broker);
   group.set_read_only(place.read_only);
   if (place.address.empty()) return group;
-  const size_t colon = place.address.find(':');
-  v2::Endpoints& endpoints = *group.add_members()->mutable_endpoints();
-  endpoints.set_scheme(v2::IPv4);
-  endpoints.add_addresses()->set_host(place.address.substr(0, colon));
-  endpoints.mutable_addresses(0)->set_port(std::stoi(place.address.substr(colon + 1)));
+  FillEndpoints(place.address, *group.add_members()->mutable_endpoints());
+  for (const std::string& slave : place.slaves) {
+    v2::Broker& member = *group.add_members();
+    member.set_id(group.members_size() - 1);
+    FillEndpoints(slave, *member.mutable_endpoints());
+  }
   return group;
 }
 
@@ -239,6 +250,11 @@ void FakeBroker::BreakStreams() {
 void FakeBroker::Corrupt(int records) {
   MutexLock lock(mutex_);
   corrupt_ = records;
+}
+
+void FakeBroker::SetCold(bool cold) {
+  MutexLock lock(mutex_);
+  cold_ = cold;
 }
 
 void FakeBroker::SetOffsetMinimum(const std::string& topic, uint32_t queue, uint64_t offset) {

@@ -49,6 +49,7 @@ class FakeBroker {
     std::string address;  // empty: nobody of the broker can be reached
     uint32_t queues = 2;
     bool read_only = false;
+    std::vector<std::string> slaves = {};  // where they are
   };
 
   explicit FakeBroker(const Options& options);
@@ -82,6 +83,8 @@ class FakeBroker {
   // Of the next lease on.
   void SetOffsetMinimum(const std::string& topic, uint32_t queue, uint64_t offset);
   void DetachAll(v2::Code code);
+  // Whether frames say that their messages come from the disk.
+  void SetCold(bool cold);
   // Filters let nothing before `offset` through.
   void PassOver(const std::string& topic, uint32_t queue, uint64_t offset);
   // So many of the next Attaches end their call as a mistake.
@@ -103,6 +106,7 @@ class FakeBroker {
     uint64_t credit_returned = 0;
     std::vector<v1::Verdict> verdicts;
     int late_verdicts = 0;
+    uint64_t messages = 0;                 // in offset mode
     std::map<uint32_t, uint64_t> commits;  // by queue
     std::vector<v1::Attach> attaches;
     int watch_calls = 0;
@@ -167,6 +171,7 @@ class FakeBroker {
   bool refuse_watches_ ABSL_GUARDED_BY(mutex_) = false;
   int reject_attaches_ ABSL_GUARDED_BY(mutex_) = 0;
   int corrupt_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool cold_ ABSL_GUARDED_BY(mutex_) = false;
   int detach_round_ ABSL_GUARDED_BY(mutex_) = 0;
   v2::Code detach_code_ ABSL_GUARDED_BY(mutex_) = v2::OK;
   Seen seen_ ABSL_GUARDED_BY(mutex_);

@@ -78,6 +78,7 @@ class SubscribeCall {
   struct Binding {
     std::string topic;
     bool group = false;
+    bool for_commits = false;
     uint32_t queue = 0;
     uint64_t next = 0;
     uint32_t unsettled = 0;

@@ -114,6 +114,7 @@ void SubscribeCall::Attach(const v1::Attach& attach) {
   binding.group = attach.has_group();
   binding.max_unsettled = attach.group().max_unsettled();
   binding.queue = attach.offset().queue();
+  binding.for_commits = attach.offset().start() == v1::OffsetMode::COMMIT_ONLY;
   const FakeBroker::Queue& queue = topic->second.queues[binding.queue];
   const uint64_t end = queue.messages.size();
   const v1::OffsetMode& mode = attach.offset();
@@ -181,13 +182,16 @@ bool SubscribeCall::NextFrame(v1::SubscribeResponse& response) {
 bool SubscribeCall::OffsetFrame(Binding& binding, v1::MessageFrame& frame) {
   const FakeBroker::Topic& topic = broker_.topics_.at(binding.topic);
   const FakeBroker::Queue& queue = topic.queues[binding.queue];
-  if (binding.next >= queue.messages.size()) return false;
+  if (binding.for_commits || binding.next >= queue.messages.size()) return false;
   binding.next = std::max(binding.next, queue.passed_over);
   while (binding.next < queue.messages.size() && frame.records().size() < kFrameBytes) {
     *frame.mutable_records() += broker_.Record(topic, binding.queue, binding.next++);
+    ++broker_.seen_.messages;
   }
   frame.set_next_offset(binding.next);
   frame.set_max_offset(queue.messages.size());
+  frame.set_cold(broker_.cold_);
+  broker_.changed_.SignalAll();
   return true;
 }
 

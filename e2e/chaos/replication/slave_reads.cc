@@ -1,5 +1,6 @@
 // slave_reads: the slaves of a broker group serve what is confirmed while sends go on, the same as
-// the master and nothing beyond; and when only one slave is left, consumers in offset mode still
+// the master and nothing beyond; a reader that is far behind is served by one of them, and by the
+// master when that one is killed; and when only one slave is left, consumers in offset mode still
 // read all of it by the route of the name service, and sends are refused.
 
 #include <fmt/format.h>
@@ -18,6 +19,7 @@
 
 #include "absl/strings/match.h"
 
+#include "e2e/chaos/replication/cold_readers.h"
 #include "e2e/chaos/replication/group.h"
 #include "e2e/harness/broker.h"
 #include "e2e/harness/client.h"
@@ -81,7 +83,8 @@ class Bench {
     std::ofstream(arguments_.directory + "/secret") << "a secret of this test alone\n";
     RETURN_IF_ERROR(StartNames());
     options_.settings = {"broker.name_services=" + names_->address(),
-                         std::string("broker.broker_name=") + kGroup};
+                         std::string("broker.broker_name=") + kGroup,
+                         "broker.cold_read_memory_bytes=4194304"};
     ASSIGN_OR_RETURN(group_, Group::Make(options_));
     for (int i = 0; i < Group::kMembers; ++i) RETURN_IF_ERROR(group_->Start(i));
     ASSIGN_OR_RETURN(master_, group_->AwaitMaster(kPatience));
@@ -89,6 +92,8 @@ class Bench {
     RETURN_IF_ERROR(Await([this] { return CheckRegistered(master_, Group::kMembers); }));
     RETURN_IF_ERROR(ReadAtSlavesWhileSending());
     RETURN_IF_ERROR(CompareWithMaster());
+    ASSIGN_OR_RETURN(cold_, ReadCold({*group_, master_, names_->address()}));
+    RETURN_IF_ERROR(Await([this] { return CheckRegistered(master_, Group::kMembers); }));
     RETURN_IF_ERROR(LeaveOneSlave());
     return ComeBack();
   }
@@ -101,6 +106,7 @@ class Bench {
                   .bound = 1};
     result.detail["acknowledged"] = history_.acknowledged();
     result.detail["read_while_sending"] = early_;
+    result.detail["sent_by_slave_to_cold_reader"] = cold_;
     return result;
   }
 
@@ -346,6 +352,7 @@ class Bench {
   int master_ = 0;
   int left_ = 0;
   uint64_t early_ = 0;
+  uint64_t cold_ = 0;
   uint64_t compared_ = 0;
 };
 

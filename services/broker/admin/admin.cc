@@ -345,6 +345,8 @@ admin::v1::Broker Admin::GetBroker() const {
   broker.set_pending_calls(static_cast<int64_t>(intake.calls));
   broker.set_pending_bytes(static_cast<int64_t>(intake.bytes));
   broker.set_refused_sends(static_cast<int64_t>(intake.refused));
+  broker.set_streamed_messages(static_cast<int64_t>(rooms_.cold_reads.messages()));
+  broker.set_cold_readers(static_cast<int64_t>(rooms_.cold_reads.readers()));
   broker.set_delayed_messages(static_cast<int64_t>(rooms_.dispatcher.timers().Pending()));
   const store::TransactionIndex::Counts transactions = rooms_.dispatcher.transactions().counts();
   broker.set_open_transactions(static_cast<int64_t>(transactions.open));

@@ -7,6 +7,7 @@
 #include "services/broker/admission/intake.h"
 #include "services/broker/clients/client_registry.h"
 #include "services/broker/clients/subscription_table.h"
+#include "services/broker/delivery/cold_reads.h"
 #include "services/broker/delivery/lite_delivery.h"
 #include "services/broker/delivery/taker.h"
 #include "services/broker/delivery/waiting_room.h"
@@ -37,6 +38,7 @@ struct AdminRooms {
   const Intake& intake;
   const MessageTrace& trace;
   LiteDelivery& lite;
+  const ColdReads& cold_reads;
   Timestamp started;  // of the broker
 };
 

@@ -108,6 +108,14 @@ void AddTraffic(const admin::v1::Broker& broker, Families& families) {
   families.Gauge("dunlin_broker_pending_bytes",
                  "Bytes of calls and frames of producers that are not answered yet.",
                  Number(broker.pending_bytes()));
+  families.Counter("dunlin_broker_streamed_messages_total",
+                   "Messages sent to readers in offset mode of streams.",
+                   Number(broker.streamed_messages()));
+  families.Counter(
+      "dunlin_broker_cold_readers_total",
+      "Readers in offset mode that came to be so far behind that the disk serves them: "
+      "a master tells them to go to a slave.",
+      Number(broker.cold_readers()));
   families.Counter("dunlin_broker_refused_sends_total",
                    "Calls and frames turned away because too much was pending.",
                    Number(broker.refused_sends()));

@@ -50,6 +50,7 @@ struct Member {
     config.mutable_broker()->add_retry_backoff_seconds(1);
     config.mutable_broker()->add_name_services(name_service);
     config.mutable_broker()->set_max_long_polling_ms(10'000);
+    config.mutable_broker()->set_cold_read_memory_bytes(2500);  // cold: 1000 bytes behind
     config.mutable_replication()->set_member(name);
     config.mutable_replication()->set_members("a=localhost:1, b=localhost:2");
     EXPECT_OK(RealFiles().CreateDirectories(Store()));
@@ -283,6 +284,49 @@ TEST_F(SlaveReadsTest, ASlaveServesWhatIsConfirmedAndNothingBeyond) {
   EXPECT_THAT(reader.Bodies(1), ElementsAre("two"));
   EXPECT_EQ(EndOffset(slave_), 2);
   EXPECT_THAT(Pull(slave_, 0), Pull(master_, 0));
+}
+
+TEST_F(SlaveReadsTest, WhoIsFarBehindIsToldSo) {
+  for (int i = 0; i < 20; ++i) ASSERT_EQ(Send(master_, std::to_string(i)).code(), v2::OK);
+  Ship();
+  Confirm();
+  for (const Member* member : {&master_, &slave_}) {
+    ASSERT_FALSE(Pull(*member, 19).empty());
+    Subscriber behind(*member->Streams(), "", Context());
+    ASSERT_EQ(behind.AttachAt("topic", 0, 0).status().code(), v2::OK);
+    EXPECT_FALSE(behind.Bodies(1).empty());
+    EXPECT_TRUE(behind.Last().frame().cold());
+    Subscriber near(*member->Streams(), "", Context());
+    ASSERT_EQ(near.AttachAt("topic", 0, 19).status().code(), v2::OK);
+    EXPECT_THAT(near.Bodies(1), ElementsAre("19"));
+    EXPECT_FALSE(near.Last().frame().cold());
+    admin::v1::Broker broker;
+    ASSERT_TRUE(member->Admin()->GetBroker(Context().get(), {}, &broker).ok());
+    EXPECT_EQ(broker.cold_readers(), 1);
+    EXPECT_EQ(broker.streamed_messages(), 21);
+  }
+}
+
+TEST_F(SlaveReadsTest, ABindingForCommitsIsSentNothing) {
+  ASSERT_EQ(Send(master_, "one").code(), v2::OK);
+  ASSERT_EQ(Send(master_, "two").code(), v2::OK);
+  AwaitAtMaster("one", "two");
+  v1::SubscribeRequest request;
+  request.mutable_attach()->set_binding(2);
+  request.mutable_attach()->mutable_offset()->set_start(v1::OffsetMode::COMMIT_ONLY);
+  Subscriber reader(*master_.Streams(), "reader", Context());
+  EXPECT_EQ(reader.Attach(request, "topic").status().code(), v2::OK);
+  v1::SubscribeRequest commit;
+  commit.mutable_commit()->set_binding(2);
+  commit.mutable_commit()->set_queue_offset(1);
+  reader.Write(commit);
+  // What comes is of the other binding alone, also when there is something new.
+  ASSERT_EQ(reader.AttachAt("topic", 0, 0).status().code(), v2::OK);
+  ASSERT_EQ(Send(master_, "three").code(), v2::OK);
+  EXPECT_THAT(reader.Bodies(3), ElementsAre("one", "two", "three"));
+  EXPECT_TRUE(AwaitOffset(1));
+  Subscriber at_slave(*slave_.Streams(), "reader", Context());
+  EXPECT_EQ(at_slave.Attach(request, "topic").status().code(), v2::BAD_REQUEST);
 }
 
 TEST_F(SlaveReadsTest, MessagesAreFoundByIdKeyAndOffset) {

@@ -120,6 +120,7 @@ class OffsetAttachment final : public Attachment {
   uint64_t told_;  // the client knows of everything before it; NextFrame and Patience only
   Timestamp told_at_;
   LogOffset prefetched_;  // up to there
+  bool cold_ = false;     // when it last read; NextFrame only
 };
 
 }  // namespace dunlin::broker

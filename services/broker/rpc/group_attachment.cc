@@ -157,7 +157,7 @@ Attachment::Produced GroupAttachment::NextFrame() {
   }
   if (frame.empty()) return produced;  // released meanwhile
   produced.next = Next::kFrame;
-  produced.frame = frame.Encode(binding(), 0, 0);
+  produced.frame = frame.Encode(binding(), {});
   return produced;
 }
 

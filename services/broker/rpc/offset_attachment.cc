@@ -93,7 +93,12 @@ absl::Status OffsetAttachment::ReadEntries(QueueOffset from, const store::QueueB
   }
   const absl::Status read = services_.dispatcher.queues().Read(queue_, from, scan_, entries);
   if (!read.ok()) return PublicError(PublicCode::kInternalServerError, FromAbsl(read.message()));
-  if (!entries.empty()) ReadAhead(entries.front().log_offset);
+  if (entries.empty()) return absl::OkStatus();
+  const LogOffset at = entries.front().log_offset;
+  ReadAhead(at);
+  const bool was_cold =
+      std::exchange(cold_, services_.cold_reads.IsCold(at, services_.log.written().Get()));
+  if (cold_ && !was_cold) services_.cold_reads.CountReader();
   return absl::OkStatus();
 }
 
@@ -122,6 +127,7 @@ Attachment::Produced OffsetAttachment::NextFrame() {
     ++next;
   }
   if (group != nullptr) group->Charge(making.messages, making.bytes);
+  services_.cold_reads.CountMessages(making.messages);
   next_.store(next);
   const uint64_t used = next - from;
   if (used < entries.size()) {
@@ -134,7 +140,7 @@ Attachment::Produced OffsetAttachment::NextFrame() {
     told_ = next;
     told_at_ = now;
     produced.next = Next::kFrame;
-    produced.frame = making.frame.Encode(binding(), next, bounds.max.value());
+    produced.frame = making.frame.Encode(binding(), {next, bounds.max.value(), cold_});
   } else if (next != from) {
     produced.next = Next::kAgain;
   }

@@ -19,6 +19,7 @@ constexpr uint32_t kRecords = 3;
 constexpr uint32_t kLeases = 4;
 constexpr uint32_t kAttempts = 5;
 constexpr uint32_t kMaxOffset = 6;
+constexpr uint32_t kCold = 7;
 
 // Below this copying is cheaper than a slice of its own.
 constexpr size_t kCopyBelow = 4096;
@@ -66,18 +67,18 @@ void RecordFrame::AddLease(uint64_t lease, uint32_t attempt) {
   retried_ |= attempt != 1;
 }
 
-RecordFrame::Encoded RecordFrame::Encode(uint32_t binding, uint64_t next_offset,
-                                         uint64_t max_offset) const {
+RecordFrame::Encoded RecordFrame::Encode(uint32_t binding, const Position& position) const {
   std::string before;
   WireWriter writer(before);
   writer.Int(kBinding, binding);
-  writer.Int(kNextOffset, static_cast<int64_t>(next_offset));
+  writer.Int(kNextOffset, static_cast<int64_t>(position.next_offset));
   writer.Prefix(kRecords, bytes_);
   std::string after;
   WireWriter behind(after);
   if (!leases_.empty()) behind.Bytes(kLeases, Packed(leases_));
   if (retried_) behind.Bytes(kAttempts, Packed(attempts_));
-  behind.Int(kMaxOffset, static_cast<int64_t>(max_offset));
+  behind.Int(kMaxOffset, static_cast<int64_t>(position.max_offset));
+  if (position.cold) behind.Int(kCold, 1);
 
   std::string copied;
   WireWriter(copied).Prefix(kFrame, before.size() + bytes_ + after.size());

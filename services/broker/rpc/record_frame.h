@@ -32,7 +32,12 @@ class RecordFrame {
     grpc::ByteBuffer buffer;
     size_t size = 0;
   };
-  Encoded Encode(uint32_t binding, uint64_t next_offset, uint64_t max_offset) const;
+  struct Position {
+    uint64_t next_offset = 0;
+    uint64_t max_offset = 0;
+    bool cold = false;
+  };
+  Encoded Encode(uint32_t binding, const Position& position) const;
 
  private:
   struct Piece {

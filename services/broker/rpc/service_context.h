@@ -12,6 +12,7 @@
 #include "services/broker/clients/client_registry.h"
 #include "services/broker/clients/producer_sessions.h"
 #include "services/broker/clients/subscription_table.h"
+#include "services/broker/delivery/cold_reads.h"
 #include "services/broker/delivery/dead_letters.h"
 #include "services/broker/delivery/lite_delivery.h"
 #include "services/broker/delivery/taker.h"
@@ -56,6 +57,7 @@ struct ServiceContext {
   LiteDelivery& lite;
   TransactionLookup& transactions;
   CommandStreams& command_streams;
+  ColdReads& cold_reads;
   // Host and port put into routes when the client does not say how it reached the server.
   std::string advertised_host;
   int32_t advertised_port = 0;

@@ -32,6 +32,10 @@ grpc::Status Broken(const absl::Status& status) {
   return {grpc::StatusCode::INVALID_ARGUMENT, std::string(status.message())};
 }
 
+bool IsForCommits(const v1::Attach& attach) {
+  return attach.has_offset() && attach.offset().start() == v1::OffsetMode::COMMIT_ONLY;
+}
+
 }  // namespace
 
 SubscribeCall::SubscribeCall(ServiceContext& services, OpenStreams& open_streams,
@@ -156,7 +160,7 @@ void SubscribeCall::Attach(const v1::Attach& attach) {
     }
     if (made.ok() && !finished_) {
       attachments_.emplace(attach.binding(), *made);
-      ready_.push_back(*made);
+      if (!IsForCommits(attach)) ready_.push_back(*made);
     }
     *unsent_.add_attached() = std::move(attached);
   }
@@ -196,8 +200,15 @@ absl::StatusOr<QueueOffset> SubscribeCall::StartOf(const v1::OffsetMode& mode, Q
       if (committed.ok()) return std::clamp(*committed, bounds.min, bounds.max);
       return services_.taker.StartOf(*group_, queue);
     }
+    case v1::OffsetMode::COMMIT_ONLY:
+      if (group_ == nullptr || services_.read_only) {
+        return PublicError(PublicCode::kBadRequest,
+                           "COMMIT_ONLY is for the group of a stream to the master");
+      }
+      return bounds.max;
     default:
-      return PublicError(PublicCode::kBadRequest, "`start` is not FIRST, LAST or COMMITTED");
+      return PublicError(PublicCode::kBadRequest,
+                         "`start` is not FIRST, LAST, COMMITTED or COMMIT_ONLY");
   }
 }
 

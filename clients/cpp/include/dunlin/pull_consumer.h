@@ -36,6 +36,10 @@ struct PullConsumerOptions {
   // Messages that retention took before they were read: go on at the oldest one that is held. Else
   // Poll returns OUT_OF_RANGE and the queue is not assigned any more.
   bool skip_expired = true;
+  // Far behind the end, read from a slave when the master asks for it and a name service tells of
+  // one; back at the master when near the end, and as soon as the slave fails. What is committed
+  // goes to the master.
+  bool read_from_slaves = true;
 };
 
 // Where to begin in a queue.
