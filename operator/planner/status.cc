@@ -42,8 +42,8 @@ struct Sight {
   std::string under_way;  // empty: nothing
 };
 
-Sight Look(const Observed& observed, const BrokerGroupSpec& spec,
-           const std::vector<Member>& members, const Outcome& outcome) {
+Sight Look(const BrokerGroupSpec& spec, const std::vector<Member>& members,
+           const Outcome& outcome) {
   Sight sight;
   sight.there = Count(members, [](const Member& m) { return m.object != nullptr; });
   sight.ready = Count(members, [](const Member& m) { return m.is_serving(); });
@@ -199,7 +199,7 @@ Json ConditionsOf(const Json& group, const std::vector<Condition>& made, Timesta
 
 Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
               const std::vector<Member>& members, const Outcome& outcome, Timestamp now) {
-  const Sight sight = Look(observed, spec, members, outcome);
+  const Sight sight = Look(spec, members, outcome);
   Json status = {{"observedGeneration", k8s::GenerationOf(*observed.group)},
                  {"replicas", sight.there},
                  {"readyReplicas", sight.ready},
