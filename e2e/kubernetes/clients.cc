@@ -12,7 +12,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <iostream>
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
@@ -117,32 +117,41 @@ class Way {
   steady_clock::duration longest_{};
 };
 
-// True when a line, or the end, is there to be read.
-bool AwaitInput() {
+enum class Input { kNothing, kLine, kEnd };
+
+// What has come on standard input, within a moment.
+Input AwaitInput() {
   constexpr int kStepMs = 10;
   pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
-  return poll(&input, 1, kStepMs) > 0;
+  if (poll(&input, 1, kStepMs) <= 0) return Input::kNothing;
+  char character = 0;
+  if (read(STDIN_FILENO, &character, 1) <= 0) return Input::kEnd;
+  return character == '\n' ? Input::kLine : Input::kNothing;
+}
+
+void Print(const Line& line) {
+  fmt::print("{}\n", line.dump());
+  std::fflush(stdout);  // somebody waits for it
 }
 
 int Run(std::vector<std::unique_ptr<Way>>& ways, const std::string& reader) {
   for (const auto& way : ways) way->Start();
   auto begun = steady_clock::now();
   for (;;) {
-    const bool input = AwaitInput();
+    const Input input = AwaitInput();
     const auto now = steady_clock::now();
     for (const auto& way : ways) way->Look(now);
-    if (!input) continue;
-    std::string line;
-    if (!std::getline(std::cin, line)) break;
+    if (input == Input::kEnd) break;
+    if (input == Input::kNothing) continue;
     Line window = {{"seconds", Seconds(now - begun)}};
     for (const auto& way : ways) window[way->Name()] = way->EndWindow(now);
     begun = now;
-    std::cout << window.dump() << std::endl;
+    Print(window);
   }
   absl::Status status;
   Line end;
   for (const auto& way : ways) end[way->Name()] = way->Check(reader, status);
-  std::cout << end.dump() << std::endl;
+  Print(end);
   return status.ok() ? 0 : 1;
 }
 

@@ -20,7 +20,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-const grpc::Status kNoSuchThing{grpc::StatusCode::NOT_FOUND, "there is no such thing"};
+grpc::Status NoSuchThing() { return {grpc::StatusCode::NOT_FOUND, "there is no such thing"}; }
 
 // A master that keeps what it is told, and obeys or refuses.
 class Broker final : public v1::AdminService::Service {
@@ -42,7 +42,7 @@ class Broker final : public v1::AdminService::Service {
   grpc::Status GetTopic(grpc::ServerContext* /*context*/, const v1::GetTopicRequest* request,
                         v1::GetTopicResponse* response) override {
     const auto found = topics.find(request->name());
-    if (found == topics.end()) return kNoSuchThing;
+    if (found == topics.end()) return NoSuchThing();
     *response->mutable_topic() = found->second;
     return grpc::Status::OK;
   }
@@ -56,12 +56,12 @@ class Broker final : public v1::AdminService::Service {
   }
   grpc::Status DeleteTopic(grpc::ServerContext* /*context*/, const v1::DeleteTopicRequest* request,
                            v1::DeleteTopicResponse* /*response*/) override {
-    return topics.erase(request->name()) == 1 ? grpc::Status::OK : kNoSuchThing;
+    return topics.erase(request->name()) == 1 ? grpc::Status::OK : NoSuchThing();
   }
   grpc::Status GetGroup(grpc::ServerContext* /*context*/, const v1::GetGroupRequest* request,
                         v1::GetGroupResponse* response) override {
     const auto found = groups.find(request->name());
-    if (found == groups.end()) return kNoSuchThing;
+    if (found == groups.end()) return NoSuchThing();
     *response->mutable_group() = found->second;
     response->add_clients("one");
     return grpc::Status::OK;
@@ -73,7 +73,7 @@ class Broker final : public v1::AdminService::Service {
   }
   grpc::Status DeleteGroup(grpc::ServerContext* /*context*/, const v1::DeleteGroupRequest* request,
                            v1::DeleteGroupResponse* /*response*/) override {
-    return groups.erase(request->name()) == 1 ? grpc::Status::OK : kNoSuchThing;
+    return groups.erase(request->name()) == 1 ? grpc::Status::OK : NoSuchThing();
   }
   BrokerAt At() const {
     return {.cluster = "DefaultCluster",

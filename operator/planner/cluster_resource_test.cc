@@ -17,7 +17,7 @@ using ::testing::FieldsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-const Timestamp kNow = FromUnixMillis(1'767'323'045'000);
+constexpr Timestamp kNow = FromUnixMillis(1'767'323'045'000);
 
 Json Topic(const std::string& name = "orders") {
   Json topic = Json::parse(R"({"apiVersion": "dunlin.dev/v1alpha1", "kind": "Topic",
@@ -38,10 +38,10 @@ BrokerGroupSight Sight(const std::string& name, const std::string& master,
   return {.group = Shared(group), .master = master, .master_ip = ip};
 }
 
-Kept At(const std::string& group, absl::Status status = absl::OkStatus()) {
+Kept At(const std::string& group, const absl::Status& status = absl::OkStatus()) {
   return {.group = group,
           .found = {.exists = status.ok(), .differences = {}, .read_queues = 8, .clients = {"me"}},
-          .status = std::move(status)};
+          .status = status};
 }
 
 // "True Kept: at broker groups a".

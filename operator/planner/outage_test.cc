@@ -19,7 +19,6 @@
 namespace dunlin::op {
 namespace {
 
-using k8s::Json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;

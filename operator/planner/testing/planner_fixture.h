@@ -31,14 +31,12 @@ inline k8s::Object Shared(k8s::Json json) {
 
 class PlannerFixture : public ::testing::Test {
  protected:
-  using Json = k8s::Json;
-
   PlannerFixture() {
-    group_ = Json::parse(R"({"apiVersion": "dunlin.dev/v1alpha1", "kind": "BrokerGroup",
+    group_ = k8s::Json::parse(R"({"apiVersion": "dunlin.dev/v1alpha1", "kind": "BrokerGroup",
         "metadata": {"name": "orders", "namespace": "shop", "uid": "u-1", "generation": 4},
         "spec": {"replicas": 3, "nameServiceRef": {"name": "names"}, "storage": {"size": "10Gi"},
                  "replication": {"mode": "Sync", "flush": "Async", "minInSyncReplicas": 1}}})");
-    names_ = Json::parse(R"({"metadata": {"name": "names", "namespace": "shop"},
+    names_ = k8s::Json::parse(R"({"metadata": {"name": "names", "namespace": "shop"},
                              "spec": {"replicas": 2}})");
   }
 
@@ -61,8 +59,9 @@ class PlannerFixture : public ::testing::Test {
             {"orders-0", Seat::kVoter}, {"orders-1", Seat::kVoter}, {"orders-2", Seat::kVoter}}};
     CarryOut(Make());  // what follows from there being a master
   }
-  static Json MakePod(int ordinal, const std::string& revision, bool ready = true) {
-    Json pod = Json::parse(R"({"metadata": {"namespace": "shop"}, "spec": {"nodeName": "n"}})");
+  static k8s::Json MakePod(int ordinal, const std::string& revision, bool ready = true) {
+    k8s::Json pod =
+        k8s::Json::parse(R"({"metadata": {"namespace": "shop"}, "spec": {"nodeName": "n"}})");
     pod["metadata"]["name"] = fmt::format("orders-{}", ordinal);
     pod["metadata"]["uid"] = fmt::format("uid-{}", ordinal);
     pod["metadata"]["labels"] = {{"controller-revision-hash", revision},
@@ -80,10 +79,10 @@ class PlannerFixture : public ::testing::Test {
       observed_.applied[fmt::format("{}/{}", apply.type.kind, k8s::KeyOf(apply.object).name)] =
           k8s::AnnotationOf(apply.object, kFingerprint);
       if (apply.type.kind != "StatefulSet") continue;
-      Json set = apply.object;
+      k8s::Json set = apply.object;
       set["metadata"]["generation"] = 1;
       set["status"] = observed_.stateful_set == nullptr
-                          ? Json{{"observedGeneration", 1}, {"updateRevision", "r1"}}
+                          ? k8s::Json{{"observedGeneration", 1}, {"updateRevision", "r1"}}
                           : (*observed_.stateful_set)["status"];
       observed_.stateful_set = Shared(set);
     }
@@ -95,7 +94,7 @@ class PlannerFixture : public ::testing::Test {
     }
     return names;
   }
-  static Json Find(const Plan& plan, const std::string& name) {
+  static k8s::Json Find(const Plan& plan, const std::string& name) {
     for (const Plan::Apply& apply : plan.applies) {
       if (fmt::format("{}/{}", apply.type.kind, k8s::KeyOf(apply.object).name) == name) {
         return apply.object;
@@ -104,14 +103,14 @@ class PlannerFixture : public ::testing::Test {
     return nullptr;
   }
   static std::string Condition(const Plan& plan, const std::string& type) {
-    const Json* const found = k8s::FindCondition(plan.status["conditions"], type);
+    const k8s::Json* const found = k8s::FindCondition(plan.status["conditions"], type);
     if (found == nullptr) return "";
     return fmt::format("{} {}", k8s::StringAt(*found, {"status"}),
                        k8s::StringAt(*found, {"reason"}));
   }
 
-  Json group_;
-  Json names_;
+  k8s::Json group_;
+  k8s::Json names_;
   Observed observed_;
   Timestamp now_ = kNow;
 };
