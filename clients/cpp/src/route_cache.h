@@ -53,7 +53,7 @@ struct BrokerRoute {
   // Another one: another topic of the same name. 0: not known.
   uint32_t topic_id = 0;
   // As far as somebody tells of them; by id.
-  std::vector<SlaveRoute> slaves;
+  std::vector<SlaveRoute> slaves = {};
 
   bool operator==(const BrokerRoute&) const = default;
 };
@@ -115,7 +115,7 @@ class RouteCache final : public StreamOwner, public Ticking {
   // A broker, as the watch told it.
   struct Group {
     std::string endpoint;  // empty: nobody can be reached
-    std::vector<SlaveRoute> slaves;
+    std::vector<SlaveRoute> slaves = {};
     bool read_only = false;
   };
 
