@@ -15,6 +15,12 @@ constexpr int kMostAnswerBytes = 1 << 20;
 // Of a caller that waits for ever.
 constexpr std::chrono::seconds kLongest{30};
 constexpr int kIdleMs = 60'000;
+// A master that is elsewhere, or back, is found soon; one whose machine is gone is noticed, where
+// nothing breaks the connection.
+constexpr int kFirstReconnectMs = 100;
+constexpr int kLongestReconnectMs = 1'000;
+constexpr int kKeepaliveMs = 10'000;
+constexpr int kKeepaliveTimeoutMs = 5'000;
 
 bool IsOfCaller(std::string_view name) {
   return name.starts_with("x-mq-") || name == "x-dunlin-zone" || name == "authorization";
@@ -48,6 +54,13 @@ std::shared_ptr<grpc::Channel> Relay::ChannelTo(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_CLIENT_IDLE_TIMEOUT_MS, kIdleMs);
   arguments.SetMaxReceiveMessageSize(kMostAnswerBytes);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestReconnectMs);
+  // On Kubernetes a member that comes back has another address under its name.
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kLongestReconnectMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   std::shared_ptr<grpc::Channel> channel =
       grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
   channels_[address] = {.channel = channel, .used = ++uses_};
