@@ -79,13 +79,47 @@ class Reader {
   std::map<uint32_t, uint64_t> last_;  // offset, by queue
 };
 
-absl::Status Fill(const Client& client) {
-  ASSIGN_OR_RETURN(Producer producer, client.MakeProducer(ProducerOptions()));
+std::unique_ptr<admin::v1::AdminService::Stub> MakeStub(const std::string& address) {
+  return admin::v1::AdminService::NewStub(
+      grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+}
+
+absl::Status CreateTopic(const std::string& address) {
+  grpc::ClientContext context;
+  AddHeaders(context);
+  context.set_deadline(std::chrono::system_clock::now() + seconds(10));
+  admin::v1::CreateTopicRequest request;
+  request.mutable_topic()->set_name(kTopic);
+  request.mutable_topic()->set_queues(4);
+  request.mutable_topic()->add_kinds(admin::v1::NORMAL);
+  admin::v1::Topic created;
+  const grpc::Status status = MakeStub(address)->CreateTopic(&context, request, &created);
+  return status.ok() ? absl::OkStatus() : absl::UnavailableError(status.error_message());
+}
+
+Message MessageOf(int number) {
   Message message;
   message.topic = kTopic;
-  for (int i = 0; i < kMessages; ++i) {
-    message.body = fmt::format("{} ", i);
-    message.body.resize(kBodyBytes, 'x');
+  message.body = fmt::format("{} ", number);
+  message.body.resize(kBodyBytes, 'x');
+  return message;
+}
+
+// Sends the first message; again while the name service has yet to hear of the topic.
+absl::Status SendFirst(Producer& producer) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  for (;;) {
+    const absl::Status status = producer.Send(MessageOf(0)).status();
+    if (!absl::IsNotFound(status) || std::chrono::steady_clock::now() >= deadline) return status;
+    poll(nullptr, 0, kPauseMs);
+  }
+}
+
+absl::Status Fill(const Client& client) {
+  ASSIGN_OR_RETURN(Producer producer, client.MakeProducer(ProducerOptions()));
+  RETURN_IF_ERROR(SendFirst(producer));
+  for (int i = 1; i < kMessages; ++i) {
+    const Message message = MessageOf(i);
     RETURN_IF_ERROR(producer.SendAsync(message, [](const absl::StatusOr<Receipt>&) {}));
   }
   return producer.Flush(kPatience);
@@ -96,9 +130,7 @@ absl::StatusOr<admin::v1::Broker> AskBroker(const std::string& address) {
   AddHeaders(context);
   context.set_deadline(std::chrono::system_clock::now() + seconds(10));
   admin::v1::Broker broker;
-  const grpc::Status status = admin::v1::AdminService::NewStub(
-                                  grpc::CreateChannel(address, grpc::InsecureChannelCredentials()))
-                                  ->GetBroker(&context, {}, &broker);
+  const grpc::Status status = MakeStub(address)->GetBroker(&context, {}, &broker);
   if (!status.ok()) return absl::UnavailableError(status.error_message());
   return broker;
 }
@@ -119,6 +151,7 @@ absl::StatusOr<uint64_t> ReadCold(const ColdReading& reading) {
   ClientOptions client_options;
   client_options.endpoint = reading.names;
   ASSIGN_OR_RETURN(const Client client, Client::Connect(client_options));
+  RETURN_IF_ERROR(CreateTopic(reading.group.broker_address(reading.master)));
   RETURN_IF_ERROR(Fill(client));
   RETURN_IF_ERROR(reading.group.AwaitInSync(kPatience));
   ASSIGN_OR_RETURN(const auto before, CountSent(reading.group));
