@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,7 @@
 #include "operator/planner/objects.h"
 #include "operator/planner/resource_types.h"
 #include "operator/program/testing/stand_in.h"
+#include "proto/dunlin/admin/v1/admin.grpc.pb.h"
 #include "services/base/file.h"
 #include "services/base/mutex.h"
 #include "services/base/testing/status_matchers.h"
@@ -36,6 +39,7 @@ namespace dunlin::op {
 namespace {
 
 using k8s::Json;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -163,6 +167,56 @@ class OperatorProcess {
   int pid_ = 0;
 };
 
+// A broker alone, at every pod's address.
+class BrokerProcess {
+ public:
+  BrokerProcess(const std::string& directory, const std::string& group)
+      : process_(
+            {"services/standalone/dunlin", "--data-dir", directory, "--set",
+             "server.listen_address=127.0.0.1:8081", "--set", "name_service.enabled=false", "--set",
+             "metrics.listen_address=127.0.0.1:0", "--set", "broker.broker_name=" + group},
+            ""),
+        stub_(admin::v1::AdminService::NewStub(
+            grpc::CreateChannel("127.0.0.1:8081", grpc::InsecureChannelCredentials()))) {
+    EXPECT_NE(process_.ReadLine(), "");  // it is ready
+  }
+
+  // nullopt: there is none.
+  std::optional<admin::v1::Topic> Topic(const std::string& name) {
+    admin::v1::GetTopicRequest request;
+    request.set_name(name);
+    admin::v1::GetTopicResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = stub_->GetTopic(&context, request, &response);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return std::nullopt;
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response.topic();
+  }
+  std::optional<admin::v1::Group> Group(const std::string& name) {
+    admin::v1::GetGroupRequest request;
+    request.set_name(name);
+    admin::v1::GetGroupResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = stub_->GetGroup(&context, request, &response);
+    if (status.error_code() == grpc::StatusCode::NOT_FOUND) return std::nullopt;
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response.group();
+  }
+  // As somebody would with dunlinctl.
+  void SetQueues(const std::string& topic, uint32_t queues) {
+    admin::v1::UpdateTopicRequest request;
+    request.mutable_topic()->set_name(topic);
+    request.mutable_topic()->set_queues(queues);
+    admin::v1::Topic updated;
+    grpc::ClientContext context;
+    EXPECT_TRUE(stub_->UpdateTopic(&context, request, &updated).ok());
+  }
+
+ private:
+  k8s::ChildProcess process_;
+  std::unique_ptr<admin::v1::AdminService::Stub> stub_;
+};
+
 class OperatorServerTest : public ::testing::Test {
  protected:
   OperatorServerTest() : loop_(control_plane_.Admin(), "test/1", clock_), client_(loop_, loop_) {
@@ -234,7 +288,7 @@ class OperatorServerTest : public ::testing::Test {
       ASSERT_LT(clock_.Now(), deadline)
           << "not so: " << what << "\n"
           << control_plane_.Kubectl(
-                 {"-n", kSpace, "get", "bg,sts,pods,leases,events", "-o", "wide"}, true);
+                 {"-n", kSpace, "get", "bg,mqt,mqcg,sts,pods,leases,events", "-o", "wide"}, true);
       for (const auto& program : operators_) program->Revive();
       MutexLock lock(mutex);
       never.WaitUntil(mutex, std::chrono::steady_clock::now() + std::chrono::milliseconds(200));
@@ -251,6 +305,23 @@ class OperatorServerTest : public ::testing::Test {
     const Json* const found =
         conditions == nullptr ? nullptr : k8s::FindCondition(*conditions, condition);
     return found == nullptr ? "" : std::string(k8s::StringAt(*found, {"reason"}));
+  }
+  // Until the condition is of its newest spec, too.
+  void WaitForReason(const k8s::ResourceType& type, const std::string& name,
+                     const std::string& condition, const std::string& reason) {
+    WaitFor(fmt::format("{} {} of {} is {}", type.kind, condition, name, reason), [&] {
+      const Json now = Get(type, name);
+      return ConditionReason(type, name, condition) == reason &&
+             k8s::IntAt(now, {"status", "observedGeneration"}) == k8s::GenerationOf(now);
+    });
+  }
+  void KubectlApply(const std::string& manifest) {
+    const std::string file = directory_.path() + "/manifest.yaml";
+    std::ofstream(file) << manifest;
+    control_plane_.Kubectl({"apply", "-f", file});
+  }
+  void Patch(const std::string& type, const std::string& name, const std::string& patch) {
+    control_plane_.Kubectl({"-n", kSpace, "patch", type, name, "--type=merge", "-p", patch});
   }
   void Edit(const std::string& group, const Json& spec) {
     ASSERT_OK(client_.Run(MergePatch(BrokerGroupType(), {kSpace, group}, {{"spec", spec}})));
@@ -350,11 +421,84 @@ TEST_F(OperatorServerTest, ANameServiceAndWhoRefersToIt) {
   Json user = k8s::NewObject(UserType(), {kSpace, "u"});
   user["spec"] = {{"nameServiceRef", {{"name", "names"}}}};
   ASSERT_OK(client_.Run(Create(UserType(), user)));
-  WaitFor("the user says so",
-          [&] { return ConditionReason(UserType(), "u", "Ready") == "NotSupported"; });
+  WaitForReason(UserType(), "u", "Ready", "NotSupported");
 
   ASSERT_OK(client_.Run(Delete(NameServiceType(), {kSpace, "names"})));
   WaitFor("it is gone", [&] { return Get(StatefulSetType(), "names").is_null(); });
+}
+
+TEST_F(OperatorServerTest, ATopicAndAConsumerGroupAtARealBroker) {
+  const auto program = StartOperator();
+  Json names = k8s::NewObject(NameServiceType(), {kSpace, "names"});
+  names["spec"] = Json::object();
+  ASSERT_OK(client_.Run(Create(NameServiceType(), names)));
+  KubectlApply(R"(
+apiVersion: dunlin.dev/v1alpha1
+kind: Topic
+metadata: {name: payments, namespace: shop}
+spec:
+  nameServiceRef: {name: names}
+  queues: 4
+  kinds: [Normal, Delay]
+  retention: {maxAge: 72h, maxQueueBytes: 1Gi}
+---
+apiVersion: dunlin.dev/v1alpha1
+kind: ConsumerGroup
+metadata: {name: billing, namespace: shop}
+spec:
+  nameServiceRef: {name: names}
+  maxAttempts: 5
+  retry: {delays: [1s, 1m]}
+  deletionPolicy: Delete
+)");
+  WaitForReason(TopicType(), "payments", "Reconciling", "NoBrokerGroups");
+  Json group = GroupOf("orders", 1);
+  group["spec"].erase("nameServers");
+  group["spec"]["nameServiceRef"] = {{"name", "names"}};
+  ASSERT_OK(client_.Run(Create(BrokerGroupType(), group)));
+  WaitUntilReady("orders");
+  // There is a master, whose broker does not answer yet.
+  WaitForReason(TopicType(), "payments", "Reconciling", "Unreachable");
+  BrokerProcess broker(directory_.path() + "/broker", "orders");
+  WaitForReason(TopicType(), "payments", "Ready", "Kept");
+  WaitForReason(ConsumerGroupType(), "billing", "Ready", "Kept");
+  ASSERT_TRUE(broker.Topic("payments").has_value());
+  EXPECT_EQ(broker.Topic("payments")->queues(), 4U);
+  EXPECT_THAT(broker.Topic("payments")->kinds(), ElementsAre(admin::v1::NORMAL, admin::v1::DELAY));
+  EXPECT_EQ(broker.Topic("payments")->retention().max_queue_bytes(), uint64_t{1} << 30);
+  ASSERT_TRUE(broker.Group("billing").has_value());
+  EXPECT_EQ(broker.Group("billing")->max_attempts(), 5U);
+  EXPECT_THAT(broker.Group("billing")->retry_delays_ms(), ElementsAre(1000, 60'000));
+  EXPECT_THAT(control_plane_.Kubectl({"-n", kSpace, "get", "mqt,mqcg"}),
+              AllOf(HasSubstr("payments"), HasSubstr("Normal"), HasSubstr("billing")));
+
+  // Changed, by whom it may be and by whom it may not.
+  Patch("topic", "payments", R"({"spec": {"queues": 6, "kinds": ["Normal"], "compacted": true}})");
+  Patch("consumergroup", "billing", R"({"spec": {"paused": true}})");
+  WaitFor("both have changed", [&] {
+    return broker.Topic("payments")->compacted() && broker.Group("billing")->paused();
+  });
+  EXPECT_EQ(broker.Topic("payments")->queues(), 6U);
+  WaitForReason(TopicType(), "payments", "Ready", "Kept");
+  broker.SetQueues("payments", 2);
+  control_plane_.Kubectl({"-n", kSpace, "annotate", "topic/payments", "example.com/look=now"});
+  WaitFor("drift is repaired", [&] { return broker.Topic("payments")->queues() == 6; });
+  WaitFor("drift is told", [&] {
+    return control_plane_.Kubectl({"-n", kSpace, "get", "events"}).find("queues: 2, to be 6") !=
+           std::string::npos;
+  });
+
+  // What the broker refuses is told in its words.
+  Patch("topic", "payments", R"({"spec": {"compacted": false}})");
+  WaitForReason(TopicType(), "payments", "Stalled", "Refused");
+  EXPECT_THAT(control_plane_.Kubectl({"-n", kSpace, "get", "topic/payments", "-o", "yaml"}),
+              HasSubstr("is compacted and stays so"));
+  EXPECT_TRUE(broker.Topic("payments")->compacted());
+
+  control_plane_.Kubectl(
+      {"-n", kSpace, "delete", "topic/payments", "consumergroup/billing", "--timeout=60s"});
+  EXPECT_TRUE(broker.Topic("payments").has_value());  // Retain
+  EXPECT_FALSE(broker.Group("billing").has_value());  // Delete
 }
 
 TEST_F(OperatorServerTest, OperatorsAndTheApiServerAreKilled) {
