@@ -473,7 +473,8 @@ spec:
               AllOf(HasSubstr("payments"), HasSubstr("Normal"), HasSubstr("billing")));
 
   // Changed, by whom it may be and by whom it may not.
-  Patch("topic", "payments", R"({"spec": {"queues": 6, "kinds": ["Normal"], "compacted": true}})");
+  Patch("topic", "payments",
+        R"({"spec": {"queues": 6, "kinds": ["Normal"], "compacted": true, "retention": null}})");
   Patch("consumergroup", "billing", R"({"spec": {"paused": true}})");
   WaitFor("both have changed", [&] {
     return broker.Topic("payments")->compacted() && broker.Group("billing")->paused();
