@@ -258,6 +258,7 @@ class MetricsTest(unittest.TestCase):
         self.assertEqual(2, value("sum(dunlin_broker_master)"), "a broker alone, and a master")
         self.assertEqual(2, value("count(dunlin_replicator_role)"))
         self.assertEqual(2, value('dunlin_replicator_in_sync_members{pod="group-a"}'))
+        self.assertEqual(0, value('dunlin_replicator_lag_seconds{pod="group-a",member="b"}'))
         self.assertEqual([], self.answers('rocketmq_messages_in_total{pod="group-b"}'))
 
     def test_a_sound_cluster_alerts_nobody(self):

@@ -11,6 +11,7 @@
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/nameservice/name_service.h"
+#include "services/runtime/certificate_metric.h"
 #include "services/runtime/connection_metrics.h"
 #include "services/runtime/grpc_server.h"
 #include "services/runtime/lifecycle.h"
@@ -47,6 +48,8 @@ absl::Status Serve(const config::v1::NameServiceConfig& config) {
       const std::unique_ptr<GrpcServer> server,
       GrpcServer::Start(config.server(), config.data_dir(), {service->services(), nullptr}));
   metrics->Add(std::make_shared<ConnectionMetrics>(server->connection_counter()));
+  metrics->Add(std::make_shared<CertificateMetric>(
+      GrpcServer::CertificateFile(config.server(), config.data_dir())));
   metrics->Add(service->metrics());
   server->SetServing(true);
 

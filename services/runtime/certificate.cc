@@ -16,6 +16,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <memory>
 #include <string_view>
@@ -166,16 +167,18 @@ absl::StatusOr<Bio> OpenFile(const std::string& path) {
 // Never asks the terminal for the password of an encrypted key.
 int NoPassword(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*user*/) { return -1; }
 
+absl::StatusOr<Certificate> ReadCertificate(const std::string& path) {
+  ERR_clear_error();
+  ASSIGN_OR_RETURN(const Bio file, OpenFile(path));
+  Certificate certificate(PEM_read_bio_X509(file.get(), nullptr, &NoPassword, nullptr));
+  if (certificate == nullptr) return OpensslError(fmt::format("{}: not a PEM certificate", path));
+  return certificate;
+}
+
 }  // namespace
 
 absl::Status CheckCertificate(const CertificateFiles& files) {
-  ERR_clear_error();
-  ASSIGN_OR_RETURN(const Bio certificate_file, OpenFile(files.certificate));
-  const Certificate certificate(
-      PEM_read_bio_X509(certificate_file.get(), nullptr, &NoPassword, nullptr));
-  if (certificate == nullptr) {
-    return OpensslError(fmt::format("{}: not a PEM certificate", files.certificate));
-  }
+  ASSIGN_OR_RETURN(const Certificate certificate, ReadCertificate(files.certificate));
   ASSIGN_OR_RETURN(const Bio key_file, OpenFile(files.private_key));
   const Key key(PEM_read_bio_PrivateKey(key_file.get(), nullptr, &NoPassword, nullptr));
   if (key == nullptr) {
@@ -189,9 +192,21 @@ absl::Status CheckCertificate(const CertificateFiles& files) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<int64_t> CertificateExpiry(const std::string& certificate_file) {
+  ASSIGN_OR_RETURN(const Certificate certificate, ReadCertificate(certificate_file));
+  std::tm end{};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &end) != 1) {
+    return OpensslError(fmt::format("{}: when it ends cannot be read", certificate_file));
+  }
+  return static_cast<int64_t>(timegm(&end));
+}
+
+CertificateFiles SelfSignedFiles(const std::string& directory) {
+  return {.certificate = directory + "/server.crt", .private_key = directory + "/server.key"};
+}
+
 absl::StatusOr<CertificateFiles> SelfSignedCertificate(const std::string& directory) {
-  const CertificateFiles files{.certificate = directory + "/server.crt",
-                               .private_key = directory + "/server.key"};
+  const CertificateFiles files = SelfSignedFiles(directory);
   std::error_code error;
   if (!std::filesystem::exists(files.certificate, error)) {
     std::filesystem::create_directories(directory, error);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -16,6 +17,7 @@
 
 #include "services/base/testing/status_matchers.h"
 #include "services/base/testing/temp_dir.h"
+#include "services/runtime/certificate_metric.h"
 
 namespace dunlin {
 namespace {
@@ -44,6 +46,25 @@ TEST_F(CertificateTest, IsMadeOnceWithAPrivateKey) {
   EXPECT_THAT(made, HasSubstr("BEGIN CERTIFICATE"));
   ASSERT_OK(SelfSignedCertificate(tls_));
   EXPECT_EQ(ReadText(files->certificate), made);
+}
+
+TEST_F(CertificateTest, TellsWhenItEnds) {
+  const absl::StatusOr<CertificateFiles> files = SelfSignedCertificate(tls_);
+  ASSERT_OK(files);
+  constexpr int64_t kTenYears = int64_t{10} * 365 * 24 * 60 * 60;
+  const absl::StatusOr<int64_t> end = CertificateExpiry(files->certificate);
+  ASSERT_OK(end);
+  EXPECT_NEAR(static_cast<double>(*end - std::time(nullptr)), kTenYears, 60);
+  EXPECT_THAT(CertificateExpiry(files->private_key),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a PEM certificate")));
+
+  const auto told = [](const std::string& file) {
+    const auto families = CertificateMetric(file).Collect();
+    return families.empty() ? -1 : families[0].metric[0].gauge.value;
+  };
+  EXPECT_EQ(told(files->certificate), static_cast<double>(*end));
+  EXPECT_EQ(told(tls_ + "/missing"), 0);
+  EXPECT_EQ(told(""), -1);
 }
 
 TEST_F(CertificateTest, FinishesAnAttemptThatWasCutShort) {

@@ -103,12 +103,14 @@ void Tune(grpc::ServerBuilder& builder, const ServerConfig& config) {
   }
 }
 
+std::string SelfSignedDirectory(const std::string& data_dir) { return data_dir + "/tls"; }
+
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsCredentials(
     const TlsConfig& config, const std::string& data_dir) {
   CertificateFiles files{.certificate = config.certificate_file(),
                          .private_key = config.private_key_file()};
   if (files.certificate.empty()) {
-    ASSIGN_OR_RETURN(files, SelfSignedCertificate(data_dir + "/tls"));
+    ASSIGN_OR_RETURN(files, SelfSignedCertificate(SelfSignedDirectory(data_dir)));
   } else {
     RETURN_IF_ERROR(CheckCertificate(files));
   }
@@ -187,6 +189,12 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const ServerConfig
   if (server == nullptr) return absl::InternalError("gRPC did not start; its log says why");
   return std::unique_ptr<GrpcServer>(
       new GrpcServer(std::move(acceptor), std::move(doors), std::move(server)));
+}
+
+std::string GrpcServer::CertificateFile(const ServerConfig& config, const std::string& data_dir) {
+  if (config.tls().mode() == TlsConfig::OFF) return "";
+  if (!config.tls().certificate_file().empty()) return config.tls().certificate_file();
+  return SelfSignedFiles(SelfSignedDirectory(data_dir)).certificate;
 }
 
 GrpcServer::GrpcServer(std::unique_ptr<Acceptor> acceptor, Doors doors,

@@ -58,6 +58,10 @@ class GrpcServer {
   // and returns when the last has ended. Idempotent; not thread-safe.
   void Stop(std::chrono::milliseconds grace);
 
+  // The PEM file of the certificate that a server of `config` has; empty: it takes no TLS.
+  static std::string CertificateFile(const config::v1::ServerConfig& config,
+                                     const std::string& data_dir);
+
   uint16_t port() const { return acceptor_->port(); }
   AcceptorCounts connections() const { return acceptor_->counts(); }  // thread-safe
   // connections() that may be called even after the server is gone; for connection_metrics.h.

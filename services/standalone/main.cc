@@ -18,6 +18,7 @@
 #include "services/broker/broker.h"
 #include "services/broker/member/role_switch.h"
 #include "services/replicator/replicator.h"
+#include "services/runtime/certificate_metric.h"
 #include "services/runtime/connection_metrics.h"
 #include "services/runtime/grpc_server.h"
 #include "services/runtime/host_port.h"
@@ -127,6 +128,8 @@ absl::Status Serve(const config::v1::DunlinConfig& config) {
                    Metrics::Start(config.metrics().listen_address()));
   ASSIGN_OR_RETURN(EmbeddedNames names, EmbeddedNames::Start(config, clock));
   if (names.present()) metrics->Add(names.metrics());
+  metrics->Add(std::make_shared<CertificateMetric>(
+      GrpcServer::CertificateFile(config.server(), config.data_dir())));
   return config.replication().member().empty() ? ServeAlone(config, clock, names, *metrics, stop)
                                                : ServeMember(config, clock, names, *metrics, stop);
 }

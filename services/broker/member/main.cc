@@ -10,7 +10,9 @@
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/broker/member/role_switch.h"
+#include "services/runtime/certificate_metric.h"
 #include "services/runtime/connection_metrics.h"
+#include "services/runtime/grpc_server.h"
 #include "services/runtime/lifecycle.h"
 #include "services/runtime/metrics.h"
 #include "services/runtime/program.h"
@@ -45,6 +47,8 @@ absl::Status Serve(const config::v1::DunlinConfig& config) {
       const std::unique_ptr<broker::RoleSwitch> role,
       broker::RoleSwitch::Start(config, RealFiles(), clock, [&stop] { stop.Request(); }));
   metrics->Add(std::make_shared<ConnectionMetrics>(role->connection_counter()));
+  metrics->Add(std::make_shared<CertificateMetric>(
+      GrpcServer::CertificateFile(config.server(), config.data_dir())));
   metrics->Add(role->registration_metrics());
   metrics->Add(role->broker_metrics());
 

@@ -428,7 +428,7 @@ void MemberDriver::Describe(Described answer) {
 v1::GetMemberResponse MemberDriver::Description() const {
   v1::GetMemberResponse description =
       DescribeMember(*member_, options_.identity.group,
-                     broker_problem_.empty() ? stream_problem_ : broker_problem_);
+                     broker_problem_.empty() ? stream_problem_ : broker_problem_, Now());
   description.set_elections(elections_);
   if (description.accepting() &&
       page_->reported() != store::Reported{store::BrokerState::kMaster, serial_}) {

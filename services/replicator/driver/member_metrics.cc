@@ -19,6 +19,33 @@ MetricFamily Gauge(const std::string& name, const std::string& help, double valu
   return family;
 }
 
+double Seconds(uint64_t millis) { return static_cast<double>(millis) / 1e3; }
+
+// Of each slave that follows.
+void AddLags(const v1::GetMemberResponse& member, std::vector<MetricFamily>& families) {
+  MetricFamily bytes{.name = "dunlin_replicator_lag_bytes",
+                     .help = "Bytes of the master's log that a slave does not have yet.",
+                     .type = MetricType::Gauge,
+                     .metric = {}};
+  MetricFamily seconds{.name = "dunlin_replicator_lag_seconds",
+                       .help =
+                           "How long ago a slave last had all that the master had at that "
+                           "time; 0: it has all there is.",
+                       .type = MetricType::Gauge,
+                       .metric = {}};
+  for (const v1::SlaveStatus& slave : member.slaves()) {
+    const auto add = [&slave](MetricFamily& family, double value) {
+      ClientMetric& metric = family.metric.emplace_back();
+      metric.label.push_back({"member", slave.member()});
+      metric.gauge.value = value;
+    };
+    add(bytes, static_cast<double>(slave.lag_bytes()));
+    add(seconds, Seconds(slave.lag_ms()));
+  }
+  families.push_back(std::move(bytes));
+  families.push_back(std::move(seconds));
+}
+
 }  // namespace
 
 std::vector<MetricFamily> MemberMetrics::Collect() const {
@@ -58,16 +85,18 @@ std::vector<MetricFamily> MemberMetrics::Collect() const {
                          .metric = {}};
   elections.metric.emplace_back().counter.value = static_cast<double>(member.elections());
   families.push_back(std::move(elections));
-  MetricFamily lag{.name = "dunlin_replicator_lag_bytes",
-                   .help = "Bytes of the master's log that a slave does not have yet.",
-                   .type = MetricType::Gauge,
-                   .metric = {}};
-  for (const v1::SlaveStatus& slave : member.slaves()) {
-    ClientMetric& metric = lag.metric.emplace_back();
-    metric.label.push_back({"member", slave.member()});
-    metric.gauge.value = static_cast<double>(slave.lag_bytes());
+  if (member.min_in_sync() > 0) {
+    families.push_back(Gauge("dunlin_replicator_min_in_sync",
+                             "With fewer members in the in-sync set nothing new is taken.",
+                             member.min_in_sync()));
   }
-  families.push_back(std::move(lag));
+  if (member.has_lease_remaining_ms()) {
+    families.push_back(Gauge("dunlin_replicator_lease_remaining_seconds",
+                             "For how long the master may still acknowledge without a further word "
+                             "of its coordinator or of all other members.",
+                             Seconds(member.lease_remaining_ms())));
+  }
+  AddLags(member, families);
   return families;
 }
 

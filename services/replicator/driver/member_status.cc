@@ -1,6 +1,7 @@
 #include "services/replicator/driver/member_status.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace dunlin::replicator {
 namespace {
@@ -37,7 +38,14 @@ std::string Refusal(Accepting accepting) {
   return "";
 }
 
-void AddSlaves(const Member& member, const Mastership& mastership,
+// 0: there is none left.
+uint64_t MillisUntil(Instant then, Instant now) {
+  using std::chrono::milliseconds;
+  if (then <= now) return 0;
+  return static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(then - now).count());
+}
+
+void AddSlaves(const Member& member, const Mastership& mastership, Instant now,
                v1::GetMemberResponse& response) {
   for (const auto& [name, slave] : mastership.slaves()) {
     if (slave.stream == 0) continue;
@@ -49,13 +57,14 @@ void AddSlaves(const Member& member, const Mastership& mastership,
     status.set_received(received.value());
     status.set_flushed(slave.ack.has_value() ? slave.ack->flushed.value() : 0);
     status.set_lag_bytes(member.log().end - std::min(received, member.log().end));
+    if (status.lag_bytes() > 0) status.set_lag_ms(MillisUntil(now, slave.caught_up_at));
   }
 }
 
 }  // namespace
 
 v1::GetMemberResponse DescribeMember(const Member& member, std::string_view group,
-                                     const std::string& problem) {
+                                     const std::string& problem, Instant now) {
   v1::GetMemberResponse response;
   response.set_group(std::string(group));
   response.set_member(member.options().name);
@@ -73,7 +82,15 @@ v1::GetMemberResponse DescribeMember(const Member& member, std::string_view grou
       for (const MemberName& name : member.view()->record->in_sync) response.add_in_sync(name);
     }
   }
-  if (member.mastership() != nullptr) AddSlaves(member, *member.mastership(), response);
+  if (member.options().mode == Mode::kSync) {
+    response.set_min_in_sync(static_cast<uint32_t>(member.options().min_in_sync));
+  }
+  if (member.mastership() != nullptr) {
+    AddSlaves(member, *member.mastership(), now, response);
+    if (member.HeldUntil() != kNever) {
+      response.set_lease_remaining_ms(MillisUntil(member.HeldUntil(), now));
+    }
+  }
   response.set_accepting(member.page().accepting == Accepting::kYes);
   response.set_refusal(Refusal(member.page().accepting));
   response.set_problem(problem);

@@ -13,6 +13,6 @@ namespace dunlin::replicator {
 // `problem`: what is wrong around it, in words.
 dunlin::replication::v1::GetMemberResponse DescribeMember(const Member& member,
                                                           std::string_view group,
-                                                          const std::string& problem);
+                                                          const std::string& problem, Instant now);
 
 }  // namespace dunlin::replicator

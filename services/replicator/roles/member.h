@@ -129,6 +129,8 @@ class Member {
   // all others have pledged not to be elected, so that it goes on all the same.
   bool GoesOnByPledges() const;
   const Pledges& pledges() const { return pledges_; }
+  // Of a master: until when it may acknowledge, by its lease or by pledges; kNever: nobody ends it.
+  Instant HeldUntil() const;
   // One line for an operator: what the member is and, if it does nothing, what it waits for.
   std::string Describe() const;
 
@@ -175,8 +177,6 @@ class Member {
   void StepDown(const std::string& why, Instant now);
   void SendRelease(const MemberName& preferred);
   std::string WhyNoPromise(const MemberName& candidate, Epoch epoch, Instant now) const;
-  // Until when this master may acknowledge.
-  Instant HeldUntil() const;
   bool HoldsAt(Instant now) const { return now < HeldUntil(); }
   Instant PledgesDue() const;
   void LoseLease(Instant retake_at);
