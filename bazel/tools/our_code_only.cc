@@ -1,9 +1,9 @@
 // A plugin of clang-tidy that keeps its checks to our own code.
 //
 // clang-tidy runs every check over all that a file includes and drops what it finds outside of
-// HeaderFilterRegex; with gRPC, protobuf and Abseil that is nearly all of its time. Here, before the
-// checks run, the walk is narrowed to declarations of files that are ours: not of the system, and
-// not generated.
+// HeaderFilterRegex; with gRPC, protobuf and Abseil that is nearly all of its time. Here, before
+// the checks run, the walk is narrowed to declarations of files that are ours: not of the system,
+// and not generated.
 
 #include <clang/AST/ASTConsumer.h>
 #include <clang/AST/ASTContext.h>

@@ -464,8 +464,8 @@ TEST_F(LogMirrorTest, DamageIsToldUntilItIsMadeGood) {
   const auto damage = [&] {
     mirror_.reset();
     // Not the newest file: the next segment may have been made ahead of need.
-    auto file = RealFiles().Open(copy_.path() + "/log/" + SegmentName(segment),
-                                 OpenMode::kReadWrite);
+    auto file =
+        RealFiles().Open(copy_.path() + "/log/" + SegmentName(segment), OpenMode::kReadWrite);
     ASSERT_OK(file);
     const std::string_view rubbish = "rubbish!";
     ASSERT_OK((*file)->WriteAt(damaged - segment, {&rubbish, 1}));
