@@ -25,6 +25,7 @@ namespace {
 using std::chrono::seconds;
 
 constexpr char kTopic[] = "cold";
+constexpr char kGroup[] = "cold-readers";
 constexpr int kMessages = 6000;
 constexpr size_t kBodyBytes = 8 << 10;
 constexpr seconds kPatience{60};
@@ -48,6 +49,26 @@ class Reader {
     return consumer_.Commit(kTopic, batch.queue(), batch.next_offset());
   }
   bool HasAll() const { return seen_.size() == kMessages; }
+
+  // Waits until the broker has all the commits.
+  absl::Status AwaitCommitted(const std::string& address) const {
+    V2Client broker(address);
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    for (const auto& [queue, offset] : last_) {
+      const auto expected = static_cast<int64_t>(offset) + 1;
+      for (;;) {
+        const absl::StatusOr<int64_t> committed = broker.GetOffset(kGroup, {kTopic, queue});
+        if (committed.ok() && *committed == expected) break;
+        if (std::chrono::steady_clock::now() >= deadline) {
+          RETURN_IF_ERROR(committed.status());
+          return absl::DataLossError(fmt::format(
+              "{} of queue {} is committed at the master, not {}", *committed, queue, expected));
+        }
+        poll(nullptr, 0, kPauseMs);
+      }
+    }
+    return absl::OkStatus();
+  }
 
   absl::Status CheckNothingMore() {
     ASSIGN_OR_RETURN(const MessageBatch batch, consumer_.Poll(seconds(1)));
@@ -156,7 +177,7 @@ absl::StatusOr<uint64_t> ReadCold(const ColdReading& reading) {
   RETURN_IF_ERROR(reading.group.AwaitInSync(kPatience));
   ASSIGN_OR_RETURN(const auto before, CountSent(reading.group));
   PullConsumerOptions options;
-  options.group = "cold-readers";
+  options.group = kGroup;
   options.max_buffered_bytes = 64 << 10;
   ASSIGN_OR_RETURN(PullConsumer consumer, client.MakePullConsumer(options));
   Reader reader(std::move(consumer));
@@ -181,9 +202,12 @@ absl::StatusOr<uint64_t> ReadCold(const ColdReading& reading) {
                     master.cold_readers()));
   }
   if (reader.HasAll()) return absl::InternalError("all was read before the slave is killed");
+  // While the slave sends, the master is told what is done.
+  RETURN_IF_ERROR(reader.AwaitCommitted(reading.group.broker_address(reading.master)));
   reading.group.Kill(slave, Group::Half::kBoth);
   while (!reader.HasAll()) RETURN_IF_ERROR(reader.PollOnce());
   RETURN_IF_ERROR(reader.CheckNothingMore());
+  RETURN_IF_ERROR(reader.AwaitCommitted(reading.group.broker_address(reading.master)));
   RETURN_IF_ERROR(reading.group.Start(slave));
   RETURN_IF_ERROR(reading.group.AwaitInSync(kPatience));
   return sent;
