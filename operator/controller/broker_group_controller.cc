@@ -14,6 +14,7 @@
 #include "operator/k8s/conditions.h"
 #include "operator/planner/config_text.h"
 #include "operator/planner/coordination.h"
+#include "operator/planner/drain.h"
 #include "operator/planner/planner.h"
 #include "operator/planner/resource_types.h"
 #include "operator/planner/spec.h"
@@ -140,6 +141,13 @@ void BrokerGroupController::Observe(Round& round) {
   }
   observed.stateful_set = around_.caches.Get(StatefulSetType(), key);
   observed.pods = around_.caches.OfGroup(PodType(), key);
+  if (around_.caches.Watches(NodeType())) {
+    for (const k8s::Object& pod : observed.pods) {
+      std::string name(k8s::StringAt(*pod, {"spec", "nodeName"}));
+      const k8s::Object node = around_.caches.Get(NodeType(), {"", name});
+      if (node != nullptr && IsToBeEmptied(*node)) observed.emptied_nodes.insert(std::move(name));
+    }
+  }
   for (const k8s::ResourceType& type : OwnedTypes()) {
     if (type == PodType()) continue;
     AddObserved(type, around_.caches.OfGroup(type, key), round.memory->written, observed.applied,

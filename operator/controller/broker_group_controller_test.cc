@@ -58,6 +58,7 @@ class BrokerGroupControllerTest : public ::testing::Test {
     types_ = OwnedTypes();
     types_.push_back(BrokerGroupType());
     types_.push_back(NameServiceType());
+    types_.push_back(NodeType());
     for (const k8s::ResourceType& type : types_) caches_.Watch(type, "");
     Json group = Json::parse(R"({"apiVersion": "dunlin.dev/v1alpha1", "kind": "BrokerGroup",
         "metadata": {"name": "orders", "namespace": "shop", "generation": 1},
@@ -262,6 +263,33 @@ TEST_F(BrokerGroupControllerTest, ADeclinedSwitchoverIsSeenAndAskedForAgainLater
   Tell();
   ASSERT_OK(Reconcile());
   EXPECT_EQ(ConditionReason("SwitchoverFailed"), "");
+}
+
+TEST_F(BrokerGroupControllerTest, TheMasterHandsOverWhenItsNodeIsCordoned) {
+  Settle();
+  Edit(SecretType(), {"shop", "orders-replication"}, {{"data", {{"secret", "c2VjcmV0"}}}});
+  for (int i = 0; i < 3; ++i) {
+    const std::string node = fmt::format("node-{}", i);
+    server_.Put(NodeType(), k8s::NewObject(NodeType(), {"", node}));
+    Edit(PodType(), {"shop", fmt::format("orders-{}", i)}, {{"spec", {{"nodeName", node}}}});
+  }
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_THAT(control_.asked, IsEmpty());
+  Edit(NodeType(), {"", "node-0"}, {{"spec", {{"unschedulable", true}}}});
+  Tell();
+  ASSERT_THAT(caches_.PodsOn("node-0"), SizeIs(1));
+  ASSERT_OK(Reconcile());
+  ASSERT_THAT(control_.asked, SizeIs(1));
+  EXPECT_EQ(control_.successor, "orders-1");
+  EXPECT_EQ(ConditionReason("Draining"), "HandingOver");
+  SetMaster("orders-1", 2);
+  for (int i = 0; i < 3; ++i) {
+    Tell();
+    ASSERT_OK(Reconcile());
+  }
+  EXPECT_THAT(control_.asked, SizeIs(1));
+  EXPECT_EQ(ConditionReason("Draining"), "");
 }
 
 TEST_F(BrokerGroupControllerTest, ANewPodIsAddedToTheGroupOnce) {

@@ -10,6 +10,7 @@
 
 #include "operator/k8s/conditions.h"
 #include "operator/planner/config_text.h"
+#include "operator/planner/drain.h"
 #include "operator/planner/members.h"
 #include "operator/planner/resource_types.h"
 #include "operator/planner/rollout.h"
@@ -67,6 +68,17 @@ bool GoesOnWithMaster(const BrokerGroupSpec& spec, const Observed& observed,
          rollout.pod == observed.coordination->master;
 }
 
+// Whom nobody can take over from is told of once, and shown as long as it is so.
+void TellBlockedDrain(const Observed& observed, const DrainStep& drain, Plan& plan) {
+  if (drain.reason.empty() || !drain.handover.empty()) return;
+  const k8s::Json* const before = k8s::Find(*observed.group, {"status", "conditions"});
+  const k8s::Json* const told =
+      before == nullptr ? nullptr : k8s::FindCondition(*before, "Draining");
+  if (told != nullptr && k8s::StringAt(*told, {"reason"}) == drain.reason) return;
+  plan.events.push_back(
+      Tell(k8s::EventType::kWarning, "DrainBlocked", "Switchover", drain.why));
+}
+
 void PlanMemberChange(const Observed& observed, const BrokerGroupSpec& spec, const ScaleStep& scale,
                       Plan& plan) {
   const bool adds = !scale.add.empty();
@@ -88,6 +100,8 @@ void PlanDisturbance(const Observed& observed, const BrokerGroupSpec& spec,
     PlanSwitchover(observed, outcome.scale.handover, outcome.scale.why, plan);
   } else if (!spec.switchover_to.empty() && !GoesOnWithMaster(spec, observed, outcome.rollout)) {
     PlanRequestedSwitchover(observed, spec, members, plan);
+  } else if (!outcome.drain.handover.empty()) {
+    PlanSwitchover(observed, outcome.drain.handover, outcome.drain.why, plan);
   } else if (!outcome.scale.add.empty() || !outcome.scale.remove.empty()) {
     PlanMemberChange(observed, spec, outcome.scale, plan);
   } else if (outcome.rollout.kind == RolloutStep::Kind::kSwitchover) {
@@ -123,9 +137,11 @@ Plan PlanBrokerGroup(const Observed& observed, const Defaults& defaults, Timesta
   Outcome outcome;
   outcome.image = spec.image.empty() ? defaults.image : spec.image;
   outcome.scale.replicas = std::max(current, spec.replicas);
+  outcome.drain = NextDrainStep(spec, members);
   const bool hands_off = spec.paused || k8s::IsBeingDeleted(*observed.group);
   if (!hands_off) {
     plan.applies = RoleLabels(observed);
+    TellBlockedDrain(observed, outcome.drain, plan);
     const ScaleStep scale = NextScaleStep(spec, members, current, coordinated);
     const absl::StatusOr<std::string> config =
         ConfigText(observed, spec, ListedMembers(observed, spec, scale.replicas));
@@ -135,6 +151,9 @@ Plan PlanBrokerGroup(const Observed& observed, const Defaults& defaults, Timesta
                                    ? "NameServiceMissing"
                                    : "InvalidSpec";
       outcome.stalled_message = FromAbsl(config.status().message());
+      if (!outcome.drain.handover.empty()) {
+        PlanSwitchover(observed, outcome.drain.handover, outcome.drain.why, plan);
+      }
     } else {
       outcome.config_hash = Fingerprint(*config);
       if (!observed.taken.empty()) {

@@ -230,7 +230,8 @@ std::string BestSuccessor(const std::vector<Member>& members, int below_ordinal)
   for (const Member& member : members) {
     const bool able = member.is_serving() && member.in_sync && !member.master;
     if (!able || member.ordinal >= below_ordinal) continue;
-    if (best == nullptr || (best->outdated && !member.outdated)) best = &member;
+    const auto drawback = [](const Member& m) { return std::pair(m.leaving, m.outdated); };
+    if (best == nullptr || drawback(member) < drawback(*best)) best = &member;
   }
   return best == nullptr ? "" : best->pod;
 }

@@ -248,6 +248,10 @@ Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
          ready.reason, ready.message),
       Is("Stalled", stalled, stalled ? judged.stalled_reason : "Nothing", judged.stalled_message),
       Is("Paused", spec.paused, spec.paused ? "Annotation" : "Nothing", "")};
+  if (!outcome.drain.reason.empty()) {
+    made.push_back(
+        Is("Draining", true, spec.paused ? "Paused" : outcome.drain.reason, outcome.drain.why));
+  }
   if (const std::string ignored = IgnoredFields(observed); !ignored.empty()) {
     made.push_back(Is("NotSupported", true, "FieldsIgnored",
                       fmt::format("this operator does nothing for: {}", ignored)));

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <string_view>
 #include <utility>
 
 #include "operator/controller/broker_admin.h"
@@ -146,6 +147,9 @@ class Operator::Rooms {
     caches_.Watch(NameServiceType(), "");
     caches_.Watch(UserType(), "");
     for (const KeptLane* const kept : {&topics_, &consumer_groups_}) caches_.Watch(kept->type, "");
+    if (config.kubernetes().watch_nodes()) {
+      caches_.Watch(NodeType(), "", {.is_needed = false, .trim = TrimNode});
+    }
     caches_.OnChange([this](const k8s::ResourceType& type, const k8s::Store::Change& change) {
       Route(type, change);
     });
@@ -205,6 +209,7 @@ class Operator::Rooms {
   bool Leads() const { return elector_ == nullptr || elector_->IsLeader(); }
 
   void Route(const k8s::ResourceType& type, const k8s::Store::Change& change) {
+    if (type == NodeType()) return RouteToGroupsOn(change);
     if (const auto group = GroupConcernedBy(type, change); group.has_value()) {
       group_lane_.queue.Add(*group);
     }
@@ -225,6 +230,15 @@ class Operator::Rooms {
       for (const k8s::Object& group : caches_.Referring(BrokerGroupType(), k8s::KeyOf(*any))) {
         group_lane_.queue.Add(k8s::KeyOf(*group));
       }
+    }
+  }
+
+  void RouteToGroupsOn(const k8s::Store::Change& node) {
+    if (!ConcernsItsPods(node)) return;
+    const k8s::Object& any = node.after != nullptr ? node.after : node.before;
+    for (const k8s::Object& pod : caches_.PodsOn(k8s::KeyOf(*any).name)) {
+      const std::string_view group = k8s::LabelOf(*pod, kGroupLabel);
+      if (!group.empty()) group_lane_.queue.Add({k8s::KeyOf(*pod).space, std::string(group)});
     }
   }
 

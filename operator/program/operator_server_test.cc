@@ -255,6 +255,16 @@ class OperatorServerTest : public ::testing::Test {
   void Edit(const std::string& group, const Json& spec) {
     ASSERT_OK(client_.Run(MergePatch(BrokerGroupType(), {kSpace, group}, {{"spec", spec}})));
   }
+  // As the scheduler would.
+  void Bind(const std::string& pod, const std::string& node) {
+    Json binding = {{"apiVersion", "v1"},
+                    {"kind", "Binding"},
+                    {"metadata", {{"name", pod}, {"namespace", kSpace}}},
+                    {"target", {{"apiVersion", "v1"}, {"kind", "Node"}, {"name", node}}}};
+    k8s::ApiCall call = Create(PodType(), binding);
+    call.path = k8s::PathOf(PodType(), {kSpace, pod}, "binding");
+    ASSERT_OK(client_.Run(std::move(call)));
+  }
   std::string ImageOf(const std::string& pod) {
     const Json got = Get(PodType(), pod);
     const Json* const containers = k8s::Find(got, {"spec", "containers"});
@@ -396,6 +406,38 @@ TEST_F(OperatorServerTest, OperatorsAndTheApiServerAreKilled) {
   const auto lease = client_.Run(k8s::Get(LeaseType(), {"default", "dunlin-operator"}));
   ASSERT_OK(lease);
   EXPECT_EQ(k8s::StringAt(*lease, {"spec", "holderIdentity"}), "");
+}
+
+TEST_F(OperatorServerTest, TheMasterHandsOverBeforeItsNodeIsDrained) {
+  control_plane_.Kubectl({"create", "clusterrolebinding", "operator-nodes",
+                          "--clusterrole=dunlin-operator-nodes",
+                          "--serviceaccount=default:operator"});
+  const auto program = StartOperator();
+  ASSERT_OK(client_.Run(Create(BrokerGroupType(), GroupOf("orders", 3))));
+  WaitUntilReady("orders");
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_OK(client_.Run(Create(NodeType(), NewObject(NodeType(), {"", fmt::format("n-{}", i)}))));
+    Bind(fmt::format("orders-{}", i), fmt::format("n-{}", i));
+  }
+  const auto master = [&] {
+    return std::string(k8s::StringAt(Get(BrokerGroupType(), "orders"), {"status", "master"}));
+  };
+  const auto why = [&] { return ConditionReason(BrokerGroupType(), "orders", "Draining"); };
+  ASSERT_EQ(master(), "orders-0");
+
+  control_plane_.Kubectl({"cordon", "n-1"});
+  control_plane_.Kubectl({"cordon", "n-0"});
+  WaitFor("another one is master", [&] { return master() == "orders-2" && why().empty(); });
+  EXPECT_EQ(stand_in_->Switchovers(), 1);
+  WaitUntilReady("orders");
+
+  // Nobody is asked in a circle.
+  control_plane_.Kubectl({"cordon", "n-2"});
+  WaitFor("it says that nobody fits", [&] { return why() == "NoSuccessor"; });
+  EXPECT_EQ(stand_in_->Switchovers(), 1);
+  control_plane_.Kubectl({"uncordon", "n-1"});
+  WaitFor("somebody fits again", [&] { return master() == "orders-1" && why().empty(); });
+  EXPECT_EQ(stand_in_->Switchovers(), 2);
 }
 
 // Figures for docs: memory, time of a look, requests of groups that are as they should be.
