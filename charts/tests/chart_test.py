@@ -152,6 +152,31 @@ class ChartTest(unittest.TestCase):
         self.assertEqual({("ClusterRole", None), ("Role", "mq")}, found)
         self.assertNotIn("namespaces", " ".join(arguments))
 
+    def test_members_reach_the_name_services_and_etcds_that_are_named(self):
+        def ports(values):
+            policy = named(self.rendered(values), "NetworkPolicy")["shop-dunlin-brokers"]
+            return [port["port"] for port in policy["spec"]["egress"][-1]["ports"]]
+        self.assertEqual([9876, 2379], ports({}))
+        self.assertEqual([9876, 2379, 4711, 19876, 12379], ports({
+            "networkPolicy": {"egressPorts": [4711, 9876]},
+            "cluster": {"brokerGroups": [
+                {"name": "a", "nameServers": ["mq.example.com:19876", "mq.example.com:9876"]},
+                {"name": "b", "failover": {"coordinator": {
+                    "type": "Etcd", "etcd": {"endpoints": ["etcd:12379"]}}}}]}}))
+
+    def test_pods_are_scraped_in_all_namespaces_that_are_watched(self):
+        def selector(values):
+            monitors = named(self.rendered({"operator": values, "monitoring": {
+                "podMonitor": {"enabled": True}}}), "PodMonitor")
+            found = {yaml.safe_dump(one["spec"].get("namespaceSelector")) for one in
+                     monitors.values()}
+            self.assertEqual((2, 1), (len(monitors), len(found)))
+            return yaml.safe_load(found.pop())
+        self.assertIsNone(selector({}))
+        self.assertEqual({"matchNames": ["mq", "shop"]},
+                         selector({"watchNamespaces": ["mq", "shop"]}))
+        self.assertEqual({"any": True}, selector({"watchAllNamespaces": True}))
+
     def test_alerts_have_their_thresholds(self):
         self.assertNotIn("$(", yaml.safe_dump(helm.alerts()))
         text = yaml.safe_dump(helm.alerts({"thresholds": {"consumerLagSeconds": 4711},
