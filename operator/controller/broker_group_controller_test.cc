@@ -21,6 +21,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::IsSupersetOf;
 using ::testing::Not;
 using ::testing::SizeIs;
 
@@ -59,6 +60,7 @@ class BrokerGroupControllerTest : public ::testing::Test {
     types_.push_back(BrokerGroupType());
     types_.push_back(NameServiceType());
     types_.push_back(NodeType());
+    types_.push_back(PersistentVolumeClaimType());
     for (const k8s::ResourceType& type : types_) caches_.Watch(type, "");
     Json group = Json::parse(R"({"apiVersion": "dunlin.dev/v1alpha1", "kind": "BrokerGroup",
         "metadata": {"name": "orders", "namespace": "shop", "generation": 1},
@@ -98,6 +100,14 @@ class BrokerGroupControllerTest : public ::testing::Test {
     k8s::SetCondition(pod["status"]["conditions"], {"Ready", k8s::ConditionStatus::kTrue, "X", ""},
                       0, clock_.Now());
     server_.Put(PodType(), pod);
+  }
+  void MakeClaim(int ordinal) {
+    Json claim = k8s::NewObject(PersistentVolumeClaimType(),
+                                {"shop", fmt::format("data-orders-{}", ordinal)});
+    claim["metadata"]["labels"] = {{"dunlin.dev/group", "orders"}};
+    claim["spec"]["resources"]["requests"]["storage"] = "10Gi";
+    claim["status"] = {{"phase", "Bound"}, {"capacity", {{"storage", "10Gi"}}}};
+    server_.Put(PersistentVolumeClaimType(), claim);
   }
   void SetMaster(const std::string& master, int epoch) {
     Json record = {
@@ -456,6 +466,52 @@ TEST_F(BrokerGroupControllerTest, AMasterThatDidNotAnswerOnceStaysMaster) {
   control_.said->hearsay = "";
   look();
   EXPECT_EQ(role(), "slave");
+}
+
+TEST_F(BrokerGroupControllerTest, VolumesGrowAndTheStatefulSetIsMadeAnewAroundItsPods) {
+  Settle();
+  for (int i = 0; i < 3; ++i) MakeClaim(i);
+  Edit(BrokerGroupType(), Orders(), {{"spec", {{"storage", {{"size", "20Gi"}}}}}});
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_THAT(Writes(), IsSupersetOf({"PATCH persistentvolumeclaims/data-orders-0",
+                                      "PATCH persistentvolumeclaims/data-orders-1",
+                                      "PATCH persistentvolumeclaims/data-orders-2"}));
+  EXPECT_EQ(ConditionReason("StorageReady"), "Resizing");
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_THAT(Writes(), Contains("DELETE statefulsets/orders"));
+  // Not twice, and nothing else, as long as it is not gone.
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_THAT(Writes(), Not(Contains(HasSubstr("statefulsets"))));
+  server_.Remove(StatefulSetType(), Orders());
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_THAT(Writes(), Contains("PATCH statefulsets/orders"));
+  const Json set = server_.Get(StatefulSetType(), Orders());
+  EXPECT_EQ(set["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"],
+            "20Gi");
+}
+
+TEST_F(BrokerGroupControllerTest, VolumesThatMayNotGrowAreToldOfAndAskedForAgainLater) {
+  Settle();
+  for (int i = 0; i < 3; ++i) MakeClaim(i);
+  server_.Refuse("PATCH persistentvolumeclaims/data-orders-0");
+  Edit(BrokerGroupType(), Orders(), {{"spec", {{"storage", {{"size", "20Gi"}}}}}});
+  Tell();
+  ASSERT_OK(Reconcile());
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_EQ(ConditionReason("StorageReady"), "Refused");
+  Writes();
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_THAT(Writes(), IsEmpty());
+  server_.RefuseNothing();
+  clock_.Advance(std::chrono::minutes(5));
+  ASSERT_OK(Reconcile());
+  EXPECT_THAT(Writes(), Contains("PATCH persistentvolumeclaims/data-orders-0"));
 }
 
 TEST_F(BrokerGroupControllerTest, BudgetsThatAreOffGo) {

@@ -441,12 +441,6 @@ TEST_F(PlannerTest, ABadRevisionIsTakenBackWhileScalingInWaitsForIt) {
   EXPECT_FALSE(Make().deletion.has_value());
 }
 
-TEST_F(PlannerTest, SizesOfVolumesThatAreThereAreLeftToTheClaims) {
-  Settle();
-  group_["spec"]["storage"]["size"] = "20Gi";
-  EXPECT_THAT(Applied(Make()), IsEmpty());
-}
-
 TEST(FingerprintTest, IsTheSameForEver) {
   EXPECT_EQ(Fingerprint(""), "cbf29ce484222325");
   EXPECT_EQ(Fingerprint("dunlin"), Fingerprint("dunlin"));

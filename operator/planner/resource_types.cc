@@ -45,6 +45,11 @@ const ResourceType& NodeType() {
       .group = "", .version = "v1", .plural = "nodes", .kind = "Node", .namespaced = false};
   return type;
 }
+const ResourceType& PersistentVolumeClaimType() {
+  static const ResourceType type =
+      Make("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim");
+  return type;
+}
 const ResourceType& PodDisruptionBudgetType() {
   static const ResourceType type =
       Make("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget");

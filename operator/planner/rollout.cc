@@ -205,8 +205,9 @@ ScaleStep NextScaleStep(const BrokerGroupSpec& spec, const std::vector<Member>& 
                         int current, bool coordinated) {
   ScaleStep step;
   step.replicas = std::max(current, spec.replicas);
-  if (current == 0 && spec.HasRecord()) {
-    // Volumes and the record of a former group: its members are needed to elect one.
+  if (current == 0) {
+    // Volumes and the record of a former group: its members are needed to elect one. Or pods of a
+    // StatefulSet that is made anew.
     for (const Member& member : members) {
       step.replicas = std::max(step.replicas, member.ordinal + 1);
     }

@@ -41,6 +41,8 @@ using std::chrono::milliseconds;
 constexpr char kReporter[] = "dunlin.dev/operator";
 // What the operator made; everything else of these types is not its business.
 constexpr char kManaged[] = "app.kubernetes.io/managed-by=dunlin-operator";
+// What StatefulSets of groups make has the labels of their selector alone.
+constexpr char kClaims[] = "app.kubernetes.io/name=dunlin,dunlin.dev/group";
 // A stop waits for what is under way; so long a call may take.
 constexpr k8s::ClientOptions kClientOptions{.attempt_timeout = milliseconds(10'000),
                                             .call_timeout = milliseconds(20'000)};
@@ -143,6 +145,7 @@ class Operator::Rooms {
         user_lane_("User", clock, registry,
                    [this](const k8s::ObjectKey& key) { return users_.Reconcile(key); }) {
     for (const k8s::ResourceType& type : OwnedTypes()) caches_.Watch(type, kManaged);
+    caches_.Watch(PersistentVolumeClaimType(), kClaims);
     caches_.Watch(BrokerGroupType(), "");
     caches_.Watch(NameServiceType(), "");
     caches_.Watch(UserType(), "");

@@ -66,6 +66,20 @@ Json GroupOf(const std::string& name, int replicas) {
   return group;
 }
 
+// Nobody makes volumes of these by himself.
+constexpr char kStorageClasses[] = R"(
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: grows}
+provisioner: example.com/none
+allowVolumeExpansion: true
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: fixed}
+provisioner: example.com/none
+)";
+
 // What is served at 127.0.0.1:PORT/metrics.
 std::string Scrape(int port) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -265,6 +279,40 @@ class OperatorServerTest : public ::testing::Test {
     call.path = k8s::PathOf(PodType(), {kSpace, pod}, "binding");
     ASSERT_OK(client_.Run(std::move(call)));
   }
+  std::string WriteFile(const std::string& name, const std::string& text) {
+    std::string path = directory_.path() + "/" + name;
+    std::ofstream(path) << text;
+    return path;
+  }
+  // As a provisioner would, for one claim.
+  void MakeVolume(const std::string& storage_class, const std::string& claim) {
+    control_plane_.Kubectl({"apply", "-f", WriteFile("volume.yaml", fmt::format(R"(
+apiVersion: v1
+kind: PersistentVolume
+metadata: {{name: of-{1}}}
+spec:
+  storageClassName: {0}
+  capacity: {{storage: 1Gi}}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  claimRef: {{namespace: {2}, name: {1}}}
+  csi: {{driver: example.com, volumeHandle: {1}}}
+)",
+                                                                                 storage_class,
+                                                                                 claim, kSpace))});
+  }
+  void SetStatus(const k8s::ResourceType& type, const std::string& name, const Json& status) {
+    k8s::ApiCall call = k8s::MergePatch(type, {kSpace, name}, {{"status", status}});
+    call.path = k8s::PathOf(type, {kSpace, name}, "status");
+    ASSERT_OK(client_.Run(std::move(call)));
+  }
+  bool IsBound(const std::string& claim) {
+    return k8s::StringAt(Get(PersistentVolumeClaimType(), claim), {"status", "phase"}) == "Bound";
+  }
+  std::string SizeOf(const std::string& claim) {
+    const Json got = Get(PersistentVolumeClaimType(), claim);
+    return std::string(k8s::StringAt(got, {"spec", "resources", "requests", "storage"}));
+  }
   std::string ImageOf(const std::string& pod) {
     const Json got = Get(PodType(), pod);
     const Json* const containers = k8s::Find(got, {"spec", "containers"});
@@ -438,6 +486,57 @@ TEST_F(OperatorServerTest, TheMasterHandsOverBeforeItsNodeIsDrained) {
   control_plane_.Kubectl({"uncordon", "n-1"});
   WaitFor("somebody fits again", [&] { return master() == "orders-1" && why().empty(); });
   EXPECT_EQ(stand_in_->Switchovers(), 2);
+}
+
+TEST_F(OperatorServerTest, VolumesGrow) {
+  const auto program = StartOperator();
+  control_plane_.Kubectl({"apply", "-f", WriteFile("classes.yaml", kStorageClasses)});
+  for (const std::string name : {"grows", "fixed"}) {
+    Json group = GroupOf(name, 2);
+    group["spec"]["storage"]["storageClassName"] = name;
+    for (int i = 0; i < 2; ++i) MakeVolume(name, fmt::format("data-{}-{}", name, i));
+    ASSERT_OK(client_.Run(Create(BrokerGroupType(), group)));
+    WaitUntilReady(name);
+    WaitFor("its volumes are there", [&] {
+      return ConditionReason(BrokerGroupType(), name, "StorageReady") == "AsAsked" &&
+             IsBound(fmt::format("data-{}-0", name)) && IsBound(fmt::format("data-{}-1", name));
+    });
+  }
+  const std::string set(k8s::UidOf(Get(StatefulSetType(), "grows")));
+  const std::string pod(k8s::UidOf(Get(PodType(), "grows-1")));
+  const std::string fixed_set(k8s::UidOf(Get(StatefulSetType(), "fixed")));
+  for (const std::string name : {"grows", "fixed"}) Edit(name, {{"storage", {{"size", "2Gi"}}}});
+
+  WaitFor("the claims ask for more", [&] {
+    return SizeOf("data-grows-0") == "2Gi" && SizeOf("data-grows-1") == "2Gi";
+  });
+  WaitFor("the StatefulSet is another one", [&] {
+    const Json now = Get(StatefulSetType(), "grows");
+    return !now.is_null() && k8s::UidOf(now) != set;
+  });
+  WaitFor("it has taken the pods over", [&] {
+    return k8s::ControllerUidOf(Get(PodType(), "grows-1")) ==
+           k8s::UidOf(Get(StatefulSetType(), "grows"));
+  });
+  EXPECT_EQ(ConditionReason(BrokerGroupType(), "grows", "StorageReady"), "Resizing");
+  for (const std::string claim : {"data-grows-0", "data-grows-1"}) {
+    SetStatus(PersistentVolumeClaimType(), claim, {{"capacity", {{"storage", "2Gi"}}}});
+  }
+  WaitFor("it is said to be done", [&] {
+    return ConditionReason(BrokerGroupType(), "grows", "StorageReady") == "AsAsked";
+  });
+  WaitUntilReady("grows", 2);
+  EXPECT_EQ(k8s::UidOf(Get(PodType(), "grows-1")), pod) << "a pod was replaced";
+
+  // A new member's is as large from the beginning.
+  Edit("grows", {{"replicas", 3}});
+  WaitFor("the new claim", [&] { return SizeOf("data-grows-2") == "2Gi"; });
+
+  WaitFor("what is refused is told", [&] {
+    return ConditionReason(BrokerGroupType(), "fixed", "StorageReady") == "Refused";
+  });
+  EXPECT_EQ(SizeOf("data-fixed-0"), "1Gi");
+  EXPECT_EQ(k8s::UidOf(Get(StatefulSetType(), "fixed")), fixed_set);
 }
 
 // Figures for docs: memory, time of a look, requests of groups that are as they should be.
