@@ -171,7 +171,8 @@ class Faults:
         self.release.upgrade("cluster.brokerGroupDefaults.config.store.retention.time_hours=%d" %
                              hours)
         self.release.await_whole(epoch_above=epoch)
-        text = self.release.kubectl("get", "configmap", GROUP + "-config", "-o", "yaml")
+        text = self.release.kubectl("get", "configmap", "-l", "dunlin.dev/group=" + GROUP,
+                                    "-o", "yaml")
         if "time_hours: %d" % hours not in text:
             raise Failure("the setting is not in the configuration of the group:\n" + text)
 

@@ -329,7 +329,13 @@ absl::Status BrokerGroupController::SwitchOver(Round& round) {
   Request& request = round.memory->switchover;
   // Another epoch: what was asked for came, or something else did.
   if (request.epoch != EpochOf(round.observed)) request.answer = absl::OkStatus();
-  if (!round.plan.switchover.has_value()) return absl::OkStatus();
+  if (!round.plan.switchover.has_value()) {
+    if (request.answer.ok()) return absl::OkStatus();
+    // It was asked for once, and declined: that is shown for a while.
+    if (around_.clock.Now() - request.at >= kPatience) request.answer = absl::OkStatus();
+    round.plan.look_again = std::min(round.plan.look_again, kPatience);
+    return absl::OkStatus();
+  }
   if (AskedJustNow(round, request, "switchover")) {
     round.plan.answered.clear();
     return absl::OkStatus();

@@ -101,6 +101,10 @@ class BrokerGroupControllerTest : public ::testing::Test {
                       0, clock_.Now());
     server_.Put(PodType(), pod);
   }
+  std::string FileName() {
+    const Json set = server_.Get(StatefulSetType(), Orders());
+    return set["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"];
+  }
   void MakeClaim(int ordinal) {
     Json claim = k8s::NewObject(PersistentVolumeClaimType(),
                                 {"shop", fmt::format("data-orders-{}", ordinal)});
@@ -199,11 +203,11 @@ TEST_F(BrokerGroupControllerTest, WhatSomebodyElseChangesOrDeletesIsMended) {
   Edit(ServiceType(), {"shop", "orders-master"}, {{"spec", {{"selector", {{"x", "y"}}}}}});
   Edit(ServiceType(), {"shop", "orders-master"},
        {{"spec", {{"selector", {{"dunlin.dev/role", nullptr}}}}}});
-  server_.Remove(ConfigMapType(), {"shop", "orders-config"});
+  const std::string file = FileName();
+  server_.Remove(ConfigMapType(), {"shop", file});
   Tell();
   ASSERT_OK(Reconcile());
-  EXPECT_THAT(Writes(),
-              ElementsAre("PATCH configmaps/orders-config", "PATCH services/orders-master"));
+  EXPECT_THAT(Writes(), ElementsAre("PATCH configmaps/" + file, "PATCH services/orders-master"));
 }
 
 TEST_F(BrokerGroupControllerTest, AnOutdatedSlaveGoesAfterALookAtHowItIsNow) {
@@ -302,13 +306,35 @@ TEST_F(BrokerGroupControllerTest, TheMasterHandsOverWhenItsNodeIsCordoned) {
   EXPECT_EQ(ConditionReason("Draining"), "");
 }
 
+TEST_F(BrokerGroupControllerTest, ARequestThatWasDeclinedIsShownForAWhile) {
+  Settle();
+  Edit(SecretType(), {"shop", "orders-replication"}, {{"data", {{"secret", "c2VjcmV0"}}}});
+  Edit(BrokerGroupType(), Orders(),
+       {{"metadata", {{"annotations", {{"dunlin.dev/switchover-to", "orders-2"}}}}}});
+  Tell();
+  control_.answer = absl::FailedPreconditionError("orders-2 is behind");
+  ASSERT_OK(Reconcile());
+  Tell();
+  const auto again = Reconcile();
+  ASSERT_OK(again);
+  EXPECT_EQ(*again, std::chrono::seconds(10));
+  EXPECT_EQ(ConditionReason("SwitchoverFailed"), "Declined");
+  EXPECT_THAT(control_.asked, SizeIs(1));
+  clock_.Advance(std::chrono::seconds(10));
+  Tell();
+  ASSERT_OK(Reconcile());  // it was not known before that nobody asks any more
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_EQ(ConditionReason("SwitchoverFailed"), "");
+}
+
 TEST_F(BrokerGroupControllerTest, ANewPodIsAddedToTheGroupOnce) {
   Settle();
   Edit(SecretType(), {"shop", "orders-replication"}, {{"data", {{"secret", "c2VjcmV0"}}}});
   Edit(BrokerGroupType(), Orders(), {{"spec", {{"replicas", 4}}}});
   Tell();
   ASSERT_OK(Reconcile());
-  EXPECT_THAT(Writes(), Not(Contains("PATCH configmaps/orders-config")));
+  EXPECT_THAT(Writes(), Not(Contains(HasSubstr("PATCH configmaps/"))));
   Tell();
   ASSERT_OK(Reconcile());
   EXPECT_THAT(control_.changes, IsEmpty());

@@ -90,8 +90,8 @@ int ListedMembers(const Observed& observed, const BrokerGroupSpec& spec, int rep
   if (!spec.HasRecord()) return replicas;
   std::string_view text;
   if (observed.stateful_set != nullptr) {
-    text = k8s::StringAt(*observed.stateful_set, {"spec", "template", "metadata", "annotations",
-                                                  kMembersAnnotation});
+    text = k8s::StringAt(*observed.stateful_set,
+                         {"spec", "template", "metadata", "annotations", kMembersAnnotation});
   } else {
     // One that is made anew is around the pods of the former.
     for (const k8s::Object& pod : observed.pods) {

@@ -36,15 +36,16 @@ DrainStep NextDrainStep(const BrokerGroupSpec& spec, const std::vector<Member>& 
       std::find_if(members.begin(), members.end(), [](const Member& m) { return m.master; });
   if (master == members.end() || !master->leaving || master->terminating) return {};
   const auto blocked = [&](std::string reason, std::string_view why) {
-    return DrainStep{.handover = "",
-                     .reason = std::move(reason),
-                     .why = fmt::format("the node of the master {} is to be emptied, but {}",
-                                        master->pod, why)};
+    return DrainStep{
+        .handover = "",
+        .reason = std::move(reason),
+        .why = fmt::format("the node of the master {} is to be emptied, but {}", master->pod, why)};
   };
   if (!spec.HasRecord()) {
-    return blocked("NobodyElse",
-                   "with the coordinator Static nobody takes over: delete the pod to have it moved, "
-                   "while which sends are refused");
+    return blocked(
+        "NobodyElse",
+        "with the coordinator Static nobody takes over: delete the pod to have it moved, "
+        "while which sends are refused");
   }
   const auto others = std::count_if(members.begin(), members.end(), [](const Member& m) {
     return m.seat.has_value() && !m.master;

@@ -27,7 +27,8 @@ TEST(IsToBeEmptiedTest, CordonedOrTakenAway) {
   EXPECT_FALSE(emptied(R"({"unschedulable": false, "taints": []})"));
   EXPECT_FALSE(emptied(R"({"taints": [{"key": "node.kubernetes.io/not-ready"}]})"));
   EXPECT_TRUE(emptied(R"({"unschedulable": true})"));
-  EXPECT_TRUE(emptied(R"({"taints": [{"key": "x"}, {"key": "node.kubernetes.io/unschedulable"}]})"));
+  EXPECT_TRUE(
+      emptied(R"({"taints": [{"key": "x"}, {"key": "node.kubernetes.io/unschedulable"}]})"));
   EXPECT_TRUE(emptied(R"({"taints": [{"key": "ToBeDeletedByClusterAutoscaler"}]})"));
   EXPECT_TRUE(emptied(R"({"taints": [{"key": "karpenter.sh/disrupted"}]})"));
 }

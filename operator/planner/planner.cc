@@ -79,8 +79,7 @@ void TellBlockedDrain(const Observed& observed, const DrainStep& drain, Plan& pl
   const k8s::Json* const told =
       before == nullptr ? nullptr : k8s::FindCondition(*before, "Draining");
   if (told != nullptr && k8s::StringAt(*told, {"reason"}) == drain.reason) return;
-  plan.events.push_back(
-      Tell(k8s::EventType::kWarning, "DrainBlocked", "Switchover", drain.why));
+  plan.events.push_back(Tell(k8s::EventType::kWarning, "DrainBlocked", "Switchover", drain.why));
 }
 
 void PlanMemberChange(const Observed& observed, const BrokerGroupSpec& spec, const ScaleStep& scale,
@@ -143,8 +142,8 @@ int CurrentReplicas(const Observed& observed) {
   return static_cast<int>(k8s::IntAt(*observed.stateful_set, {"spec", "replicas"}));
 }
 
-// Of the objects those that are not as they are to be. Returns whether there are none, so that it is
-// known which pods are outdated.
+// Of the objects those that are not as they are to be. Returns whether there are none, so that it
+// is known which pods are outdated.
 bool PlanObjects(const Observed& observed, std::vector<Plan::Apply> objects, Outcome& outcome,
                  Plan& plan) {
   if (observed.stateful_set != nullptr && k8s::IsBeingDeleted(*observed.stateful_set)) {
@@ -186,10 +185,16 @@ void PlanGroup(const Observed& observed, const BrokerGroupSpec& spec,
   plan.removals = Removals(observed, spec);
   plan.growths = outcome.volumes.growths;
   plan.secret = MemberSecret(*observed.group, spec);
-  outcome.rollout = NextRolloutStep(spec, members, IsRevisionKnown(observed),
-                                    observed.coordination.has_value());
-  if (PlanObjects(observed, std::move(objects), outcome, plan)) {
-    PlanDisturbance(observed, spec, members, outcome, plan);
+  outcome.rollout =
+      NextRolloutStep(spec, members, IsRevisionKnown(observed), observed.coordination.has_value());
+  if (!PlanObjects(observed, std::move(objects), outcome, plan)) return;
+  PlanDisturbance(observed, spec, members, outcome, plan);
+  const bool all_there = std::all_of(members.begin(), members.end(), [](const Member& member) {
+    return member.object != nullptr && !member.terminating;
+  });
+  if (outcome.rollout.kind != RolloutStep::Kind::kDone || !all_there) return;
+  for (Plan::Removal& removal : FormerFiles(observed, spec, outcome.config_hash)) {
+    plan.removals.push_back(std::move(removal));
   }
 }
 
@@ -208,8 +213,9 @@ Plan PlanBrokerGroup(const Observed& observed, const Defaults& defaults, Timesta
   outcome.drain = NextDrainStep(spec, members);
   outcome.volumes = NextVolumesStep(observed, spec);
   const bool hands_off = spec.paused || k8s::IsBeingDeleted(*observed.group);
+  // They are the group's own doing, which others are to see.
+  if (!k8s::IsBeingDeleted(*observed.group)) plan.applies = RoleLabels(observed);
   if (!hands_off) {
-    plan.applies = RoleLabels(observed);
     TellBlockedDrain(observed, outcome.drain, plan);
     ScaleStep scale = NextScaleStep(spec, members, current, observed.coordination.has_value());
     const absl::StatusOr<std::string> config =

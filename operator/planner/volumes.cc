@@ -53,14 +53,16 @@ void Judge(const Json& claim, VolumesStep& step) {
   const std::string asks = TextAt(claim, {"spec", "resources", "requests", "storage"});
   if (IsInfeasible(claim)) {
     step.reason = "ResizeInfeasible";
-    step.why = fmt::format("the storage cannot make {} as large as {}: `kubectl describe pvc {}` "
-                           "has its words",
-                           name, asks, name);
+    step.why = fmt::format(
+        "the storage cannot make {} as large as {}: `kubectl describe pvc {}` "
+        "has its words",
+        name, asks, name);
   } else if (HasCondition(claim, "FileSystemResizePending")) {
     step.reason = "FileSystemResizePending";
-    step.why = fmt::format("{} is of {}, its file system not yet: where that takes a start of the "
-                           "pod, delete the pod",
-                           name, asks);
+    step.why = fmt::format(
+        "{} is of {}, its file system not yet: where that takes a start of the "
+        "pod, delete the pod",
+        name, asks);
   } else if (const uint64_t has = SizeAt(claim, {"status", "capacity", "storage"});
              has > 0 && has < SizeAt(claim, {"spec", "resources", "requests", "storage"})) {
     step.reason = "Resizing";
@@ -107,9 +109,10 @@ VolumesStep NextVolumesStep(const Observed& observed, const BrokerGroupSpec& spe
   if (!observed.growth_refused.empty()) {
     step.growths.clear();
     step.reason = "Refused";
-    step.why = fmt::format("volumes are not let grow: {} (a StorageClass allows it by "
-                           "allowVolumeExpansion: true)",
-                           observed.growth_refused);
+    step.why = fmt::format(
+        "volumes are not let grow: {} (a StorageClass allows it by "
+        "allowVolumeExpansion: true)",
+        observed.growth_refused);
     return step;
   }
   const bool asked_for_all = step.growths.empty() && !unbound;
@@ -118,7 +121,8 @@ VolumesStep NextVolumesStep(const Observed& observed, const BrokerGroupSpec& spe
     step.why = unbound ? "a claim waits for its volume before it can grow" : "volumes are to grow";
   }
   if (observed.stateful_set != nullptr) {
-    const Json* const templates = k8s::Find(*observed.stateful_set, {"spec", "volumeClaimTemplates"});
+    const Json* const templates =
+        k8s::Find(*observed.stateful_set, {"spec", "volumeClaimTemplates"});
     step.renews_set =
         asked_for_all && templates != nullptr && templates->is_array() && !templates->empty() &&
         SizeAt(templates->at(0), {"spec", "resources", "requests", "storage"}) < wanted;

@@ -192,6 +192,9 @@ class Operator::Rooms {
     values.queues["NameService"] = name_lane_.queue.CurrentStats();
     values.queues["Topic"] = topics_.lane.queue.CurrentStats();
     values.queues["ConsumerGroup"] = consumer_groups_.lane.queue.CurrentStats();
+    values.watches = caches_.States();
+    // By one operator alone, or sums would count all twice.
+    if (!values.leader) return values;
     for (const k8s::ResourceType& type :
          {BrokerGroupType(), NameServiceType(), TopicType(), ConsumerGroupType()}) {
       std::map<std::string, size_t>& phases = values.objects[type.kind];
@@ -204,7 +207,6 @@ class Operator::Rooms {
                                    .ready = k8s::IntAt(*object, {"status", "readyReplicas"})});
       }
     }
-    values.watches = caches_.States();
     return values;
   }
 

@@ -279,6 +279,13 @@ class OperatorServerTest : public ::testing::Test {
     call.path = k8s::PathOf(PodType(), {kSpace, pod}, "binding");
     ASSERT_OK(client_.Run(std::move(call)));
   }
+  // Of the ConfigMap that new pods have.
+  std::string FileNameOf(const std::string& group) {
+    const Json set = Get(StatefulSetType(), group);
+    const Json* const volumes = k8s::Find(set, {"spec", "template", "spec", "volumes"});
+    if (volumes == nullptr) return "";
+    return std::string(k8s::StringAt(volumes->at(0), {"configMap", "name"}));
+  }
   std::string WriteFile(const std::string& name, const std::string& text) {
     std::string path = directory_.path() + "/" + name;
     std::ofstream(path) << text;
@@ -286,7 +293,8 @@ class OperatorServerTest : public ::testing::Test {
   }
   // As a provisioner would, for one claim.
   void MakeVolume(const std::string& storage_class, const std::string& claim) {
-    control_plane_.Kubectl({"apply", "-f", WriteFile("volume.yaml", fmt::format(R"(
+    control_plane_.Kubectl({"apply", "-f",
+                            WriteFile("volume.yaml", fmt::format(R"(
 apiVersion: v1
 kind: PersistentVolume
 metadata: {{name: of-{1}}}
@@ -298,8 +306,7 @@ spec:
   claimRef: {{namespace: {2}, name: {1}}}
   csi: {{driver: example.com, volumeHandle: {1}}}
 )",
-                                                                                 storage_class,
-                                                                                 claim, kSpace))});
+                                                                 storage_class, claim, kSpace))});
   }
   void SetStatus(const k8s::ResourceType& type, const std::string& name, const Json& status) {
     k8s::ApiCall call = k8s::MergePatch(type, {kSpace, name}, {{"status", status}});
@@ -366,11 +373,12 @@ TEST_F(OperatorServerTest, AGroupFromItsBeginningToItsEnd) {
   ASSERT_OK(client_.Run(Delete(ServiceType(), {kSpace, "orders-master"})));
   WaitFor("the Service is back", [&] { return !Get(ServiceType(), "orders-master").is_null(); });
 
+  const std::string file = FileNameOf("orders");
+  EXPECT_FALSE(Get(ConfigMapType(), file).is_null());
   ASSERT_OK(client_.Run(Delete(BrokerGroupType(), {kSpace, "orders"})));
   WaitFor("all is gone", [&] {
     return Get(StatefulSetType(), "orders").is_null() && Get(PodType(), "orders-0").is_null() &&
-           Get(ConfigMapType(), "orders-config").is_null() &&
-           Get(ServiceType(), "orders").is_null() &&
+           Get(ConfigMapType(), file).is_null() && Get(ServiceType(), "orders").is_null() &&
            Get(SecretType(), "orders-replication").is_null();
   });
   // Its volumes stay, and so does who may be elected from them.
@@ -396,13 +404,15 @@ TEST_F(OperatorServerTest, ANameServiceAndWhoRefersToIt) {
   EXPECT_EQ(k8s::IntAt(Get(NameServiceType(), "names"), {"status", "brokerGroups"}), 1);
 
   // Another number of instances is another configuration of its groups.
+  const std::string former = FileNameOf("orders");
   ASSERT_OK(
       client_.Run(MergePatch(NameServiceType(), {kSpace, "names"}, {{"spec", {{"replicas", 3}}}})));
   WaitFor("the group is told", [&] {
-    const Json file = Get(ConfigMapType(), "orders-config");
+    const Json file = Get(ConfigMapType(), FileNameOf("orders"));
     return k8s::StringAt(file, {"data", "dunlin.yaml"}).find("names-2.names-members") !=
            std::string_view::npos;
   });
+  WaitFor("the former file is gone", [&] { return Get(ConfigMapType(), former).is_null(); });
 
   // What nothing is done for says so.
   Json user = k8s::NewObject(UserType(), {kSpace, "u"});
@@ -507,9 +517,8 @@ TEST_F(OperatorServerTest, VolumesGrow) {
   const std::string fixed_set(k8s::UidOf(Get(StatefulSetType(), "fixed")));
   for (const std::string name : {"grows", "fixed"}) Edit(name, {{"storage", {{"size", "2Gi"}}}});
 
-  WaitFor("the claims ask for more", [&] {
-    return SizeOf("data-grows-0") == "2Gi" && SizeOf("data-grows-1") == "2Gi";
-  });
+  WaitFor("the claims ask for more",
+          [&] { return SizeOf("data-grows-0") == "2Gi" && SizeOf("data-grows-1") == "2Gi"; });
   WaitFor("the StatefulSet is another one", [&] {
     const Json now = Get(StatefulSetType(), "grows");
     return !now.is_null() && k8s::UidOf(now) != set;
@@ -522,9 +531,8 @@ TEST_F(OperatorServerTest, VolumesGrow) {
   for (const std::string claim : {"data-grows-0", "data-grows-1"}) {
     SetStatus(PersistentVolumeClaimType(), claim, {{"capacity", {{"storage", "2Gi"}}}});
   }
-  WaitFor("it is said to be done", [&] {
-    return ConditionReason(BrokerGroupType(), "grows", "StorageReady") == "AsAsked";
-  });
+  WaitFor("it is said to be done",
+          [&] { return ConditionReason(BrokerGroupType(), "grows", "StorageReady") == "AsAsked"; });
   WaitUntilReady("grows", 2);
   EXPECT_EQ(k8s::UidOf(Get(PodType(), "grows-1")), pod) << "a pod was replaced";
 
@@ -532,9 +540,8 @@ TEST_F(OperatorServerTest, VolumesGrow) {
   Edit("grows", {{"replicas", 3}});
   WaitFor("the new claim", [&] { return SizeOf("data-grows-2") == "2Gi"; });
 
-  WaitFor("what is refused is told", [&] {
-    return ConditionReason(BrokerGroupType(), "fixed", "StorageReady") == "Refused";
-  });
+  WaitFor("what is refused is told",
+          [&] { return ConditionReason(BrokerGroupType(), "fixed", "StorageReady") == "Refused"; });
   EXPECT_EQ(SizeOf("data-fixed-0"), "1Gi");
   EXPECT_EQ(k8s::UidOf(Get(StatefulSetType(), "fixed")), fixed_set);
 }
