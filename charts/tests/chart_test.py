@@ -23,6 +23,12 @@ def named(objects, kind):
     return {one["metadata"]["name"]: one for one in objects if one["kind"] == kind}
 
 
+def by_resource(rules):
+    """(API group, resource) → verbs."""
+    return {(rule["apiGroups"][0], resource): set(rule["verbs"])
+            for rule in rules for resource in rule["resources"]}
+
+
 def pod_specs(objects):
     for one in objects:
         if one["kind"] == "Pod":
@@ -71,16 +77,20 @@ class ChartTest(unittest.TestCase):
 
     def test_the_operator_may_do_what_its_readme_says_and_no_more(self):
         with open(helm.CHART / "files/operator-rules.yaml") as file:
-            given = {(rule["apiGroups"][0], resource): set(rule["verbs"])
-                     for rule in yaml.safe_load(file) for resource in rule["resources"]}
+            rules = yaml.safe_load(file)
+        nodes = named(self.rendered(), "ClusterRole")["mq-shop-dunlin-operator-nodes"]["rules"]
+        given = by_resource(rules + nodes)
         self.assertFalse([key for key, verbs in given.items() if "*" in verbs or "*" in key])
         rows = re.findall(r"^\| `([^`]*)` \| (`[^|]*`) \| ([a-z, ]*) \|$",
                           (OPERATOR / "README.md").read_text(), re.M)
         asked = {(group.strip('"'), resource.strip(" `")): set(verbs.split(", "))
                  for group, resources, verbs in rows for resource in resources.split(",")}
-        # The table comes with the program.
-        if (OPERATOR / "program").exists():
-            self.assertEqual(asked, given)
+        self.assertEqual(asked, given)
+        # With these the tests of the program run.
+        tried = {one["metadata"]["name"]: one["rules"] for one in yaml.safe_load_all(
+            (OPERATOR / "program/rbac.yaml").read_text())}
+        self.assertEqual(given, by_resource(tried["dunlin-operator"] +
+                                            tried["dunlin-operator-nodes"]))
 
     def test_pods_are_restricted(self):
         for file in VALUES:
@@ -129,14 +139,43 @@ class ChartTest(unittest.TestCase):
                     named(objects, "Deployment")["shop-dunlin-operator"]["spec"]["template"]["spec"]
                     ["containers"][0]["args"])
         found, arguments = roles({})
-        self.assertEqual({("Role", "mq")}, found)
+        self.assertEqual({("Role", "mq"), ("ClusterRole", None)}, found)
         self.assertIn("--set=kubernetes.namespaces=mq", arguments)
+        self.assertNotIn("watch_nodes", " ".join(arguments))
+        found, arguments = roles({"watchNodes": False})
+        self.assertEqual({("Role", "mq")}, found)
+        self.assertIn("--set=kubernetes.watch_nodes=false", arguments)
         found, arguments = roles({"watchNamespaces": ["mq", "shop"]})
-        self.assertEqual({("Role", "mq"), ("Role", "shop")}, found)
+        self.assertEqual({("Role", "mq"), ("Role", "shop"), ("ClusterRole", None)}, found)
         self.assertIn("--set=kubernetes.namespaces=mq,shop", arguments)
         found, arguments = roles({"watchAllNamespaces": True})
         self.assertEqual({("ClusterRole", None), ("Role", "mq")}, found)
         self.assertNotIn("namespaces", " ".join(arguments))
+
+    def test_members_reach_the_name_services_and_etcds_that_are_named(self):
+        def ports(values):
+            policy = named(self.rendered(values), "NetworkPolicy")["shop-dunlin-brokers"]
+            return [port["port"] for port in policy["spec"]["egress"][-1]["ports"]]
+        self.assertEqual([9876, 2379], ports({}))
+        self.assertEqual([9876, 2379, 4711, 19876, 12379], ports({
+            "networkPolicy": {"egressPorts": [4711, 9876]},
+            "cluster": {"brokerGroups": [
+                {"name": "a", "nameServers": ["mq.example.com:19876", "mq.example.com:9876"]},
+                {"name": "b", "failover": {"coordinator": {
+                    "type": "Etcd", "etcd": {"endpoints": ["etcd:12379"]}}}}]}}))
+
+    def test_pods_are_scraped_in_all_namespaces_that_are_watched(self):
+        def selector(values):
+            monitors = named(self.rendered({"operator": values, "monitoring": {
+                "podMonitor": {"enabled": True}}}), "PodMonitor")
+            found = {yaml.safe_dump(one["spec"].get("namespaceSelector")) for one in
+                     monitors.values()}
+            self.assertEqual((2, 1), (len(monitors), len(found)))
+            return yaml.safe_load(found.pop())
+        self.assertIsNone(selector({}))
+        self.assertEqual({"matchNames": ["mq", "shop"]},
+                         selector({"watchNamespaces": ["mq", "shop"]}))
+        self.assertEqual({"any": True}, selector({"watchAllNamespaces": True}))
 
     def test_alerts_have_their_thresholds(self):
         self.assertNotIn("$(", yaml.safe_dump(helm.alerts()))

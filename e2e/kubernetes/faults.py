@@ -31,7 +31,7 @@ API_OUTAGE_SECONDS = 60
 # Of the longest time in which no way had anything acknowledged. A killed or cut off master's lease
 # of 8 s has to run out, and machines that test this are slow.
 PAUSE_BOUND_SECONDS = {"kill": 20, "delete": 10, "update": 10, "scale": 10, "cut": 30, "api": 10,
-                       "operator": 5}
+                       "operator": 5, "drain": 10}
 
 
 def address(pod):
@@ -171,7 +171,8 @@ class Faults:
         self.release.upgrade("cluster.brokerGroupDefaults.config.store.retention.time_hours=%d" %
                              hours)
         self.release.await_whole(epoch_above=epoch)
-        text = self.release.kubectl("get", "configmap", GROUP + "-config", "-o", "yaml")
+        text = self.release.kubectl("get", "configmap", "-l", "dunlin.dev/group=" + GROUP,
+                                    "-o", "yaml")
         if "time_hours: %d" % hours not in text:
             raise Failure("the setting is not in the configuration of the group:\n" + text)
 
@@ -215,6 +216,25 @@ class Faults:
                              "deployment/dunlin-operator")
         if self.release.await_whole()["epoch"] != epoch:
             raise Failure("another member was elected, though only the operator was away")
+
+    def drain(self):
+        """kubectl drain of the master's node, which hands over first; then it is uncordoned"""
+        master, epoch = self.master()
+        node = self.node_of(master).name
+        kubectl = self.nodes.control.kubectl
+        try:
+            kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data",
+                    "--timeout=%ds" % PATIENCE_SECONDS)
+            status = self.release.group()["status"]
+            if status.get("master") in (None, "", master) or status["epoch"] <= epoch:
+                raise Failure("%s was drained, and nobody has taken over from %s: %s" %
+                              (node, master, json.dumps(status)))
+        finally:
+            # Volumes are of their node's disk: the pod waits for it.
+            kubectl("uncordon", node)
+        status = self.release.await_whole(epoch_above=epoch)
+        if [one for one in status["conditions"] if one["type"] == "Draining"]:
+            raise Failure("the group is said to be drained still: " + json.dumps(status))
 
 
 SCENARIOS = tuple(PAUSE_BOUND_SECONDS)

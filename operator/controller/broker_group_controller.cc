@@ -14,6 +14,7 @@
 #include "operator/k8s/conditions.h"
 #include "operator/planner/config_text.h"
 #include "operator/planner/coordination.h"
+#include "operator/planner/drain.h"
 #include "operator/planner/planner.h"
 #include "operator/planner/resource_types.h"
 #include "operator/planner/spec.h"
@@ -30,6 +31,8 @@ using k8s::Json;
 constexpr std::chrono::seconds kPatience{10};
 // When what is cached turned out to be of the past.
 constexpr std::chrono::seconds kSoon{1};
+// Between two requests for larger volumes, of which the first was refused.
+constexpr std::chrono::minutes kRefusalPatience{5};
 constexpr char kSwitchoverFailed[] = "SwitchoverFailed";
 constexpr char kMemberChangeFailed[] = "MemberChangeFailed";
 
@@ -76,6 +79,13 @@ struct BrokerGroupController::Request {
   absl::Status answer;
 };
 
+// The last time that volumes were not let grow.
+struct BrokerGroupController::Refusal {
+  Json size;
+  std::string why;
+  Timestamp at{};
+};
+
 // What was done last for a group.
 struct BrokerGroupController::Memory {
   Written written;
@@ -83,6 +93,7 @@ struct BrokerGroupController::Memory {
   std::string deleted_pod;  // its UID
   Request switchover;
   Request member_change;
+  Refusal refusal;
 };
 
 struct BrokerGroupController::Round {
@@ -140,10 +151,24 @@ void BrokerGroupController::Observe(Round& round) {
   }
   observed.stateful_set = around_.caches.Get(StatefulSetType(), key);
   observed.pods = around_.caches.OfGroup(PodType(), key);
+  if (around_.caches.Watches(NodeType())) {
+    for (const k8s::Object& pod : observed.pods) {
+      std::string name(k8s::StringAt(*pod, {"spec", "nodeName"}));
+      const k8s::Object node = around_.caches.Get(NodeType(), {"", name});
+      if (node != nullptr && IsToBeEmptied(*node)) observed.emptied_nodes.insert(std::move(name));
+    }
+  }
   for (const k8s::ResourceType& type : OwnedTypes()) {
     if (type == PodType()) continue;
     AddObserved(type, around_.caches.OfGroup(type, key), round.memory->written, observed.applied,
                 observed.live);
+  }
+  observed.claims = around_.caches.OfGroup(PersistentVolumeClaimType(), key);
+  const Refusal& refusal = round.memory->refusal;
+  const Json* const size = k8s::Find(group, {"spec", "storage", "size"});
+  if (size != nullptr && refusal.size == *size &&
+      around_.clock.Now() - refusal.at < kRefusalPatience) {
+    observed.growth_refused = refusal.why;
   }
   observed.coordination = AskWhoIsMaster(round);
 }
@@ -177,6 +202,7 @@ std::optional<Coordination> BrokerGroupController::AskWhoIsMaster(const Round& r
 absl::Status BrokerGroupController::CarryOut(Round& round) {
   RETURN_IF_ERROR(MakeSecret(round));
   RETURN_IF_ERROR(ApplyAll(round));
+  RETURN_IF_ERROR(GrowVolumes(round));
   RETURN_IF_ERROR(DeletePod(round));
   RETURN_IF_ERROR(SwitchOver(round));
   RETURN_IF_ERROR(ChangeMembers(round));
@@ -220,6 +246,39 @@ absl::Status BrokerGroupController::ApplyAll(Round& round) {
   }
   for (const Plan::Removal& removal : round.plan.removals) {
     RETURN_IF_ERROR(around_.writer.Remove(removal));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BrokerGroupController::GrowVolumes(Round& round) {
+  for (const Plan::Growth& growth : round.plan.growths) {
+    const std::string size =
+        growth.size.is_string() ? growth.size.get<std::string>() : growth.size.dump();
+    Json patch;
+    patch["metadata"]["resourceVersion"] = growth.version;
+    patch["spec"]["resources"]["requests"]["storage"] = growth.size;
+    const absl::Status grown =
+        around_.writer.Write(k8s::MergePatch(PersistentVolumeClaimType(), growth.claim, patch))
+            .status();
+    k8s::Event event{.type = k8s::EventType::kNormal,
+                     .reason = "GrowingVolume",
+                     .action = "Resize",
+                     .note = fmt::format("{} is to have {}", growth.claim.name, size)};
+    if (absl::IsPermissionDenied(grown) || absl::IsInvalidArgument(grown)) {
+      // Asking the others would lead to the same; the next look shows it, too.
+      round.memory->refusal = Refusal{.size = growth.size,
+                                      .why = std::string(FromAbsl(grown.message())),
+                                      .at = around_.clock.Now()};
+      event.type = k8s::EventType::kWarning;
+      event.reason = "VolumeGrowthRefused";
+      event.note += ": " + round.memory->refusal.why;
+      around_.events.Record(*round.observed.group, event);
+      round.plan.look_again = kSoon;
+      return absl::OkStatus();
+    }
+    if (absl::IsNotFound(grown) || k8s::IsConflict(grown)) continue;  // the next look is of that
+    RETURN_IF_ERROR(grown);
+    around_.events.Record(*round.observed.group, event);
   }
   return absl::OkStatus();
 }
@@ -270,7 +329,13 @@ absl::Status BrokerGroupController::SwitchOver(Round& round) {
   Request& request = round.memory->switchover;
   // Another epoch: what was asked for came, or something else did.
   if (request.epoch != EpochOf(round.observed)) request.answer = absl::OkStatus();
-  if (!round.plan.switchover.has_value()) return absl::OkStatus();
+  if (!round.plan.switchover.has_value()) {
+    if (request.answer.ok()) return absl::OkStatus();
+    // It was asked for once, and declined: that is shown for a while.
+    if (around_.clock.Now() - request.at >= kPatience) request.answer = absl::OkStatus();
+    round.plan.look_again = std::min(round.plan.look_again, kPatience);
+    return absl::OkStatus();
+  }
   if (AskedJustNow(round, request, "switchover")) {
     round.plan.answered.clear();
     return absl::OkStatus();

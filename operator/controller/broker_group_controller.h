@@ -59,6 +59,7 @@ class BrokerGroupController {
   struct Memory;
   struct Round;
   struct Request;
+  struct Refusal;
 
   std::shared_ptr<Memory> MemoryOf(const k8s::Json& group) ABSL_LOCKS_EXCLUDED(mutex_);
   void Observe(Round& round);
@@ -67,6 +68,7 @@ class BrokerGroupController {
   absl::Status CarryOut(Round& round);
   absl::Status MakeSecret(Round& round);
   absl::Status ApplyAll(Round& round);
+  absl::Status GrowVolumes(Round& round);
   absl::Status DeletePod(Round& round);
   absl::StatusOr<bool> MayGo(const Round& round, const Plan::Deletion& deletion);
   absl::Status SwitchOver(Round& round);
@@ -83,7 +85,8 @@ class BrokerGroupController {
   std::map<k8s::ObjectKey, std::shared_ptr<Memory>> memories_ ABSL_GUARDED_BY(mutex_);
 };
 
-// The types of objects that a BrokerGroup consists of, and that are watched for it.
+// The types of objects that a BrokerGroup consists of, and that are watched for it. Claims, which
+// its StatefulSet makes, and nodes are watched, too.
 const std::vector<k8s::ResourceType>& OwnedTypes();
 
 }  // namespace dunlin::op

@@ -21,6 +21,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::IsSupersetOf;
 using ::testing::Not;
 using ::testing::SizeIs;
 
@@ -58,6 +59,8 @@ class BrokerGroupControllerTest : public ::testing::Test {
     types_ = OwnedTypes();
     types_.push_back(BrokerGroupType());
     types_.push_back(NameServiceType());
+    types_.push_back(NodeType());
+    types_.push_back(PersistentVolumeClaimType());
     for (const k8s::ResourceType& type : types_) caches_.Watch(type, "");
     Json group = Json::parse(R"({"apiVersion": "dunlin.dev/v1alpha1", "kind": "BrokerGroup",
         "metadata": {"name": "orders", "namespace": "shop", "generation": 1},
@@ -97,6 +100,18 @@ class BrokerGroupControllerTest : public ::testing::Test {
     k8s::SetCondition(pod["status"]["conditions"], {"Ready", k8s::ConditionStatus::kTrue, "X", ""},
                       0, clock_.Now());
     server_.Put(PodType(), pod);
+  }
+  std::string FileName() {
+    const Json set = server_.Get(StatefulSetType(), Orders());
+    return set["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"];
+  }
+  void MakeClaim(int ordinal) {
+    Json claim = k8s::NewObject(PersistentVolumeClaimType(),
+                                {"shop", fmt::format("data-orders-{}", ordinal)});
+    claim["metadata"]["labels"] = {{"dunlin.dev/group", "orders"}};
+    claim["spec"]["resources"]["requests"]["storage"] = "10Gi";
+    claim["status"] = {{"phase", "Bound"}, {"capacity", {{"storage", "10Gi"}}}};
+    server_.Put(PersistentVolumeClaimType(), claim);
   }
   void SetMaster(const std::string& master, int epoch) {
     Json record = {
@@ -188,11 +203,11 @@ TEST_F(BrokerGroupControllerTest, WhatSomebodyElseChangesOrDeletesIsMended) {
   Edit(ServiceType(), {"shop", "orders-master"}, {{"spec", {{"selector", {{"x", "y"}}}}}});
   Edit(ServiceType(), {"shop", "orders-master"},
        {{"spec", {{"selector", {{"dunlin.dev/role", nullptr}}}}}});
-  server_.Remove(ConfigMapType(), {"shop", "orders-config"});
+  const std::string file = FileName();
+  server_.Remove(ConfigMapType(), {"shop", file});
   Tell();
   ASSERT_OK(Reconcile());
-  EXPECT_THAT(Writes(),
-              ElementsAre("PATCH configmaps/orders-config", "PATCH services/orders-master"));
+  EXPECT_THAT(Writes(), ElementsAre("PATCH configmaps/" + file, "PATCH services/orders-master"));
 }
 
 TEST_F(BrokerGroupControllerTest, AnOutdatedSlaveGoesAfterALookAtHowItIsNow) {
@@ -264,13 +279,62 @@ TEST_F(BrokerGroupControllerTest, ADeclinedSwitchoverIsSeenAndAskedForAgainLater
   EXPECT_EQ(ConditionReason("SwitchoverFailed"), "");
 }
 
+TEST_F(BrokerGroupControllerTest, TheMasterHandsOverWhenItsNodeIsCordoned) {
+  Settle();
+  Edit(SecretType(), {"shop", "orders-replication"}, {{"data", {{"secret", "c2VjcmV0"}}}});
+  for (int i = 0; i < 3; ++i) {
+    const std::string node = fmt::format("node-{}", i);
+    server_.Put(NodeType(), k8s::NewObject(NodeType(), {"", node}));
+    Edit(PodType(), {"shop", fmt::format("orders-{}", i)}, {{"spec", {{"nodeName", node}}}});
+  }
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_THAT(control_.asked, IsEmpty());
+  Edit(NodeType(), {"", "node-0"}, {{"spec", {{"unschedulable", true}}}});
+  Tell();
+  ASSERT_THAT(caches_.PodsOn("node-0"), SizeIs(1));
+  ASSERT_OK(Reconcile());
+  ASSERT_THAT(control_.asked, SizeIs(1));
+  EXPECT_EQ(control_.successor, "orders-1");
+  EXPECT_EQ(ConditionReason("Draining"), "HandingOver");
+  SetMaster("orders-1", 2);
+  for (int i = 0; i < 3; ++i) {
+    Tell();
+    ASSERT_OK(Reconcile());
+  }
+  EXPECT_THAT(control_.asked, SizeIs(1));
+  EXPECT_EQ(ConditionReason("Draining"), "");
+}
+
+TEST_F(BrokerGroupControllerTest, ARequestThatWasDeclinedIsShownForAWhile) {
+  Settle();
+  Edit(SecretType(), {"shop", "orders-replication"}, {{"data", {{"secret", "c2VjcmV0"}}}});
+  Edit(BrokerGroupType(), Orders(),
+       {{"metadata", {{"annotations", {{"dunlin.dev/switchover-to", "orders-2"}}}}}});
+  Tell();
+  control_.answer = absl::FailedPreconditionError("orders-2 is behind");
+  ASSERT_OK(Reconcile());
+  Tell();
+  const auto again = Reconcile();
+  ASSERT_OK(again);
+  EXPECT_EQ(*again, std::chrono::seconds(10));
+  EXPECT_EQ(ConditionReason("SwitchoverFailed"), "Declined");
+  EXPECT_THAT(control_.asked, SizeIs(1));
+  clock_.Advance(std::chrono::seconds(10));
+  Tell();
+  ASSERT_OK(Reconcile());  // it was not known before that nobody asks any more
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_EQ(ConditionReason("SwitchoverFailed"), "");
+}
+
 TEST_F(BrokerGroupControllerTest, ANewPodIsAddedToTheGroupOnce) {
   Settle();
   Edit(SecretType(), {"shop", "orders-replication"}, {{"data", {{"secret", "c2VjcmV0"}}}});
   Edit(BrokerGroupType(), Orders(), {{"spec", {{"replicas", 4}}}});
   Tell();
   ASSERT_OK(Reconcile());
-  EXPECT_THAT(Writes(), Not(Contains("PATCH configmaps/orders-config")));
+  EXPECT_THAT(Writes(), Not(Contains(HasSubstr("PATCH configmaps/"))));
   Tell();
   ASSERT_OK(Reconcile());
   EXPECT_THAT(control_.changes, IsEmpty());
@@ -428,6 +492,52 @@ TEST_F(BrokerGroupControllerTest, AMasterThatDidNotAnswerOnceStaysMaster) {
   control_.said->hearsay = "";
   look();
   EXPECT_EQ(role(), "slave");
+}
+
+TEST_F(BrokerGroupControllerTest, VolumesGrowAndTheStatefulSetIsMadeAnewAroundItsPods) {
+  Settle();
+  for (int i = 0; i < 3; ++i) MakeClaim(i);
+  Edit(BrokerGroupType(), Orders(), {{"spec", {{"storage", {{"size", "20Gi"}}}}}});
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_THAT(Writes(), IsSupersetOf({"PATCH persistentvolumeclaims/data-orders-0",
+                                      "PATCH persistentvolumeclaims/data-orders-1",
+                                      "PATCH persistentvolumeclaims/data-orders-2"}));
+  EXPECT_EQ(ConditionReason("StorageReady"), "Resizing");
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_THAT(Writes(), Contains("DELETE statefulsets/orders"));
+  // Not twice, and nothing else, as long as it is not gone.
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_THAT(Writes(), Not(Contains(HasSubstr("statefulsets"))));
+  server_.Remove(StatefulSetType(), Orders());
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_THAT(Writes(), Contains("PATCH statefulsets/orders"));
+  const Json set = server_.Get(StatefulSetType(), Orders());
+  EXPECT_EQ(set["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"],
+            "20Gi");
+}
+
+TEST_F(BrokerGroupControllerTest, VolumesThatMayNotGrowAreToldOfAndAskedForAgainLater) {
+  Settle();
+  for (int i = 0; i < 3; ++i) MakeClaim(i);
+  server_.Refuse("PATCH persistentvolumeclaims/data-orders-0");
+  Edit(BrokerGroupType(), Orders(), {{"spec", {{"storage", {{"size", "20Gi"}}}}}});
+  Tell();
+  ASSERT_OK(Reconcile());
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_EQ(ConditionReason("StorageReady"), "Refused");
+  Writes();
+  Tell();
+  ASSERT_OK(Reconcile());
+  EXPECT_THAT(Writes(), IsEmpty());
+  server_.RefuseNothing();
+  clock_.Advance(std::chrono::minutes(5));
+  ASSERT_OK(Reconcile());
+  EXPECT_THAT(Writes(), Contains("PATCH persistentvolumeclaims/data-orders-0"));
 }
 
 TEST_F(BrokerGroupControllerTest, BudgetsThatAreOffGo) {

@@ -4,6 +4,7 @@
 
 #include "operator/planner/name_service.h"
 #include "operator/planner/objects.h"
+#include "operator/planner/resource_types.h"
 #include "services/base/check.h"
 
 namespace dunlin::op {
@@ -12,6 +13,7 @@ namespace {
 constexpr char kByGroup[] = "group";
 constexpr char kByNameService[] = "name service";
 constexpr char kByReference[] = "reference";
+constexpr char kByNode[] = "node";
 
 k8s::Store::Indexer ByLabel(std::string_view label) {
   return [label](const k8s::Json& object) -> std::vector<std::string> {
@@ -27,23 +29,37 @@ std::vector<std::string> ReferenceOf(const k8s::Json& object) {
   return {k8s::ObjectKey{k8s::KeyOf(object).space, std::string(name)}.ToString()};
 }
 
+std::vector<std::string> NodeOf(const k8s::Json& pod) {
+  const std::string_view name = k8s::StringAt(pod, {"spec", "nodeName"});
+  if (name.empty()) return {};
+  return {std::string(name)};
+}
+
 }  // namespace
 
 Caches::Caches(std::vector<std::string> spaces)
     : spaces_(spaces.empty() ? std::vector<std::string>{""} : std::move(spaces)) {}
 
 void Caches::Watch(const k8s::ResourceType& type, const std::string& selector) {
-  for (const std::string& space : spaces_) {
+  Watch(type, selector, {});
+}
+
+void Caches::Watch(const k8s::ResourceType& type, const std::string& selector,
+                   const Manner& manner) {
+  for (const std::string& space : type.namespaced ? spaces_ : std::vector<std::string>{""}) {
     auto store = std::make_unique<k8s::Store>();
     store->AddIndex(kByGroup, ByLabel(kGroupLabel));
     store->AddIndex(kByNameService, ByLabel(kNameServiceLabel));
     store->AddIndex(kByReference, ReferenceOf);
+    if (type == PodType()) store->AddIndex(kByNode, NodeOf);
+    if (manner.trim) store->SetTrim(manner.trim);
     store->AddHandler([this, type](const k8s::Store::Change& change) {
       for (const Handler& handler : handlers_) handler(type, change);
     });
     entries_[type.kind][space] = {.type = type,
                                   .space = space,
                                   .selector = selector,
+                                  .is_needed = manner.is_needed,
                                   .store = std::move(store),
                                   .reflector = nullptr};
   }
@@ -67,7 +83,7 @@ void Caches::Start(k8s::Client& client, k8s::Transport& transport, k8s::Schedule
 bool Caches::IsSynced() const {
   for (const auto& [kind, by_space] : entries_) {
     for (const auto& [space, entry] : by_space) {
-      if (!entry.store->IsSynced()) return false;
+      if (entry.is_needed && !entry.store->IsSynced()) return false;
     }
   }
   return true;
@@ -116,6 +132,15 @@ std::vector<k8s::Object> Caches::OfNameService(const k8s::ResourceType& type,
 std::vector<k8s::Object> Caches::Referring(const k8s::ResourceType& type,
                                            const k8s::ObjectKey& name_service) const {
   return ByIndex(type, kByReference, name_service);
+}
+
+std::vector<k8s::Object> Caches::PodsOn(const std::string& node) const {
+  std::vector<k8s::Object> all;
+  for (const auto& [space, entry] : entries_.at(PodType().kind)) {
+    const std::vector<k8s::Object> part = entry.store->ByIndex(kByNode, node);
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  return all;
 }
 
 std::vector<Caches::Reflected> Caches::States() const {

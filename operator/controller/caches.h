@@ -33,8 +33,15 @@ class Caches {
 
   // ---- before Start ----
 
+  struct Manner {
+    // Whether nothing is done before all of them are known. Otherwise it may be forbidden, too.
+    bool is_needed = true;
+    k8s::Store::Trim trim;
+  };
+
   // `selector`: of labels; empty: all.
   void Watch(const k8s::ResourceType& type, const std::string& selector);
+  void Watch(const k8s::ResourceType& type, const std::string& selector, const Manner& manner);
   void OnChange(Handler handler) { handlers_.push_back(std::move(handler)); }
 
   // Once. All outlive this.
@@ -42,7 +49,8 @@ class Caches {
 
   // ---- from then on ----
 
-  // Whether every type has been listed; before, what is not here may exist.
+  bool Watches(const k8s::ResourceType& type) const { return entries_.contains(type.kind); }
+  // Whether every type that is needed has been listed; before, what is not here may exist.
   bool IsSynced() const;
 
   // Null when there is none, or its namespace is not watched. REQUIRES: the type is watched.
@@ -54,6 +62,8 @@ class Caches {
   // Those of the NameService of this key, by label.
   std::vector<k8s::Object> OfNameService(const k8s::ResourceType& type,
                                          const k8s::ObjectKey& name_service) const;
+  // The pods on a node, of all namespaces that are watched.
+  std::vector<k8s::Object> PodsOn(const std::string& node) const;
   // The resources that refer to this NameService.
   std::vector<k8s::Object> Referring(const k8s::ResourceType& type,
                                      const k8s::ObjectKey& name_service) const;
@@ -72,6 +82,7 @@ class Caches {
     k8s::ResourceType type;
     std::string space;
     std::string selector;
+    bool is_needed = true;
     std::unique_ptr<k8s::Store> store;
     std::unique_ptr<k8s::Reflector> reflector;
   };

@@ -2,8 +2,10 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "operator/planner/coordination.h"
+#include "operator/planner/drain.h"
 #include "operator/planner/name_service.h"
 #include "operator/planner/objects.h"
 #include "operator/planner/resource_types.h"
@@ -93,6 +95,25 @@ bool ConcernsWhatBrokersKeep(const k8s::ResourceType& type, const k8s::Store::Ch
   const std::optional<Coordination> after = CoordinationOf(*change.after);
   if (!before.has_value() || !after.has_value()) return before.has_value() != after.has_value();
   return before->master != after->master || before->epoch != after->epoch;
+}
+
+bool ConcernsItsPods(const k8s::Store::Change& node) {
+  const auto is_to_be_emptied = [](const k8s::Object& seen) {
+    return seen != nullptr && IsToBeEmptied(*seen);
+  };
+  return is_to_be_emptied(node.before) != is_to_be_emptied(node.after);
+}
+
+void TrimNode(Json& node) {
+  Json metadata = Json::object();
+  for (const std::string name : {"name", "uid", "resourceVersion"}) {
+    metadata[name] = k8s::StringAt(node, {"metadata", name});
+  }
+  Json spec = Json::object();
+  for (const std::string name : {"unschedulable", "taints"}) {
+    if (const Json* const value = k8s::Find(node, {"spec", name})) spec[name] = *value;
+  }
+  node = {{"metadata", std::move(metadata)}, {"spec", std::move(spec)}};
 }
 
 bool ConcernsItsGroups(const k8s::Store::Change& name_service) {

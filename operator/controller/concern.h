@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "operator/k8s/json.h"
 #include "operator/k8s/object.h"
 #include "operator/k8s/store.h"
 
@@ -28,6 +29,13 @@ std::optional<k8s::ObjectKey> ResourceConcernedBy(const k8s::ResourceType& kind,
 // Whether what brokers keep has to be looked at after a change of a BrokerGroup or of its Lease:
 // another spec, or another master.
 bool ConcernsWhatBrokersKeep(const k8s::ResourceType& type, const k8s::Store::Change& change);
+
+// Whether the groups of the pods on a node have to be looked at after its change: it is to be
+// emptied, or is not any more.
+bool ConcernsItsPods(const k8s::Store::Change& node);
+
+// Of a node, what that depends on: nodes are large, and tell how they are all the time.
+void TrimNode(k8s::Json& node);
 
 // Whether the groups that refer to a NameService have to be looked at after its change.
 bool ConcernsItsGroups(const k8s::Store::Change& name_service);

@@ -41,6 +41,23 @@ TEST(ConcernTest, AGroupsOwnStatusIsNoNews) {
   EXPECT_EQ(GroupConcernedBy(BrokerGroupType(), {nullptr, Shared(Group())}), Orders());
 }
 
+TEST(ConcernTest, OfNodesItCountsWhetherTheyAreToBeEmptied) {
+  Json node = Json::parse(R"({"metadata": {"name": "n", "uid": "u", "resourceVersion": "7",
+      "labels": {"a": "b"}}, "spec": {"podCIDR": "10.0.0.0/24"}, "status": {"images": [1, 2]}})");
+  Json cordoned = node;
+  cordoned["spec"]["unschedulable"] = true;
+  EXPECT_FALSE(ConcernsItsPods({nullptr, Shared(node)}));
+  EXPECT_FALSE(ConcernsItsPods({Shared(node), Shared(node)}));
+  EXPECT_TRUE(ConcernsItsPods({nullptr, Shared(cordoned)}));
+  EXPECT_TRUE(ConcernsItsPods({Shared(node), Shared(cordoned)}));
+  EXPECT_TRUE(ConcernsItsPods({Shared(cordoned), Shared(node)}));
+  EXPECT_FALSE(ConcernsItsPods({Shared(cordoned), Shared(cordoned)}));
+  EXPECT_TRUE(ConcernsItsPods({Shared(cordoned), nullptr}));
+  TrimNode(cordoned);
+  EXPECT_EQ(cordoned, Json::parse(R"({"metadata": {"name": "n", "uid": "u", "resourceVersion": "7"},
+                                      "spec": {"unschedulable": true}})"));
+}
+
 TEST(ConcernTest, ChildrenConcernTheGroupOfTheirLabel) {
   EXPECT_EQ(GroupConcernedBy(PodType(), {nullptr, Shared(Child("orders-0"))}), Orders());
   EXPECT_EQ(GroupConcernedBy(PodType(), {Shared(Child("orders-0")), nullptr}), Orders());

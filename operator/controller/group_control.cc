@@ -2,10 +2,7 @@
 
 #include <fmt/format.h>
 #include <grpcpp/grpcpp.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
-#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -13,9 +10,9 @@
 
 #include "operator/controller/grpc_calls.h"
 #include "proto/dunlin/replication/v1/replication.grpc.pb.h"
-#include "services/base/bytes.h"
-#include "services/base/check.h"
 #include "services/base/status_macros.h"
+#include "services/replicator/transport/credential.h"
+#include "services/replicator/transport/secret.h"
 
 namespace dunlin::op {
 namespace {
@@ -25,23 +22,6 @@ namespace v1 = replication::v1;
 std::unique_ptr<v1::ReplicationService::Stub> To(const std::string& address) {
   return v1::ReplicationService::NewStub(
       grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-}
-
-// HMAC-SHA-256 over the fields, each preceded by its length (replication.proto).
-std::string Proof(const std::string& secret, std::initializer_list<std::string_view> fields) {
-  std::string text;
-  for (const std::string_view field : fields) {
-    std::string length(sizeof(uint64_t), '\0');
-    StoreLittle(length.data(), static_cast<uint64_t>(field.size()));
-    text.append(length).append(field);
-  }
-  std::string proof(EVP_MAX_MD_SIZE, '\0');
-  unsigned size = 0;
-  CHECK(HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
-             reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-             reinterpret_cast<unsigned char*>(proof.data()), &size) != nullptr);
-  proof.resize(size);
-  return proof;
 }
 
 absl::StatusOr<v1::GetMemberResponse> GetMember(const std::string& address) {
@@ -114,7 +94,7 @@ absl::Status GrpcGroupControl::SwitchOver(const Master& master, const std::strin
   v1::SwitchoverRequest request;
   request.set_group(master.group);
   request.set_successor(to);
-  *request.mutable_credential() = CredentialFor(master, "Switchover", to);
+  ASSIGN_OR_RETURN(*request.mutable_credential(), CredentialFor(master, "Switchover", to));
   grpc::ClientContext context;
   SetDeadline(context);
   v1::SwitchoverResponse response;
@@ -135,24 +115,25 @@ absl::Status GrpcGroupControl::ChangeMembers(const Master& master,
     request.mutable_add()->set_address(change.address);
     text = fmt::format("add {}={}", change.member, change.address);
   }
-  *request.mutable_credential() = CredentialFor(master, "ChangeMembers", text);
+  ASSIGN_OR_RETURN(*request.mutable_credential(), CredentialFor(master, "ChangeMembers", text));
   grpc::ClientContext context;
   SetDeadline(context);
   v1::ChangeMembersResponse response;
   return FromGrpc(To(master.address)->ChangeMembers(&context, request, &response));
 }
 
-v1::Credential GrpcGroupControl::CredentialFor(const Master& master, std::string_view method,
-                                               std::string_view argument) const {
-  v1::Credential credential;
-  if (master.secret.empty()) return credential;
-  credential.set_caller(caller_);
-  credential.set_time_ms(ToUnixMillis(clock_.Now()));
-  std::string time(sizeof(int64_t), '\0');
-  StoreLittle(time.data(), credential.time_ms());
-  credential.set_proof(Proof(master.secret, {"dunlin.replication.v1 call", method, master.group,
-                                             caller_, master.member, time, argument}));
-  return credential;
+absl::StatusOr<v1::Credential> GrpcGroupControl::CredentialFor(const Master& master,
+                                                               std::string_view method,
+                                                               std::string_view argument) const {
+  replicator::Secret secret;
+  if (!master.secret.empty()) {
+    ASSIGN_OR_RETURN(secret, replicator::Secret::Parse(
+                                 master.secret, fmt::format("the Secret of {}", master.group)));
+  }
+  return replicator::MakeCredential(
+      secret, caller_,
+      {.method = method, .group = master.group, .called = master.member, .argument = argument},
+      clock_.Now());
 }
 
 absl::StatusOr<Coordination> GrpcGroupControl::Ask(const std::vector<std::string>& addresses) {

@@ -56,8 +56,9 @@ class GrpcGroupControl final : public GroupControl {
   absl::StatusOr<Coordination> Ask(const std::vector<std::string>& addresses) override;
 
  private:
-  replication::v1::Credential CredentialFor(const Master& master, std::string_view method,
-                                            std::string_view argument) const;
+  absl::StatusOr<replication::v1::Credential> CredentialFor(const Master& master,
+                                                            std::string_view method,
+                                                            std::string_view argument) const;
 
   const std::string caller_;
   const Clock& clock_;

@@ -103,6 +103,17 @@ TEST_F(GroupControlTest, AsksTheMasterWithTheGroupsSecret) {
             "50e8141391ea1dcbfccc6332f5732f44ff892dc5da4fa61672c0dbbc26862031");
 }
 
+// As members read theirs.
+TEST_F(GroupControlTest, WhiteSpaceIsNoPartOfASecretAndAShortOneIsNone) {
+  GroupControl::Master master = Master();
+  master.secret = " 0123456789abcdef\n";
+  EXPECT_OK(control_.SwitchOver(master, "orders-1"));
+  EXPECT_EQ(Hex(master_.asked.credential().proof()),
+            "50e8141391ea1dcbfccc6332f5732f44ff892dc5da4fa61672c0dbbc26862031");
+  master.secret = "short";
+  EXPECT_TRUE(absl::IsInvalidArgument(control_.SwitchOver(master, "orders-1")));
+}
+
 TEST_F(GroupControlTest, SaysWhyTheGroupDeclines) {
   master_.answer = {grpc::StatusCode::FAILED_PRECONDITION, "orders-1 is not in sync"};
   const absl::Status declined = ToOne();

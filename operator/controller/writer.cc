@@ -66,8 +66,10 @@ absl::Status Writer::Apply(const Json& resource, const Plan::Apply& apply,
 }
 
 absl::Status Writer::Remove(const Plan::Removal& removal) const {
-  const absl::Status removed = Write(k8s::Delete(removal.type, removal.object, {})).status();
-  return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
+  k8s::DeleteOptions options{.resource_version = removal.version};
+  if (removal.orphans) options.propagation = k8s::Propagation::kOrphan;
+  const absl::Status removed = Write(k8s::Delete(removal.type, removal.object, options)).status();
+  return absl::IsNotFound(removed) || k8s::IsConflict(removed) ? absl::OkStatus() : removed;
 }
 
 absl::Status Writer::WriteStatus(const k8s::ResourceType& type, const Json& resource,

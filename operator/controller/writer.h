@@ -47,7 +47,7 @@ class Writer {
   absl::Status Apply(const k8s::Json& resource, const Plan::Apply& apply,
                      const std::map<std::string, std::string>& known, Written& written) const;
 
-  // What is gone already is well.
+  // What is gone already is well, and so is what has changed meanwhile: the next plan is of that.
   absl::Status Remove(const Plan::Removal& removal) const;
 
   // If it is another one than there is.

@@ -5,16 +5,14 @@
 #include "services/base/check.h"
 
 namespace dunlin::k8s {
-namespace {
 
-Object Slim(Json object) {
+Object Store::Slim(Json object) const {
   if (const auto metadata = object.find("metadata"); metadata != object.end()) {
     metadata->erase("managedFields");
   }
+  if (trim_) trim_(object);
   return std::make_shared<const Json>(std::move(object));
 }
-
-}  // namespace
 
 void Store::AddIndex(const std::string& name, Indexer indexer) {
   MutexLock lock(mutex_);

@@ -22,6 +22,8 @@ class Store {
  public:
   // The values by which an object can be found; any number.
   using Indexer = std::function<std::vector<std::string>(const Json& object)>;
+  // Takes away what nobody reads. What names and versions an object stays.
+  using Trim = std::function<void(Json& object)>;
 
   struct Change {
     Object before;  // null: it is new
@@ -38,6 +40,7 @@ class Store {
   // REQUIRES: before the reflector starts.
   void AddIndex(const std::string& name, Indexer indexer) ABSL_LOCKS_EXCLUDED(mutex_);
   void AddHandler(Handler handler) { handlers_.push_back(std::move(handler)); }
+  void SetTrim(Trim trim) { trim_ = std::move(trim); }
 
   // Null when there is none.
   Object Get(const ObjectKey& key) const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -62,6 +65,7 @@ class Store {
     std::map<std::string, std::set<ObjectKey>> keys;  // by value
   };
 
+  Object Slim(Json object) const;
   void Exchange(const ObjectKey& key, Object after, std::vector<Change>& changes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Tell(const std::vector<Change>& changes) const;
@@ -71,6 +75,7 @@ class Store {
   std::map<std::string, Index> indexes_ ABSL_GUARDED_BY(mutex_);
   bool synced_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<Handler> handlers_;
+  Trim trim_;  // none: objects are kept whole
 };
 
 }  // namespace dunlin::k8s

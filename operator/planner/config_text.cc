@@ -87,9 +87,17 @@ std::string HostOf(const BrokerGroupSpec& spec, const std::string& pod) {
 }
 
 int ListedMembers(const Observed& observed, const BrokerGroupSpec& spec, int replicas) {
-  if (!spec.HasRecord() || observed.stateful_set == nullptr) return replicas;
-  const std::string_view text = k8s::StringAt(
-      *observed.stateful_set, {"spec", "template", "metadata", "annotations", kMembersAnnotation});
+  if (!spec.HasRecord()) return replicas;
+  std::string_view text;
+  if (observed.stateful_set != nullptr) {
+    text = k8s::StringAt(*observed.stateful_set,
+                         {"spec", "template", "metadata", "annotations", kMembersAnnotation});
+  } else {
+    // One that is made anew is around the pods of the former.
+    for (const k8s::Object& pod : observed.pods) {
+      if (!k8s::IsBeingDeleted(*pod)) text = k8s::AnnotationOf(*pod, kMembersAnnotation);
+    }
+  }
   int listed = 0;
   const auto read = std::from_chars(text.data(), text.data() + text.size(), listed);
   return read.ec == std::errc() && listed > 0 ? listed : replicas;

@@ -11,18 +11,11 @@ namespace {
 
 using k8s::Json;
 
-std::string Ignored(const std::string& spec, const std::string& volume = "") {
+std::string Ignored(const std::string& spec) {
   Observed observed;
   Json group;
   group["spec"] = Json::parse(spec);
   observed.group = std::make_shared<const Json>(std::move(group));
-  if (!volume.empty()) {
-    Json claim;
-    claim["spec"]["resources"]["requests"]["storage"] = volume;
-    Json set;
-    set["spec"]["volumeClaimTemplates"] = Json::array({claim});
-    observed.stateful_set = std::make_shared<const Json>(std::move(set));
-  }
   return IgnoredFields(observed);
 }
 
@@ -50,14 +43,6 @@ TEST(IgnoredFieldsTest, EachThatHasNoEffectIsNamed) {
   EXPECT_EQ(Ignored(R"({"expose": {"type": "NodePort"},
                         "monitoring": {"podMonitor": {"enabled": true}}})"),
             "expose.type, monitoring.podMonitor");
-}
-
-TEST(IgnoredFieldsTest, VolumesDoNotGrow) {
-  EXPECT_EQ(Ignored(R"({"storage": {"size": "20Gi"}})", "10Gi"), "storage.size");
-  // The same in other words.
-  EXPECT_EQ(Ignored(R"({"storage": {"size": "1024Gi"}})", "1Ti"), "");
-  EXPECT_EQ(Ignored(R"({"storage": {"size": 1000000}})", "1M"), "");
-  EXPECT_EQ(Ignored(R"({"storage": {"size": "20Gi"}})"), "");
 }
 
 }  // namespace

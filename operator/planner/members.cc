@@ -65,6 +65,8 @@ std::vector<Member> MembersOf(const Observed& observed, const BrokerGroupSpec& s
       const k8s::Json* const conditions = k8s::Find(*pod, {"status", "conditions"});
       member.ready = conditions != nullptr && k8s::IsConditionTrue(*conditions, "Ready");
       member.terminating = k8s::IsBeingDeleted(*pod);
+      member.leaving =
+          observed.emptied_nodes.contains(std::string(k8s::StringAt(*pod, {"spec", "nodeName"})));
       member.outdated = !newest.empty() && k8s::LabelOf(*pod, "controller-revision-hash") != newest;
     }
     if (observed.coordination.has_value()) {

@@ -26,6 +26,7 @@ struct Member {
   bool outdated = false;  // of another revision than the StatefulSet's newest
   bool in_sync = false;
   bool master = false;
+  bool leaving = false;  // its node is to be emptied
   // By the group's record. nullopt: it is no member, not yet or not any more, and cannot be in
   // sync.
   std::optional<Seat> seat;

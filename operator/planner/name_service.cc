@@ -173,7 +173,10 @@ Json PodTemplate(const Spec& spec, const Defaults& defaults, const std::string& 
     pod["spec"]["imagePullSecrets"] = *secrets;
   }
   const Json* const over = k8s::Find(spec.resource, {"spec", "podTemplate"});
-  return over == nullptr ? pod : Merged(std::move(pod), *over);
+  if (over == nullptr) return pod;
+  Json merged = Merged(std::move(pod), *over);
+  PutLabels(spec.Labels(), merged);
+  return merged;
 }
 
 Json InstancesSet(const ObservedNameService& observed, const Spec& spec, const Defaults& defaults,

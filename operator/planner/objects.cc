@@ -75,6 +75,10 @@ Json Budget(const Json& group, const BrokerGroupSpec& spec, std::string_view rol
   return budget;
 }
 
+std::string FileNameOf(const BrokerGroupSpec& spec, const std::string& config_hash) {
+  return fmt::format("{}-config-{}", spec.name, config_hash);
+}
+
 // What the two containers of a member have in common: the same file, the same volume.
 Json NewContainer(const BrokerGroupSpec& spec, const Defaults& defaults, const Json& group,
                   std::string_view program) {
@@ -142,9 +146,10 @@ Json PodTemplate(const Json& group, const BrokerGroupSpec& spec, const Defaults&
   constexpr int kSecretMode = 0440;  // fsGroup makes it the pod's
   Json pod;
   pod["metadata"]["labels"] = Labels(spec);
-  // The file does not change under a running member: another one is another revision.
-  pod["metadata"]["annotations"] = {{"dunlin.dev/config-hash", Fingerprint(config)},
-                                    {std::string(kMembersAnnotation), fmt::to_string(members)}};
+  pod["metadata"]["annotations"] = {{std::string(kMembersAnnotation), fmt::to_string(members)}};
+  // The file does not change under a member, also not when one of its containers starts again:
+  // another one is another revision.
+  const std::string file = FileNameOf(spec, Fingerprint(config));
   pod["spec"] = {
       {"containers",
        {BrokerContainer(spec, defaults, group), ReplicatorContainer(spec, defaults, group)}},
@@ -154,7 +159,7 @@ Json PodTemplate(const Json& group, const BrokerGroupSpec& spec, const Defaults&
       {"securityContext", RestrictedPod()},
       {"topologySpreadConstraints", SpreadOverNodes(Selector(spec))},
       {"volumes",
-       {{{"name", "config"}, {"configMap", {{"name", spec.name + "-config"}}}},
+       {{{"name", "config"}, {"configMap", {{"name", file}}}},
         {{"name", "secret"},
          {"secret", {{"secretName", spec.secret}, {"defaultMode", kSecretMode}}}}}}};
   if (spec.NeedsAccount()) pod["spec"]["serviceAccountName"] = spec.account;
@@ -166,7 +171,10 @@ Json PodTemplate(const Json& group, const BrokerGroupSpec& spec, const Defaults&
     pod["spec"]["imagePullSecrets"] = *secrets;
   }
   const Json* const over = k8s::Find(group, {"spec", "podTemplate"});
-  return over == nullptr ? pod : Merged(std::move(pod), *over);
+  if (over == nullptr) return pod;
+  Json merged = Merged(std::move(pod), *over);
+  PutLabels(Labels(spec), merged);
+  return merged;
 }
 
 Json MembersSet(const Observed& observed, const BrokerGroupSpec& spec, const Defaults& defaults,
@@ -270,7 +278,8 @@ std::vector<Plan::Apply> ObjectsOf(const Observed& observed, const BrokerGroupSp
   const Json& group = *observed.group;
   std::vector<Plan::Apply> objects;
   if (spec.NeedsAccount()) objects = AccessToLease(group, spec);
-  Json file = NewChild(group, spec, ConfigMapType(), spec.name + "-config");
+  Json file = NewChild(group, spec, ConfigMapType(), FileNameOf(spec, Fingerprint(config)));
+  file["immutable"] = true;
   file["data"]["dunlin.yaml"] = config;
   objects.push_back({ConfigMapType(), std::move(file)});
   objects.push_back({ServiceType(), MembersService(group, spec)});
@@ -314,6 +323,19 @@ std::vector<Plan::Removal> Removals(const Observed& observed, const BrokerGroupS
   for (const std::string& name : {spec.name, spec.name + "-master"}) {
     if (!observed.applied.contains(PodDisruptionBudgetType().kind + "/" + name)) continue;
     removals.push_back({.type = PodDisruptionBudgetType(), .object = {spec.space, name}});
+  }
+  return removals;
+}
+
+std::vector<Plan::Removal> FormerFiles(const Observed& observed, const BrokerGroupSpec& spec,
+                                       const std::string& config_hash) {
+  const std::string kind = ConfigMapType().kind + "/";
+  std::vector<Plan::Removal> removals;
+  for (auto known = observed.applied.lower_bound(kind);
+       known != observed.applied.end() && known->first.starts_with(kind); ++known) {
+    std::string name = known->first.substr(kind.size());
+    if (name == FileNameOf(spec, config_hash)) continue;
+    removals.push_back({.type = ConfigMapType(), .object = {spec.space, std::move(name)}});
   }
   return removals;
 }

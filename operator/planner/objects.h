@@ -5,7 +5,7 @@
 // | Service NAME-members | headless: names of members, before they are ready, too |
 // | Service NAME | access point of clients: every member that is ready |
 // | Service NAME-master | the master alone, by its role label |
-// | ConfigMap NAME-config | the configuration file |
+// | ConfigMap NAME-config-HASH | the configuration file: another one is another ConfigMap |
 // | Secret NAME-replication | by which members know each other; made once |
 // | ServiceAccount, Role, RoleBinding NAME-member | what pods may do: read and write the Lease |
 // | Lease NAME-master | who is master; its members write it. Stays as long as the volumes do |
@@ -61,6 +61,10 @@ std::vector<Plan::Apply> ObjectsOf(const Observed& observed, const BrokerGroupSp
 
 // What the group has and is to have no more: disruption budgets, when they are off.
 std::vector<Plan::Removal> Removals(const Observed& observed, const BrokerGroupSpec& spec);
+
+// ConfigMaps of former configurations. REQUIRES: all pods are of the newest revision.
+std::vector<Plan::Removal> FormerFiles(const Observed& observed, const BrokerGroupSpec& spec,
+                                       const std::string& config_hash);
 
 // Puts `kRoleLabel` on pods that have another than the coordinator says; on that pod, and not on
 // its successor.

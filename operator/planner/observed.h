@@ -37,6 +37,13 @@ struct Observed {
   k8s::Object name_service;  // what nameServiceRef names; null: it is not there, or not named
   k8s::Object stateful_set;  // null: it is not there
   std::vector<k8s::Object> pods;
+  // Of the nodes under these pods those that are to be emptied (drain.h). Without nodes in sight:
+  // none.
+  std::set<std::string> emptied_nodes;
+  std::vector<k8s::Object> claims;  // PersistentVolumeClaims
+  // Why the API server does not let claims grow to the size that is asked for. Empty: it was not
+  // asked, or does.
+  std::string growth_refused;
   // Fingerprints of what was applied last, by kind and name: "Service/orders-a".
   std::map<std::string, std::string> applied;
   // Those objects as they are now, by the same names: what is not as it was applied is mended.

@@ -22,6 +22,14 @@ struct Plan {
   struct Removal {
     k8s::ResourceType type;
     k8s::ObjectKey object;
+    std::string version = "";  // only if it still is of this one; empty: whichever it is of
+    bool orphans = false;      // what it owns stays
+  };
+  // A claim that is to ask for more.
+  struct Growth {
+    k8s::ObjectKey claim;
+    std::string version;  // only if it still is of this one
+    k8s::Json size;
   };
   // Before it is carried out, the pod is read from the API server, not the cache: what was planned
   // from an older state than the last deletion is dropped.
@@ -54,6 +62,7 @@ struct Plan {
   std::optional<NewSecret> secret;
   std::vector<Apply> applies;
   std::vector<Removal> removals;
+  std::vector<Growth> growths;
   std::optional<Deletion> deletion;  // one at a time
   std::optional<Switchover> switchover;
   std::optional<MemberChange> member_change;  // one at a time

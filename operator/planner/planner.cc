@@ -8,13 +8,18 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
 #include "operator/k8s/conditions.h"
 #include "operator/planner/config_text.h"
+#include "operator/planner/drain.h"
 #include "operator/planner/members.h"
 #include "operator/planner/resource_types.h"
 #include "operator/planner/rollout.h"
 #include "operator/planner/spec.h"
 #include "operator/planner/status.h"
+#include "operator/planner/volumes.h"
 #include "services/base/strings.h"
 
 namespace dunlin::op {
@@ -67,6 +72,16 @@ bool GoesOnWithMaster(const BrokerGroupSpec& spec, const Observed& observed,
          rollout.pod == observed.coordination->master;
 }
 
+// Whom nobody can take over from is told of once, and shown as long as it is so.
+void TellBlockedDrain(const Observed& observed, const DrainStep& drain, Plan& plan) {
+  if (drain.reason.empty() || !drain.handover.empty()) return;
+  const k8s::Json* const before = k8s::Find(*observed.group, {"status", "conditions"});
+  const k8s::Json* const told =
+      before == nullptr ? nullptr : k8s::FindCondition(*before, "Draining");
+  if (told != nullptr && k8s::StringAt(*told, {"reason"}) == drain.reason) return;
+  plan.events.push_back(Tell(k8s::EventType::kWarning, "DrainBlocked", "Switchover", drain.why));
+}
+
 void PlanMemberChange(const Observed& observed, const BrokerGroupSpec& spec, const ScaleStep& scale,
                       Plan& plan) {
   const bool adds = !scale.add.empty();
@@ -79,6 +94,18 @@ void PlanMemberChange(const Observed& observed, const BrokerGroupSpec& spec, con
   plan.member_change = std::move(change);
 }
 
+// A StatefulSet that is to claim more for new members, around the pods that run.
+void PlanRenewal(const Observed& observed, Plan& plan) {
+  const k8s::Json& set = *observed.stateful_set;
+  plan.removals.push_back({.type = StatefulSetType(),
+                           .object = k8s::KeyOf(set),
+                           .version = std::string(k8s::ResourceVersionOf(set)),
+                           .orphans = true});
+  plan.events.push_back(Tell(k8s::EventType::kNormal, "RenewingStatefulSet", "Resize",
+                             "the StatefulSet is made anew without its pods, so that new members "
+                             "get volumes of storage.size"));
+}
+
 // At most one disturbance at a time: a switchover, or another member, or a pod that goes.
 void PlanDisturbance(const Observed& observed, const BrokerGroupSpec& spec,
                      const std::vector<Member>& members, const Outcome& outcome, Plan& plan) {
@@ -88,6 +115,8 @@ void PlanDisturbance(const Observed& observed, const BrokerGroupSpec& spec,
     PlanSwitchover(observed, outcome.scale.handover, outcome.scale.why, plan);
   } else if (!spec.switchover_to.empty() && !GoesOnWithMaster(spec, observed, outcome.rollout)) {
     PlanRequestedSwitchover(observed, spec, members, plan);
+  } else if (!outcome.drain.handover.empty()) {
+    PlanSwitchover(observed, outcome.drain.handover, outcome.drain.why, plan);
   } else if (!outcome.scale.add.empty() || !outcome.scale.remove.empty()) {
     PlanMemberChange(observed, spec, outcome.scale, plan);
   } else if (outcome.rollout.kind == RolloutStep::Kind::kSwitchover) {
@@ -102,12 +131,71 @@ void PlanDisturbance(const Observed& observed, const BrokerGroupSpec& spec,
                                    .uid = std::string(k8s::UidOf(*found->object))};
     plan.events.push_back(Tell(k8s::EventType::kNormal, "ReplacingMember", "Update",
                                fmt::format("{} is replaced: {}", found->pod, outcome.rollout.why)));
+  } else if (outcome.volumes.renews_set && outcome.rollout.kind == RolloutStep::Kind::kDone &&
+             outcome.scale.why.empty() && !scaling_in) {
+    PlanRenewal(observed, plan);
   }
 }
 
 int CurrentReplicas(const Observed& observed) {
   if (observed.stateful_set == nullptr) return 0;
   return static_cast<int>(k8s::IntAt(*observed.stateful_set, {"spec", "replicas"}));
+}
+
+// Of the objects those that are not as they are to be. Returns whether there are none, so that it
+// is known which pods are outdated.
+bool PlanObjects(const Observed& observed, std::vector<Plan::Apply> objects, Outcome& outcome,
+                 Plan& plan) {
+  if (observed.stateful_set != nullptr && k8s::IsBeingDeleted(*observed.stateful_set)) {
+    outcome.rollout = {
+        .kind = RolloutStep::Kind::kWait, .pod = "", .why = "the StatefulSet is made anew"};
+    return false;
+  }
+  bool same = true;
+  for (Plan::Apply& apply : objects) {
+    if (IsApplied(apply, observed.applied, observed.live)) continue;
+    same = false;
+    if (apply.type == StatefulSetType()) {
+      outcome.rollout = {
+          .kind = RolloutStep::Kind::kWait, .pod = "", .why = "the StatefulSet changes"};
+    }
+    plan.applies.push_back(std::move(apply));
+  }
+  return same;
+}
+
+// What runs goes on as it is, and out of the way of a drain.
+void PlanStalled(const Observed& observed, const absl::Status& why, Outcome& outcome, Plan& plan) {
+  const bool missing = why.code() == absl::StatusCode::kFailedPrecondition;
+  outcome.stalled_reason = missing ? "NameServiceMissing" : "InvalidSpec";
+  outcome.stalled_message = FromAbsl(why.message());
+  if (!outcome.drain.handover.empty()) {
+    PlanSwitchover(observed, outcome.drain.handover, outcome.drain.why, plan);
+  }
+}
+
+// Of a spec that makes sense, with the objects that follow from it.
+void PlanGroup(const Observed& observed, const BrokerGroupSpec& spec,
+               const std::vector<Member>& members, std::vector<Plan::Apply> objects,
+               Outcome& outcome, Plan& plan) {
+  if (!observed.taken.empty()) {
+    outcome.stalled_reason = "NameTaken";
+    outcome.stalled_message = observed.taken;
+  }
+  plan.removals = Removals(observed, spec);
+  plan.growths = outcome.volumes.growths;
+  plan.secret = MemberSecret(*observed.group, spec);
+  outcome.rollout =
+      NextRolloutStep(spec, members, IsRevisionKnown(observed), observed.coordination.has_value());
+  if (!PlanObjects(observed, std::move(objects), outcome, plan)) return;
+  PlanDisturbance(observed, spec, members, outcome, plan);
+  const bool all_there = std::all_of(members.begin(), members.end(), [](const Member& member) {
+    return member.object != nullptr && !member.terminating;
+  });
+  if (outcome.rollout.kind != RolloutStep::Kind::kDone || !all_there) return;
+  for (Plan::Removal& removal : FormerFiles(observed, spec, outcome.config_hash)) {
+    plan.removals.push_back(std::move(removal));
+  }
 }
 
 }  // namespace
@@ -117,47 +205,29 @@ Plan PlanBrokerGroup(const Observed& observed, const Defaults& defaults, Timesta
   const int current = CurrentReplicas(observed);
   const std::vector<Member> members =
       MembersOf(observed, spec, current == 0 ? spec.replicas : current);
-  const bool coordinated = observed.coordination.has_value();
 
   Plan plan;
   Outcome outcome;
   outcome.image = spec.image.empty() ? defaults.image : spec.image;
   outcome.scale.replicas = std::max(current, spec.replicas);
+  outcome.drain = NextDrainStep(spec, members);
+  outcome.volumes = NextVolumesStep(observed, spec);
   const bool hands_off = spec.paused || k8s::IsBeingDeleted(*observed.group);
+  // They are the group's own doing, which others are to see.
+  if (!k8s::IsBeingDeleted(*observed.group)) plan.applies = RoleLabels(observed);
   if (!hands_off) {
-    plan.applies = RoleLabels(observed);
-    const ScaleStep scale = NextScaleStep(spec, members, current, coordinated);
+    TellBlockedDrain(observed, outcome.drain, plan);
+    ScaleStep scale = NextScaleStep(spec, members, current, observed.coordination.has_value());
     const absl::StatusOr<std::string> config =
         ConfigText(observed, spec, ListedMembers(observed, spec, scale.replicas));
-    if (!config.ok()) {
-      // What runs goes on as it is.
-      outcome.stalled_reason = config.status().code() == absl::StatusCode::kFailedPrecondition
-                                   ? "NameServiceMissing"
-                                   : "InvalidSpec";
-      outcome.stalled_message = FromAbsl(config.status().message());
-    } else {
+    if (config.ok()) {
+      outcome.scale = std::move(scale);
       outcome.config_hash = Fingerprint(*config);
-      if (!observed.taken.empty()) {
-        outcome.stalled_reason = "NameTaken";
-        outcome.stalled_message = observed.taken;
-      }
-      outcome.scale = scale;
-      plan.removals = Removals(observed, spec);
-      plan.secret = MemberSecret(*observed.group, spec);
-      outcome.rollout = NextRolloutStep(spec, members, IsRevisionKnown(observed), coordinated);
-      bool same = true;
-      for (Plan::Apply& apply :
-           ObjectsOf(observed, spec, defaults, *config, outcome.scale.replicas)) {
-        if (IsApplied(apply, observed.applied, observed.live)) continue;
-        same = false;
-        if (apply.type == StatefulSetType()) {
-          outcome.rollout = {
-              .kind = RolloutStep::Kind::kWait, .pod = "", .why = "the StatefulSet changes"};
-        }
-        plan.applies.push_back(std::move(apply));
-      }
-      // Which pods are outdated is known when the StatefulSet is what it is to be.
-      if (same) PlanDisturbance(observed, spec, members, outcome, plan);
+      PlanGroup(observed, spec, members,
+                ObjectsOf(observed, spec, defaults, *config, outcome.scale.replicas), outcome,
+                plan);
+    } else {
+      PlanStalled(observed, config.status(), outcome, plan);
     }
   }
   plan.status = StatusOf(observed, spec, members, outcome, now);

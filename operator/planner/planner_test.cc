@@ -30,12 +30,12 @@ using PlannerTest = PlannerFixture;
 
 TEST_F(PlannerTest, EverythingIsMadeAtFirst) {
   const Plan plan = Make();
-  EXPECT_THAT(
-      Applied(plan),
-      ElementsAre("ServiceAccount/orders-member", "Role/orders-member", "RoleBinding/orders-member",
-                  "Lease/orders-master", "ConfigMap/orders-config", "Service/orders-members",
-                  "Service/orders", "Service/orders-master", "PodDisruptionBudget/orders",
-                  "PodDisruptionBudget/orders-master", "StatefulSet/orders"));
+  EXPECT_THAT(Applied(plan),
+              ElementsAre("ServiceAccount/orders-member", "Role/orders-member",
+                          "RoleBinding/orders-member", "Lease/orders-master",
+                          "ConfigMap/" + k8s::KeyOf(FileOf(plan)).name, "Service/orders-members",
+                          "Service/orders", "Service/orders-master", "PodDisruptionBudget/orders",
+                          "PodDisruptionBudget/orders-master", "StatefulSet/orders"));
   for (const Plan::Apply& apply : plan.applies) {
     // The Lease goes when the volumes do.
     EXPECT_EQ(k8s::ControllerUidOf(apply.object), apply.type.kind == "Lease" ? "" : "u-1");
@@ -110,8 +110,7 @@ TEST_F(PlannerTest, TheConfigurationIsOneThatTheServerReads) {
   group_["spec"]["tls"] = {{"mode", "Required"}, {"secretName", "certificate"}};
   TempDir directory;
   const std::string path = directory.path() + "/dunlin.yaml";
-  std::ofstream(path)
-      << Find(Make(), "ConfigMap/orders-config")["data"]["dunlin.yaml"].get<std::string>();
+  std::ofstream(path) << FileOf(Make())["data"]["dunlin.yaml"].get<std::string>();
   config::v1::DunlinConfig config;
   ASSERT_OK(LoadConfig({.file = path, .environment = {}, .overrides = {}}, config));
   EXPECT_EQ(config.broker().broker_name(), "orders");
@@ -130,8 +129,7 @@ TEST_F(PlannerTest, MembersStartWithTheConfiguration) {
   const Plan plan = Make();
   TempDir directory;
   const std::string path = directory.path() + "/dunlin.yaml";
-  std::ofstream(path)
-      << Find(plan, "ConfigMap/orders-config")["data"]["dunlin.yaml"].get<std::string>();
+  std::ofstream(path) << FileOf(plan)["data"]["dunlin.yaml"].get<std::string>();
   const Json pod = Find(plan, "StatefulSet/orders")["spec"]["template"]["spec"];
   for (const Json& container : pod["containers"]) {
     std::vector<std::string> environment;
@@ -168,7 +166,7 @@ TEST_F(PlannerTest, OtherCoordinators) {
   group_["spec"]["failover"]["coordinator"] =
       Json::parse(R"({"type": "Etcd", "etcd": {"endpoints": ["e-0:2379", "e-1:2379"]}})");
   Plan plan = Make();
-  std::string text = Find(plan, "ConfigMap/orders-config")["data"]["dunlin.yaml"];
+  std::string text = FileOf(plan)["data"]["dunlin.yaml"];
   EXPECT_THAT(text, HasSubstr(R"(etcd_endpoints: "e-0:2379, e-1:2379")"));
   EXPECT_THAT(text, HasSubstr(R"(etcd_prefix: "/dunlin/shop")"));
   EXPECT_TRUE(Find(plan, "Lease/orders-master").is_null());
@@ -176,7 +174,7 @@ TEST_F(PlannerTest, OtherCoordinators) {
   EXPECT_EQ(pod["automountServiceAccountToken"], false);
   group_["spec"]["failover"]["coordinator"] = Json::parse(R"({"type": "Static"})");
   plan = Make();
-  text = Find(plan, "ConfigMap/orders-config")["data"]["dunlin.yaml"];
+  text = FileOf(plan)["data"]["dunlin.yaml"];
   EXPECT_THAT(text, HasSubstr(R"(master: "orders-0")"));
 }
 
@@ -327,6 +325,54 @@ TEST_F(PlannerTest, PausedIsHandsOff) {
   EXPECT_EQ(Condition(plan, "Ready"), "False Paused");
 }
 
+TEST_F(PlannerTest, WhoIsMasterIsShownAlsoWhenPaused) {
+  Settle();
+  group_["metadata"]["annotations"]["dunlin.dev/pause-reconciliation"] = "true";
+  observed_.coordination->master = "orders-2";
+  EXPECT_THAT(Applied(Make()), ElementsAre("Pod/orders-0", "Pod/orders-2"));
+}
+
+TEST_F(PlannerTest, AnotherConfigurationIsAnotherFileAndTheOldOneGoesLast) {
+  Settle();
+  const std::string former = k8s::KeyOf(FileOf(Everything())).name;
+  group_["spec"]["config"] = Json::parse(R"({"log": {"level": "DEBUG"}})");
+  Plan plan = Make();
+  const Json file = FileOf(plan);
+  EXPECT_NE(k8s::KeyOf(file).name, former);
+  EXPECT_EQ(file["immutable"], true);
+  EXPECT_EQ(
+      Find(plan,
+           "StatefulSet/orders")["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"],
+      k8s::KeyOf(file).name);
+  EXPECT_THAT(plan.removals, IsEmpty());
+  CarryOut(plan);
+  Json set = *observed_.stateful_set;
+  set["status"]["updateRevision"] = "r2";
+  observed_.stateful_set = Shared(set);
+  EXPECT_THAT(Make().removals, IsEmpty());
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(Make().removals, IsEmpty());
+    observed_.pods[static_cast<size_t>(i)] = Shared(MakePod(i, "r2"));
+  }
+  plan = Make();
+  ASSERT_THAT(plan.removals, SizeIs(1));
+  EXPECT_EQ(plan.removals[0].type.kind, "ConfigMap");
+  EXPECT_EQ(plan.removals[0].object.name, former);
+  // A pod that is about to come may have been made before.
+  observed_.pods.pop_back();
+  EXPECT_THAT(Make().removals, IsEmpty());
+}
+
+TEST_F(PlannerTest, PodsAreFoundWhateverTheirTemplateSays) {
+  group_["spec"]["podTemplate"]["metadata"]["labels"] = {
+      {"app.kubernetes.io/managed-by", "me"}, {"dunlin.dev/group", "x"}, {"team", "a"}};
+  const Json set = Find(Make(), "StatefulSet/orders");
+  const Json& labels = set["spec"]["template"]["metadata"]["labels"];
+  EXPECT_EQ(labels["app.kubernetes.io/managed-by"], "dunlin-operator");
+  EXPECT_EQ(labels["dunlin.dev/group"], "orders");
+  EXPECT_EQ(labels["team"], "a");
+}
+
 TEST_F(PlannerTest, ASwitchoverThatIsAskedFor) {
   Settle();
   group_["metadata"]["annotations"]["dunlin.dev/switchover-to"] = "orders-2";
@@ -371,7 +417,7 @@ TEST_F(PlannerTest, ScalingOutAddsEachNewPodAndRestartsNobody) {
   EXPECT_EQ(plan.status["phase"], "ScalingOut");
   // Another change is for all of them: new pods get the same file.
   group_["spec"]["config"] = Json::parse(R"({"log": {"level": "DEBUG"}})");
-  const std::string text = Find(Make(), "ConfigMap/orders-config")["data"]["dunlin.yaml"];
+  const std::string text = FileOf(Make())["data"]["dunlin.yaml"];
   EXPECT_THAT(text, HasSubstr("orders-2="));
   EXPECT_THAT(text, Not(HasSubstr("orders-3=")));
 }
@@ -388,7 +434,7 @@ TEST_F(PlannerTest, ScalingInRemovesThenTakesThePodOneAtATime) {
   observed_.coordination->in_sync.erase("orders-2");
   plan = Make();
   EXPECT_EQ(Find(plan, "StatefulSet/orders")["spec"]["replicas"], 2);
-  EXPECT_TRUE(Find(plan, "ConfigMap/orders-config").is_null());
+  EXPECT_TRUE(FileOf(plan).is_null());
   EXPECT_FALSE(plan.member_change.has_value());
 }
 
@@ -416,7 +462,7 @@ TEST_F(PlannerTest, WithoutARecordAnotherNumberOfMembersIsAnotherConfiguration) 
   Settle();
   group_["spec"]["replicas"] = 4;
   const Plan plan = Make();
-  const std::string text = Find(plan, "ConfigMap/orders-config")["data"]["dunlin.yaml"];
+  const std::string text = FileOf(plan)["data"]["dunlin.yaml"];
   EXPECT_THAT(text, HasSubstr("orders-3="));
   CarryOut(plan);
   observed_.pods.push_back(Shared(MakePod(3, "r1")));
@@ -439,12 +485,6 @@ TEST_F(PlannerTest, ABadRevisionIsTakenBackWhileScalingInWaitsForIt) {
   observed_.pods[1] = Shared(MakePod(1, "r1"));
   observed_.pods[2] = Shared(MakePod(2, "r0"));
   EXPECT_FALSE(Make().deletion.has_value());
-}
-
-TEST_F(PlannerTest, SizesOfVolumesThatAreThereAreLeftToTheClaims) {
-  Settle();
-  group_["spec"]["storage"]["size"] = "20Gi";
-  EXPECT_THAT(Applied(Make()), IsEmpty());
 }
 
 TEST(FingerprintTest, IsTheSameForEver) {

@@ -74,6 +74,12 @@ Json ClaimRetention(const Json& resource) {
       {"whenScaled", StringOr(resource, {"spec", "storage", "retention", "whenScaled"}, "Retain")}};
 }
 
+void PutLabels(const Json& labels, Json& pod_template) {
+  // What is no map the API server refuses, in better words.
+  Json& metadata = pod_template["metadata"];
+  if (metadata.is_object() && metadata["labels"].is_object()) metadata["labels"].update(labels);
+}
+
 std::string PullPolicy(const Json& resource) {
   return StringOr(resource, {"spec", "imagePullPolicy"}, "IfNotPresent");
 }

@@ -27,6 +27,9 @@ k8s::Json VolumeClaims(const k8s::Json& resource, const k8s::Json* stateful_set)
 // persistentVolumeClaimRetentionPolicy, by spec.storage.retention of `resource`.
 k8s::Json ClaimRetention(const k8s::Json& resource);
 
+// Pods are found by these, whatever else somebody wants of their template.
+void PutLabels(const k8s::Json& labels, k8s::Json& pod_template);
+
 // spec.imagePullPolicy of `resource`.
 std::string PullPolicy(const k8s::Json& resource);
 

@@ -40,6 +40,16 @@ const ResourceType& LeaseType() {
   static const ResourceType type = Make("coordination.k8s.io", "v1", "leases", "Lease");
   return type;
 }
+const ResourceType& NodeType() {
+  static const ResourceType type = {
+      .group = "", .version = "v1", .plural = "nodes", .kind = "Node", .namespaced = false};
+  return type;
+}
+const ResourceType& PersistentVolumeClaimType() {
+  static const ResourceType type =
+      Make("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim");
+  return type;
+}
 const ResourceType& PodDisruptionBudgetType() {
   static const ResourceType type =
       Make("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget");

@@ -15,6 +15,8 @@ const k8s::ResourceType& UserType();
 
 const k8s::ResourceType& ConfigMapType();
 const k8s::ResourceType& LeaseType();
+const k8s::ResourceType& NodeType();
+const k8s::ResourceType& PersistentVolumeClaimType();
 const k8s::ResourceType& PodDisruptionBudgetType();
 const k8s::ResourceType& PodType();
 const k8s::ResourceType& RoleBindingType();

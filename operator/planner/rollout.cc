@@ -205,8 +205,9 @@ ScaleStep NextScaleStep(const BrokerGroupSpec& spec, const std::vector<Member>& 
                         int current, bool coordinated) {
   ScaleStep step;
   step.replicas = std::max(current, spec.replicas);
-  if (current == 0 && spec.HasRecord()) {
-    // Volumes and the record of a former group: its members are needed to elect one.
+  if (current == 0) {
+    // Volumes and the record of a former group: its members are needed to elect one. Or pods of a
+    // StatefulSet that is made anew.
     for (const Member& member : members) {
       step.replicas = std::max(step.replicas, member.ordinal + 1);
     }
@@ -230,7 +231,8 @@ std::string BestSuccessor(const std::vector<Member>& members, int below_ordinal)
   for (const Member& member : members) {
     const bool able = member.is_serving() && member.in_sync && !member.master;
     if (!able || member.ordinal >= below_ordinal) continue;
-    if (best == nullptr || (best->outdated && !member.outdated)) best = &member;
+    const auto drawback = [](const Member& m) { return std::pair(m.leaving, m.outdated); };
+    if (best == nullptr || drawback(member) < drawback(*best)) best = &member;
   }
   return best == nullptr ? "" : best->pod;
 }

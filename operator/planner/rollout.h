@@ -53,8 +53,8 @@ struct ScaleStep {
 ScaleStep NextScaleStep(const BrokerGroupSpec& spec, const std::vector<Member>& members,
                         int current, bool coordinated);
 
-// The member that a switchover goes to best: it serves, is in sync, is of the newest revision if
-// any is, and has the lowest ordinal. Empty: there is none.
+// The member that a switchover goes to best: it serves and is in sync; if there are such, its node
+// stays, and it is of the newest revision; and it has the lowest ordinal. Empty: there is none.
 std::string BestSuccessor(const std::vector<Member>& members, int below_ordinal);
 
 }  // namespace dunlin::op

@@ -128,7 +128,8 @@ std::string_view PhaseOf(const Observed& observed, const BrokerGroupSpec& spec,
                          const Condition& ready, const Sight& sight, const Outcome& outcome) {
   if (k8s::IsBeingDeleted(*observed.group)) return "Deleting";
   if (!outcome.stalled_reason.empty()) return "Stalled";
-  if (observed.stateful_set == nullptr) return "Creating";
+  // Or it is made anew, around pods that run.
+  if (observed.stateful_set == nullptr && sight.there == 0) return "Creating";
   if (observed.coordination.has_value() && !sight.has_master) {
     return observed.coordination->epoch == 0 ? "Creating" : "FailingOver";
   }
@@ -139,7 +140,7 @@ std::string_view PhaseOf(const Observed& observed, const BrokerGroupSpec& spec,
   return ready.status == ConditionStatus::kTrue ? "Healthy" : "Degraded";
 }
 
-Json MembersStatus(const std::vector<Member>& members) {
+Json MembersStatus(const Observed& observed, const std::vector<Member>& members) {
   Json list = Json::array();
   for (const Member& member : members) {
     if (member.object == nullptr) continue;
@@ -155,6 +156,9 @@ Json MembersStatus(const std::vector<Member>& members) {
     if (const auto revision = k8s::LabelOf(*member.object, "controller-revision-hash");
         !revision.empty()) {
       entry["revision"] = revision;
+    }
+    if (std::string size = VolumeSizeOf(observed, member.pod); !size.empty()) {
+      entry["volumeSize"] = std::move(size);
     }
     list.push_back(std::move(entry));
   }
@@ -208,7 +212,7 @@ Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
                  {"selector", SelectorOf(spec)},
                  {"image", outcome.image},
                  {"configHash", outcome.config_hash},
-                 {"members", MembersStatus(members)}};
+                 {"members", MembersStatus(observed, members)}};
   if (observed.coordination.has_value()) {
     status["master"] = sight.has_master ? observed.coordination->master : "";
     status["epoch"] = observed.coordination->epoch;
@@ -248,6 +252,13 @@ Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
          ready.reason, ready.message),
       Is("Stalled", stalled, stalled ? judged.stalled_reason : "Nothing", judged.stalled_message),
       Is("Paused", spec.paused, spec.paused ? "Annotation" : "Nothing", "")};
+  if (const VolumesStep& volumes = outcome.volumes; !volumes.reason.empty()) {
+    made.push_back(Is("StorageReady", volumes.is_ready(), volumes.reason, volumes.why));
+  }
+  if (!outcome.drain.reason.empty()) {
+    made.push_back(
+        Is("Draining", true, spec.paused ? "Paused" : outcome.drain.reason, outcome.drain.why));
+  }
   if (const std::string ignored = IgnoredFields(observed); !ignored.empty()) {
     made.push_back(Is("NotSupported", true, "FieldsIgnored",
                       fmt::format("this operator does nothing for: {}", ignored)));

@@ -5,6 +5,8 @@
 // | Ready | the spec holds: every member is ready, in sync and of the newest revision |
 // | Available | there is a master, and as many members in sync as sends need |
 // | InSync | every member has all that is acknowledged |
+// | StorageReady | the volumes have the size that is asked for
+// | Draining | the master's node is to be emptied; only then is it there |
 // | NotSupported | there are fields this operator does nothing for; only then is it there |
 // | Progressing | an update, a scaling or a switchover is under way |
 // | Reconciling, Stalled | for tools that follow kstatus: it goes on by itself; somebody has to act
@@ -16,10 +18,12 @@
 #include <vector>
 
 #include "operator/k8s/json.h"
+#include "operator/planner/drain.h"
 #include "operator/planner/members.h"
 #include "operator/planner/observed.h"
 #include "operator/planner/rollout.h"
 #include "operator/planner/spec.h"
+#include "operator/planner/volumes.h"
 #include "services/base/clock.h"
 
 namespace dunlin::op {
@@ -30,6 +34,8 @@ struct Outcome {
   std::string stalled_message;
   RolloutStep rollout;
   ScaleStep scale;
+  DrainStep drain;
+  VolumesStep volumes;
   std::string config_hash;
   std::string image;
 };

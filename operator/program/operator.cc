@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <string_view>
 #include <utility>
 
 #include "operator/controller/broker_admin.h"
@@ -40,6 +41,8 @@ using std::chrono::milliseconds;
 constexpr char kReporter[] = "dunlin.dev/operator";
 // What the operator made; everything else of these types is not its business.
 constexpr char kManaged[] = "app.kubernetes.io/managed-by=dunlin-operator";
+// What StatefulSets of groups make has the labels of their selector alone.
+constexpr char kClaims[] = "app.kubernetes.io/name=dunlin,dunlin.dev/group";
 // A stop waits for what is under way; so long a call may take.
 constexpr k8s::ClientOptions kClientOptions{.attempt_timeout = milliseconds(10'000),
                                             .call_timeout = milliseconds(20'000)};
@@ -142,10 +145,14 @@ class Operator::Rooms {
         user_lane_("User", clock, registry,
                    [this](const k8s::ObjectKey& key) { return users_.Reconcile(key); }) {
     for (const k8s::ResourceType& type : OwnedTypes()) caches_.Watch(type, kManaged);
+    caches_.Watch(PersistentVolumeClaimType(), kClaims);
     caches_.Watch(BrokerGroupType(), "");
     caches_.Watch(NameServiceType(), "");
     caches_.Watch(UserType(), "");
     for (const KeptLane* const kept : {&topics_, &consumer_groups_}) caches_.Watch(kept->type, "");
+    if (config.kubernetes().watch_nodes()) {
+      caches_.Watch(NodeType(), "", {.is_needed = false, .trim = TrimNode});
+    }
     caches_.OnChange([this](const k8s::ResourceType& type, const k8s::Store::Change& change) {
       Route(type, change);
     });
@@ -185,6 +192,9 @@ class Operator::Rooms {
     values.queues["NameService"] = name_lane_.queue.CurrentStats();
     values.queues["Topic"] = topics_.lane.queue.CurrentStats();
     values.queues["ConsumerGroup"] = consumer_groups_.lane.queue.CurrentStats();
+    values.watches = caches_.States();
+    // By one operator alone, or sums would count all twice.
+    if (!values.leader) return values;
     for (const k8s::ResourceType& type :
          {BrokerGroupType(), NameServiceType(), TopicType(), ConsumerGroupType()}) {
       std::map<std::string, size_t>& phases = values.objects[type.kind];
@@ -197,7 +207,6 @@ class Operator::Rooms {
                                    .ready = k8s::IntAt(*object, {"status", "readyReplicas"})});
       }
     }
-    values.watches = caches_.States();
     return values;
   }
 
@@ -205,6 +214,7 @@ class Operator::Rooms {
   bool Leads() const { return elector_ == nullptr || elector_->IsLeader(); }
 
   void Route(const k8s::ResourceType& type, const k8s::Store::Change& change) {
+    if (type == NodeType()) return RouteToGroupsOn(change);
     if (const auto group = GroupConcernedBy(type, change); group.has_value()) {
       group_lane_.queue.Add(*group);
     }
@@ -225,6 +235,15 @@ class Operator::Rooms {
       for (const k8s::Object& group : caches_.Referring(BrokerGroupType(), k8s::KeyOf(*any))) {
         group_lane_.queue.Add(k8s::KeyOf(*group));
       }
+    }
+  }
+
+  void RouteToGroupsOn(const k8s::Store::Change& node) {
+    if (!ConcernsItsPods(node)) return;
+    const k8s::Object& any = node.after != nullptr ? node.after : node.before;
+    for (const k8s::Object& pod : caches_.PodsOn(k8s::KeyOf(*any).name)) {
+      const std::string_view group = k8s::LabelOf(*pod, kGroupLabel);
+      if (!group.empty()) group_lane_.queue.Add({k8s::KeyOf(*pod).space, std::string(group)});
     }
   }
 

@@ -70,6 +70,20 @@ Json GroupOf(const std::string& name, int replicas) {
   return group;
 }
 
+// Nobody makes volumes of these by himself.
+constexpr char kStorageClasses[] = R"(
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: grows}
+provisioner: example.com/none
+allowVolumeExpansion: true
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: fixed}
+provisioner: example.com/none
+)";
+
 // What is served at 127.0.0.1:PORT/metrics.
 std::string Scrape(int port) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -326,6 +340,57 @@ class OperatorServerTest : public ::testing::Test {
   void Edit(const std::string& group, const Json& spec) {
     ASSERT_OK(client_.Run(MergePatch(BrokerGroupType(), {kSpace, group}, {{"spec", spec}})));
   }
+  // As the scheduler would.
+  void Bind(const std::string& pod, const std::string& node) {
+    Json binding = {{"apiVersion", "v1"},
+                    {"kind", "Binding"},
+                    {"metadata", {{"name", pod}, {"namespace", kSpace}}},
+                    {"target", {{"apiVersion", "v1"}, {"kind", "Node"}, {"name", node}}}};
+    k8s::ApiCall call = Create(PodType(), binding);
+    call.path = k8s::PathOf(PodType(), {kSpace, pod}, "binding");
+    ASSERT_OK(client_.Run(std::move(call)));
+  }
+  // Of the ConfigMap that new pods have.
+  std::string FileNameOf(const std::string& group) {
+    const Json set = Get(StatefulSetType(), group);
+    const Json* const volumes = k8s::Find(set, {"spec", "template", "spec", "volumes"});
+    if (volumes == nullptr) return "";
+    return std::string(k8s::StringAt(volumes->at(0), {"configMap", "name"}));
+  }
+  std::string WriteFile(const std::string& name, const std::string& text) {
+    std::string path = directory_.path() + "/" + name;
+    std::ofstream(path) << text;
+    return path;
+  }
+  // As a provisioner would, for one claim.
+  void MakeVolume(const std::string& storage_class, const std::string& claim) {
+    control_plane_.Kubectl({"apply", "-f",
+                            WriteFile("volume.yaml", fmt::format(R"(
+apiVersion: v1
+kind: PersistentVolume
+metadata: {{name: of-{1}}}
+spec:
+  storageClassName: {0}
+  capacity: {{storage: 1Gi}}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  claimRef: {{namespace: {2}, name: {1}}}
+  csi: {{driver: example.com, volumeHandle: {1}}}
+)",
+                                                                 storage_class, claim, kSpace))});
+  }
+  void SetStatus(const k8s::ResourceType& type, const std::string& name, const Json& status) {
+    k8s::ApiCall call = k8s::MergePatch(type, {kSpace, name}, {{"status", status}});
+    call.path = k8s::PathOf(type, {kSpace, name}, "status");
+    ASSERT_OK(client_.Run(std::move(call)));
+  }
+  bool IsBound(const std::string& claim) {
+    return k8s::StringAt(Get(PersistentVolumeClaimType(), claim), {"status", "phase"}) == "Bound";
+  }
+  std::string SizeOf(const std::string& claim) {
+    const Json got = Get(PersistentVolumeClaimType(), claim);
+    return std::string(k8s::StringAt(got, {"spec", "resources", "requests", "storage"}));
+  }
   std::string ImageOf(const std::string& pod) {
     const Json got = Get(PodType(), pod);
     const Json* const containers = k8s::Find(got, {"spec", "containers"});
@@ -379,11 +444,12 @@ TEST_F(OperatorServerTest, AGroupFromItsBeginningToItsEnd) {
   ASSERT_OK(client_.Run(Delete(ServiceType(), {kSpace, "orders-master"})));
   WaitFor("the Service is back", [&] { return !Get(ServiceType(), "orders-master").is_null(); });
 
+  const std::string file = FileNameOf("orders");
+  EXPECT_FALSE(Get(ConfigMapType(), file).is_null());
   ASSERT_OK(client_.Run(Delete(BrokerGroupType(), {kSpace, "orders"})));
   WaitFor("all is gone", [&] {
     return Get(StatefulSetType(), "orders").is_null() && Get(PodType(), "orders-0").is_null() &&
-           Get(ConfigMapType(), "orders-config").is_null() &&
-           Get(ServiceType(), "orders").is_null() &&
+           Get(ConfigMapType(), file).is_null() && Get(ServiceType(), "orders").is_null() &&
            Get(SecretType(), "orders-replication").is_null();
   });
   // Its volumes stay, and so does who may be elected from them.
@@ -409,13 +475,15 @@ TEST_F(OperatorServerTest, ANameServiceAndWhoRefersToIt) {
   EXPECT_EQ(k8s::IntAt(Get(NameServiceType(), "names"), {"status", "brokerGroups"}), 1);
 
   // Another number of instances is another configuration of its groups.
+  const std::string former = FileNameOf("orders");
   ASSERT_OK(
       client_.Run(MergePatch(NameServiceType(), {kSpace, "names"}, {{"spec", {{"replicas", 3}}}})));
   WaitFor("the group is told", [&] {
-    const Json file = Get(ConfigMapType(), "orders-config");
+    const Json file = Get(ConfigMapType(), FileNameOf("orders"));
     return k8s::StringAt(file, {"data", "dunlin.yaml"}).find("names-2.names-members") !=
            std::string_view::npos;
   });
+  WaitFor("the former file is gone", [&] { return Get(ConfigMapType(), former).is_null(); });
 
   // What nothing is done for says so.
   Json user = k8s::NewObject(UserType(), {kSpace, "u"});
@@ -541,6 +609,86 @@ TEST_F(OperatorServerTest, OperatorsAndTheApiServerAreKilled) {
   const auto lease = client_.Run(k8s::Get(LeaseType(), {"default", "dunlin-operator"}));
   ASSERT_OK(lease);
   EXPECT_EQ(k8s::StringAt(*lease, {"spec", "holderIdentity"}), "");
+}
+
+TEST_F(OperatorServerTest, TheMasterHandsOverBeforeItsNodeIsDrained) {
+  control_plane_.Kubectl({"create", "clusterrolebinding", "operator-nodes",
+                          "--clusterrole=dunlin-operator-nodes",
+                          "--serviceaccount=default:operator"});
+  const auto program = StartOperator();
+  ASSERT_OK(client_.Run(Create(BrokerGroupType(), GroupOf("orders", 3))));
+  WaitUntilReady("orders");
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_OK(client_.Run(Create(NodeType(), NewObject(NodeType(), {"", fmt::format("n-{}", i)}))));
+    Bind(fmt::format("orders-{}", i), fmt::format("n-{}", i));
+  }
+  const auto master = [&] {
+    return std::string(k8s::StringAt(Get(BrokerGroupType(), "orders"), {"status", "master"}));
+  };
+  const auto why = [&] { return ConditionReason(BrokerGroupType(), "orders", "Draining"); };
+  ASSERT_EQ(master(), "orders-0");
+
+  control_plane_.Kubectl({"cordon", "n-1"});
+  control_plane_.Kubectl({"cordon", "n-0"});
+  WaitFor("another one is master", [&] { return master() == "orders-2" && why().empty(); });
+  EXPECT_EQ(stand_in_->Switchovers(), 1);
+  WaitUntilReady("orders");
+
+  // Nobody is asked in a circle.
+  control_plane_.Kubectl({"cordon", "n-2"});
+  WaitFor("it says that nobody fits", [&] { return why() == "NoSuccessor"; });
+  EXPECT_EQ(stand_in_->Switchovers(), 1);
+  control_plane_.Kubectl({"uncordon", "n-1"});
+  WaitFor("somebody fits again", [&] { return master() == "orders-1" && why().empty(); });
+  EXPECT_EQ(stand_in_->Switchovers(), 2);
+}
+
+TEST_F(OperatorServerTest, VolumesGrow) {
+  const auto program = StartOperator();
+  control_plane_.Kubectl({"apply", "-f", WriteFile("classes.yaml", kStorageClasses)});
+  for (const std::string name : {"grows", "fixed"}) {
+    Json group = GroupOf(name, 2);
+    group["spec"]["storage"]["storageClassName"] = name;
+    for (int i = 0; i < 2; ++i) MakeVolume(name, fmt::format("data-{}-{}", name, i));
+    ASSERT_OK(client_.Run(Create(BrokerGroupType(), group)));
+    WaitUntilReady(name);
+    WaitFor("its volumes are there", [&] {
+      return ConditionReason(BrokerGroupType(), name, "StorageReady") == "AsAsked" &&
+             IsBound(fmt::format("data-{}-0", name)) && IsBound(fmt::format("data-{}-1", name));
+    });
+  }
+  const std::string set(k8s::UidOf(Get(StatefulSetType(), "grows")));
+  const std::string pod(k8s::UidOf(Get(PodType(), "grows-1")));
+  const std::string fixed_set(k8s::UidOf(Get(StatefulSetType(), "fixed")));
+  for (const std::string name : {"grows", "fixed"}) Edit(name, {{"storage", {{"size", "2Gi"}}}});
+
+  WaitFor("the claims ask for more",
+          [&] { return SizeOf("data-grows-0") == "2Gi" && SizeOf("data-grows-1") == "2Gi"; });
+  WaitFor("the StatefulSet is another one", [&] {
+    const Json now = Get(StatefulSetType(), "grows");
+    return !now.is_null() && k8s::UidOf(now) != set;
+  });
+  WaitFor("it has taken the pods over", [&] {
+    return k8s::ControllerUidOf(Get(PodType(), "grows-1")) ==
+           k8s::UidOf(Get(StatefulSetType(), "grows"));
+  });
+  EXPECT_EQ(ConditionReason(BrokerGroupType(), "grows", "StorageReady"), "Resizing");
+  for (const std::string claim : {"data-grows-0", "data-grows-1"}) {
+    SetStatus(PersistentVolumeClaimType(), claim, {{"capacity", {{"storage", "2Gi"}}}});
+  }
+  WaitFor("it is said to be done",
+          [&] { return ConditionReason(BrokerGroupType(), "grows", "StorageReady") == "AsAsked"; });
+  WaitUntilReady("grows", 2);
+  EXPECT_EQ(k8s::UidOf(Get(PodType(), "grows-1")), pod) << "a pod was replaced";
+
+  // A new member's is as large from the beginning.
+  Edit("grows", {{"replicas", 3}});
+  WaitFor("the new claim", [&] { return SizeOf("data-grows-2") == "2Gi"; });
+
+  WaitFor("what is refused is told",
+          [&] { return ConditionReason(BrokerGroupType(), "fixed", "StorageReady") == "Refused"; });
+  EXPECT_EQ(SizeOf("data-fixed-0"), "1Gi");
+  EXPECT_EQ(k8s::UidOf(Get(StatefulSetType(), "fixed")), fixed_set);
 }
 
 // Figures for docs: memory, time of a look, requests of groups that are as they should be.

@@ -134,6 +134,9 @@ capabilities: {drop: [ALL]}
 {{- fail (printf "broker group %s: tls.secretName has no use with tls.mode Off: remove it, or set the mode to Both or Required" .name) -}}
 {{- end -}}
 {{- end -}}
+{{- if eq (dig "tls" "mode" "Both" .Values.cluster.nameService) "Required" -}}
+{{- fail "cluster.nameService.tls.mode Required would shut brokers out, which register in plaintext: set it to Both" -}}
+{{- end -}}
 {{- $topics := list -}}
 {{- range .Values.cluster.topics -}}
 {{- if has .name $topics -}}{{- fail (printf "cluster.topics has %s twice" .name) -}}{{- end -}}
@@ -150,6 +153,21 @@ capabilities: {drop: [ALL]}
 - ports:
     - {port: 53, protocol: UDP}
     - {port: 53, protocol: TCP}
+{{- end -}}
+
+{{/* Where name services and etcds are that groups name, and where they mostly are. A list as JSON. */}}
+{{- define "dunlin.memberEgressPorts" -}}
+{{- $ports := concat (list 9876 2379) .Values.networkPolicy.egressPorts -}}
+{{- range .Values.cluster.brokerGroups -}}
+{{- $spec := include "dunlin.brokerGroupSpec" (dict "root" $ "group" .) | fromYaml -}}
+{{- $endpoints := dig "failover" "coordinator" "etcd" "endpoints" list $spec -}}
+{{- range concat (default list $spec.nameServers) $endpoints -}}
+{{- $ports = append $ports (regexFind "[0-9]+$" . | int) -}}
+{{- end -}}
+{{- end -}}
+{{- $unique := list -}}
+{{- range $ports -}}{{- $unique = append $unique (int .) -}}{{- end -}}
+{{- $unique | uniq | toJson -}}
 {{- end -}}
 
 {{- define "dunlin.egressApiServer" -}}

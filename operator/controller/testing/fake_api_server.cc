@@ -76,6 +76,10 @@ std::pair<int, Json> FakeApiServer::Answer(const k8s::HttpRequest& request,
     if (found == objects_.end()) return Failure(kNotFound, "NotFound");
     const auto uid = k8s::StringAt(body, {"preconditions", "uid"});
     if (!uid.empty() && uid != k8s::UidOf(found->second)) return Failure(kConflict, "Conflict");
+    const auto version = k8s::StringAt(body, {"preconditions", "resourceVersion"});
+    if (!version.empty() && version != k8s::ResourceVersionOf(found->second)) {
+      return Failure(kConflict, "Conflict");
+    }
     found->second["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z";
     Stamp(found->second);
     return {kOk, found->second};

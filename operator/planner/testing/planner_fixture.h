@@ -102,6 +102,20 @@ class PlannerFixture : public ::testing::Test {
     }
     return nullptr;
   }
+  // The ConfigMap; null: none is applied.
+  static k8s::Json FileOf(const Plan& plan) {
+    for (const Plan::Apply& apply : plan.applies) {
+      if (apply.type.kind == "ConfigMap") return apply.object;
+    }
+    return nullptr;
+  }
+  // As if nothing had been applied yet.
+  Plan Everything() {
+    Observed fresh = observed_;
+    fresh.group = Shared(group_);
+    fresh.applied.clear();
+    return PlanBrokerGroup(fresh, OwnDefaults(), now_);
+  }
   static std::string Condition(const Plan& plan, const std::string& type) {
     const k8s::Json* const found = k8s::FindCondition(plan.status["conditions"], type);
     if (found == nullptr) return "";

@@ -24,13 +24,17 @@ Secret::Secret(std::string bytes) : bytes_(std::move(bytes)) { CHECK(bytes_.size
 absl::StatusOr<Secret> Secret::Load(FileSystem& files, const std::string& path) {
   if (path.empty()) return Secret();
   ASSIGN_OR_RETURN(std::string bytes, ReadWholeFile(files, path));
+  return Parse(std::move(bytes), path);
+}
+
+absl::StatusOr<Secret> Secret::Parse(std::string bytes, std::string_view where) {
   bytes.erase(bytes.find_last_not_of(kSpace) + 1);
   bytes.erase(0, bytes.find_first_not_of(kSpace));
   if (bytes.size() < kMinBytes) {
     return absl::InvalidArgumentError(
         fmt::format("{} holds a secret of {} characters; use {} or more, for instance from "
                     "`openssl rand -hex 32`",
-                    path, bytes.size(), kMinBytes));
+                    where, bytes.size(), kMinBytes));
   }
   return Secret(std::move(bytes));
 }

@@ -26,6 +26,8 @@ class Secret {
   // The contents of a file without white space at both ends; no path: the empty secret.
   // INVALID_ARGUMENT when it is too short.
   static absl::StatusOr<Secret> Load(FileSystem& files, const std::string& path);
+  // The same of its text, which is `where`.
+  static absl::StatusOr<Secret> Parse(std::string bytes, std::string_view where);
   // Random, new each time.
   static std::string Nonce();
 
