@@ -10,6 +10,7 @@ mode. Of the others there are fewer, as below.
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def main():
     options = parser.parse_args()
     results = {}
     for scenario, share in SHARES.items():
-        count = 1 if options.quick else max(1, round(options.count * share / len(MODES)))
+        count = 1 if options.quick else math.ceil(options.count * share / len(MODES))
         for mode in MODES:
             say("%s, %s, %d times" % (scenario, mode, count))
             results[mode, scenario] = run(options, mode, scenario, count)
