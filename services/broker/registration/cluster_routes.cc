@@ -110,7 +110,7 @@ void ClusterRoutes::Count(bool answered, const std::string& why_not) {
   } else {
     log::Warning(
         "no name service tells routes of other brokers: {}; consumers that ask for their "
-        "assignments go on with those that they have",
+        "assignments go on with those that they have, and nothing is passed on to other brokers",
         why_not);
   }
 }
