@@ -29,13 +29,13 @@
 #include "services/broker/lite/lite_subscriptions.h"
 #include "services/broker/lite/lite_table.h"
 #include "services/broker/producers/producer_table.h"
-#include "services/broker/registration/cluster_routes.h"
 #include "services/broker/registration/registration_metrics.h"
 #include "services/broker/rpc/admin_service.h"
 #include "services/broker/rpc/command_streams.h"
 #include "services/broker/rpc/endpoints.h"
 #include "services/broker/rpc/messaging_service.h"
 #include "services/broker/rpc/orphan_link.h"
+#include "services/broker/rpc/other_brokers.h"
 #include "services/broker/rpc/partly.h"
 #include "services/broker/rpc/route_service.h"
 #include "services/broker/rpc/service_context.h"
@@ -46,6 +46,7 @@
 #include "services/broker/transactions/check_policy.h"
 #include "services/broker/transactions/checker.h"
 #include "services/broker/transactions/lookup.h"
+#include "services/broker/wire/broker_mark.h"
 #include "services/runtime/host_port.h"
 #include "services/store/log/log_follower.h"
 
@@ -189,7 +190,7 @@ class Broker::Rooms {
   std::unique_ptr<TopicExpiry> expiry;
   std::unique_ptr<Compactor> compactor;
   CommandStreams command_streams;
-  std::unique_ptr<ClusterRoutes> cluster;
+  std::unique_ptr<OtherBrokers> others;
   std::optional<ServiceContext> context;
   std::optional<OrphanLink> orphan_link;
   std::unique_ptr<TransactionChecker> checker;
@@ -319,17 +320,21 @@ void Broker::Rooms::StartDeciding(const Clock& clock, const std::function<void()
 
 void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const Clock& clock) {
   if (config.broker().name_services_size() > 0) {
-    cluster = std::make_unique<ClusterRoutes>(std::vector<std::string>(
-        config.broker().name_services().begin(), config.broker().name_services().end()));
+    others = std::make_unique<OtherBrokers>(
+        OtherBrokers::Options{.group = config.broker().broker_name(),
+                              .is_master = !slave,
+                              .name_services = {config.broker().name_services().begin(),
+                                                config.broker().name_services().end()}});
   }
   const std::vector<int32_t> ports = NameServicePorts(config);
+  const BrokerMark mark = MarkOf(config.broker().broker_name());
   context.emplace(ServiceContext{
       *settings,     clock,           *log,           *state,        *dispatcher,
       *retention,    *topics,         *progress,      *dead_letters, *taker,
       *waiting_room, *clients,        *subscriptions, *producers,    producer_sessions,
       filters,       *intake,         *trace,         *executor,     *lite,
       *lookup,       command_streams, *cold_reads,    "localhost",   0,
-      ports,         cluster.get(),   slave});
+      ports,         others.get(),    slave,          mark});
   orphan_link.emplace(*context);
   checker =
       std::make_unique<TransactionChecker>(*log, dispatcher->transactions(), *topics, *orphan_link,
@@ -341,7 +346,7 @@ void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const C
       *settings, clock, *log, *state, *dispatcher, *retention, *topics, *progress, *taker,
       *waiting_room, *clients, *subscriptions, *intake, *trace, *lite, *cold_reads, clock.Now()});
   transaction_admin = std::make_unique<TransactionAdmin>(
-      TransactionAdminRooms{*log, *dispatcher, *topics, *taker, *lookup, clock});
+      TransactionAdminRooms{*log, *dispatcher, *topics, *taker, *lookup, clock, mark});
   if (slave) return MakeReadingServices();
   messaging = std::make_unique<MessagingServiceImpl>(*context);
   streams = std::make_unique<StreamServiceImpl>(*context);
@@ -522,11 +527,12 @@ std::shared_ptr<prometheus::Collectable> Broker::registration_metrics() const {
   if (rooms_->registrar == nullptr) return nullptr;
   return std::make_shared<RegistrationMetrics>(
       rooms_->registrar->counts(),
-      rooms_->cluster == nullptr ? nullptr : rooms_->cluster->counts());
+      rooms_->others == nullptr ? nullptr : rooms_->others->routes().counts());
 }
 
 void Broker::Drain() {
   if (rooms_->registrar != nullptr) rooms_->registrar->Stop();
+  if (rooms_->others != nullptr) rooms_->others->Cancel();
   rooms_->routes->Stop();
   rooms_->streams->Stop();
   rooms_->waiting_room->Stop();

@@ -19,7 +19,9 @@
 #include "services/base/testing/manual_clock.h"
 #include "services/base/testing/status_matchers.h"
 #include "services/base/testing/temp_dir.h"
+#include "services/broker/progress/receipt_handle.h"
 #include "services/broker/timers/recall_handle.h"
+#include "services/broker/wire/broker_mark.h"
 #include "services/nameservice/name_service.h"
 
 namespace dunlin::nameservice {
@@ -86,6 +88,12 @@ class Broker final : public v2::MessagingService::Service {
     Note(*context);
     response->mutable_status()->set_code(v2::OK);
     response->set_message_id(name_ + " " + request->recall_handle());
+    return grpc::Status::OK;
+  }
+  grpc::Status GetOffset(grpc::ServerContext* context, const v2::GetOffsetRequest* /*request*/,
+                         v2::GetOffsetResponse* response) override {
+    Note(*context);
+    response->mutable_status()->set_code(v2::OK);
     return grpc::Status::OK;
   }
   grpc::Status AckMessage(grpc::ServerContext* context, const v2::AckMessageRequest* /*request*/,
@@ -207,6 +215,28 @@ TEST_F(PassedOnTest, WhatNamesNoBrokerGoesToTheOnlyOne) {
   EXPECT_EQ(response.status().code(), v2::NOT_IMPLEMENTED);
   EXPECT_THAT(response.status().message(), HasSubstr("several brokers (a, b)"));
   EXPECT_THAT(response.status().message(), HasSubstr("AckMessage"));
+}
+
+TEST_F(PassedOnTest, ALeaseAndAQueueNameTheirBrokerToo) {
+  Add("a");
+  Add("b");
+  v2::AckMessageRequest acknowledge;
+  acknowledge.mutable_topic()->set_name("t");
+  acknowledge.add_entries()->set_receipt_handle(Encode(broker::ReceiptHandle{
+      .lease_id = 7, .visible_at = FromUnixMillis(0), .broker = broker::MarkOf("b")}));
+  v2::AckMessageResponse acknowledged;
+  EXPECT_TRUE(messaging_->AckMessage(NewContext().get(), acknowledge, &acknowledged).ok());
+  EXPECT_EQ(acknowledged.status().code(), v2::INVALID_RECEIPT_HANDLE) << "the broker's own answer";
+  EXPECT_FALSE(brokers_["b"]->Headers().empty());
+  EXPECT_TRUE(brokers_["a"]->Headers().empty());
+
+  v2::GetOffsetRequest ask;
+  ask.mutable_message_queue()->mutable_topic()->set_name("t");
+  ask.mutable_message_queue()->mutable_broker()->set_name("a");
+  v2::GetOffsetResponse told;
+  EXPECT_TRUE(messaging_->GetOffset(NewContext().get(), ask, &told).ok());
+  EXPECT_EQ(told.status().code(), v2::OK) << told.status().message();
+  EXPECT_FALSE(brokers_["a"]->Headers().empty());
 }
 
 TEST_F(PassedOnTest, WhatCannotBePassedOnIsAnsweredAtOnce) {

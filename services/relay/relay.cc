@@ -19,6 +19,8 @@ constexpr int kIdleMs = 60'000;
 // nothing breaks the connection.
 constexpr int kFirstReconnectMs = 100;
 constexpr int kLongestReconnectMs = 1'000;
+// For one attempt to connect: what gRPC calls the least time between two is the most that one gets.
+constexpr int kConnectMs = 1'000;
 constexpr int kKeepaliveMs = 10'000;
 constexpr int kKeepaliveTimeoutMs = 5'000;
 
@@ -55,7 +57,7 @@ std::shared_ptr<grpc::Channel> Relay::ChannelTo(const std::string& address) {
   arguments.SetInt(GRPC_ARG_CLIENT_IDLE_TIMEOUT_MS, kIdleMs);
   arguments.SetMaxReceiveMessageSize(kMostAnswerBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestReconnectMs);
   // On Kubernetes a member that comes back has another address under its name.
   arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kLongestReconnectMs);

@@ -73,7 +73,7 @@ admin::v1::Transaction TransactionAdmin::Shown(const Topic& topic,
                                                const store::Transaction& transaction,
                                                Delivered& half) const {
   admin::v1::Transaction shown;
-  shown.set_transaction_id(Encode(MakeTransactionId(topic.id, transaction.id, "")));
+  shown.set_transaction_id(Encode(MakeTransactionId(topic.id, transaction.id, "", rooms_.mark)));
   shown.set_topic(QualifiedName(topic.name_space, topic.name));
   shown.set_state(StateOf(transaction));
   if (transaction.state == store::TransactionState::kOpen) {
@@ -93,7 +93,8 @@ admin::v1::Transaction TransactionAdmin::Shown(const Topic& topic,
   const absl::StatusOr<StoredMessage> stored =
       ScanStored(half.message.payload(), half.message.header().properties_offset);
   if (stored.ok()) shown.set_message_id(std::string(stored->message_id));
-  shown.set_transaction_id(Encode(MakeTransactionId(topic.id, transaction.id, shown.message_id())));
+  shown.set_transaction_id(
+      Encode(MakeTransactionId(topic.id, transaction.id, shown.message_id(), rooms_.mark)));
   return shown;
 }
 

@@ -20,6 +20,7 @@
 #include "services/broker/transactions/lookup.h"
 #include "services/broker/transactions/resolution.h"
 #include "services/broker/transactions/transaction_id.h"
+#include "services/broker/wire/broker_mark.h"
 #include "services/store/dispatch/dispatcher.h"
 #include "services/store/index/transaction.h"
 #include "services/store/log/commit_log.h"
@@ -34,6 +35,7 @@ struct TransactionAdminRooms {
   const Taker& taker;
   TransactionLookup& lookup;
   const Clock& clock;
+  BrokerMark mark = kNoMark;  // of this broker
 };
 
 class TransactionAdmin {

@@ -69,7 +69,13 @@ RoleSwitch::RoleSwitch(const config::v1::DunlinConfig& config, FileSystem& files
       clock_(clock),
       on_failure_(std::move(on_failure)),
       page_(std::move(page)),
-      broker_metrics_(std::make_shared<BrokerMetrics>(files, config.data_dir())) {}
+      broker_metrics_(std::make_shared<BrokerMetrics>(files, config.data_dir())) {
+  const config::v1::BrokerConfig& broker = config.broker();
+  if (broker.name_services().empty()) return;
+  others_ = std::make_unique<OtherBrokers>(OtherBrokers::Options{
+      .group = broker.broker_name(),
+      .name_services = {broker.name_services().begin(), broker.name_services().end()}});
+}
 
 RoleSwitch::~RoleSwitch() {
   if (const absl::Status stopped = Stop(); !stopped.ok()) {
@@ -297,7 +303,7 @@ absl::Status RoleSwitch::Serve(const GrpcServices& services) {
 absl::Status RoleSwitch::ServeOnly(const std::vector<grpc::Service*>& services,
                                    const std::string& why) {
   // A generic service can be registered with one server only.
-  auto refusals = std::make_unique<NotMasterService>(why);
+  auto refusals = std::make_unique<NotMasterService>(why, others_.get());
   RETURN_IF_ERROR(Serve({services, refusals.get()}));
   not_master_ = std::move(refusals);
   return absl::OkStatus();

@@ -1,5 +1,6 @@
 // RoleSwitch: carries out on the broker's side what the replicator beside it has decided: no role,
-// slave, or master of an epoch. A slave serves reads, and refuses the rest.
+// slave, or master of an epoch. A slave serves reads, passes single requests on to the master, and
+// refuses the rest.
 //
 // A change of role is a stop of what was open and an opening of what is wanted, the same way as a
 // restart of the program takes. The port stays the same; its connections do not. One thread
@@ -30,6 +31,7 @@
 #include "services/broker/member/not_master_service.h"
 #include "services/broker/member/role_metrics.h"
 #include "services/broker/registration/registrar.h"
+#include "services/broker/rpc/other_brokers.h"
 #include "services/runtime/grpc_server.h"
 #include "services/store/log/control_page.h"
 
@@ -116,7 +118,9 @@ class RoleSwitch {
   std::unique_ptr<Registrar> registrar_;  // of the slave that was, until there is a master
   std::unique_ptr<Broker> broker_;
   std::optional<store::MemberStanding> registered_;  // as this, the slave is
-  std::unique_ptr<NotMasterService> not_master_;     // while there is no master
+  // For calls that this member is not the master for; null: there are no name services.
+  std::unique_ptr<OtherBrokers> others_;
+  std::unique_ptr<NotMasterService> not_master_;  // while there is no master
   std::unique_ptr<GrpcServer> server_;
   bool failed_ = false;
 

@@ -153,6 +153,12 @@ class SlaveReadsTest : public ::testing::Test {
     EXPECT_TRUE(member.Messaging()->SendMessage(Context().get(), request, &response).ok());
     return response.status();
   }
+  // Which nobody passes on.
+  static v2::Status Heartbeat(const Member& member) {
+    v2::HeartbeatResponse response;
+    EXPECT_TRUE(member.Messaging()->Heartbeat(Context().get(), {}, &response).ok());
+    return response.status();
+  }
   static int64_t EndOffset(const Member& member) {
     v2::QueryOffsetRequest request;
     request.mutable_message_queue()->mutable_topic()->set_name("topic");
@@ -374,12 +380,9 @@ TEST_F(SlaveReadsTest, OffsetsOfGroupsFollowTheLog) {
 }
 
 TEST_F(SlaveReadsTest, WhatNeedsTheMasterIsRefusedWithTheWayOut) {
-  const v2::Status sent = Send(slave_, "x");
-  EXPECT_EQ(sent.code(), v2::HA_NOT_AVAILABLE);
-  EXPECT_THAT(sent.message(), HasSubstr("ask for the route again"));
-  EXPECT_EQ(EndOffset(slave_), 0);
-
-  EXPECT_EQ(Update(slave_, 0).code(), v2::HA_NOT_AVAILABLE);
+  const v2::Status beat = Heartbeat(slave_);
+  EXPECT_EQ(beat.code(), v2::HA_NOT_AVAILABLE);
+  EXPECT_THAT(beat.message(), HasSubstr("ask for the route again"));
 
   admin::v1::CreateTopicRequest create;
   *create.mutable_topic() = TopicOf("made", 1);
@@ -401,13 +404,31 @@ TEST_F(SlaveReadsTest, WhatNeedsTheMasterIsRefusedWithTheWayOut) {
   EXPECT_EQ(competing.AttachGroup("topic").status().code(), v2::HA_NOT_AVAILABLE);
 }
 
+TEST_F(SlaveReadsTest, SingleRequestsArePassedOnToTheMaster) {
+  ASSERT_TRUE(AwaitRoute(master_, v2::READ_WRITE));
+  const v2::Status sent = Send(slave_, "one");
+  EXPECT_EQ(sent.code(), v2::OK) << sent.message();
+  EXPECT_THAT(Pull(master_, 0), ElementsAre("one"));
+  EXPECT_EQ(EndOffset(slave_), 0) << "what the master has is to be shipped first";
+  const v2::Status updated = Update(slave_, 1);
+  EXPECT_EQ(updated.code(), v2::OK) << updated.message();
+  EXPECT_TRUE(AwaitOffset(1));
+}
+
+TEST_F(SlaveReadsTest, WithoutAMasterNothingIsPassedOn) {
+  ASSERT_TRUE(AwaitRoute(master_, v2::READ_WRITE));
+  master_.role->Stop().IgnoreError();
+  ASSERT_TRUE(AwaitRoute(slave_, v2::READ));
+  EXPECT_EQ(Send(slave_, "one").code(), v2::HA_NOT_AVAILABLE);
+}
+
 TEST_F(SlaveReadsTest, ARefusalSaysWhereTheMasterIs) {
   const std::string master =
       "go to the master at 127.0.0.1:" + std::to_string(master_.role->port());
   const auto patience = steady_clock::now() + seconds(20);
   std::string told;
   do {
-    told = Send(slave_, "x").message();
+    told = Heartbeat(slave_).message();
   } while (!told.ends_with(master) && steady_clock::now() < patience);
   EXPECT_THAT(told, ::testing::EndsWith(master));
 }

@@ -14,6 +14,7 @@
 #include "services/base/testing/status_matchers.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/progress/testing/saved_rows.h"
+#include "services/broker/wire/broker_mark.h"
 
 namespace dunlin::broker {
 namespace {
@@ -327,7 +328,8 @@ TEST_F(ProgressTest, ConcurrentConsumersShareTheQueue) {
 }
 
 TEST(ReceiptHandleTest, SurvivesTheWayThroughTextAndNothingElseDoes) {
-  ReceiptHandle handle{GroupId(1), {TopicId(2), 3}, QueueOffset(4), 5, 6, FromUnixMillis(7), true};
+  ReceiptHandle handle{GroupId(1), {TopicId(2), 3},   QueueOffset(4), 5,
+                       6,          FromUnixMillis(7), true,           MarkOf("a")};
   const std::string text = Encode(handle);
   EXPECT_LT(text.size(), 128u);
   EXPECT_THAT(DecodeReceiptHandle(text), IsOkAndHolds(handle));

@@ -12,8 +12,9 @@
 namespace dunlin::broker {
 namespace {
 
-// version u8, auto_renew u8, reserved u16, group u32, topic u32, queue u32, offset u64, lease u64,
-// attempt u32, visible_at i64, CRC-32C u32 of everything before it; base64url without padding.
+// version u8, auto_renew u8, broker's mark u16, group u32, topic u32, queue u32, offset u64, lease
+// u64, attempt u32, visible_at i64, CRC-32C u32 of everything before it; base64url without padding.
+// Before brokers had marks those two bytes were reserved, and 0.
 constexpr uint8_t kVersion = 1;
 constexpr size_t kSize = 48;
 
@@ -29,6 +30,7 @@ std::string Encode(const ReceiptHandle& handle) {
   char* to = bytes.data();
   StoreLittle(to, kVersion);
   StoreLittle(to + 1, static_cast<uint8_t>(handle.auto_renew));
+  StoreLittle(to + 2, handle.broker);
   StoreLittle(to + 4, handle.group.value());
   StoreLittle(to + 8, handle.queue.topic.value());
   StoreLittle(to + 12, handle.queue.queue);
@@ -53,6 +55,7 @@ absl::StatusOr<ReceiptHandle> DecodeReceiptHandle(std::string_view text) {
   if (LoadLittle<uint8_t>(from) != kVersion) return Invalid("it is of another version");
   ReceiptHandle handle;
   handle.auto_renew = LoadLittle<uint8_t>(from + 1) != 0;
+  handle.broker = LoadLittle<BrokerMark>(from + 2);
   handle.group = GroupId(LoadLittle<uint32_t>(from + 4));
   handle.queue.topic = TopicId(LoadLittle<uint32_t>(from + 8));
   handle.queue.queue = LoadLittle<uint32_t>(from + 12);

@@ -9,6 +9,7 @@
 
 #include "services/base/clock.h"
 #include "services/base/strong_int.h"
+#include "services/broker/wire/broker_mark.h"
 
 namespace dunlin::broker {
 
@@ -20,6 +21,7 @@ struct ReceiptHandle {
   uint32_t attempt = 0;     // which delivery this is, 1 for the first
   Timestamp visible_at;     // when the lease ends unless it is renewed
   bool auto_renew = false;  // the server keeps the lease alive: the handle outlives `visible_at`
+  BrokerMark broker = kNoMark;  // that has the message
 
   friend bool operator==(const ReceiptHandle&, const ReceiptHandle&) = default;
 };

@@ -19,7 +19,8 @@ constexpr int kKeepaliveTimeoutMs = 5'000;
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
+  // What gRPC calls the least time between two attempts to connect is the most that one gets.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, static_cast<int>(kPatience.count()));
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestReconnectMs);
   // A name service may come back under its name with another address.
   arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kLongestReconnectMs);
@@ -110,7 +111,7 @@ void ClusterRoutes::Count(bool answered, const std::string& why_not) {
   } else {
     log::Warning(
         "no name service tells routes of other brokers: {}; consumers that ask for their "
-        "assignments go on with those that they have",
+        "assignments go on with those that they have, and nothing is passed on to other brokers",
         why_not);
   }
 }

@@ -50,10 +50,9 @@ std::vector<MetricFamily> RegistrationMetrics::Collect() const {
     families.push_back(std::move(family));
   };
   questions("dunlin_registration_routes_told_total",
-            "Routes of other brokers that name services have told, for assignments.",
-            routes_->answered);
+            "Routes of other brokers that name services have told.", routes_->answered);
   questions("dunlin_registration_routes_failed_total",
-            "Routes of other brokers that no name service told; the assignment was refused.",
+            "Routes of other brokers that no name service told; what needed them was refused.",
             routes_->unanswered);
   return families;
 }

@@ -11,6 +11,7 @@
 #include "services/base/status_macros.h"
 #include "services/broker/admission/receive_rules.h"
 #include "services/broker/codes/public_code.h"
+#include "services/broker/rpc/destination.h"
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/status_map.h"
 
@@ -106,47 +107,66 @@ absl::StatusOr<DeadLetters::Letter> FindLetter(
   return letter;
 }
 
+void AddResult(const v2::AckMessageEntry& entry, const absl::Status& status,
+               v2::AckMessageResponse& response) {
+  v2::AckMessageResultEntry& result = *response.add_entries();
+  result.set_message_id(entry.message_id());
+  result.set_receipt_handle(entry.receipt_handle());
+  *result.mutable_status() = ToWire(status);
+}
+
 }  // namespace
 
-void AckMessages(ServiceContext& services, const CallContext& call,
-                 const v2::AckMessageRequest& request, v2::AckMessageResponse& response) {
+absl::Status AckMessages(ServiceContext& services, const CallContext& call,
+                         const v2::AckMessageRequest& request, v2::AckMessageResponse& response) {
   if (request.entries_size() > kMaxAcknowledgements) {
     *response.mutable_status() = ToWire(PublicError(
         PublicCode::kBadRequest, fmt::format("the request acknowledges {} messages; at most {} are "
                                              "allowed, split it",
                                              request.entries_size(), kMaxAcknowledgements)));
-    return;
+    return absl::OkStatus();
   }
   const absl::Status names = CheckNames(call, request.topic(), request.group());
   for (const v2::AckMessageEntry& entry : request.entries()) {
-    v2::AckMessageResultEntry& result = *response.add_entries();
-    result.set_message_id(entry.message_id());
-    result.set_receipt_handle(entry.receipt_handle());
-    *result.mutable_status() = ToWire(names.ok() ? AckOne(services, call, request, entry) : names);
+    const absl::Status acked = names.ok() ? AckOne(services, call, request, entry) : names;
+    // The others are of the same broker, then.
+    if (!acked.ok() && response.entries().empty() &&
+        IsForAnother(services, call, DestinationOf(request))) {
+      return acked;
+    }
+    AddResult(entry, acked, response);
   }
   if (!names.ok() || response.entries().empty()) {
     *response.mutable_status() = ToWire(
         !names.ok() ? names
                     : PublicError(PublicCode::kBadRequest,
                                   "the request acknowledges nothing; give at least one entry"));
-    return;
+    return absl::OkStatus();
   }
   *response.mutable_status() = response.entries(0).status();
   for (const v2::AckMessageResultEntry& entry : response.entries()) {
     if (entry.status().code() != response.status().code()) {
       response.mutable_status()->set_code(v2::MULTIPLE_RESULTS);
       response.mutable_status()->set_message("entries differ: see the status of each");
-      return;
+      break;
     }
   }
+  return absl::OkStatus();
 }
 
-void ChangeInvisible(ServiceContext& services, const CallContext& call,
-                     const v2::ChangeInvisibleDurationRequest& request,
-                     v2::ChangeInvisibleDurationResponse& response) {
-  const absl::StatusOr<ReceiptHandle> changed = Change(services, call, request);
-  *response.mutable_status() = ToWire(changed.status());
-  if (changed.ok()) response.set_receipt_handle(Encode(*changed));
+void RefuseAcks(const absl::Status& status, const v2::AckMessageRequest& request,
+                v2::AckMessageResponse& response) {
+  for (const v2::AckMessageEntry& entry : request.entries()) AddResult(entry, status, response);
+  *response.mutable_status() = response.entries(0).status();
+}
+
+absl::Status ChangeInvisible(ServiceContext& services, const CallContext& call,
+                             const v2::ChangeInvisibleDurationRequest& request,
+                             v2::ChangeInvisibleDurationResponse& response) {
+  ASSIGN_OR_RETURN(ReceiptHandle changed, Change(services, call, request));
+  changed.broker = services.mark;
+  response.set_receipt_handle(Encode(changed));
+  return absl::OkStatus();
 }
 
 void ForwardToDeadLetters(ServiceContext& services, const CallContext& call,

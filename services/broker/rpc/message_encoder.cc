@@ -6,7 +6,9 @@
 
 #include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/base/status_macros.h"
+#include "services/broker/progress/receipt_handle.h"
 #include "services/broker/rpc/buffers.h"
+#include "services/broker/wire/broker_mark.h"
 #include "services/broker/wire/delivered_message.h"
 #include "services/broker/wire/position_id.h"
 
@@ -28,13 +30,19 @@ std::string OriginTopic(const ServiceContext& services, const Delivered& deliver
   return message.topic().name();
 }
 
+ReceiptHandle WithMark(ReceiptHandle handle, BrokerMark broker) {
+  handle.broker = broker;
+  return handle;
+}
+
 }  // namespace
 
 absl::StatusOr<grpc::ByteBuffer> EncodeDelivered(const ServiceContext& services,
                                                  const v2::Resource& topic,
                                                  const Delivered& delivered, bool lease) {
   const store::RecordHeader& header = delivered.message.header();
-  const std::string handle = lease ? Encode(delivered.handle) : std::string();
+  const std::string handle =
+      lease ? Encode(WithMark(delivered.handle, services.mark)) : std::string();
   const std::string origin =
       delivered.dead_letter ? OriginTopic(services, delivered) : std::string();
   Overlay overlay;

@@ -10,10 +10,12 @@
 #include "services/broker/registration/cluster_routes.h"
 #include "services/broker/rpc/call_context.h"
 #include "services/broker/rpc/client_calls.h"
+#include "services/broker/rpc/destination.h"
 #include "services/broker/rpc/endpoints.h"
 #include "services/broker/rpc/lease_calls.h"
 #include "services/broker/rpc/lite_calls.h"
 #include "services/broker/rpc/offset_calls.h"
+#include "services/broker/rpc/other_brokers.h"
 #include "services/broker/rpc/pull_call.h"
 #include "services/broker/rpc/recall_call.h"
 #include "services/broker/rpc/receive_call.h"
@@ -37,6 +39,54 @@ grpc::ServerUnaryReactor* NotServed(const grpc::ByteBuffer& request, grpc::ByteB
   });
 }
 
+using Landed = OtherBrokers::Request;
+
+// The end of a call that had this outcome here: one that is refused, and is for another broker, is
+// passed on there.
+template <typename Call>
+void End(const ServiceContext& services, const Landed& request, Call& call,
+         const absl::Status& status) {
+  if (status.ok()) return call.Done(status);
+  Destination to = DestinationOf(call.request());
+  if (!IsForAnother(services, ReadCallContext(request.context), to)) return call.Done(status);
+  services.others->Pass(request, std::move(to), status,
+                        [&call](const absl::Status& refused, const grpc::ByteBuffer& answer) {
+                          if (!refused.ok()) return call.Done(refused);
+                          call.Answer(answer);
+                        });
+}
+
+void AskCluster(const ServiceContext& services, const CallContext& caller, v2::Resource topic,
+                ClusterRoutes::Then then) {
+  topic.set_resource_namespace(std::string(NamespaceOf(caller, topic)));
+  services.others->routes().Query(topic, caller.zone, std::move(then));
+}
+
+using RouteCall = UnaryCall<v2::QueryRouteRequest, v2::QueryRouteResponse>;
+
+void AnswerRoute(const ServiceContext& services, RouteCall& call,
+                 const absl::StatusOr<std::shared_ptr<const Topic>>& topic) {
+  if (topic.ok()) FillRoute(services, **topic, call.request(), call.response());
+  call.Done(topic.status());
+}
+
+// As the name services tell it; when they do not, what is here, which may be newer.
+void AnswerRouteOfCluster(const ServiceContext& services, const CallContext& caller,
+                          RouteCall& call) {
+  AskCluster(services, caller, call.request().topic(),
+             [&services, caller, &call](absl::StatusOr<ClusterRoutes::Route> route) {
+               if (!route.ok() || route->message_queues().empty()) {
+                 return AnswerRoute(services, call,
+                                    FindTopic(services, caller, call.request().topic()));
+               }
+               call.response() = *std::move(route);
+               for (v2::MessageQueue& queue : *call.response().mutable_message_queues()) {
+                 *queue.mutable_topic() = call.request().topic();
+               }
+               call.Done(absl::OkStatus());
+             });
+}
+
 }  // namespace
 
 grpc::ServerUnaryReactor* MessagingServiceImpl::QueryRoute(Context* context, const Bytes* request,
@@ -47,28 +97,18 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::QueryRoute(Context* context, con
         absl::Status status = CheckClientId(caller);
         if (status.ok()) status = CheckEndpoints(call.request().endpoints());
         if (!status.ok()) return call.Done(status);
-        auto answer = [this, &call](absl::StatusOr<std::shared_ptr<const Topic>> topic) {
-          if (topic.ok()) FillRoute(services_, **topic, call.request(), call.response());
-          call.Done(topic.status());
-        };
-        if (!services_.read_only || services_.cluster == nullptr) {
-          return FindOrCreateTopic(services_, caller, call.request().topic(), std::move(answer));
-        }
         // A slave does not know who is master, nor whether anybody is.
-        v2::Resource topic = call.request().topic();
-        topic.set_resource_namespace(std::string(NamespaceOf(caller, topic)));
-        services_.cluster->Query(
-            topic, caller.zone,
-            [this, caller, &call, answer](absl::StatusOr<ClusterRoutes::Route> route) {
-              // Neither tells it: what is here may be newer.
-              if (!route.ok() || route->message_queues().empty()) {
-                return answer(FindTopic(services_, caller, call.request().topic()));
+        if (services_.read_only && services_.others != nullptr) {
+          return AnswerRouteOfCluster(services_, caller, call);
+        }
+        FindOrCreateTopic(
+            services_, caller, call.request().topic(),
+            [this, caller, &call](absl::StatusOr<std::shared_ptr<const Topic>> topic) {
+              if (services_.others != nullptr &&
+                  CodeOf(topic.status()) == PublicCode::kTopicNotFound) {
+                return AnswerRouteOfCluster(services_, caller, call);
               }
-              call.response() = *std::move(route);
-              for (v2::MessageQueue& queue : *call.response().mutable_message_queues()) {
-                *queue.mutable_topic() = call.request().topic();
-              }
-              call.Done(absl::OkStatus());
+              AnswerRoute(services_, call, topic);
             });
       });
 }
@@ -95,12 +135,11 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::QueryAssignment(Context* context
         absl::Status status = CheckClientId(caller);
         if (status.ok())
           status = FillAssignments(services_, caller, call.request(), call.response());
-        if (!status.ok() || services_.cluster == nullptr) return call.Done(status);
+        if (!status.ok() || services_.others == nullptr) return call.Done(status);
         // A client asks one broker and means all of them.
-        v2::Resource topic = call.request().topic();
-        topic.set_resource_namespace(std::string(NamespaceOf(caller, topic)));
-        services_.cluster->Query(
-            topic, caller.zone, [this, &call](const absl::StatusOr<ClusterRoutes::Route>& route) {
+        AskCluster(
+            services_, caller, call.request().topic(),
+            [this, &call](const absl::StatusOr<ClusterRoutes::Route>& route) {
               if (!route.ok()) {
                 // A client takes a shorter answer for a change, and keeps what it has at an error.
                 call.response().clear_assignments();
@@ -125,8 +164,16 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::AckMessage(Context* context, con
                                                            Bytes* response) {
   return AnswerUnary<v2::AckMessageRequest, v2::AckMessageResponse>(
       *request, *response, [&](auto& call) {
-        AckMessages(services_, ReadCallContext(*context), call.request(), call.response());
-        call.Done();
+        const absl::Status misplaced =
+            AckMessages(services_, ReadCallContext(*context), call.request(), call.response());
+        if (misplaced.ok()) return call.Done();
+        services_.others->Pass(
+            {*context, *request, "AckMessage"}, DestinationOf(call.request()), misplaced,
+            [&call](const absl::Status& refused, const grpc::ByteBuffer& answer) {
+              if (refused.ok()) return call.Answer(answer);
+              RefuseAcks(refused, call.request(), call.response());
+              call.Done();
+            });
       });
 }
 
@@ -135,8 +182,10 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::ForwardMessageToDeadLetterQueue(
   return AnswerUnary<v2::ForwardMessageToDeadLetterQueueRequest,
                      v2::ForwardMessageToDeadLetterQueueResponse>(
       *request, *response, [&](auto& call) {
-        ForwardToDeadLetters(services_, ReadCallContext(*context), call.request(),
-                             [&call](const absl::Status& status) { call.Done(status); });
+        ForwardToDeadLetters(
+            services_, ReadCallContext(*context), call.request(),
+            [this, call_of = Landed{*context, *request, "ForwardMessageToDeadLetterQueue"},
+             &call](const absl::Status& status) { End(services_, call_of, call, status); });
       });
 }
 
@@ -149,8 +198,10 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::UpdateOffset(Context* context, c
                                                              Bytes* response) {
   return AnswerUnary<v2::UpdateOffsetRequest, v2::UpdateOffsetResponse>(
       *request, *response, [&](auto& call) {
-        broker::UpdateOffset(services_, ReadCallContext(*context), call.request(),
-                             [&call](const absl::Status& status) { call.Done(status); });
+        broker::UpdateOffset(
+            services_, ReadCallContext(*context), call.request(),
+            [this, call_of = Landed{*context, *request, "UpdateOffset"},
+             &call](const absl::Status& status) { End(services_, call_of, call, status); });
       });
 }
 
@@ -161,7 +212,7 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::GetOffset(Context* context, cons
         const absl::StatusOr<int64_t> offset =
             broker::GetOffset(services_, ReadCallContext(*context), call.request());
         if (offset.ok()) call.response().set_offset(*offset);
-        call.Done(offset.status());
+        End(services_, {*context, *request, "GetOffset"}, call, offset.status());
       });
 }
 
@@ -172,7 +223,7 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::QueryOffset(Context* context, co
         const absl::StatusOr<int64_t> offset =
             broker::QueryOffset(services_, ReadCallContext(*context), call.request());
         if (offset.ok()) call.response().set_offset(*offset);
-        call.Done(offset.status());
+        End(services_, {*context, *request, "QueryOffset"}, call, offset.status());
       });
 }
 
@@ -181,8 +232,10 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::EndTransaction(Context* context,
                                                                Bytes* response) {
   return AnswerUnary<v2::EndTransactionRequest, v2::EndTransactionResponse>(
       *request, *response, [&](auto& call) {
-        broker::EndTransaction(services_, ReadCallContext(*context), call.request(),
-                               [&call](const absl::Status& status) { call.Done(status); });
+        broker::EndTransaction(
+            services_, ReadCallContext(*context), call.request(),
+            [this, call_of = Landed{*context, *request, "EndTransaction"},
+             &call](const absl::Status& status) { End(services_, call_of, call, status); });
       });
 }
 
@@ -205,8 +258,8 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::ChangeInvisibleDuration(Context*
                                                                         Bytes* response) {
   return AnswerUnary<v2::ChangeInvisibleDurationRequest, v2::ChangeInvisibleDurationResponse>(
       *request, *response, [&](auto& call) {
-        ChangeInvisible(services_, ReadCallContext(*context), call.request(), call.response());
-        call.Done();
+        End(services_, {*context, *request, "ChangeInvisibleDuration"}, call,
+            ChangeInvisible(services_, ReadCallContext(*context), call.request(), call.response()));
       });
 }
 
@@ -216,9 +269,10 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::RecallMessage(Context* context,
   return AnswerUnary<v2::RecallMessageRequest, v2::RecallMessageResponse>(
       *request, *response, [&](auto& call) {
         broker::RecallMessage(services_, ReadCallContext(*context), call.request(),
-                              [&call](const absl::StatusOr<std::string>& message_id) {
+                              [this, call_of = Landed{*context, *request, "RecallMessage"},
+                               &call](const absl::StatusOr<std::string>& message_id) {
                                 if (message_id.ok()) call.response().set_message_id(*message_id);
-                                call.Done(message_id.status());
+                                End(services_, call_of, call, message_id.status());
                               });
       });
 }

@@ -14,6 +14,22 @@ namespace dunlin::broker {
 
 namespace v2 = apache::rocketmq::v2;
 
+namespace {
+
+// Whether the queue is said to be one of another broker of the cluster.
+absl::Status CheckBroker(const ServiceContext& services, const v2::MessageQueue& queue) {
+  const std::string& named = queue.broker().name();
+  if (services.others == nullptr || named.empty() || named == services.config.broker_name()) {
+    return absl::OkStatus();
+  }
+  return PublicError(PublicCode::kHaNotAvailable,
+                     fmt::format("the queue is one of broker {}, and this is {}; ask for the route "
+                                 "again, and go there",
+                                 named, services.config.broker_name()));
+}
+
+}  // namespace
+
 absl::StatusOr<QueueKey> FindQueue(const ServiceContext& services, const CallContext& call,
                                    const v2::MessageQueue& queue) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
@@ -30,6 +46,9 @@ void UpdateOffset(ServiceContext& services, const CallContext& call,
                   const v2::UpdateOffsetRequest& request,
                   absl::AnyInvocable<void(const absl::Status&)> done) {
   if (const absl::Status known = CheckClientId(call); !known.ok()) return done(known);
+  if (const absl::Status ours = CheckBroker(services, request.message_queue()); !ours.ok()) {
+    return done(ours);
+  }
   const absl::StatusOr<QueueKey> queue = FindQueue(services, call, request.message_queue());
   if (!queue.ok()) return done(queue.status());
   const store::QueueBounds bounds = services.dispatcher.queues().Bounds(*queue);
@@ -54,6 +73,7 @@ void UpdateOffset(ServiceContext& services, const CallContext& call,
 absl::StatusOr<int64_t> GetOffset(ServiceContext& services, const CallContext& call,
                                   const v2::GetOffsetRequest& request) {
   RETURN_IF_ERROR(CheckClientId(call));
+  RETURN_IF_ERROR(CheckBroker(services, request.message_queue()));
   ASSIGN_OR_RETURN(const QueueKey queue, FindQueue(services, call, request.message_queue()));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> group,
                    FindGroup(services, call, request.group()));
@@ -64,6 +84,7 @@ absl::StatusOr<int64_t> GetOffset(ServiceContext& services, const CallContext& c
 absl::StatusOr<int64_t> QueryOffset(ServiceContext& services, const CallContext& call,
                                     const v2::QueryOffsetRequest& request) {
   RETURN_IF_ERROR(CheckClientId(call));
+  RETURN_IF_ERROR(CheckBroker(services, request.message_queue()));
   ASSIGN_OR_RETURN(const QueueKey queue, FindQueue(services, call, request.message_queue()));
   const store::QueueBounds bounds = services.dispatcher.queues().Bounds(queue);
   switch (request.query_offset_policy()) {

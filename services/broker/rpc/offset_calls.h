@@ -11,6 +11,8 @@
 
 namespace dunlin::broker {
 
+// All of them: HA_NOT_AVAILABLE when the queue is said to be one of another broker of the cluster.
+
 // ILLEGAL_OFFSET outside the queue; unknown groups are made when allowed, so `done` may be told
 // later.
 void UpdateOffset(ServiceContext& services, const CallContext& call,

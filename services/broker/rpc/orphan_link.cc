@@ -29,8 +29,8 @@ absl::StatusOr<ProducerLink::Outcome> OrphanLink::Ask(const Topic& topic,
   v2::TelemetryCommand command;
   v2::RecoverOrphanedTransactionCommand& question =
       *command.mutable_recover_orphaned_transaction_command();
-  question.set_transaction_id(
-      Encode(MakeTransactionId(topic.id, half.id, message.system_properties().message_id())));
+  question.set_transaction_id(Encode(MakeTransactionId(
+      topic.id, half.id, message.system_properties().message_id(), services_.mark)));
   *question.mutable_message() = std::move(message);
   switch (sessions.Offer(name, command.SerializeAsString())) {
     case ProducerSessions::Outcome::kOffered:

@@ -62,6 +62,12 @@ absl::StatusOr<std::shared_ptr<const Group>> FindGroup(const ServiceContext& ser
   return group;
 }
 
+bool IsForAnother(const ServiceContext& services, const CallContext& call, const Destination& to) {
+  if (services.others == nullptr) return false;
+  if (!to.NamesNone()) return !to.Means(services.config.broker_name());
+  return CodeOf(FindTopic(services, call, to.topic).status()) == PublicCode::kTopicNotFound;
+}
+
 void FindOrCreateTopic(ServiceContext& services, const CallContext& call,
                        const v2::Resource& resource, ThenTopic then) {
   absl::StatusOr<std::shared_ptr<const Topic>> found = FindTopic(services, call, resource);
@@ -117,6 +123,11 @@ absl::StatusOr<ReceiptHandle> FindLease(const ServiceContext& services, const Ca
                                         const v2::Resource& topic, const v2::Resource& group,
                                         std::string_view text, std::string_view lite_topic) {
   ASSIGN_OR_RETURN(const ReceiptHandle handle, DecodeReceiptHandle(text));
+  if (services.IsOfAnother(handle.broker)) {
+    return PublicError(PublicCode::kInvalidReceiptHandle,
+                       fmt::format("the message was received from another broker, and this is {}",
+                                   services.config.broker_name()));
+  }
   const std::shared_ptr<const Topic> known_topic =
       services.topics.FindTopic(NamespaceOf(call, topic), topic.name());
   const std::shared_ptr<const Group> known_group =

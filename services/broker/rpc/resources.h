@@ -14,6 +14,7 @@
 #include "services/broker/progress/receipt_handle.h"
 #include "services/broker/rpc/call_checks.h"
 #include "services/broker/rpc/call_context.h"
+#include "services/broker/rpc/destination.h"
 #include "services/broker/rpc/service_context.h"
 #include "services/broker/topics/topic_table.h"
 
@@ -30,6 +31,11 @@ absl::StatusOr<std::shared_ptr<const Topic>> FindTopic(
 absl::StatusOr<std::shared_ptr<const Group>> FindGroup(
     const ServiceContext& services, const CallContext& call,
     const apache::rocketmq::v2::Resource& resource);
+
+// Whether a request that is refused here is one for another broker of the cluster: it names one, or
+// names none and is about a topic that is not here. Of use with a refusal alone: it looks the topic
+// up once more.
+bool IsForAnother(const ServiceContext& services, const CallContext& call, const Destination& to);
 
 // As above, but when broker.auto_create_* allows it the missing one is made first. `then` is called
 // exactly once: at once on this thread, or later on the executor's.

@@ -14,7 +14,9 @@
 #include "services/broker/admission/send_quota.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/call_context.h"
+#include "services/broker/rpc/destination.h"
 #include "services/broker/rpc/lite_send.h"
+#include "services/broker/rpc/other_brokers.h"
 #include "services/broker/rpc/resources.h"
 #include "services/broker/rpc/status_map.h"
 #include "services/broker/timers/parking.h"
@@ -84,11 +86,26 @@ void SendCall::Run() {
       [this, &log = services_.log](absl::StatusOr<std::shared_ptr<const Topic>> found) {
         // Perhaps it took a while.
         if (Abandoned()) return Finish(grpc::Status::CANCELLED);
-        absl::Status done = found.status();
-        if (done.ok()) done = Append(**found);
+        if (!found.ok()) return PassOn(found.status());
+        const absl::Status done = Append(**found);
         if (!done.ok()) return Refuse(done);
         log.CommitHere();  // the call may be gone now, or any time before
       });
+}
+
+void SendCall::PassOn(const absl::Status& refusal) {
+  if (services_.others == nullptr || CodeOf(refusal) != PublicCode::kTopicNotFound) {
+    return Refuse(refusal);
+  }
+  Destination to;
+  to.topic.set_resource_namespace(std::string(send_.messages[0].topic_namespace));
+  to.topic.set_name(std::string(send_.messages[0].topic_name));
+  services_.others->Pass({context_, received_, "SendMessage"}, std::move(to), refusal,
+                         [this](const absl::Status& refused, const grpc::ByteBuffer& answer) {
+                           if (!refused.ok()) return Refuse(refused);
+                           response_ = answer;
+                           Finish(grpc::Status::OK);
+                         });
 }
 
 absl::Status SendCall::Append(const Topic& topic) {
@@ -169,8 +186,8 @@ void SendCall::OnCommitted(const absl::Status& status) {
     entry.set_message_id(std::string(send_.messages[i].message_id));
     if (stored_[i] == Stored::kPrepared) {
       entry.set_offset(-1);  // it gets one when it is committed
-      entry.set_transaction_id(
-          Encode(MakeTransactionId(topic_, appended.log_offset, entry.message_id())));
+      entry.set_transaction_id(Encode(
+          MakeTransactionId(topic_, appended.log_offset, entry.message_id(), services_.mark)));
       continue;
     }
     if (stored_[i] == Stored::kParked) {

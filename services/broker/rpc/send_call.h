@@ -39,6 +39,9 @@ class SendCall final : public store::CommitWaiter {
            const grpc::ByteBuffer& request, grpc::ByteBuffer& response);
 
   void Run();
+  // To a broker that has the topic, if there is one; else `refusal`, which says that it is not
+  // here.
+  void PassOn(const absl::Status& refusal);
   // Nobody waits for the answer any more.
   bool Abandoned() const;
   // Everything the topic has a say in, then the append.

@@ -20,11 +20,12 @@
 #include "services/broker/filter/filter_cache.h"
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/progress/progress.h"
-#include "services/broker/registration/cluster_routes.h"
 #include "services/broker/rpc/command_streams.h"
+#include "services/broker/rpc/other_brokers.h"
 #include "services/broker/topics/topic_table.h"
 #include "services/broker/trace/message_trace.h"
 #include "services/broker/transactions/lookup.h"
+#include "services/broker/wire/broker_mark.h"
 #include "services/runtime/executor.h"
 #include "services/store/dispatch/dispatcher.h"
 #include "services/store/log/commit_log.h"
@@ -63,10 +64,16 @@ struct ServiceContext {
   int32_t advertised_port = 0;
   // Where clients reach name services; not where they reach this broker.
   std::vector<int32_t> name_service_ports;
-  // What the name services know of other brokers; null: there are no others.
-  ClusterRoutes* cluster = nullptr;
+  // Those of the cluster, as far as name services know them; null: there are none.
+  OtherBrokers* others = nullptr;
   // Of a slave: the log is somebody else's to write. Only what reads is served.
   bool read_only = false;
+  BrokerMark mark = kNoMark;  // of this broker
+
+  // What is marked so is at another broker of the cluster.
+  bool IsOfAnother(BrokerMark marked) const {
+    return others != nullptr && marked != kNoMark && marked != mark;
+  }
 };
 
 }  // namespace dunlin::broker

@@ -20,6 +20,11 @@ absl::StatusOr<Ending> Check(const ServiceContext& services, const CallContext& 
                              const v2::EndTransactionRequest& request) {
   RETURN_IF_ERROR(CheckClientId(call));
   ASSIGN_OR_RETURN(const TransactionId id, DecodeTransactionId(request.transaction_id()));
+  if (services.IsOfAnother(id.broker)) {
+    return PublicError(PublicCode::kInvalidTransactionId,
+                       fmt::format("the transaction is one of another broker, and this is {}",
+                                   services.config.broker_name()));
+  }
   Ending ending;
   ASSIGN_OR_RETURN(ending.topic, FindTopic(services, call, request.topic()));
   if (id.topic != ending.topic->id) {
@@ -28,7 +33,7 @@ absl::StatusOr<Ending> Check(const ServiceContext& services, const CallContext& 
         fmt::format("the transaction is one of another topic, not {}", ending.topic->name));
   }
   const std::string& message = request.message_id();
-  if (!message.empty() && id != MakeTransactionId(id.topic, id.half, message)) {
+  if (!message.empty() && id != MakeTransactionId(id.topic, id.half, message, id.broker)) {
     return PublicError(PublicCode::kInvalidTransactionId,
                        "the transaction is that of a message with another message id");
   }

@@ -12,8 +12,9 @@
 namespace dunlin::broker {
 namespace {
 
-// version u8, reserved u24, topic u32, half u64, hash of the message id u32, CRC-32C u32 of
-// everything before it; base64url, which needs no padding at this length.
+// version u8, reserved u8, broker's mark u16, topic u32, half u64, hash of the message id u32,
+// CRC-32C u32 of everything before it; base64url, which needs no padding at this length. Before
+// brokers had marks those two bytes were reserved, and 0.
 constexpr uint8_t kVersion = 1;
 constexpr size_t kCrcAt = 20;
 constexpr size_t kSize = 24;
@@ -26,13 +27,15 @@ absl::Status Invalid(std::string_view why) {
 
 }  // namespace
 
-TransactionId MakeTransactionId(TopicId topic, LogOffset half, std::string_view message_id) {
-  return {topic, half, Crc32c(message_id)};
+TransactionId MakeTransactionId(TopicId topic, LogOffset half, std::string_view message_id,
+                                BrokerMark broker) {
+  return {topic, half, Crc32c(message_id), broker};
 }
 
 std::string Encode(const TransactionId& id) {
   std::array<char, kSize> bytes{};
   StoreLittle(bytes.data(), kVersion);
+  StoreLittle(bytes.data() + 2, id.broker);
   StoreLittle(bytes.data() + 4, id.topic.value());
   StoreLittle(bytes.data() + 8, id.half.value());
   StoreLittle(bytes.data() + 16, id.message_id_hash);
@@ -56,6 +59,7 @@ absl::StatusOr<TransactionId> DecodeTransactionId(std::string_view text) {
   }
   if (LoadLittle<uint8_t>(from) != kVersion) return Invalid("it is of another version");
   TransactionId id;
+  id.broker = LoadLittle<BrokerMark>(from + 2);
   id.topic = TopicId(LoadLittle<uint32_t>(from + 4));
   id.half = LogOffset(LoadLittle<uint64_t>(from + 8));
   id.message_id_hash = LoadLittle<uint32_t>(from + 16);

@@ -6,17 +6,20 @@
 
 #include "services/base/testing/status_matchers.h"
 #include "services/broker/codes/public_code.h"
+#include "services/broker/wire/broker_mark.h"
 
 namespace dunlin::broker {
 namespace {
 
-TransactionId Some() { return MakeTransactionId(TopicId(7), LogOffset(4711), "01C0FFEE"); }
+TransactionId Some() {
+  return MakeTransactionId(TopicId(7), LogOffset(4711), "01C0FFEE", MarkOf("a"));
+}
 
 TEST(TransactionIdTest, IsReadAsItWasWritten) {
   const auto id = DecodeTransactionId(Encode(Some()));
   ASSERT_TRUE(id.ok()) << id.status();
   EXPECT_EQ(*id, Some());
-  EXPECT_NE(Some(), MakeTransactionId(TopicId(7), LogOffset(4711), "01C0FFEF"));
+  EXPECT_NE(Some(), MakeTransactionId(TopicId(7), LogOffset(4711), "01C0FFEF", MarkOf("a")));
 }
 
 TEST(TransactionIdTest, IsSafeInUrls) {

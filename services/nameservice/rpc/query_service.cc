@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
-#include <map>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -17,10 +15,11 @@
 #include "services/broker/rpc/buffers.h"
 #include "services/broker/rpc/call_checks.h"
 #include "services/broker/rpc/call_context.h"
+#include "services/broker/rpc/destination.h"
 #include "services/broker/rpc/endpoints.h"
+#include "services/broker/rpc/holders.h"
 #include "services/broker/rpc/status_map.h"
 #include "services/broker/rpc/unary_call.h"
-#include "services/broker/timers/recall_handle.h"
 #include "services/broker/topics/qualified_name.h"
 #include "services/nameservice/routes/route_queues.h"
 
@@ -145,97 +144,33 @@ absl::Status Assign(const RouteDirectory& directory, const broker::CallContext& 
   return absl::OkStatus();
 }
 
-// Where a broker is, as a client may connect to it.
-std::string AddressOf(const v2::Endpoints& endpoints) {
-  if (endpoints.addresses().empty()) return "";
-  const v2::Address& address = endpoints.addresses(0);
-  const bool is_ipv6 = address.host().find(':') != std::string::npos;
-  return is_ipv6 ? fmt::format("[{}]:{}", address.host(), address.port())
-                 : fmt::format("{}:{}", address.host(), address.port());
-}
-
-struct Holder {
-  std::string broker;
-  std::string address;
-};
-
-// The broker that a request about the topic goes to. `wanted`: its name; empty: the only one.
-absl::StatusOr<Holder> FindHolder(const RouteDirectory& directory,
-                                  const broker::CallContext& caller, const v2::Resource& topic,
-                                  const std::string& wanted, const char* method) {
-  ASSIGN_OR_RETURN(const std::vector<QueuesAt> brokers, Find(directory, caller, topic));
-  std::map<std::string, std::string> holders;
+// The broker that a request goes to.
+absl::StatusOr<broker::Holder> FindHolder(const RouteDirectory& directory,
+                                          const broker::CallContext& caller,
+                                          const broker::Destination& to, const char* method) {
+  ASSIGN_OR_RETURN(const std::vector<QueuesAt> brokers, Find(directory, caller, to.topic));
+  broker::Holders holders;
   for (const QueuesAt& at : brokers) {
-    holders[at.queue.broker().name()] = AddressOf(at.queue.broker().endpoints());
+    holders[at.queue.broker().name()] = broker::AddressOf(at.queue.broker().endpoints());
   }
-  const auto found = wanted.empty() && holders.size() == 1 ? holders.begin() : holders.find(wanted);
-  if (found != holders.end()) return Holder{found->first, found->second};
-  std::string names;
-  for (const auto& [name, address] : holders) names += (names.empty() ? "" : ", ") + name;
-  if (!wanted.empty()) {
-    return PublicError(
-        PublicCode::kHaNotAvailable,
-        fmt::format("broker {} cannot be reached now, or has no topic {}: {} have it", wanted,
-                    topic.name(), names));
-  }
-  return PublicError(
-      PublicCode::kNotImplemented,
-      fmt::format("topic {} is at several brokers ({}), and a {} does not say which one it is for: "
-                  "send it to the broker that the message is at, or is to go to (QueryRoute)",
-                  topic.name(), names, method));
-}
-
-// Nobody answered for the broker.
-absl::Status NotPassedOn(const Holder& holder, const grpc::Status& status) {
-  const std::string text =
-      fmt::format("broker {} at {} does not answer what was passed on to it: {}", holder.broker,
-                  holder.address, status.error_message());
-  switch (status.error_code()) {
-    case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      return PublicError(PublicCode::kTooManyRequests, text);
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-      return PublicError(PublicCode::kProxyTimeout, text);
-    default:
-      return PublicError(PublicCode::kInternalServerError, text);
-  }
-}
-
-std::string BrokerOf(const v2::RecallMessageRequest& request) {
-  const absl::StatusOr<broker::RecallHandle> handle =
-      broker::DecodeRecallHandle(request.recall_handle());
-  return handle.ok() ? handle->broker : "";  // what is wrong with it a broker says
-}
-
-// A request without a broker's name in it.
-template <typename Request>
-std::string Anywhere(const Request& /*request*/) {
-  return "";
+  return broker::ChooseHolder(holders, to, method);
 }
 
 }  // namespace
 
-template <typename Request, typename Response, typename Belongs>
+template <typename Request, typename Response>
 grpc::ServerUnaryReactor* QueryServiceImpl::PassOn(Context* context, const Bytes& request,
-                                                   Bytes& response, const char* method,
-                                                   Belongs belongs) {
+                                                   Bytes& response, const char* method) {
   return broker::AnswerUnary<Request, Response>(request, response, [&](auto& call) {
     const broker::CallContext caller = broker::ReadCallContext(*context);
-    v2::Resource topic;
-    if constexpr (std::is_same_v<Request, v2::SendMessageRequest>) {
-      if (call.request().messages_size() > 0) topic = call.request().messages(0).topic();
-    } else {
-      topic = call.request().topic();
-    }
-    absl::StatusOr<Holder> holder =
-        FindHolder(directory_, caller, topic, belongs(call.request()), method);
+    const absl::StatusOr<broker::Holder> holder =
+        FindHolder(directory_, caller, broker::DestinationOf(call.request()), method);
     if (!holder.ok()) return call.Done(holder.status());
     relay_.Pass(holder->address, fmt::format("/{}/{}", V2::service_full_name(), method),
                 Relay::CallerOf(*context), request,
                 [&call, holder = *holder](const grpc::Status& status, const Bytes& answer) {
-                  if (!status.ok()) return call.Done(NotPassedOn(holder, status));
-                  const absl::Status parsed = broker::Parse(answer, call.response());
-                  if (parsed.ok()) return call.Done();
-                  call.Done(NotPassedOn(holder, {grpc::StatusCode::INTERNAL, "no such answer"}));
+                  if (!status.ok()) return call.Done(broker::NotPassedOn(holder, status));
+                  call.Answer(answer);
                 });
   });
 }
@@ -265,8 +200,8 @@ grpc::ServerUnaryReactor* QueryServiceImpl::Heartbeat(Context* /*context*/, cons
 
 grpc::ServerUnaryReactor* QueryServiceImpl::SendMessage(Context* context, const Bytes* request,
                                                         Bytes* response) {
-  return PassOn<v2::SendMessageRequest, v2::SendMessageResponse>(
-      context, *request, *response, "SendMessage", Anywhere<v2::SendMessageRequest>);
+  return PassOn<v2::SendMessageRequest, v2::SendMessageResponse>(context, *request, *response,
+                                                                 "SendMessage");
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* QueryServiceImpl::ReceiveMessage(
@@ -276,17 +211,16 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* QueryServiceImpl::ReceiveMessage(
 
 grpc::ServerUnaryReactor* QueryServiceImpl::AckMessage(Context* context, const Bytes* request,
                                                        Bytes* response) {
-  return PassOn<v2::AckMessageRequest, v2::AckMessageResponse>(
-      context, *request, *response, "AckMessage", Anywhere<v2::AckMessageRequest>);
+  return PassOn<v2::AckMessageRequest, v2::AckMessageResponse>(context, *request, *response,
+                                                               "AckMessage");
 }
 
 grpc::ServerUnaryReactor* QueryServiceImpl::ForwardMessageToDeadLetterQueue(Context* context,
                                                                             const Bytes* request,
                                                                             Bytes* response) {
   return PassOn<v2::ForwardMessageToDeadLetterQueueRequest,
-                v2::ForwardMessageToDeadLetterQueueResponse>(
-      context, *request, *response, "ForwardMessageToDeadLetterQueue",
-      Anywhere<v2::ForwardMessageToDeadLetterQueueRequest>);
+                v2::ForwardMessageToDeadLetterQueueResponse>(context, *request, *response,
+                                                             "ForwardMessageToDeadLetterQueue");
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* QueryServiceImpl::PullMessage(
@@ -294,27 +228,28 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* QueryServiceImpl::PullMessage(
   return RefusedReads::Start<v2::PullMessageResponse>("PullMessage");
 }
 
-grpc::ServerUnaryReactor* QueryServiceImpl::UpdateOffset(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* QueryServiceImpl::UpdateOffset(Context* context, const Bytes* request,
                                                          Bytes* response) {
-  return Refuse<v2::UpdateOffsetRequest, v2::UpdateOffsetResponse>(*request, *response,
+  return PassOn<v2::UpdateOffsetRequest, v2::UpdateOffsetResponse>(context, *request, *response,
                                                                    "UpdateOffset");
 }
 
-grpc::ServerUnaryReactor* QueryServiceImpl::GetOffset(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* QueryServiceImpl::GetOffset(Context* context, const Bytes* request,
                                                       Bytes* response) {
-  return Refuse<v2::GetOffsetRequest, v2::GetOffsetResponse>(*request, *response, "GetOffset");
+  return PassOn<v2::GetOffsetRequest, v2::GetOffsetResponse>(context, *request, *response,
+                                                             "GetOffset");
 }
 
-grpc::ServerUnaryReactor* QueryServiceImpl::QueryOffset(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* QueryServiceImpl::QueryOffset(Context* context, const Bytes* request,
                                                         Bytes* response) {
-  return Refuse<v2::QueryOffsetRequest, v2::QueryOffsetResponse>(*request, *response,
+  return PassOn<v2::QueryOffsetRequest, v2::QueryOffsetResponse>(context, *request, *response,
                                                                  "QueryOffset");
 }
 
 grpc::ServerUnaryReactor* QueryServiceImpl::EndTransaction(Context* context, const Bytes* request,
                                                            Bytes* response) {
-  return PassOn<v2::EndTransactionRequest, v2::EndTransactionResponse>(
-      context, *request, *response, "EndTransaction", Anywhere<v2::EndTransactionRequest>);
+  return PassOn<v2::EndTransactionRequest, v2::EndTransactionResponse>(context, *request, *response,
+                                                                       "EndTransaction");
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* QueryServiceImpl::Telemetry(
@@ -333,14 +268,13 @@ grpc::ServerUnaryReactor* QueryServiceImpl::ChangeInvisibleDuration(Context* con
                                                                     const Bytes* request,
                                                                     Bytes* response) {
   return PassOn<v2::ChangeInvisibleDurationRequest, v2::ChangeInvisibleDurationResponse>(
-      context, *request, *response, "ChangeInvisibleDuration",
-      Anywhere<v2::ChangeInvisibleDurationRequest>);
+      context, *request, *response, "ChangeInvisibleDuration");
 }
 
 grpc::ServerUnaryReactor* QueryServiceImpl::RecallMessage(Context* context, const Bytes* request,
                                                           Bytes* response) {
   return PassOn<v2::RecallMessageRequest, v2::RecallMessageResponse>(context, *request, *response,
-                                                                     "RecallMessage", BrokerOf);
+                                                                     "RecallMessage");
 }
 
 grpc::ServerUnaryReactor* QueryServiceImpl::SyncLiteSubscription(Context* /*context*/,

@@ -1,6 +1,6 @@
 // QueryServiceImpl: the part of apache.rocketmq.v2.MessagingService that a name service answers, so
 // that any client may have it as its access point: where topics are. Single requests about messages
-// (send, acknowledge, extend, end a transaction, recall) it passes on to the broker that they
+// (send, acknowledge, extend, end a transaction, recall, offsets) it passes on to the broker they
 // belong to, if that can be told. Everything else is refused with a word on where it belongs.
 
 #pragma once
@@ -64,11 +64,9 @@ class QueryServiceImpl final : public internal::QueryMethods {
   Unary* SyncLiteSubscription(Context* context, const Bytes* request, Bytes* response) override;
 
  private:
-  // Passes a request of topic(request) on to the broker that `belongs` names: to the only one that
-  // holds the topic when it names none.
-  template <typename Request, typename Response, typename Belongs>
-  Unary* PassOn(Context* context, const Bytes& request, Bytes& response, const char* method,
-                Belongs belongs);
+  // To the broker that the request names: to the only one that holds the topic when it names none.
+  template <typename Request, typename Response>
+  Unary* PassOn(Context* context, const Bytes& request, Bytes& response, const char* method);
 
   RouteDirectory& directory_;
   Relay& relay_;

@@ -1,0 +1,123 @@
+#include "services/broker/rpc/other_brokers.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <utility>
+
+#include "proto/apache/rocketmq/v2/service.pb.h"
+#include "services/base/strings.h"
+#include "services/broker/codes/public_code.h"
+#include "services/broker/rpc/call_checks.h"
+#include "services/broker/rpc/call_context.h"
+
+namespace dunlin::broker {
+namespace {
+
+namespace v2 = apache::rocketmq::v2;
+
+constexpr char kService[] = "apache.rocketmq.v2.MessagingService";
+
+absl::Status Because(const absl::Status& refusal, std::string_view reason) {
+  return PublicError(CodeOf(refusal), fmt::format("{}; it was not passed on: {}",
+                                                  FromAbsl(refusal.message()), reason));
+}
+
+}  // namespace
+
+struct OtherBrokers::Call {
+  Relay::Caller caller;
+  Destination to;
+  const char* method;
+  const grpc::ByteBuffer& bytes;
+  absl::Status refusal;
+  Done done;
+};
+
+OtherBrokers::OtherBrokers(const Options& options)
+    : group_(options.group), is_master_(options.is_master), routes_(options.name_services) {}
+
+bool OtherBrokers::Enter(uint64_t bytes) {
+  MutexLock lock(mutex_);
+  if (waiting_ > 0 && (waiting_ >= limits_.calls || waiting_bytes_ + bytes > limits_.bytes)) {
+    return false;
+  }
+  ++waiting_;
+  waiting_bytes_ += bytes;
+  return true;
+}
+
+void OtherBrokers::Leave(uint64_t bytes) {
+  MutexLock lock(mutex_);
+  --waiting_;
+  waiting_bytes_ -= bytes;
+}
+
+void OtherBrokers::Pass(const Request& request, Destination to, const absl::Status& refusal,
+                        Done done) {
+  const CallContext context = ReadCallContext(request.context);
+  Relay::Caller caller = Relay::CallerOf(request.context);
+  if (caller.was_passed_on || !CheckClientId(context).ok() ||
+      !CheckTopicName(context, to.topic).ok()) {
+    return done(refusal, {});
+  }
+  const uint64_t bytes = request.bytes.Length();
+  if (!Enter(bytes)) {
+    return done(PublicError(PublicCode::kTooManyRequests,
+                            "too many requests wait to be passed on at this time; try again later, "
+                            "or ask for the route, and go to the broker that it names"),
+                {});
+  }
+  to.topic.set_resource_namespace(std::string(NamespaceOf(context, to.topic)));
+  const v2::Resource topic = to.topic;
+  auto call = std::make_shared<Call>(Call{std::move(caller), std::move(to), request.method,
+                                          request.bytes, refusal, std::move(done)});
+  routes_.Query(topic, context.zone,
+                [this, bytes, call](const absl::StatusOr<ClusterRoutes::Route>& route) {
+                  Leave(bytes);
+                  OnRoute(*call, route);
+                });
+}
+
+Holders OtherBrokers::HoldersIn(const ClusterRoutes::Route& route, const Destination& to) const {
+  Holders holders;
+  for (const v2::MessageQueue& queue : route.message_queues()) {
+    holders[queue.broker().name()] = AddressOf(queue.broker().endpoints());
+  }
+  const auto own = holders.find(group_);
+  if (own == holders.end()) return holders;
+  if (is_master_) {
+    holders.erase(own);
+  } else if (to.NamesNone()) {
+    return {*own};  // a client that was at the master lately
+  }
+  return holders;
+}
+
+void OtherBrokers::OnRoute(Call& call, const absl::StatusOr<ClusterRoutes::Route>& route) {
+  if (!route.ok()) {
+    return call.done(Because(call.refusal, fmt::format("no name service tells the route: {}",
+                                                       FromAbsl(route.status().message()))),
+                     {});
+  }
+  const Holders holders = HoldersIn(*route, call.to);
+  if (holders.empty()) {
+    return call.done(
+        Because(call.refusal, fmt::format("no name service knows another broker that has topic {}",
+                                          call.to.topic.name())),
+        {});
+  }
+  absl::StatusOr<Holder> chosen = ChooseHolder(holders, call.to, call.method);
+  if (!chosen.ok()) {
+    return call.done(Because(call.refusal, FromAbsl(chosen.status().message())), {});
+  }
+  relay_.Pass(chosen->address, fmt::format("/{}/{}", kService, call.method), call.caller,
+              call.bytes,
+              [holder = *chosen, done = std::move(call.done)](
+                  const grpc::Status& status, const grpc::ByteBuffer& answer) mutable {
+                if (!status.ok()) return done(NotPassedOn(holder, status), {});
+                done(absl::OkStatus(), answer);
+              });
+}
+
+}  // namespace dunlin::broker

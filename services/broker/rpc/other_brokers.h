@@ -1,0 +1,78 @@
+// OtherBrokers: passes single requests that landed at the wrong member of the cluster on to the
+// right one, by the routes that name services tell.
+//
+// Once at most: what was passed on before is refused by whoever is not the right one either (see
+// services/relay/relay.h, whose limits hold for what waits for a route, too). Thread-safe; nothing
+// waits but the destructor, for the questions under way. A crash leaves nothing behind.
+
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+
+#include "proto/apache/rocketmq/v2/definition.pb.h"
+#include "services/base/mutex.h"
+#include "services/broker/registration/cluster_routes.h"
+#include "services/broker/rpc/destination.h"
+#include "services/broker/rpc/holders.h"
+#include "services/relay/relay.h"
+
+namespace dunlin::broker {
+
+class OtherBrokers {
+ public:
+  struct Options {
+    std::string group;  // that this member is of
+    // What its group's master is to get goes nowhere else; a slave passes it on to the master.
+    bool is_master = false;
+    std::vector<std::string> name_services;  // host:port
+  };
+  explicit OtherBrokers(const Options& options);
+
+  // A request as it came; lives until it is answered.
+  struct Request {
+    const grpc::CallbackServerContext& context;
+    const grpc::ByteBuffer& bytes;
+    const char* method;  // of apache.rocketmq.v2.MessagingService
+  };
+  // Either an answer, as the right broker gave it, or the status to answer with: `refusal`, with
+  // the reason why the request was not passed on, or that the right broker does not answer. Called
+  // once, on one of gRPC's threads or before Pass returns.
+  using Done =
+      absl::AnyInvocable<void(const absl::Status& refused, const grpc::ByteBuffer& answer)>;
+  // `refusal` is what this member says for its own part.
+  void Pass(const Request& request, Destination to, const absl::Status& refusal, Done done)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Where the queues of topics are at all of them.
+  ClusterRoutes& routes() { return routes_; }
+
+  // Breaks off what was passed on, and refuses what comes.
+  void Cancel() { relay_.Cancel(); }
+
+ private:
+  struct Call;
+  // False: too many wait for their route.
+  bool Enter(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Leave(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Those of the route that the request may go to.
+  Holders HoldersIn(const ClusterRoutes::Route& route, const Destination& to) const;
+  void OnRoute(Call& call, const absl::StatusOr<ClusterRoutes::Route>& route);
+
+  const std::string group_;
+  const bool is_master_;
+  const Relay::Limits limits_;
+  Mutex mutex_;
+  size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;  // for a route
+  uint64_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  Relay relay_{limits_};
+  ClusterRoutes routes_;  // goes first: what it is asked ends at the relay
+};
+
+}  // namespace dunlin::broker
