@@ -43,6 +43,7 @@ std::shared_ptr<BrokerAdmin::Stub> BrokerAdmin::StubOf(const BrokerAt& at) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kAnswerBytesMax);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectMs);
   std::shared_ptr<Stub> stub = admin::v1::AdminService::NewStub(
       grpc::CreateCustomChannel(at.address, CredentialsFor(at.tls), arguments));

@@ -33,6 +33,12 @@ absl::Status NoMaster() {
   return absl::UnavailableError("no member is master: what there is stays as it is");
 }
 
+std::string NamesOf(const std::vector<Kept>& kept) {
+  std::string names;
+  for (const Kept& at : kept) names += (names.empty() ? "" : ", ") + at.group;
+  return names;
+}
+
 k8s::Event Told(k8s::EventType type, std::string reason, std::string action, std::string note) {
   return {.type = type,
           .reason = std::move(reason),
@@ -94,8 +100,18 @@ absl::StatusOr<milliseconds> ClusterResourceController::Remove(const Json& resou
   ResourceOutcome outcome;
   bool all_gone = true;
   // What another resource keeps is that one's.
-  if (IsDataToGo(resource) && around_.keeper.Check(resource).ok() && Rival(resource).empty()) {
+  if (IsDataToGo(resource) && Rival(resource).empty()) {
+    const std::vector<k8s::Object> others =
+        around_.caches.Referring(around_.keeper.Type(), NameServiceOf(resource));
     for (const BrokerAt& at : PlacementOf(resource, Groups(resource)).brokers) {
+      if (const std::string heir = HeirOf(resource, others, at.group); !heir.empty()) {
+        around_.events.Record(
+            resource,
+            Told(k8s::EventType::kNormal, "HandedOver", "Delete",
+                 fmt::format("{} stays at {}: {} '{}' keeps it from now on",
+                             ClusterNameOf(resource), at.group, around_.keeper.Type().kind, heir)));
+        continue;
+      }
       RETURN_IF_ERROR(around_.writer.MayWrite());
       Kept kept{.group = at.group,
                 .found = {},
@@ -106,10 +122,10 @@ absl::StatusOr<milliseconds> ClusterResourceController::Remove(const Json& resou
   }
   if (!all_gone) return WriteStatus(resource, outcome);
   if (!outcome.kept.empty()) {
-    around_.events.Record(
-        resource, Told(k8s::EventType::kNormal, "Deleted", "Delete",
-                       fmt::format("{} is deleted at all broker groups, with all that was in it",
-                                   ClusterNameOf(resource))));
+    around_.events.Record(resource,
+                          Told(k8s::EventType::kNormal, "Deleted", "Delete",
+                               fmt::format("{} is deleted at {}, with all that was in it",
+                                           ClusterNameOf(resource), NamesOf(outcome.kept))));
   }
   RETURN_IF_ERROR(KeepFinalizer(resource, false));
   return milliseconds(0);

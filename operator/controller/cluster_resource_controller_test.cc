@@ -280,6 +280,34 @@ TEST_F(ClusterResourceControllerTest, OfTwoForTheSameTopicTheOlderKeepsIt) {
   EXPECT_FALSE(k8s::HasFinalizer(server_.Get(TopicType(), twin), kDataFinalizer));
 }
 
+TEST_F(ClusterResourceControllerTest, WhatTheYoungerClaimsStaysWhenTheOlderGoes) {
+  Edit(TopicType(), Orders(), {{"spec", {{"deletionPolicy", "Delete"}}}});
+  ASSERT_OK(Look());
+  const k8s::ObjectKey heir{"shop", "heir"};
+  Json topic = k8s::NewObject(TopicType(), heir);
+  topic["metadata"]["creationTimestamp"] = "2026-01-02T03:04:06Z";
+  topic["spec"] = {{"nameServiceRef", {{"name", "names"}}},
+                   {"topicName", "orders"},
+                   {"brokerGroups", {"b"}},
+                   {"queues", 3}};
+  server_.Put(TopicType(), topic);
+  keeper_.TakeCalls();
+  Delete();
+  EXPECT_THAT(Look(), IsOkAndHolds(milliseconds(0)));
+  EXPECT_THAT(keeper_.TakeCalls(), ElementsAre("delete a"));
+  EXPECT_FALSE(HasFinalizer());
+}
+
+TEST_F(ClusterResourceControllerTest, WhatIsNoValidSpecAnyMoreIsDeletedAllTheSame) {
+  Edit(TopicType(), Orders(), {{"spec", {{"deletionPolicy", "Delete"}}}});
+  ASSERT_OK(Look());
+  keeper_.valid = absl::InvalidArgumentError("spec.retention: no");
+  keeper_.TakeCalls();
+  Delete();
+  EXPECT_THAT(Look(), IsOkAndHolds(milliseconds(0)));
+  EXPECT_THAT(keeper_.TakeCalls(), ElementsAre("delete a", "delete b"));
+}
+
 TEST_F(ClusterResourceControllerTest, ASpecThatNobodyCanKeepAsksNobody) {
   keeper_.valid = absl::InvalidArgumentError("spec.retention: no");
   ASSERT_OK(Look());

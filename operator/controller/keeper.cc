@@ -1,5 +1,8 @@
 #include "operator/controller/keeper.h"
 
+#include <string>
+
+#include "operator/planner/cluster_resource.h"
 #include "operator/planner/declared.h"
 #include "operator/planner/resource_types.h"
 #include "services/base/status_macros.h"
@@ -23,12 +26,14 @@ Found FoundOf(const v1::Group& wanted, const v1::Group& there) {
       .exists = true, .differences = DifferencesOf(wanted, there), .read_queues = 0, .clients = {}};
 }
 
-// A request for what is called like `wanted`.
-template <typename Request, typename Wanted>
-Request For(const Wanted& wanted) {
+// A request for what the resource is called at brokers, whatever else its spec says.
+template <typename Request>
+Request Called(const Json& resource) {
+  const std::string name = ClusterNameOf(resource);
+  const size_t slash = name.find('/');
   Request request;
-  request.set_namespace_(wanted.namespace_());
-  request.set_name(wanted.name());
+  if (slash != std::string::npos) request.set_namespace_(name.substr(0, slash));
+  request.set_name(slash == std::string::npos ? name : name.substr(slash + 1));
   return request;
 }
 
@@ -41,7 +46,7 @@ absl::Status TopicKeeper::Check(const Json& resource) const { return TopicOf(res
 absl::StatusOr<Found> TopicKeeper::Look(const BrokerAt& at, const Json& resource) {
   ASSIGN_OR_RETURN(const v1::Topic wanted, TopicOf(resource));
   const absl::StatusOr<v1::GetTopicResponse> there =
-      admin_.Ask(at, &Stub::GetTopic, For<v1::GetTopicRequest>(wanted));
+      admin_.Ask(at, &Stub::GetTopic, Called<v1::GetTopicRequest>(resource));
   if (absl::IsNotFound(there.status())) return Found{};
   RETURN_IF_ERROR(there.status());
   return FoundOf(wanted, there->topic());
@@ -65,9 +70,8 @@ absl::StatusOr<Found> TopicKeeper::Update(const BrokerAt& at, const Json& resour
 
 absl::Status TopicKeeper::Delete(const BrokerAt& at, const Json& resource) {
   RETURN_IF_ERROR(admin_.CheckIdentity(at));
-  ASSIGN_OR_RETURN(const v1::Topic wanted, TopicOf(resource));
   const absl::Status deleted =
-      admin_.Ask(at, &Stub::DeleteTopic, For<v1::DeleteTopicRequest>(wanted)).status();
+      admin_.Ask(at, &Stub::DeleteTopic, Called<v1::DeleteTopicRequest>(resource)).status();
   return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
 }
 
@@ -78,11 +82,12 @@ absl::Status ConsumerGroupKeeper::Check(const Json& resource) const {
 }
 
 absl::StatusOr<Found> ConsumerGroupKeeper::Look(const BrokerAt& at, const Json& resource) {
-  ASSIGN_OR_RETURN(const v1::Group wanted, ConsumerGroupOf(resource));
+  ASSIGN_OR_RETURN(v1::Group wanted, ConsumerGroupOf(resource));
   const absl::StatusOr<v1::GetGroupResponse> there =
-      admin_.Ask(at, &Stub::GetGroup, For<v1::GetGroupRequest>(wanted));
+      admin_.Ask(at, &Stub::GetGroup, Called<v1::GetGroupRequest>(resource));
   if (absl::IsNotFound(there.status())) return Found{};
   RETURN_IF_ERROR(there.status());
+  if (BeginsWithLast(resource)) *wanted.mutable_start() = there->group().start();
   Found found = FoundOf(wanted, there->group());
   found.clients.insert(there->clients().begin(), there->clients().end());
   return found;
@@ -100,15 +105,19 @@ absl::StatusOr<Found> ConsumerGroupKeeper::Update(const BrokerAt& at, const Json
   RETURN_IF_ERROR(admin_.CheckIdentity(at));
   v1::UpdateGroupRequest request;
   ASSIGN_OR_RETURN(*request.mutable_group(), ConsumerGroupOf(resource));
+  if (BeginsWithLast(resource)) {
+    ASSIGN_OR_RETURN(const v1::GetGroupResponse there,
+                     admin_.Ask(at, &Stub::GetGroup, Called<v1::GetGroupRequest>(resource)));
+    *request.mutable_group()->mutable_start() = there.group().start();
+  }
   ASSIGN_OR_RETURN(const v1::Group updated, admin_.Ask(at, &Stub::UpdateGroup, request));
   return FoundOf(request.group(), updated);
 }
 
 absl::Status ConsumerGroupKeeper::Delete(const BrokerAt& at, const Json& resource) {
   RETURN_IF_ERROR(admin_.CheckIdentity(at));
-  ASSIGN_OR_RETURN(const v1::Group wanted, ConsumerGroupOf(resource));
   const absl::Status deleted =
-      admin_.Ask(at, &Stub::DeleteGroup, For<v1::DeleteGroupRequest>(wanted)).status();
+      admin_.Ask(at, &Stub::DeleteGroup, Called<v1::DeleteGroupRequest>(resource)).status();
   return absl::IsNotFound(deleted) ? absl::OkStatus() : deleted;
 }
 

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <string>
 
 #include "operator/k8s/json.h"
 #include "proto/dunlin/admin/v1/admin.grpc.pb.h"
@@ -71,6 +72,11 @@ class Broker final : public v1::AdminService::Service {
     *response = groups[request->group().name()] = request->group();
     return answer;
   }
+  grpc::Status UpdateGroup(grpc::ServerContext* /*context*/, const v1::UpdateGroupRequest* request,
+                           v1::Group* response) override {
+    *response = groups[request->group().name()] = request->group();
+    return answer;
+  }
   grpc::Status DeleteGroup(grpc::ServerContext* /*context*/, const v1::DeleteGroupRequest* request,
                            v1::DeleteGroupResponse* /*response*/) override {
     return groups.erase(request->name()) == 1 ? grpc::Status::OK : NoSuchThing();
@@ -128,6 +134,23 @@ TEST_F(KeeperTest, ATopicFromItsBeginningToItsEnd) {
   EXPECT_OK(topics_.Delete(broker_.At(), topic_));
   EXPECT_THAT(broker_.topics, IsEmpty());
   EXPECT_OK(topics_.Delete(broker_.At(), topic_));  // it is gone
+}
+
+TEST_F(KeeperTest, AResourceMadeAnewDoesNotMoveWhereItsGroupBegins) {
+  group_["metadata"]["creationTimestamp"] = "2026-11-02T08:00:00Z";
+  group_["spec"]["start"]["from"] = "Last";
+  ASSERT_OK(groups_.Create(broker_.At(), group_));
+  const std::string begin = broker_.groups["billing"].start().time().ShortDebugString();
+  EXPECT_NE(begin, "");
+
+  group_["metadata"]["creationTimestamp"] = "2026-11-04T08:00:00Z";
+  group_["spec"]["maxAttempts"] = 5;
+  const auto found = groups_.Look(broker_.At(), group_);
+  ASSERT_OK(found);
+  EXPECT_THAT(found->differences, ElementsAre("maxAttempts: 3, to be 5"));
+  ASSERT_OK(groups_.Update(broker_.At(), group_));
+  EXPECT_EQ(broker_.groups["billing"].max_attempts(), 5U);
+  EXPECT_EQ(broker_.groups["billing"].start().time().ShortDebugString(), begin);
 }
 
 TEST_F(KeeperTest, AConsumerGroupAndItsConsumers) {

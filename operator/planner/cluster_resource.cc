@@ -104,11 +104,15 @@ Reason Sum(const ResourceOutcome& outcome, std::string_view cluster) {
   }
   std::stable_sort(reasons.begin(), reasons.end(),
                    [](const Reason& a, const Reason& b) { return a.stalled && !b.stalled; });
+  // A condition's message has its limit.
+  constexpr size_t kTold = 10;
   Reason sum;
-  for (const Reason& reason : reasons) {
+  for (size_t i = 0; i < std::min(reasons.size(), kTold); ++i) {
+    const Reason& reason = reasons[i];
     if (sum.word.empty()) sum = {.stalled = reason.stalled, .word = reason.word, .message = ""};
     sum.message += (sum.message.empty() ? "" : "; ") + reason.message;
   }
+  if (reasons.size() > kTold) sum.message += fmt::format("; and {} more", reasons.size() - kTold);
   return sum;
 }
 
@@ -199,6 +203,20 @@ std::string RivalOf(const Json& resource, const std::vector<k8s::Object>& resour
     oldest = other.get();
   }
   return oldest == &resource ? "" : k8s::KeyOf(*oldest).name;
+}
+
+std::string HeirOf(const Json& resource, const std::vector<k8s::Object>& resources,
+                   const std::string& group) {
+  for (const k8s::Object& other : resources) {
+    if (k8s::UidOf(*other) == k8s::UidOf(resource) || k8s::IsBeingDeleted(*other) ||
+        ClusterOf(*other) != ClusterOf(resource) ||
+        ClusterNameOf(*other) != ClusterNameOf(resource)) {
+      continue;
+    }
+    const std::set<std::string> wanted = WantedGroups(*other);
+    if (wanted.empty() || wanted.contains(group)) return k8s::KeyOf(*other).name;
+  }
+  return "";
 }
 
 bool IsDataToGo(const Json& resource) {

@@ -61,6 +61,12 @@ std::string ClusterNameOf(const k8s::Json& resource);
 // other's changes without end.
 std::string RivalOf(const k8s::Json& resource, const std::vector<k8s::Object>& resources);
 
+// One of `resources`, which are of its kind and NameService and may be younger, that is for the
+// same thing at this broker group too, and stays; empty: none. What is there is not to be deleted
+// then.
+std::string HeirOf(const k8s::Json& resource, const std::vector<k8s::Object>& resources,
+                   const std::string& group);
+
 bool IsDataToGo(const k8s::Json& resource);  // spec.deletionPolicy: Delete
 
 // What a broker says of it.

@@ -205,6 +205,10 @@ absl::StatusOr<admin::v1::Topic> TopicOf(const Json& resource) {
   return topic;
 }
 
+bool BeginsWithLast(const Json& consumer_group) {
+  return k8s::StringAt(consumer_group, {"spec", "start", "from"}) == "Last";
+}
+
 absl::StatusOr<admin::v1::Group> ConsumerGroupOf(const Json& resource) {
   admin::v1::Group group;
   group.set_namespace_(std::string(k8s::StringAt(resource, {"spec", "namespace"})));

@@ -22,6 +22,9 @@ namespace dunlin::op {
 absl::StatusOr<admin::v1::Topic> TopicOf(const k8s::Json& resource);
 // What begins with Last begins when the resource was made, at whichever broker and whenever.
 absl::StatusOr<admin::v1::Group> ConsumerGroupOf(const k8s::Json& resource);
+// Where such a group begins at a broker that has it already is not the resource's, which may have
+// been made anew since: messages in between would be left out.
+bool BeginsWithLast(const k8s::Json& consumer_group);
 
 // What is not in `there` as it is in `wanted`, for people: "queues: 4, to be 8".
 std::vector<std::string> DifferencesOf(const admin::v1::Topic& wanted,
