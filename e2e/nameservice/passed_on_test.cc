@@ -1,0 +1,241 @@
+// A broker alone, a broker group of a master and a slave, and a name service, all of them real
+// processes; and a client whose every request lands at the wrong one.
+
+#include <fmt/format.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "e2e/harness/broker.h"
+#include "e2e/harness/client.h"
+#include "e2e/harness/program.h"
+#include "proto/apache/rocketmq/v2/service.grpc.pb.h"
+#include "proto/dunlin/admin/v1/admin.grpc.pb.h"
+#include "services/base/testing/free_ports.h"
+#include "services/base/testing/status_matchers.h"
+
+namespace dunlin::e2e {
+namespace {
+
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+using Stub = v2::MessagingService::Stub;
+
+constexpr seconds kPatience{60};
+
+std::unique_ptr<grpc::ClientContext> NewContext() {
+  auto context = std::make_unique<grpc::ClientContext>();
+  AddHeaders(*context);
+  context->set_deadline(std::chrono::system_clock::now() + kPatience);
+  return context;
+}
+
+// One process, and the way to it.
+struct Server {
+  std::string address = FreeAddress();
+  std::unique_ptr<Program> program;
+  std::unique_ptr<Stub> stub = v2::MessagingService::NewStub(
+      grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+
+  template <typename Request, typename Response>
+  Response Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                const Request& request) const {
+    Response response;
+    const grpc::Status status = (stub.get()->*method)(NewContext().get(), request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response;
+  }
+};
+
+v2::SendMessageRequest SendOf(const std::string& topic, const std::string& body,
+                              v2::MessageType type) {
+  v2::SendMessageRequest request;
+  v2::Message& message = *request.add_messages();
+  message.mutable_topic()->set_name(topic);
+  message.set_body(body);
+  message.mutable_system_properties()->set_message_id("id-" + body);
+  message.mutable_system_properties()->set_message_type(type);
+  if (type == v2::DELAY) {
+    message.mutable_system_properties()->mutable_delivery_timestamp()->set_seconds(
+        std::chrono::duration_cast<seconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count() +
+        3600);
+  }
+  return request;
+}
+
+class PassedOnTest : public ::testing::Test {
+ protected:
+  PassedOnTest() : home_(std::string(std::getenv("TEST_TMPDIR")) + "/passed_on") {
+    std::filesystem::create_directories(home_);
+    StartNames();
+    StartMember("alone", alone_, {"broker.broker_name=a"});
+    const std::string master = FreeAddress();
+    const std::string slave = FreeAddress();
+    std::vector<std::string> group = {"broker.broker_name=b", "replication.master=m",
+                                      fmt::format("replication.members=m={}, s={}", master, slave)};
+    const auto member = [&](const char* name, const std::string& replicator) {
+      std::vector<std::string> settings = group;
+      settings.push_back(fmt::format("replication.member={}", name));
+      settings.push_back("replication.listen_address=" + replicator);
+      return settings;
+    };
+    StartMember("master", master_, member("m", master));
+    StartMember("slave", slave_, member("s", slave));
+    MakeTopic("at-a", alone_);
+    MakeTopic("at-b", master_);
+    // Whoever answers so is not without a role any more, and knows the way.
+    for (const char* topic : {"at-a", "at-b"}) {
+      for (const Server* server : {&alone_, &master_, &slave_}) AwaitRoute(topic, *server);
+    }
+  }
+
+  void StartNames() {
+    std::vector<std::string> arguments = {"services/nameservice/dunlin-nameservice", "--data-dir",
+                                          home_ + "/names"};
+    for (const std::string& setting :
+         {"server.listen_address=" + names_.address, std::string("server.tls.mode=OFF"),
+          std::string("metrics.listen_address="), std::string("registry.start_grace_ms=1000")}) {
+      arguments.insert(arguments.end(), {"--set", setting});
+    }
+    auto started = Program::Start(arguments, home_ + "/names.log");
+    ASSERT_THAT(started, IsOk());
+    names_.program = *std::move(started);
+  }
+  void StartMember(const std::string& name, Server& server,
+                   const std::vector<std::string>& settings) {
+    BrokerOptions options;
+    options.program = "services/standalone/dunlin";
+    options.data_dir = home_ + "/" + name;
+    options.stderr_file = options.data_dir + ".log";
+    options.auto_create_topics = false;
+    options.settings = settings;
+    options.settings.push_back("server.listen_address=" + server.address);
+    options.settings.push_back("broker.auto_create_groups=true");
+    options.settings.push_back("broker.name_services=" + names_.address);
+    auto started = StartBroker(options);
+    ASSERT_THAT(started, IsOk());
+    server.program = *std::move(started);
+  }
+  // Returns once there is a master to make it.
+  static void MakeTopic(const std::string& topic, const Server& server) {
+    const auto admin = admin::v1::AdminService::NewStub(
+        grpc::CreateChannel(server.address, grpc::InsecureChannelCredentials()));
+    admin::v1::CreateTopicRequest request;
+    request.mutable_topic()->set_name(topic);
+    request.mutable_topic()->set_queues(1);
+    for (const auto kind : {admin::v1::NORMAL, admin::v1::DELAY, admin::v1::TRANSACTION}) {
+      request.mutable_topic()->add_kinds(kind);
+    }
+    const auto begin = steady_clock::now();
+    grpc::Status status;
+    do {
+      admin::v1::Topic made;
+      status = admin->CreateTopic(NewContext().get(), request, &made);
+    } while (status.error_code() == grpc::UNAVAILABLE && steady_clock::now() - begin < kPatience);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
+  static void AwaitRoute(const std::string& topic, const Server& server) {
+    v2::QueryRouteRequest request;
+    request.mutable_topic()->set_name(topic);
+    const auto begin = steady_clock::now();
+    v2::QueryRouteResponse response;
+    do {
+      response = server.Call(&Stub::QueryRoute, request);
+    } while ((response.message_queues().empty() ||
+              response.message_queues(0).permission() != v2::READ_WRITE) &&
+             steady_clock::now() - begin < kPatience);
+    EXPECT_EQ(response.status().code(), v2::OK) << response.status().message();
+  }
+
+  static v2::SendResultEntry Send(const Server& at, const v2::SendMessageRequest& request) {
+    const v2::SendMessageResponse response = at.Call(&Stub::SendMessage, request);
+    EXPECT_EQ(response.status().code(), v2::OK) << response.status().message();
+    return response.entries_size() == 1 ? response.entries(0) : v2::SendResultEntry();
+  }
+  static v2::Message Receive(const Server& at, const std::string& topic) {
+    v2::ReceiveMessageRequest request;
+    request.mutable_group()->set_name("g");
+    request.mutable_message_queue()->mutable_topic()->set_name(topic);
+    request.mutable_message_queue()->set_id(-1);
+    request.mutable_filter_expression()->set_expression("*");
+    request.set_batch_size(1);
+    request.mutable_invisible_duration()->set_seconds(300);
+    request.mutable_long_polling_timeout()->set_seconds(20);
+    const auto context = NewContext();
+    const auto stream = at.stub->ReceiveMessage(context.get(), request);
+    v2::Message message;
+    v2::ReceiveMessageResponse element;
+    while (stream->Read(&element)) {
+      if (element.has_message()) message = element.message();
+    }
+    EXPECT_TRUE(stream->Finish().ok());
+    return message;
+  }
+  // How many messages of the topic the group is done with.
+  static int64_t Done(const Server& at, const std::string& topic) {
+    v2::GetOffsetRequest request;
+    request.mutable_group()->set_name("g");
+    request.mutable_message_queue()->mutable_topic()->set_name(topic);
+    return at.Call(&Stub::GetOffset, request).offset();
+  }
+
+  // Everything at `wrong` that is for `right`, which receives alone.
+  void DoAll(const std::string& topic, const Server& wrong, const Server& right,
+             const std::string& name) {
+    SCOPED_TRACE(name);
+    const int64_t before = done_[topic];
+    Send(wrong, SendOf(topic, name, v2::NORMAL));
+    const std::string half = name + " half";
+    v2::EndTransactionRequest end;
+    end.mutable_topic()->set_name(topic);
+    end.set_message_id("id-" + half);
+    end.set_transaction_id(Send(wrong, SendOf(topic, half, v2::TRANSACTION)).transaction_id());
+    end.set_resolution(v2::COMMIT);
+    const v2::Message first = Receive(right, topic);
+    EXPECT_EQ(first.body(), name);
+    EXPECT_EQ(wrong.Call(&Stub::EndTransaction, end).status().code(), v2::OK);
+    const v2::Message second = Receive(right, topic);
+    EXPECT_EQ(second.body(), half);
+
+    v2::AckMessageRequest acknowledge;
+    acknowledge.mutable_topic()->set_name(topic);
+    acknowledge.mutable_group()->set_name("g");
+    for (const v2::Message* message : {&first, &second}) {
+      acknowledge.add_entries()->set_receipt_handle(message->system_properties().receipt_handle());
+    }
+    EXPECT_EQ(wrong.Call(&Stub::AckMessage, acknowledge).status().code(), v2::OK);
+    done_[topic] = before + 2;
+    EXPECT_EQ(Done(right, topic), before + 2);
+
+    v2::RecallMessageRequest recall;
+    recall.mutable_topic()->set_name(topic);
+    recall.set_recall_handle(Send(wrong, SendOf(topic, name + " late", v2::DELAY)).recall_handle());
+    EXPECT_EQ(wrong.Call(&Stub::RecallMessage, recall).status().code(), v2::OK);
+  }
+
+  const std::string home_;
+  Server names_;
+  Server alone_;
+  Server master_;
+  Server slave_;
+  std::map<std::string, int64_t> done_;
+};
+
+TEST_F(PassedOnTest, EveryRequestLandsAtTheWrongMemberAndIsDoneAtTheRightOne) {
+  DoAll("at-b", slave_, master_, "from the slave of its own group");
+  DoAll("at-b", alone_, master_, "from another broker");
+  DoAll("at-a", master_, alone_, "from the master of another group");
+  DoAll("at-a", slave_, alone_, "from the slave of another group");
+  DoAll("at-a", names_, alone_, "from a name service");
+}
+
+}  // namespace
+}  // namespace dunlin::e2e
