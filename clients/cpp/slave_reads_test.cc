@@ -3,10 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "dunlin/client.h"
@@ -182,6 +186,71 @@ TEST_F(SlaveReadsTest, ASlaveThatTheRouteDoesNotNameAnyMoreIsLeft) {
   Tell({});
   ReadUntil(consumer, [this] { return Attaches(master_.seen()) == 2; });
   ReadToEnd(consumer);
+}
+
+TEST_F(SlaveReadsTest, ManyWhoPollGetEachMessageOnceWhileThePlaceChanges) {
+  PullConsumer consumer = MakeConsumer();
+  std::atomic<uint64_t> count = 0;
+  std::atomic<uint64_t> goal = UINT64_MAX;
+  // Nobody comes near the end before all is over: who has caught up stays at the master.
+  constexpr uint64_t kAhead = 4000;
+  std::atomic<uint64_t> allowed = 0;
+  const auto store = [&] {
+    Store(3000);
+    allowed = stored_ < kAhead ? 0 : stored_ - kAhead;
+  };
+  store();
+  const auto deadline = std::chrono::steady_clock::now() + 3 * kPatience;
+  std::vector<std::vector<uint64_t>> taken(4);
+  std::vector<std::thread> threads;
+  for (std::vector<uint64_t>& offsets : taken) {
+    threads.emplace_back([&] {
+      while (count < goal && std::chrono::steady_clock::now() < deadline) {
+        if (count >= allowed) {
+          std::this_thread::yield();
+          continue;
+        }
+        const absl::StatusOr<MessageBatch> batch = consumer.Poll(std::chrono::milliseconds(10));
+        if (!batch.ok()) continue;
+        for (const MessageView& message : *batch) offsets.push_back(message.offset());
+        count += batch->size();
+      }
+    });
+  }
+  for (int round = 0; round < 10; ++round) {
+    const size_t at_slave = Attaches(slave_->seen());
+    Tell({slave_->address()});
+    store();
+    EXPECT_TRUE(slave_->Await([&](const Seen& seen) { return Attaches(seen) > at_slave; }));
+    const size_t at_master = Attaches(master_.seen());
+    Tell({});
+    store();
+    EXPECT_TRUE(master_.Await([&](const Seen& seen) { return Attaches(seen) > at_master; }));
+  }
+  goal = allowed = stored_;
+  for (std::thread& thread : threads) thread.join();
+  std::vector<uint64_t> all;
+  for (const std::vector<uint64_t>& offsets : taken) {
+    EXPECT_TRUE(std::is_sorted(offsets.begin(), offsets.end()));
+    all.insert(all.end(), offsets.begin(), offsets.end());
+  }
+  std::sort(all.begin(), all.end());
+  ASSERT_EQ(all.size(), stored_) << "messages are missing, or came twice";
+  for (uint64_t i = 0; i < stored_; ++i) ASSERT_EQ(all[i], i);
+}
+
+TEST_F(SlaveReadsTest, WhatIsCommittedBeforeAQueueIsGivenUpCounts) {
+  PullConsumerOptions options;
+  options.group = "g";
+  PullConsumer consumer = MakeConsumer(options);
+  for (int i = 0; i < 20; ++i) {
+    PollOnce(consumer);
+    ASSERT_TRUE(consumer.Commit("t", 0, read_).ok());
+    ASSERT_TRUE(consumer.Unassign("t", 0).ok());
+    EXPECT_TRUE(master_.Await(
+        [&](const Seen& seen) { return seen.commits.contains(0) && seen.commits.at(0) == read_; }));
+    ASSERT_TRUE(consumer.Assign("t", 0, StartAt::Offset(read_)).ok());
+  }
 }
 
 TEST_F(SlaveReadsTest, OffsetsAreCommittedAtTheMaster) {

@@ -224,7 +224,11 @@ absl::StatusOr<QueueBounds> PullCore::Seek(const Name& name, StartAt start) {
   if (!found.ok()) return found.status();
   const Key key = (*found)->first;
   Assignment& assignment = (*found)->second;
-  if (assignment.slave != nullptr) GoToMaster(assignment);  // it knows where the group committed
+  if (assignment.slave != nullptr) {
+    GoToMaster(assignment);  // it knows where the group committed
+    assignment.stays_until = {};
+  }
+  ++assignment.position;
   assignment.start = start;
   assignment.known = assignment.answered = false;
   assignment.awaited = true;
@@ -274,6 +278,7 @@ void PullCore::Report(absl::Status status) {
 
 bool PullCore::SkipExpired(Assignment& assignment) {
   if (!options_.skip_expired) return false;
+  ++assignment.position;
   assignment.known = false;
   assignment.start = StartAt::First();
   Rebind(assignment);
@@ -302,8 +307,11 @@ void PullCore::OnAttached(const v1::Attached& attached) {
   const absl::Status status = ToStatus(attached.status());
   if (status.ok()) {
     assignment->source->topic_id = attached.topic_id();
-    if (!assignment->known) assignment->received = assignment->polled = attached.start_offset();
+    if (!assignment->known) {
+      assignment->received = assignment->taken = assignment->polled = attached.start_offset();
+    }
     assignment->known = true;
+    assignment->read_only = attached.read_only();
     assignment->end = attached.max_offset();
     assignment->bounds = {attached.start_offset(), attached.min_offset(), attached.max_offset(),
                           attached.queues()};
@@ -343,7 +351,9 @@ void PullCore::OnFrame(SubscribeStream& stream, std::shared_ptr<ReceivedFrame> f
     stream.ReturnCredit(frame->bytes());
     return;
   }
-  if (assignment->slave == nullptr && frame->cold() && GoToSlave(*assignment)) {
+  // The rest of a short backlog is not worth the way: it is here.
+  const bool is_far_behind = frame->cold() && frame->next_offset() < frame->max_offset();
+  if (assignment->slave == nullptr && is_far_behind && GoToSlave(*assignment)) {
     return stream.ReturnCredit(frame->bytes());
   }
   assignment->received = std::max(assignment->received, frame->next_offset());
@@ -355,7 +365,7 @@ void PullCore::OnFrame(SubscribeStream& stream, std::shared_ptr<ReceivedFrame> f
     GoToMaster(*assignment);
     return stream.ReturnCredit(frame->bytes());
   }
-  frames_.push_back({&stream, std::move(frame)});
+  frames_.push_back({.stream = &stream, .frame = std::move(frame)});
   changed_.SignalAll();  // who waits for an answer waits here too
 }
 
@@ -394,6 +404,10 @@ PullCore::Buffered PullCore::Take(SteadyTime deadline, absl::Status& error) {
     if (!frames_.empty()) {
       Buffered buffered = std::move(frames_.front());
       frames_.pop_front();
+      if (Assignment* const assignment = Find(buffered.frame->binding())) {
+        assignment->taken = buffered.frame->next_offset();
+        buffered.position = assignment->position;
+      }
       return buffered;
     }
     if (!errors_.empty()) {
@@ -417,12 +431,23 @@ void PullCore::RestartAt(Assignment& assignment, uint64_t offset) {
   Rebind(assignment);
 }
 
-absl::StatusOr<bool> PullCore::Accept(ReceivedFrame& frame, bool intact) {
+PullCore::Assignment* PullCore::FindTaken(const Buffered& taken) {
+  const auto found = assignments_.find(KeyOf(taken.frame->source()));
+  if (found == assignments_.end()) return nullptr;
+  Assignment& assignment = found->second;
+  const bool is_same =
+      assignment.source.get() == &taken.frame->source() && assignment.position == taken.position;
+  return is_same ? &assignment : nullptr;
+}
+
+absl::StatusOr<bool> PullCore::Accept(const Buffered& taken, bool intact) {
+  ReceivedFrame& frame = *taken.frame;
   MutexLock lock(mutex_);
-  Assignment* assignment = Find(frame.binding());
-  if (assignment == nullptr) return false;  // sought or unassigned meanwhile
+  Assignment* assignment = FindTaken(taken);
+  if (assignment == nullptr) return false;
   if (intact) {
-    assignment->polled = frame.next_offset();
+    // Who took the frame behind it may have been faster.
+    assignment->polled = std::max(assignment->polled, frame.next_offset());
     return !frame.records().empty();
   }
   // A checksum is wrong: ask for the message once more, then pass it over.
@@ -431,7 +456,8 @@ absl::StatusOr<bool> PullCore::Accept(ReceivedFrame& frame, bool intact) {
                                : MessageView(&frame, frame.records().back()).offset() + 1;
   const bool again = assignment->damaged == damaged;
   assignment->damaged = damaged;
-  assignment->polled = damaged;
+  assignment->taken = assignment->polled = damaged;
+  ++assignment->position;  // what others took from behind it comes again
   frame.EndAt(damaged);
   // Another copy may be whole.
   if (assignment->slave != nullptr) {
@@ -441,7 +467,7 @@ absl::StatusOr<bool> PullCore::Accept(ReceivedFrame& frame, bool intact) {
   }
   RestartAt(*assignment, again ? damaged + 1 : damaged);
   if (again) {
-    assignment->polled = damaged + 1;
+    assignment->taken = assignment->polled = damaged + 1;
     const auto status = absl::DataLossError(
         fmt::format("the message at offset {} of queue {} of {} is damaged; it is passed over",
                     damaged, assignment->source->queue, assignment->source->topic));
@@ -455,14 +481,14 @@ absl::StatusOr<MessageBatch> PullCore::Poll(std::chrono::milliseconds timeout) {
   const SteadyTime deadline = steady_clock::now() + timeout;
   for (;;) {
     absl::Status error;
-    const auto [stream, frame] = Take(deadline, error);
-    if (frame == nullptr && !error.ok()) return error;
-    if (frame == nullptr) return MessageBatch();
-    const bool intact = frame->Check(false, options_.max_body_bytes);
-    stream->ReturnCredit(frame->bytes());
-    const absl::StatusOr<bool> good = Accept(*frame, intact);
+    const Buffered taken = Take(deadline, error);
+    if (taken.frame == nullptr && !error.ok()) return error;
+    if (taken.frame == nullptr) return MessageBatch();
+    const bool intact = taken.frame->Check(false, options_.max_body_bytes);
+    taken.stream->ReturnCredit(taken.frame->bytes());
+    const absl::StatusOr<bool> good = Accept(taken, intact);
     if (!good.ok()) return good.status();
-    if (*good) return MessageBatch(frame);
+    if (*good) return MessageBatch(taken.frame);
   }
 }
 

@@ -65,8 +65,13 @@ class PullCore final : public SubscribeHost, public RouteListener {
     uint32_t binding = 0;
     uint32_t asked = 0;     // the binding that somebody waits for to be answered
     uint64_t received = 0;  // everything below was received, if `known`
-    uint64_t polled = 0;    // everything below was polled, if `known`
-    uint64_t end = 0;       // of the queue, as far as it was told
+    // Everything below was taken by those who poll, or is accepted already. It comes from nowhere
+    // else any more: where it is read may change while they look at it.
+    uint64_t taken = 0;
+    uint64_t polled = 0;     // everything below was polled, if `known`
+    uint32_t position = 0;   // how often reading began elsewhere: frames of before are dropped
+    bool read_only = false;  // who is taken for its master is a slave that stands in
+    uint64_t end = 0;        // of the queue, as far as it was told
     bool known = false;
     bool answered = false;  // `bounds` or `status` is the answer to the first attach
     bool awaited = true;    // somebody waits for that answer
@@ -97,6 +102,7 @@ class PullCore final : public SubscribeHost, public RouteListener {
   struct Buffered {
     SubscribeStream* stream = nullptr;
     std::shared_ptr<ReceivedFrame> frame;
+    uint32_t position = 0;  // of the assignment, when it was taken
   };
 
   static absl::Status Closed();
@@ -129,6 +135,8 @@ class PullCore final : public SubscribeHost, public RouteListener {
   bool GoToSlave(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Reads on at the master, and stays there for a while.
   void GoToMaster(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The same, before WantStreams: for many at a time.
+  void LeaveSlave(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // A slave that answers to take part: it has what comes next.
   static bool IsServed(const Assignment& assignment, const dunlin::broker::v1::Attached& attached);
   // The slave of the assignment is still one, by the route.
@@ -159,7 +167,11 @@ class PullCore final : public SubscribeHost, public RouteListener {
   Buffered Take(SteadyTime deadline, absl::Status& error);
   // Calls that were rejected are made again.
   void StartStreams() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<bool> Accept(ReceivedFrame& frame, bool intact);
+  // Of a frame that was taken; false: there is nothing in it, or it was sought or unassigned
+  // meanwhile.
+  absl::StatusOr<bool> Accept(const Buffered& taken, bool intact);
+  // Null: it is not assigned any more, or not as it was when the frame was taken.
+  Assignment* FindTaken(const Buffered& taken) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RestartAt(Assignment& assignment, uint64_t offset) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const PullConsumerOptions options_;

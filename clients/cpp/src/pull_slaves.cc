@@ -1,8 +1,8 @@
 // The part of PullCore that reads from slaves what their master would have to get from its disk.
 //
-// Nothing is lost or doubled by a change of place: what was polled counts, and the rest of what was
-// received is dropped and comes again from the other one. Frames on their way from the old place
-// are known by their binding, and dropped.
+// Nothing is lost or doubled by a change of place: what was taken to be polled counts, and the rest
+// of what was received is dropped and comes again from the other one. Frames on their way from the
+// old place are known by their binding, and dropped.
 
 #include <algorithm>
 #include <utility>
@@ -39,7 +39,7 @@ v1::Attach PullCore::MakeCommitAttach(const Assignment& assignment) const {
 }
 
 bool PullCore::GoToSlave(Assignment& assignment) {
-  if (!options_.read_from_slaves || closed_ || !assignment.known ||
+  if (!options_.read_from_slaves || closed_ || !assignment.known || assignment.read_only ||
       steady_clock::now() < assignment.stays_until) {
     return false;
   }
@@ -64,24 +64,28 @@ bool PullCore::GoToSlave(Assignment& assignment) {
   }
   Unbind(assignment.master, assignment.binding);
   assignment.slave = slave;
-  assignment.received = assignment.polled;
+  assignment.received = assignment.taken;
   Bind(assignment);
   WantStreams();
   return true;
 }
 
 void PullCore::GoToMaster(Assignment& assignment) {
+  LeaveSlave(assignment);
+  WantStreams();
+}
+
+void PullCore::LeaveSlave(Assignment& assignment) {
   Unbind(*assignment.slave, assignment.binding);
   assignment.slave = nullptr;
   assignment.stays_until = steady_clock::now() + kStay;
-  assignment.received = assignment.polled;
+  assignment.received = assignment.taken;
   Bind(assignment);
   if (const uint32_t committed = std::exchange(assignment.commit_binding, 0); committed != 0) {
     assignment.master.PassOnCommit(committed, assignment.binding);
     assignment.master.Detach(committed);
     bindings_.erase(committed);
   }
-  WantStreams();
 }
 
 bool PullCore::IsServed(const Assignment& assignment, const v1::Attached& attached) {
@@ -94,10 +98,11 @@ bool PullCore::IsServed(const Assignment& assignment, const v1::Attached& attach
 
 void PullCore::OnBroken(SubscribeStream& stream) {
   MutexLock lock(mutex_);
-  if (closed_) return;
+  if (closed_ || !streams_.IsToSlave(stream)) return;
   for (auto& [key, assignment] : assignments_) {
-    if (assignment.slave == &stream) GoToMaster(assignment);
+    if (assignment.slave == &stream) LeaveSlave(assignment);
   }
+  WantStreams();
 }
 
 bool PullCore::IsSlave(const Assignment& assignment, const BrokerRoute& broker) const {
@@ -113,8 +118,11 @@ void PullCore::LeaveFormerSlaves(const std::string& topic, const Route& route) {
     Assignment& assignment = at->second;
     if (assignment.slave == nullptr) continue;
     const BrokerRoute* const broker = FindBroker(route, assignment.source->broker);
-    if (broker == nullptr || !IsSlave(assignment, *broker)) GoToMaster(assignment);
+    if (broker != nullptr && IsSlave(assignment, *broker)) continue;
+    LeaveSlave(assignment);
+    assignment.stays_until = {};  // another one may do
   }
+  WantStreams();
 }
 
 }  // namespace dunlin::internal

@@ -108,6 +108,12 @@ void SubscribeStream::Detach(uint32_t binding) {
   {
     MutexLock lock(mutex_);
     if (attached_.erase(binding) == 0) return;
+    // What was committed before goes before.
+    if (const auto unwritten = commits_.extract(binding); !unwritten.empty()) {
+      v1::CommitOffset& commit = *control_.emplace_back().mutable_commit();
+      commit.set_binding(binding);
+      commit.set_queue_offset(unwritten.mapped());
+    }
     control_.emplace_back().mutable_detach()->set_binding(binding);
   }
   Pump();
