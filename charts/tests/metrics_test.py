@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 90
 OWN = {"up", "ALERTS"}
 WORDS = {"and", "or", "on", "by", "sum", "max", "min", "count", "rate", "increase", "topk",
          "without", "unless", "max_over_time", "avg_over_time",
-         "le", "ignoring", "histogram_quantile", "predict_linear"}
+         "le", "ignoring", "histogram_quantile", "predict_linear", "time"}
 # Without a message that was given up there is no dead-letter topic.
 MAY_BE_EMPTY = {"Dead letters"}
 
