@@ -15,7 +15,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kPatience{10};
+constexpr std::chrono::seconds kPatience{20};
 constexpr std::chrono::seconds kFirstAckPatience{30};
 constexpr size_t kProbeBytes = 128;
 
@@ -94,11 +94,12 @@ absl::Status ReadBack(const std::string& address, const std::string& topic, Hist
   auto last_progress = steady_clock::now();
   for (;;) {
     const uint64_t before = check.read();
-    RETURN_IF_ERROR(ReadOnce(client, topic, check));
-    if (check.Missing() == 0) return absl::OkStatus();
+    const absl::Status read = ReadOnce(client, topic, check);
+    if (!read.ok() && !absl::IsUnavailable(read)) return read;
+    if (read.ok() && check.Missing() == 0) return absl::OkStatus();
     const auto now = steady_clock::now();
     if (check.read() != before) last_progress = now;
-    if (now - last_progress > kPatience) return check.CheckNothingMissing();
+    if (now - last_progress > kPatience) return read.ok() ? check.CheckNothingMissing() : read;
     poll(nullptr, 0, 10);
   }
 }

@@ -37,8 +37,9 @@ absl::StatusOr<double> AwaitFirstAck(const Program& broker, const std::string& t
                                      History& history);
 
 // Reads the topic's queues from where `check` is to their ends and gives every message to it. Waits
-// for acknowledged messages that are not readable yet for as long as others come. DATA_LOSS when
-// an invariant does not hold.
+// for acknowledged messages that are not readable yet for as long as others come, and as long for a
+// broker that cannot be reached: it may be on its way to another address. DATA_LOSS when an
+// invariant does not hold.
 absl::Status ReadBack(const std::string& address, const std::string& topic, HistoryCheck& check);
 
 }  // namespace dunlin::e2e
