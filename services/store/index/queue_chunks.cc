@@ -54,6 +54,9 @@ struct QueueChunks::Queue {
   }
   size_t Bytes() const { return kQueueBytes + open.capacity() * sizeof(IndexEntry); }
   uint64_t OpenChunk() const { return next.value() / kChunkEntries; }
+  const std::vector<IndexEntry>* FindInMemory(uint64_t chunk) const {
+    return chunk == OpenChunk() ? &open : FindUnwritten(chunk);
+  }
   bool IsEmpty() const { return min == next; }
 };
 
@@ -141,9 +144,8 @@ void QueueChunks::ForgetSaved(Shard& shard) const ABSL_NO_THREAD_SAFETY_ANALYSIS
 
 absl::StatusOr<std::vector<IndexEntry>> QueueChunks::ChunkOf(const Queue& state, QueueKey queue,
                                                              uint64_t chunk) const {
-  if (chunk == state.OpenChunk()) return state.open;
-  const std::vector<IndexEntry>* const unwritten = state.FindUnwritten(chunk);
-  if (unwritten != nullptr) return *unwritten;
+  const std::vector<IndexEntry>* const in_memory = state.FindInMemory(chunk);
+  if (in_memory != nullptr) return *in_memory;
   return LoadChunk(queue, chunk);
 }
 
@@ -214,26 +216,27 @@ absl::Status QueueChunks::Read(QueueKey queue, QueueOffset from, size_t limit,
   }
   const LogOffset start = log_.start();
   const QueueOffset end = bounds.max - from < limit ? bounds.max : from + limit;
+  const auto take = [&](const std::vector<IndexEntry>& chunk) {
+    for (uint64_t i = from.value() % kChunkEntries; i < kChunkEntries && from < end; ++i, ++from) {
+      const bool there = i < chunk.size() && chunk[i].log_offset >= start;
+      entries.push_back(there ? chunk[i] : IndexEntry());
+    }
+  };
   while (from < end) {
     const uint64_t chunk = from.value() / kChunkEntries;
-    absl::StatusOr<std::vector<IndexEntry>> found = std::vector<IndexEntry>();
-    bool in_memory = false;
     {
       Shard& shard = ShardOf(queue);
       MutexLock lock(shard.mutex);
       ASSIGN_OR_RETURN(const Queue* const state, Find(shard, queue, /*make=*/false));
       if (state == nullptr) return absl::OkStatus();  // the topic was just deleted
-      if (chunk == state->OpenChunk() || state->FindUnwritten(chunk) != nullptr) {
-        found = ChunkOf(*state, queue, chunk);
-        in_memory = true;
+      const std::vector<IndexEntry>* const in_memory = state->FindInMemory(chunk);
+      if (in_memory != nullptr) {
+        take(*in_memory);
+        continue;
       }
     }
-    if (!in_memory) found = LoadChunk(queue, chunk);  // not under the lock
-    RETURN_IF_ERROR(found.status());
-    for (uint64_t i = from.value() % kChunkEntries; i < kChunkEntries && from < end; ++i, ++from) {
-      const bool there = i < found->size() && (*found)[i].log_offset >= start;
-      entries.push_back(there ? (*found)[i] : IndexEntry());
-    }
+    ASSIGN_OR_RETURN(const std::vector<IndexEntry> loaded, LoadChunk(queue, chunk));
+    take(loaded);
   }
   return absl::OkStatus();
 }
