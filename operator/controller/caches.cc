@@ -53,6 +53,7 @@ void Caches::Watch(const k8s::ResourceType& type, const std::string& selector,
     store->AddIndex(kByReference, ReferenceOf);
     if (type == PodType()) store->AddIndex(kByNode, NodeOf);
     if (manner.trim) store->SetTrim(manner.trim);
+    if (manner.is_packed) store->KeepPacked();
     store->AddHandler([this, type](const k8s::Store::Change& change) {
       for (const Handler& handler : handlers_) handler(type, change);
     });

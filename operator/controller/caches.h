@@ -37,6 +37,7 @@ class Caches {
     // Whether nothing is done before all of them are known. Otherwise it may be forbidden, too.
     bool is_needed = true;
     k8s::Store::Trim trim;
+    bool is_packed = false;  // k8s/store.h
   };
 
   // `selector`: of labels; empty: all.

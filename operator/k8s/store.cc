@@ -14,6 +14,28 @@ Object Store::Slim(Json object) const {
   return std::make_shared<const Json>(std::move(object));
 }
 
+Store::Kept Store::Keep(Object object) const {
+  if (!packs_) return {.whole = std::move(object), .packed = nullptr};
+  std::string packed;
+  Json::to_msgpack(*object, packed);
+  packed.shrink_to_fit();
+  return {.whole = nullptr, .packed = std::make_shared<const std::string>(std::move(packed))};
+}
+
+Object Store::Unpack(const Kept& kept) {
+  if (kept.packed == nullptr) return kept.whole;
+  Json object = Json::from_msgpack(*kept.packed, /*strict=*/true, /*allow_exceptions=*/false);
+  CHECK(!object.is_discarded(), "what was packed here");
+  return std::make_shared<const Json>(std::move(object));
+}
+
+std::vector<Object> Store::UnpackAll(const std::vector<Kept>& kept) {
+  std::vector<Object> objects;
+  objects.reserve(kept.size());
+  for (const Kept& one : kept) objects.push_back(Unpack(one));
+  return objects;
+}
+
 void Store::AddIndex(const std::string& name, Indexer indexer) {
   MutexLock lock(mutex_);
   CHECK(!synced_, name);
@@ -21,28 +43,37 @@ void Store::AddIndex(const std::string& name, Indexer indexer) {
 }
 
 Object Store::Get(const ObjectKey& key) const {
-  MutexLock lock(mutex_);
-  const auto found = objects_.find(key);
-  return found == objects_.end() ? nullptr : found->second;
+  Kept kept;
+  {
+    MutexLock lock(mutex_);
+    const auto found = objects_.find(key);
+    if (found == objects_.end()) return nullptr;
+    kept = found->second;
+  }
+  return Unpack(kept);
 }
 
 std::vector<Object> Store::List() const {
-  MutexLock lock(mutex_);
-  std::vector<Object> list;
-  list.reserve(objects_.size());
-  for (const auto& [key, object] : objects_) list.push_back(object);
-  return list;
+  std::vector<Kept> kept;
+  {
+    MutexLock lock(mutex_);
+    kept.reserve(objects_.size());
+    for (const auto& [key, object] : objects_) kept.push_back(object);
+  }
+  return UnpackAll(kept);
 }
 
 std::vector<Object> Store::ByIndex(const std::string& index, const std::string& value) const {
-  MutexLock lock(mutex_);
-  const auto found = indexes_.find(index);
-  CHECK(found != indexes_.end(), index);
-  std::vector<Object> list;
-  if (const auto keys = found->second.keys.find(value); keys != found->second.keys.end()) {
-    for (const ObjectKey& key : keys->second) list.push_back(objects_.at(key));
+  std::vector<Kept> kept;
+  {
+    MutexLock lock(mutex_);
+    const auto found = indexes_.find(index);
+    CHECK(found != indexes_.end(), index);
+    if (const auto keys = found->second.keys.find(value); keys != found->second.keys.end()) {
+      for (const ObjectKey& key : keys->second) kept.push_back(objects_.at(key));
+    }
   }
-  return list;
+  return UnpackAll(kept);
 }
 
 bool Store::IsSynced() const {
@@ -91,7 +122,7 @@ void Store::Remove(const ObjectKey& key) {
 
 void Store::Exchange(const ObjectKey& key, Object after, std::vector<Change>& changes) {
   const auto found = objects_.find(key);
-  const Object before = found == objects_.end() ? nullptr : found->second;
+  const Object before = found == objects_.end() ? nullptr : Unpack(found->second);
   if (before == nullptr && after == nullptr) return;
   // A list after a gap brings what is known already, too.
   const bool same = before != nullptr && after != nullptr && UidOf(*before) == UidOf(*after) &&
@@ -113,7 +144,7 @@ void Store::Exchange(const ObjectKey& key, Object after, std::vector<Change>& ch
   if (after == nullptr) {
     objects_.erase(found);
   } else {
-    objects_[key] = after;
+    objects_[key] = Keep(after);
   }
   if (before != nullptr && after != nullptr && UidOf(*before) != UidOf(*after)) {
     changes.push_back({.before = before, .after = nullptr});

@@ -3,11 +3,15 @@
 // One reflector writes, on the loop's thread; anybody reads. Objects are shared and never changed,
 // and without metadata.managedFields, which may be most of them. What is here is of the past: what
 // may not be done twice is done with a precondition.
+//
+// A tree of JSON is ten times the size of its text. Where there are many objects, and each is asked
+// for now and then, they are kept packed, and unpacked for whoever asks.
 
 #pragma once
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -37,10 +41,11 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  // REQUIRES: before the reflector starts.
+  // REQUIRES of these: before the reflector starts.
   void AddIndex(const std::string& name, Indexer indexer) ABSL_LOCKS_EXCLUDED(mutex_);
   void AddHandler(Handler handler) { handlers_.push_back(std::move(handler)); }
   void SetTrim(Trim trim) { trim_ = std::move(trim); }
+  void KeepPacked() { packs_ = true; }
 
   // Null when there is none.
   Object Get(const ObjectKey& key) const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -65,17 +70,27 @@ class Store {
     std::map<std::string, std::set<ObjectKey>> keys;  // by value
   };
 
+  // An object at rest: one of the two.
+  struct Kept {
+    Object whole;
+    std::shared_ptr<const std::string> packed;  // MessagePack
+  };
+
   Object Slim(Json object) const;
+  Kept Keep(Object object) const;
+  static Object Unpack(const Kept& kept);
+  static std::vector<Object> UnpackAll(const std::vector<Kept>& kept);
   void Exchange(const ObjectKey& key, Object after, std::vector<Change>& changes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Tell(const std::vector<Change>& changes) const;
 
   mutable Mutex mutex_;
-  std::map<ObjectKey, Object> objects_ ABSL_GUARDED_BY(mutex_);
+  std::map<ObjectKey, Kept> objects_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Index> indexes_ ABSL_GUARDED_BY(mutex_);
   bool synced_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<Handler> handlers_;
-  Trim trim_;  // none: objects are kept whole
+  Trim trim_;  // none: nothing else is taken away
+  bool packs_ = false;
 };
 
 }  // namespace dunlin::k8s

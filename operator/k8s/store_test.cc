@@ -22,9 +22,10 @@ Json MakePod(const std::string& name, int version, const std::string& node = "n1
           {"spec", {{"nodeName", node}}}};
 }
 
-class StoreTest : public ::testing::Test {
+class StoreTest : public ::testing::TestWithParam<bool> {
  protected:
   StoreTest() {
+    if (GetParam()) store_.KeepPacked();
     store_.AddIndex("node", [](const Json& object) -> std::vector<std::string> {
       const std::string_view node = StringAt(object, {"spec", "nodeName"});
       if (node.empty()) return {};
@@ -37,7 +38,7 @@ class StoreTest : public ::testing::Test {
           KeyOf(*any).name));
       // Readers see what they are told of.
       if (change.after != nullptr && change.before != nullptr) {
-        EXPECT_EQ(store_.Get(KeyOf(*any)), change.after);
+        EXPECT_EQ(*store_.Get(KeyOf(*any)), *change.after);
       }
     });
   }
@@ -52,7 +53,7 @@ class StoreTest : public ::testing::Test {
   std::vector<std::string> changes_;
 };
 
-TEST_F(StoreTest, FirstListFillsIt) {
+TEST_P(StoreTest, FirstListFillsIt) {
   EXPECT_FALSE(store_.IsSynced());
   store_.Replace({MakePod("b", 2), MakePod("a", 1)});
   EXPECT_TRUE(store_.IsSynced());
@@ -62,14 +63,14 @@ TEST_F(StoreTest, FirstListFillsIt) {
   EXPECT_FALSE((*store_.Get({"space", "a"}))["metadata"].contains("managedFields"));
 }
 
-TEST_F(StoreTest, LaterListsTellTheDifference) {
+TEST_P(StoreTest, LaterListsTellTheDifference) {
   store_.Replace({MakePod("a", 1), MakePod("b", 2), MakePod("c", 3)});
   TakeChanges();
   store_.Replace({MakePod("a", 1), MakePod("b", 7), MakePod("d", 8)});
   EXPECT_THAT(TakeChanges(), ElementsAre("- c", "~ b", "+ d"));
 }
 
-TEST_F(StoreTest, MadeAnewIsDeletedAndAdded) {
+TEST_P(StoreTest, MadeAnewIsDeletedAndAdded) {
   store_.Replace({MakePod("a", 1)});
   TakeChanges();
   store_.Put(MakePod("a", 5, "n1", "another"));
@@ -77,14 +78,14 @@ TEST_F(StoreTest, MadeAnewIsDeletedAndAdded) {
   EXPECT_THAT(OnNode("n1"), ElementsAre("a"));
 }
 
-TEST_F(StoreTest, TheSameAgainIsNoChange) {
+TEST_P(StoreTest, TheSameAgainIsNoChange) {
   store_.Put(MakePod("a", 1));
   store_.Put(MakePod("a", 1));
   store_.Remove({"space", "b"});
   EXPECT_THAT(TakeChanges(), ElementsAre("+ a"));
 }
 
-TEST_F(StoreTest, WhoeverHoldsAnObjectKeepsItAsItWas) {
+TEST_P(StoreTest, WhoeverHoldsAnObjectKeepsItAsItWas) {
   store_.Put(MakePod("a", 1, "n1"));
   const Object held = store_.Get({"space", "a"});
   store_.Put(MakePod("a", 2, "n2"));
@@ -92,7 +93,7 @@ TEST_F(StoreTest, WhoeverHoldsAnObjectKeepsItAsItWas) {
   EXPECT_EQ((*held)["spec"]["nodeName"], "n1");
 }
 
-TEST_F(StoreTest, IndexFollowsEveryChange) {
+TEST_P(StoreTest, IndexFollowsEveryChange) {
   store_.Replace({MakePod("a", 1, "n1"), MakePod("b", 2, "n2"), MakePod("c", 3, "n1")});
   EXPECT_THAT(OnNode("n1"), ElementsAre("a", "c"));
   store_.Put(MakePod("a", 4, "n2"));
@@ -105,7 +106,7 @@ TEST_F(StoreTest, IndexFollowsEveryChange) {
 }
 
 // Against what is found by looking at every object.
-TEST_F(StoreTest, IndexEqualsItsDumbTwin) {
+TEST_P(StoreTest, IndexEqualsItsDumbTwin) {
   std::mt19937 random(7);
   for (int step = 1; step < 3000; ++step) {
     const std::string name = fmt::format("p{}", random() % 20);
@@ -126,6 +127,20 @@ TEST_F(StoreTest, IndexEqualsItsDumbTwin) {
     }
   }
 }
+
+TEST_P(StoreTest, KeepsEveryValue) {
+  Json pod = MakePod("a", 1);
+  pod["spec"]["values"] = {1, -1, 0.1, 1e300, INT64_MIN, UINT64_MAX, nullptr, true, "", "\u00e9\n",
+                           Json::array(), Json::object()};
+  store_.Put(pod);
+  pod["metadata"].erase("managedFields");
+  EXPECT_EQ(*store_.Get({"space", "a"}), pod);
+  EXPECT_EQ(PrintJson(*store_.Get({"space", "a"})), PrintJson(pod));
+}
+
+INSTANTIATE_TEST_SUITE_P(Keeping, StoreTest, ::testing::Bool(), [](const auto& info) {
+  return info.param ? "Packed" : "Whole";
+});
 
 }  // namespace
 }  // namespace dunlin::k8s

@@ -144,8 +144,11 @@ class Operator::Rooms {
         users_(UserType(), "brokers know no users yet", caches_, writer_, clock),
         user_lane_("User", clock, registry,
                    [this](const k8s::ObjectKey& key) { return users_.Reconcile(key); }) {
-    for (const k8s::ResourceType& type : OwnedTypes()) caches_.Watch(type, kManaged);
-    caches_.Watch(PersistentVolumeClaimType(), kClaims);
+    // A dozen for each group, asked for when the group is looked at.
+    for (const k8s::ResourceType& type : OwnedTypes()) {
+      caches_.Watch(type, kManaged, {.is_packed = true});
+    }
+    caches_.Watch(PersistentVolumeClaimType(), kClaims, {.is_packed = true});
     caches_.Watch(BrokerGroupType(), "");
     caches_.Watch(NameServiceType(), "");
     caches_.Watch(UserType(), "");
