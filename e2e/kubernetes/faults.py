@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The chart on nodes with kubelets, under load and faults: `./dev test nodes`.
 
-faults.py [--id N] [SCENARIO ...]: all of them unless named. Nodes that are up with this number are
-used, and stay; else they are made, and go. Needs root, bin/images/ (`./dev image`) and the program
-of //e2e/kubernetes:clients. The last line is `N passed, N failed, N skipped`.
+faults.py [--id N] [SCENARIO ...]: all of them unless named. `--sequences N [--seed S]`: N times some
+of them, drawn by lot, one after the other; the same ones for the same seed. Nodes that are up with
+this number are used, and stay; else they are made, and go. Needs root, bin/images/ (`./dev image`)
+and the program of //e2e/kubernetes:clients. The last line is `N passed, N failed, N skipped`.
 
 Three ways lead to the group, each with clients of its own: to all members by their own names
 (`members`), by the Service of the master (`master`), by name services, which pass calls on
@@ -13,6 +14,7 @@ Three ways lead to the group, each with clients of its own: to all members by th
 import argparse
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -26,12 +28,16 @@ from nodes import ROOT, Nodes, check_possible
 
 SPACE, GROUP, NAMES = "mq", "dunlin-broker-a", "dunlin-names"
 MEMBERS = 3
+OPERATOR = "app.kubernetes.io/component=operator"
 PATIENCE_SECONDS = 240
 API_OUTAGE_SECONDS = 60
+OPERATOR_DEATHS, BETWEEN_DEATHS_SECONDS = 6, 10
+# Of a sequence.
+SCENARIOS_MIN, SCENARIOS_MAX = 3, 5
 # Of the longest time in which no way had anything acknowledged. A killed or cut off master's lease
 # of 8 s has to run out, and machines that test this are slow.
-PAUSE_BOUND_SECONDS = {"kill": 20, "delete": 10, "update": 10, "scale": 10, "cut": 30, "api": 10,
-                       "operator": 5, "drain": 10}
+PAUSE_BOUND_SECONDS = {"kill": 20, "delete": 10, "update": 10, "scale": 10, "grow": 10, "cut": 30,
+                       "api": 10, "operator": 10, "drain": 10}
 
 
 def address(pod):
@@ -46,7 +52,8 @@ class Release:
         self.helm_program = run(ROOT / "charts/tools/helm/build.sh").splitlines()[-1]
         with tarfile.open(images()[0]) as archive:
             names = json.load(archive.extractfile("manifest.json"))[0]["RepoTags"]
-        self.tag = names[0].rsplit(":", 1)[1]
+        tag = names[0].rsplit(":", 1)[1]
+        self.values = {"%simage.tag" % of: tag for of in ("", "operator.", "test.")}
 
     def kubectl(self, *words, **options):
         return self.nodes.control.kubectl("--namespace", SPACE, *words, **options)
@@ -59,18 +66,19 @@ class Release:
             "env", "KUBECONFIG=%s" % self.nodes.control.kubeconfig(), self.helm_program, *words,
             "--namespace", SPACE)
 
-    def values(self, *settings):
-        tags = ["%simage.tag=%s" % (of, self.tag) for of in ("", "operator.", "test.")]
-        return [word for setting in (*tags, *settings) for word in ("--set", setting)]
-
     def install(self):
         self.nodes.control.kubectl("create", "namespace", SPACE)
         self.nodes.control.kubectl("label", "namespace", SPACE,
                                    "pod-security.kubernetes.io/enforce=restricted")
-        self.helm("install", "dunlin", ROOT / "charts/dunlin", *self.values())
+        self.helm("install", "dunlin", ROOT / "charts/dunlin", *self.settings())
 
-    def upgrade(self, *settings):
-        self.helm("upgrade", "dunlin", ROOT / "charts/dunlin", *self.values(*settings))
+    def upgrade(self, value, setting):
+        """What was set before stays."""
+        self.values["cluster.brokerGroupDefaults." + value] = setting
+        self.helm("upgrade", "dunlin", ROOT / "charts/dunlin", *self.settings())
+
+    def settings(self):
+        return [word for value in self.values.items() for word in ("--set", "%s=%s" % value)]
 
     def is_there(self):
         return self.kubectl("get", "bg", GROUP, "--ignore-not-found", check=False) != ""
@@ -142,6 +150,7 @@ class Clients:
 class Faults:
     def __init__(self, release):
         self.release, self.nodes = release, release.nodes
+        self.hours = 60 + int(time.time()) % 1000  # more than a run before this has set
 
     def master(self):
         status = self.release.await_whole()
@@ -167,21 +176,47 @@ class Faults:
     def update(self):
         """a changed setting reaches all members, the master last"""
         _, epoch = self.master()
-        hours = 60 + int(time.time()) % 1000
-        self.release.upgrade("cluster.brokerGroupDefaults.config.store.retention.time_hours=%d" %
-                             hours)
+        self.change_setting()
         self.release.await_whole(epoch_above=epoch)
-        text = self.release.kubectl("get", "configmap", "-l", "dunlin.dev/group=" + GROUP,
-                                    "-o", "yaml")
-        if "time_hours: %d" % hours not in text:
-            raise Failure("the setting is not in the configuration of the group:\n" + text)
+        self.check_setting()
+
+    def change_setting(self):
+        self.hours += 1
+        self.release.upgrade("config.store.retention.time_hours", self.hours)
+
+    def check_setting(self):
+        # Of all pods: each names the ConfigMap that it was made with.
+        names = {volume["configMap"]["name"]
+                 for pod in self.release.get("pods", "-l", "dunlin.dev/group=" + GROUP)["items"]
+                 for volume in pod["spec"]["volumes"] if "configMap" in volume}
+        for name in names:
+            text = self.release.kubectl("get", "configmap", name, "-o", "yaml")
+            if "time_hours: %d" % self.hours not in text:
+                raise Failure("the setting is not in the configuration of all members:\n" + text)
 
     def scale(self):
-        """three members, four, three"""
+        """three members, five, three"""
         self.master()
-        for members in (MEMBERS + 1, MEMBERS):
+        for members in (MEMBERS + 2, MEMBERS):
             self.release.kubectl("scale", "bg", GROUP, "--replicas=%d" % members)
             self.release.await_whole(members=members)
+
+    def grow(self):
+        """every volume gets another GiB"""
+        self.master()
+        size = self.release.group()["spec"]["storage"]["size"]
+        size = "%dGi" % (int(size.removesuffix("Gi")) + 1)
+        self.release.upgrade("storage.size", size)
+        await_(lambda: self.volume_sizes() == {size},
+               lambda: "volumes of %s, not of %s alone" % (self.volume_sizes(), size))
+        self.release.await_whole()
+
+    def volume_sizes(self):
+        """Those of members: the ones of members that were removed are kept, and do not grow."""
+        names = [volume["persistentVolumeClaim"]["claimName"]
+                 for pod in self.release.get("pods", "-l", "dunlin.dev/group=" + GROUP)["items"]
+                 for volume in pod["spec"]["volumes"] if "persistentVolumeClaim" in volume]
+        return {self.release.get("pvc", name)["status"]["capacity"]["storage"] for name in names}
 
     def cut(self):
         """the master's node is cut off until Kubernetes has noticed, and comes back"""
@@ -209,13 +244,27 @@ class Faults:
                           "had to be")
 
     def operator(self):
-        """all pods of the operator are deleted: the group does not need it"""
+        """a changed setting reaches all members, though the operator is killed every 10 s"""
         _, epoch = self.master()
-        self.release.kubectl("delete", "pods", "-l", "app.kubernetes.io/component=operator")
+        self.change_setting()
+        for _ in range(OPERATOR_DEATHS):
+            for pod in self.release.get("pods", "-l", OPERATOR)["items"]:
+                self.kill_operator(pod)
+            # With a container that dies kubelets wait longer each time; with another pod they do not.
+            self.release.kubectl("delete", "pods", "--wait=false", "-l", OPERATOR)
+            time.sleep(BETWEEN_DEATHS_SECONDS)
         self.release.kubectl("wait", "--for=condition=Available", "--timeout=120s",
                              "deployment/dunlin-operator")
-        if self.release.await_whole()["epoch"] != epoch:
-            raise Failure("another member was elected, though only the operator was away")
+        self.release.await_whole(epoch_above=epoch)
+        self.check_setting()
+
+    def kill_operator(self, pod):
+        node = pod["spec"].get("nodeName")
+        if node is None:
+            return
+        pid = self.nodes.node(node).pids_of_pod(pod["metadata"]["uid"]).get("dunlin-operator")
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
 
     def drain(self):
         """kubectl drain of the master's node, which hands over first; then it is uncordoned"""
@@ -274,7 +323,8 @@ class Tally:
         return True
 
 
-def under_load(tally, release, program, scenarios):
+def under_load(tally, release, program, rounds):
+    """Rounds of scenarios: (name, scenarios) each."""
     clients = Clients(release, program)
     faults = Faults(release)
 
@@ -285,9 +335,13 @@ def under_load(tally, release, program, scenarios):
         check_window(scenario, window)
         return told(window)
 
-    for scenario in scenarios:
+    def all_of(scenarios):
+        return "; ".join("%s %s" % (scenario, one(scenario)) for scenario in scenarios)
+
+    for name, scenarios in rounds:
+        act = (lambda: one(name)) if scenarios == [name] else (lambda: all_of(scenarios))
         # What one has left broken would be blamed on the next.
-        if not tally.step(scenario, lambda: one(scenario)):
+        if not tally.step(name, act):
             break
 
     def check():
@@ -300,13 +354,21 @@ def under_load(tally, release, program, scenarios):
     tally.step("messages", check)
 
 
+def sequences(count, seed):
+    """Of scenarios, by lot."""
+    lots = random.Random(seed)
+    for number in range(1, count + 1):
+        drawn = lots.choices(SCENARIOS, k=lots.randint(SCENARIOS_MIN, SCENARIOS_MAX))
+        yield "%d of seed %d: %s" % (number, seed, ", ".join(drawn)), drawn
+
+
 def helm_test(release):
     done = release.helm("test", "dunlin")
     if "Phase:          Succeeded" not in done:
         raise Failure(done)
 
 
-def run_all(nodes, scenarios, program):
+def run_all(nodes, rounds, program):
     tally = Tally()
     release = Release(nodes)
 
@@ -316,8 +378,8 @@ def run_all(nodes, scenarios, program):
         release.await_whole()
 
     if tally.step("install", install) and tally.step("helm test", lambda: helm_test(release)):
-        under_load(tally, release, program, scenarios)
-    steps = 3 + len(scenarios)
+        under_load(tally, release, program, rounds)
+    steps = 3 + len(rounds)
     say("%d passed, %d failed, %d skipped" % (tally.passed, tally.failed,
                                              steps - tally.passed - tally.failed))
     return 1 if tally.failed else 0
@@ -336,11 +398,18 @@ def main():
     parser.add_argument("--id", type=int, default=9, choices=range(10), metavar="0..9")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO",
                         help="(default: all) " + ", ".join(SCENARIOS))
+    parser.add_argument("--sequences", type=int, default=0, metavar="N",
+                        help="that many sequences of scenarios, by lot")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="of the lot (default: 1)")
     options = parser.parse_args()
     unknown = set(options.scenarios) - set(SCENARIOS)
     if unknown:
         parser.error("no such scenario: %s; there are: %s" % (", ".join(sorted(unknown)),
                                                               ", ".join(SCENARIOS)))
+    if options.sequences > 0:
+        rounds = list(sequences(options.sequences, options.seed))
+    else:
+        rounds = [(one, [one]) for one in options.scenarios or SCENARIOS]
     nodes = Nodes(options.id)
     made = not nodes.directory.exists()
     try:
@@ -349,7 +418,7 @@ def main():
         if made:
             nodes.up(programs(), 3, images())
         nodes.check_up()
-        return run_all(nodes, options.scenarios or SCENARIOS, program)
+        return run_all(nodes, rounds, program)
     except Failure as failure:
         say("nodes: %s" % failure)
         return 1

@@ -31,6 +31,7 @@ metadata:
   name: local
   annotations: {storageclass.kubernetes.io/is-default-class: "true"}
 provisioner: nodes.dunlin.dev/local
+allowVolumeExpansion: true
 reclaimPolicy: Delete
 volumeBindingMode: WaitForFirstConsumer
 """

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Makes volumes of the nodes' own disks for claims of the class `local`, and removes those that are
-not needed any more: provisioner.py KUBECONFIG DIRECTORY
+"""Makes volumes of the nodes' own disks for claims of the class `local`, grows them, and removes
+those that are not needed any more: provisioner.py KUBECONFIG DIRECTORY
 
 A claim's volume is a directory of the node on which the pod will run, DIRECTORY/NODE/volumes/NAME.
-Volumes are of the kind `local`, whose owners kubelets set as fsGroup says.
+Volumes are of the kind `local`, whose owners kubelets set as fsGroup says. They hold what the disk
+holds, so one grows by saying so, as external-resizer does for those of CSI drivers.
 """
 
 import json
@@ -35,7 +36,8 @@ class Api:
         request = urllib.request.Request(
             self.server + path, method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": "Bearer " + self.token, "Content-Type": "application/json"})
+            headers={"Authorization": "Bearer " + self.token, "Content-Type":
+                     "application/merge-patch+json" if method == "PATCH" else "application/json"})
         with urllib.request.urlopen(request, context=self.context, timeout=10) as answer:
             return json.load(answer)
 
@@ -77,6 +79,19 @@ def make_missing(api, root, classes):
         print("made %s for %s" % (path, claim["metadata"]["name"]), flush=True)
 
 
+def grow(api, classes):
+    for claim in api.call("GET", "/api/v1/persistentvolumeclaims")["items"]:
+        wanted = {"storage": claim["spec"]["resources"]["requests"]["storage"]}
+        if (claim["status"]["phase"] != "Bound" or claim["status"].get("capacity") == wanted
+                or claim["spec"].get("storageClassName") not in classes):
+            continue
+        api.call("PATCH", "/api/v1/persistentvolumes/" + claim["spec"]["volumeName"],
+                 {"spec": {"capacity": wanted}})
+        api.call("PATCH", "/api/v1/namespaces/%(namespace)s/persistentvolumeclaims/%(name)s/status"
+                 % claim["metadata"], {"status": {"capacity": wanted, "conditions": None}})
+        print("grew the volume of %s" % claim["metadata"]["name"], flush=True)
+
+
 def remove_released(api, root):
     for volume in api.call("GET", "/api/v1/persistentvolumes")["items"]:
         path = Path(volume["spec"].get("local", {}).get("path", "/"))
@@ -96,6 +111,7 @@ def main():
                        for one in api.call("GET", "/apis/storage.k8s.io/v1/storageclasses")["items"]
                        if one["provisioner"] == PROVISIONER}
             make_missing(api, root, classes)
+            grow(api, classes)
             remove_released(api, root)
         except OSError as error:  # the API server is away; so are HTTP's refusals
             print("goes on after %s" % error, flush=True)

@@ -130,17 +130,16 @@ TEST_P(StoreTest, IndexEqualsItsDumbTwin) {
 
 TEST_P(StoreTest, KeepsEveryValue) {
   Json pod = MakePod("a", 1);
-  pod["spec"]["values"] = {1, -1, 0.1, 1e300, INT64_MIN, UINT64_MAX, nullptr, true, "", "\u00e9\n",
-                           Json::array(), Json::object()};
+  pod["spec"]["values"] = {1,       -1,   0.1, 1e300,      INT64_MIN,     UINT64_MAX,
+                           nullptr, true, "",  "\u00e9\n", Json::array(), Json::object()};
   store_.Put(pod);
   pod["metadata"].erase("managedFields");
   EXPECT_EQ(*store_.Get({"space", "a"}), pod);
   EXPECT_EQ(PrintJson(*store_.Get({"space", "a"})), PrintJson(pod));
 }
 
-INSTANTIATE_TEST_SUITE_P(Keeping, StoreTest, ::testing::Bool(), [](const auto& info) {
-  return info.param ? "Packed" : "Whole";
-});
+INSTANTIATE_TEST_SUITE_P(Keeping, StoreTest, ::testing::Bool(),
+                         [](const auto& info) { return info.param ? "Packed" : "Whole"; });
 
 }  // namespace
 }  // namespace dunlin::k8s
