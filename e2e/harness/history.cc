@@ -26,28 +26,15 @@ std::string Name(Identity identity) {
 Identity History::Send(uint32_t producer) {
   std::vector<int64_t>& offsets = producers_[producer].offsets;
   offsets.push_back(kUnacknowledged);
+  sent_.fetch_add(1, std::memory_order_relaxed);
   return {producer, static_cast<uint32_t>(offsets.size() - 1)};
 }
 
 void History::Acknowledge(Identity identity, int64_t queue_offset) {
   CHECK(queue_offset >= 0);
-  producers_[identity.producer].offsets[identity.sequence] = queue_offset;
-}
-
-uint64_t History::sent() const {
-  uint64_t sum = 0;
-  for (const Producer& producer : producers_) sum += producer.offsets.size();
-  return sum;
-}
-
-uint64_t History::acknowledged() const {
-  uint64_t sum = 0;
-  for (const Producer& producer : producers_) {
-    sum += static_cast<uint64_t>(
-        std::count_if(producer.offsets.begin(), producer.offsets.end(),
-                      [](int64_t offset) { return offset != kUnacknowledged; }));
-  }
-  return sum;
+  int64_t& offset = producers_[identity.producer].offsets[identity.sequence];
+  if (offset == kUnacknowledged) acknowledged_.fetch_add(1, std::memory_order_relaxed);
+  offset = queue_offset;
 }
 
 absl::Status History::Persist(const std::string& file) {

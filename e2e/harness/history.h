@@ -5,10 +5,12 @@
 // that was never sent; offsets are dense and never stand for another message later; nothing is
 // there twice (nobody here sends a message again).
 //
-// Threads: History takes one thread per producer at a time; the check runs while nobody sends.
+// Threads: History takes one thread per producer at a time, and tells its counts to any; the check
+// runs while nobody sends.
 
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -28,8 +30,8 @@ class History {
   void Acknowledge(Identity identity, int64_t queue_offset);
 
   uint32_t producers() const { return static_cast<uint32_t>(producers_.size()); }
-  uint64_t sent() const;
-  uint64_t acknowledged() const;
+  uint64_t sent() const { return sent_.load(std::memory_order_relaxed); }
+  uint64_t acknowledged() const { return acknowledged_.load(std::memory_order_relaxed); }
 
   // Appends the acknowledgements since the last call to `file`, a line each (producer, sequence,
   // offset), and syncs it: the evidence outlives this process.
@@ -45,6 +47,8 @@ class History {
   };
 
   std::vector<Producer> producers_;
+  std::atomic<uint64_t> sent_{0};
+  std::atomic<uint64_t> acknowledged_{0};
 };
 
 class HistoryCheck {

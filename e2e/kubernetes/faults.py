@@ -131,8 +131,11 @@ class Clients:
 
     def window(self):
         """What there was since the last one."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the answer tells
         return self.answer()
 
     def answer(self):
@@ -142,7 +145,10 @@ class Clients:
         return {way.split("-")[0]: what for way, what in json.loads(line).items()}
 
     def end(self):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass  # the same
         told = self.answer()
         return self.process.wait(), told
 
