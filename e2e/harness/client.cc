@@ -103,8 +103,9 @@ absl::StatusOr<int64_t> V2Client::Pull(
       next = element.next_offset();
     }
   }
-  RETURN_IF_ERROR(FromGrpc(stream->Finish()));
-  RETURN_IF_ERROR(taken);
+  const absl::Status finished = FromGrpc(stream->Finish());
+  RETURN_IF_ERROR(taken);  // what was found wrong counts, however the call ends
+  RETURN_IF_ERROR(finished);
   if (answer.code() != v2::MESSAGE_NOT_FOUND) RETURN_IF_ERROR(FromPublic(answer));
   if (next < offset) {
     return absl::InternalError(fmt::format("a pull from {} says to go on at {}", offset, next));

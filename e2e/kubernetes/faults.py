@@ -250,7 +250,7 @@ class Faults:
                           "had to be")
 
     def operator(self):
-        """a changed setting reaches all members, though the operator is killed every 10 s"""
+        """a changed setting reaches all members, after a minute in which no operator comes to lead"""
         _, epoch = self.master()
         self.change_setting()
         for _ in range(OPERATOR_DEATHS):

@@ -30,8 +30,6 @@ namespace {
 
 // What a planned stop of a master may take longer for the next one to be elected at once.
 constexpr std::chrono::milliseconds kHandOverPatience{3000};
-// A hello names the epochs of a log, all else is smaller (FollowCall). gRPC need not take in more.
-constexpr uint32_t kMaxRequestBytes = 1u << 20;
 
 using config::v1::DunlinConfig;
 using config::v1::ReplicationConfig;
@@ -172,8 +170,6 @@ class Replicator::Rooms {
     metrics = std::make_shared<MemberMetrics>(*driver);
     server_config = config.server();
     server_config.set_listen_address(config.replication().listen_address());
-    server_config.set_max_request_bytes(
-        std::min(server_config.max_request_bytes(), kMaxRequestBytes));
     ASSIGN_OR_RETURN(
         server, GrpcServer::Start(server_config, config.data_dir(), {{service.get()}, nullptr}));
     server->SetServing(true);
