@@ -12,9 +12,11 @@ Three ways lead to the group, each with clients of its own: to all members by th
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -34,6 +36,7 @@ API_OUTAGE_SECONDS = 60
 OPERATOR_DEATHS, BETWEEN_DEATHS_SECONDS = 6, 10
 # Of a sequence.
 SCENARIOS_MIN, SCENARIOS_MAX = 3, 5
+HOURS = 72  # of retention, unless set
 # Of the longest time in which no way had anything acknowledged. A killed or cut off master's lease
 # of 8 s has to run out, and machines that test this are slow.
 PAUSE_BOUND_SECONDS = {"kill": 20, "delete": 10, "update": 10, "scale": 10, "grow": 10, "cut": 30,
@@ -73,9 +76,9 @@ class Release:
         self.helm("install", "dunlin", ROOT / "charts/dunlin", *self.settings())
 
     def upgrade(self, value, setting):
-        """What was set before stays."""
-        self.values["cluster.brokerGroupDefaults." + value] = setting
-        self.helm("upgrade", "dunlin", ROOT / "charts/dunlin", *self.settings())
+        """What was set before stays, also by a run before this."""
+        self.helm("upgrade", "dunlin", ROOT / "charts/dunlin", "--reuse-values", "--set",
+                  "cluster.brokerGroupDefaults.%s=%s" % (value, setting))
 
     def settings(self):
         return [word for value in self.values.items() for word in ("--set", "%s=%s" % value)]
@@ -156,7 +159,8 @@ class Clients:
 class Faults:
     def __init__(self, release):
         self.release, self.nodes = release, release.nodes
-        self.hours = 60 + int(time.time()) % 1000  # more than a run before this has set
+        config = release.group()["spec"].get("config", {})
+        self.hours = config.get("store", {}).get("retention", {}).get("time_hours", HOURS)
 
     def master(self):
         status = self.release.await_whole()
@@ -197,7 +201,7 @@ class Faults:
                  for volume in pod["spec"]["volumes"] if "configMap" in volume}
         for name in names:
             text = self.release.kubectl("get", "configmap", name, "-o", "yaml")
-            if "time_hours: %d" % self.hours not in text:
+            if re.search(r"time_hours: %d\b" % self.hours, text) is None:
                 raise Failure("the setting is not in the configuration of all members:\n" + text)
 
     def scale(self):
@@ -270,7 +274,8 @@ class Faults:
             return
         pid = self.nodes.node(node).pids_of_pod(pod["metadata"]["uid"]).get("dunlin-operator")
         if pid is not None:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, signal.SIGKILL)
 
     def drain(self):
         """kubectl drain of the master's node, which hands over first; then it is uncordoned"""
@@ -306,7 +311,8 @@ def check_window(scenario, window):
     best = min(window[way]["longest_pause_s"] for way in window if way != "seconds")
     bound = PAUSE_BOUND_SECONDS[scenario]
     if best > bound:
-        raise Failure("nothing was acknowledged for %.1f s; %d s are the bound" % (best, bound))
+        raise Failure("%s: nothing was acknowledged for %.1f s; %d s are the bound" %
+                      (scenario, best, bound))
 
 
 class Tally:

@@ -1,5 +1,6 @@
 """A node: containerd, kubelet and kube-proxy on a machine of their own."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -129,11 +130,11 @@ class Node:
         pods = hierarchies()[0] / self.cgroup / "kubepods"
         found = {}
         for file in pods.glob("**/pod%s/*/cgroup.procs" % uid):
-            for pid in map(int, file.read_text().split()):
-                try:
-                    found[os.path.basename(os.readlink("/proc/%d/exe" % pid))] = pid
-                except OSError:
-                    continue  # it has just ended
+            # A pod, or one of its processes, may have just ended.
+            with contextlib.suppress(OSError):
+                for pid in map(int, file.read_text().split()):
+                    with contextlib.suppress(OSError):
+                        found[os.path.basename(os.readlink("/proc/%d/exe" % pid))] = pid
         return found
 
 
