@@ -12,7 +12,6 @@ Three ways lead to the group, each with clients of its own: to all members by th
 """
 
 import argparse
-import contextlib
 import json
 import os
 import random
@@ -254,7 +253,8 @@ class Faults:
                           "had to be")
 
     def operator(self):
-        """a changed setting reaches all members, after a minute in which no operator comes to lead"""
+        """a changed setting reaches all members: first no operator lives long enough to lead, for a
+        minute, then each that leads is killed as soon as it has updated another member"""
         _, epoch = self.master()
         self.change_setting()
         for _ in range(OPERATOR_DEATHS):
@@ -263,19 +263,51 @@ class Faults:
             # With a container that dies kubelets wait longer each time; with another pod they do not.
             self.release.kubectl("delete", "pods", "--wait=false", "-l", OPERATOR)
             time.sleep(BETWEEN_DEATHS_SECONDS)
+        if not self.kill_leaders_amid_update():
+            raise Failure("no operator was killed in the midst of the update")
         self.release.kubectl("wait", "--for=condition=Available", "--timeout=120s",
                              "deployment/dunlin-operator")
         self.release.await_whole(epoch_above=epoch)
         self.check_setting()
 
+    def kill_leaders_amid_update(self):
+        """Returns at which numbers of updated members an operator that led was killed."""
+        killed_at = set()
+
+        def is_updated():
+            group = self.release.group()
+            updated = group["status"]["updatedReplicas"]
+            if group["status"]["observedGeneration"] != group["metadata"]["generation"]:
+                return False
+            if (0 < updated < MEMBERS and updated not in killed_at
+                    and self.kill_operator(self.leading_operator())):
+                killed_at.add(updated)
+            return updated == MEMBERS
+
+        await_(is_updated, lambda: "%s is not updated: %s" %
+               (GROUP, json.dumps(self.release.group()["status"])), PATIENCE_SECONDS)
+        return killed_at
+
+    def leading_operator(self):
+        """Its pod, or the one of who led last; None: that one is gone."""
+        name = self.release.get("lease", "dunlin-operator")["spec"]["holderIdentity"]
+        pod = self.release.kubectl("get", "pod", name.rsplit("_", 1)[0], "--ignore-not-found",
+                                   "-o", "json")
+        return json.loads(pod) if pod else None
+
     def kill_operator(self, pod):
-        node = pod["spec"].get("nodeName")
+        """Whether there was one to be killed."""
+        node = pod and pod["spec"].get("nodeName")
         if node is None:
-            return
+            return False
         pid = self.nodes.node(node).pids_of_pod(pod["metadata"]["uid"]).get("dunlin-operator")
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):  # it has just ended
-                os.kill(pid, signal.SIGKILL)
+        if pid is None:
+            return False
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:  # it has just ended
+            return False
+        return True
 
     def drain(self):
         """kubectl drain of the master's node, which hands over first; then it is uncordoned"""
@@ -348,7 +380,13 @@ def under_load(tally, release, program, rounds):
         return told(window)
 
     def all_of(scenarios):
-        return "; ".join("%s %s" % (scenario, one(scenario)) for scenario in scenarios)
+        lines = []
+        for scenario in scenarios:
+            try:
+                lines.append("%s %s" % (scenario, one(scenario)))
+            except Failure as failure:
+                raise Failure("; ".join([*lines, str(failure)])) from failure
+        return "; ".join(lines)
 
     for name, scenarios in rounds:
         act = (lambda: one(name)) if scenarios == [name] else (lambda: all_of(scenarios))
