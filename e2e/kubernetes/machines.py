@@ -40,13 +40,14 @@ def run(*words, **options):
     return done.stdout
 
 
-def await_(condition, what, seconds=PATIENCE_SECONDS):
-    """Until `condition()` is true; its value. `what`: what is missing, or a function that says."""
+def await_(condition, what, seconds=PATIENCE_SECONDS, every=0.1):
+    """Until `condition()` is true; its value. `what`: what is missing, or a function that says.
+    `every` so many seconds it is looked at."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise Failure("%s, after %d s" % (what() if callable(what) else what, seconds))
-        time.sleep(0.1)
+        time.sleep(every)
     return value
 
 

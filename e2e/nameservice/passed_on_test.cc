@@ -207,10 +207,10 @@ class PassedOnTest : public ::testing::Test {
     end.set_message_id("id-" + half);
     end.set_transaction_id(Send(wrong, SendOf(topic, half, v2::TRANSACTION)).transaction_id());
     end.set_resolution(v2::COMMIT);
-    const v2::Message first = Receive(right, topic);
+    const v2::Message first = Receive(wrong, topic);
     EXPECT_EQ(first.body(), name);
     EXPECT_EQ(wrong.Call(&Stub::EndTransaction, end).status().code(), v2::OK);
-    const v2::Message second = Receive(right, topic);
+    const v2::Message second = Receive(wrong, topic);
     EXPECT_EQ(second.body(), half);
 
     v2::AckMessageRequest acknowledge;

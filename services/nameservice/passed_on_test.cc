@@ -3,12 +3,15 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <chrono>
 #include <map>
 #include <memory>
 #include <string>
 #include <utility>
+
+#include "absl/synchronization/notification.h"
 
 #include "proto/apache/rocketmq/v2/service.grpc.pb.h"
 #include "proto/dunlin/config/v1/config.pb.h"
@@ -103,6 +106,21 @@ class Broker final : public v2::MessagingService::Service {
     return grpc::Status::OK;
   }
 
+  // One message; then it fails, or, of queue 1, waits until the caller has gone.
+  grpc::Status ReceiveMessage(grpc::ServerContext* context,
+                              const v2::ReceiveMessageRequest* request,
+                              grpc::ServerWriter<v2::ReceiveMessageResponse>* writer) override {
+    Note(*context);
+    v2::ReceiveMessageResponse element;
+    element.mutable_message()->set_body(name_);
+    writer->Write(element);
+    if (request->message_queue().id() == 0) return {grpc::StatusCode::INTERNAL, "broken"};
+    while (!context->IsCancelled()) poll(nullptr, 0, 5);
+    left_.Notify();
+    return grpc::Status::CANCELLED;
+  }
+  void AwaitLeft() const { left_.WaitForNotification(); }
+
   // Headers of the last call.
   std::map<std::string, std::string> Headers() {
     MutexLock lock(mutex_);
@@ -124,6 +142,7 @@ class Broker final : public v2::MessagingService::Service {
   std::unique_ptr<grpc::ClientReaderWriter<v1::RegisterRequest, v1::RegisterResponse>> stream_;
   Mutex mutex_;
   std::map<std::string, std::string> headers_ ABSL_GUARDED_BY(mutex_);
+  absl::Notification left_;
 };
 
 class PassedOnTest : public ::testing::Test {
@@ -237,6 +256,42 @@ TEST_F(PassedOnTest, ALeaseAndAQueueNameTheirBrokerToo) {
   EXPECT_TRUE(messaging_->GetOffset(NewContext().get(), ask, &told).ok());
   EXPECT_EQ(told.status().code(), v2::OK) << told.status().message();
   EXPECT_FALSE(brokers_["a"]->Headers().empty());
+}
+
+TEST_F(PassedOnTest, AStreamEndsAsItDoesAtTheBrokerAndThereWhenTheCallerHasGone) {
+  Add("a");
+  v2::ReceiveMessageRequest request;
+  request.mutable_message_queue()->mutable_topic()->set_name("t");
+  v2::ReceiveMessageResponse element;
+  auto context = NewContext();
+  auto stream = messaging_->ReceiveMessage(context.get(), request);
+  ASSERT_TRUE(stream->Read(&element));
+  EXPECT_EQ(element.message().body(), "a");
+  EXPECT_FALSE(stream->Read(&element));
+  const grpc::Status broken = stream->Finish();
+  EXPECT_EQ(broken.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(broken.error_message(), HasSubstr("broker a at 127.0.0.1:"));
+
+  request.mutable_message_queue()->set_id(1);
+  context = NewContext();
+  stream = messaging_->ReceiveMessage(context.get(), request);
+  ASSERT_TRUE(stream->Read(&element));
+  context->TryCancel();
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  brokers_["a"]->AwaitLeft();
+
+  brokers_["a"]->StopServing();
+  context = NewContext();
+  stream = messaging_->ReceiveMessage(context.get(), request);
+  ASSERT_TRUE(stream->Read(&element));
+  EXPECT_EQ(element.status().code(), v2::INTERNAL_SERVER_ERROR);
+  EXPECT_TRUE(stream->Finish().ok());
+  request.mutable_message_queue()->mutable_topic()->set_name("none");
+  context = NewContext();
+  stream = messaging_->ReceiveMessage(context.get(), request);
+  ASSERT_TRUE(stream->Read(&element));
+  EXPECT_EQ(element.status().code(), v2::TOPIC_NOT_FOUND);
+  EXPECT_TRUE(stream->Finish().ok());
 }
 
 TEST_F(PassedOnTest, WhatCannotBePassedOnIsAnsweredAtOnce) {

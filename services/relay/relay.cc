@@ -10,8 +10,8 @@ namespace dunlin {
 namespace {
 
 constexpr char kHops[] = "x-dunlin-hops";
-// What a broker answers to a call about messages: a line for each of them.
-constexpr int kMostAnswerBytes = 1 << 20;
+// A message with the largest body that a broker may be set to take.
+constexpr int kMostAnswerBytes = 130 << 20;
 // Of a caller that waits for ever.
 constexpr std::chrono::seconds kLongest{30};
 constexpr int kIdleMs = 60'000;
@@ -29,6 +29,46 @@ bool IsOfCaller(std::string_view name) {
 }
 
 }  // namespace
+
+struct Relay::UnaryCall : Call {
+  grpc::ByteBuffer answer;
+  Done done;
+};
+
+class Relay::StreamCall final : public Call,
+                                public Stream,
+                                public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  StreamCall(Relay& relay, std::shared_ptr<Reader> reader)
+      : relay_(relay), reader_(std::move(reader)) {
+    is_stream = true;
+  }
+
+  void Start(const std::shared_ptr<grpc::Channel>& channel, const std::string& method) {
+    grpc::GenericStub(channel).PrepareBidiStreamingCall(&context, method, {}, this);
+    AddHold();  // Next comes from outside of reactions
+    reader_->OnStart(*this);
+    StartWriteLast(&request, {});
+    StartRead(&message_);
+    StartCall();
+  }
+  void Next() override { StartRead(&message_); }
+  void Cancel() override { context.TryCancel(); }
+
+  void OnReadDone(bool ok) override {
+    if (ok) return reader_->OnMessage(message_);
+    RemoveHold();
+  }
+  void OnDone(const grpc::Status& status) override {
+    reader_->OnEnd(status);
+    relay_.End(this);
+  }
+
+ private:
+  Relay& relay_;
+  const std::shared_ptr<Reader> reader_;
+  grpc::ByteBuffer message_;
+};
 
 Relay::Caller Relay::CallerOf(const grpc::CallbackServerContext& context) {
   Caller caller;
@@ -92,52 +132,69 @@ void Relay::DropLoop() {
   }
 }
 
-bool Relay::HasRoomFor(const grpc::ByteBuffer& request) const {
+bool Relay::HasRoomFor(const Call& call) const {
   if (calls_.empty()) return true;
-  return calls_.size() < limits_.calls && bytes_ + request.Length() <= limits_.bytes;
+  const bool one_more =
+      call.is_stream ? streams_ < limits_.streams : calls_.size() - streams_ < limits_.calls;
+  return one_more && bytes_ + call.request.Length() <= limits_.bytes;
+}
+
+grpc::Status Relay::Begin(const std::string& address, const Caller& caller, Call& call,
+                          std::shared_ptr<grpc::Channel>& channel) {
+  if (caller.was_passed_on) {
+    return {grpc::StatusCode::FAILED_PRECONDITION,
+            "the call was passed on before: the servers do not agree on where it belongs"};
+  }
+  call.context.AddMetadata(kHops, "1");
+  for (const auto& [name, value] : caller.headers) call.context.AddMetadata(name, value);
+  call.context.set_deadline(std::min(caller.deadline, std::chrono::system_clock::now() + kLongest));
+  MutexLock lock(mutex_);
+  if (stopped_) return {grpc::StatusCode::UNAVAILABLE, "the server stops"};
+  if (!HasRoomFor(call) || (channel = ChannelTo(address)) == nullptr) {
+    return {grpc::StatusCode::RESOURCE_EXHAUSTED,
+            "too many calls are passed on at this time; try again later, or ask the broker"};
+  }
+  calls_.insert(&call);
+  if (call.is_stream) ++streams_;
+  bytes_ += call.request.Length();
+  return grpc::Status::OK;
+}
+
+template <typename AnyCall>
+void Relay::End(AnyCall* call) {
+  // All of it before Stop returns: also the call's hold on its channel.
+  MutexLock lock(mutex_);
+  calls_.erase(call);
+  if (call->is_stream) --streams_;
+  bytes_ -= call->request.Length();
+  delete call;
+  changed_.SignalAll();
 }
 
 void Relay::Pass(const std::string& address, const std::string& method, const Caller& caller,
                  const grpc::ByteBuffer& request, Done done) {
-  grpc::Status refused;
   std::shared_ptr<grpc::Channel> channel;
-  auto call = std::make_unique<Call>();
-  if (caller.was_passed_on) {
-    refused = {grpc::StatusCode::FAILED_PRECONDITION,
-               "the call was passed on before: the servers do not agree on where it belongs"};
-  } else {
-    MutexLock lock(mutex_);
-    if (stopped_) {
-      refused = {grpc::StatusCode::UNAVAILABLE, "the server stops"};
-    } else if (!HasRoomFor(request) || (channel = ChannelTo(address)) == nullptr) {
-      refused = {grpc::StatusCode::RESOURCE_EXHAUSTED,
-                 "too many calls are passed on at this time; try again later, or ask the broker"};
-    } else {
-      calls_.insert(call.get());
-      bytes_ += request.Length();
-    }
-  }
-  if (!refused.ok()) return done(refused, {});
-  Call* const started = call.release();  // End deletes it
-  started->request = request;
+  auto call = std::make_unique<UnaryCall>();
+  call->request = request;
+  const grpc::Status begun = Begin(address, caller, *call, channel);
+  if (!begun.ok()) return done(begun, {});
+  UnaryCall* const started = call.release();  // End deletes it
   started->done = std::move(done);
-  started->context.AddMetadata(kHops, "1");
-  for (const auto& [name, value] : caller.headers) started->context.AddMetadata(name, value);
-  started->context.set_deadline(
-      std::min(caller.deadline, std::chrono::system_clock::now() + kLongest));
-  grpc::GenericStub(channel).UnaryCall(
-      &started->context, method, {}, &started->request, &started->answer,
-      [this, started](const grpc::Status& status) { End(started, status); });
+  grpc::GenericStub(channel).UnaryCall(&started->context, method, {}, &started->request,
+                                       &started->answer, [this, started](const auto& status) {
+                                         started->done(status, started->answer);
+                                         End(started);
+                                       });
 }
 
-void Relay::End(Call* call, const grpc::Status& status) {
-  call->done(status, call->answer);
-  // All of it before Stop returns: the callers' done, and the call's hold on its channel.
-  MutexLock lock(mutex_);
-  calls_.erase(call);
-  bytes_ -= call->request.Length();
-  delete call;
-  changed_.SignalAll();
+void Relay::PassStream(const std::string& address, const std::string& method, const Caller& caller,
+                       const grpc::ByteBuffer& request, std::shared_ptr<Reader> reader) {
+  std::shared_ptr<grpc::Channel> channel;
+  auto call = std::make_unique<StreamCall>(*this, reader);
+  call->request = request;
+  const grpc::Status begun = Begin(address, caller, *call, channel);
+  if (!begun.ok()) return reader->OnEnd(begun);
+  call.release()->Start(channel, method);  // End deletes it
 }
 
 void Relay::Cancel() {

@@ -1,10 +1,12 @@
-// Relay: passes unary calls that landed at the wrong server on to the right one.
+// Relay: passes calls that landed at the wrong server on to the right one. Each has one request; it
+// is answered by one message or by a stream of them.
 //
 // A call is passed on once: it carries metadata `x-dunlin-hops`, and a server that sees that
-// answers itself. The caller's identity goes along, and its deadline holds. Bounded: so many calls
-// and bytes of requests at a time, one connection per address, closed when it is idle; with too
-// many addresses the one that was not used for longest is forgotten. Thread-safe; nothing waits. A
-// crash leaves nothing behind: callers see broken calls, as with the right server.
+// answers itself. The caller's identity goes along, and its deadline holds. Bounded: so many calls,
+// streams and bytes of requests at a time, of a stream one message; one connection per address,
+// closed when it is idle; with too many addresses the one that was not used for longest is
+// forgotten. Thread-safe; nothing waits. A crash leaves nothing behind: callers see broken calls,
+// as with the right server.
 
 #pragma once
 
@@ -39,8 +41,32 @@ class Relay {
   // Called once, on one of gRPC's threads or before Pass returns.
   using Done = absl::AnyInvocable<void(const grpc::Status& status, const grpc::ByteBuffer& answer)>;
 
+  // A call under way that is answered by a stream.
+  class Stream {
+   public:
+    // Asks for the next message: once after each, also when nobody wants it any more.
+    virtual void Next() = 0;
+    // Breaks the call off; its end follows. Idempotent.
+    virtual void Cancel() = 0;
+
+   protected:
+    ~Stream() = default;
+  };
+  // Who gets that answer. Called by one thread at a time: one of gRPC's, or before PassStream
+  // returns.
+  class Reader {
+   public:
+    virtual ~Reader() = default;
+    // `stream` is there until the end, for any thread.
+    virtual void OnStart(Stream& stream) = 0;
+    virtual void OnMessage(const grpc::ByteBuffer& message) = 0;
+    // Once, and last: also of a call that never started.
+    virtual void OnEnd(const grpc::Status& status) = 0;
+  };
+
   struct Limits {
-    size_t calls = 1024;
+    size_t calls = 1024;         // with one answer
+    size_t streams = 1024;       // longer ones, which must not take the place of the others
     uint64_t bytes = 64u << 20;  // of their requests; a single larger one is passed alone
     size_t channels = 4096;      // brokers of a cluster, also those that moved
   };
@@ -54,7 +80,12 @@ class Relay {
   void Pass(const std::string& address, const std::string& method, const Caller& caller,
             const grpc::ByteBuffer& request, Done done) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Breaks off what is under way. Not from a Done. Idempotent.
+  // The same for a call that is answered by a stream, and the same errors.
+  void PassStream(const std::string& address, const std::string& method, const Caller& caller,
+                  const grpc::ByteBuffer& request, std::shared_ptr<Reader> reader)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Breaks off what is under way. Not from a Done or a Reader. Idempotent.
   void Cancel() ABSL_LOCKS_EXCLUDED(mutex_);
   // The same, and waits until all have been told. Not on one of gRPC's threads.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -63,23 +94,29 @@ class Relay {
   struct Call {
     grpc::ClientContext context;
     grpc::ByteBuffer request;
-    grpc::ByteBuffer answer;
-    Done done;
+    bool is_stream = false;
   };
+  struct UnaryCall;
+  class StreamCall;
 
   struct Known {
     std::shared_ptr<grpc::Channel> channel;
     uint64_t used = 0;  // at which use of any
   };
 
-  bool HasRoomFor(const grpc::ByteBuffer& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Makes the call, which has its request, one that is under way, to be started on `channel`.
+  grpc::Status Begin(const std::string& address, const Caller& caller, Call& call,
+                     std::shared_ptr<grpc::Channel>& channel) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Deletes it.
+  template <typename AnyCall>
+  void End(AnyCall* call) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool HasRoomFor(const Call& call) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Null: there is no room for another one.
   std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Forgets the address that was not used for longest; false: all are in use.
   bool DropOne() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DropLoop() ABSL_LOCKS_EXCLUDED(mutex_);
-  void End(Call* call, const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Limits limits_;
   Mutex mutex_;
@@ -89,6 +126,7 @@ class Relay {
   absl::flat_hash_map<std::string, Known> channels_ ABSL_GUARDED_BY(mutex_);
   uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
   std::set<Call*> calls_ ABSL_GUARDED_BY(mutex_);
+  size_t streams_ ABSL_GUARDED_BY(mutex_) = 0;  // of calls_
   uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of their requests
   // A channel must not go on one of gRPC's threads: it does on `dropper_`.
   std::vector<std::shared_ptr<grpc::Channel>> dropped_ ABSL_GUARDED_BY(mutex_);

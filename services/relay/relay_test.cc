@@ -7,6 +7,7 @@
 #include <future>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace dunlin {
 namespace {
@@ -15,13 +16,21 @@ using Ended = std::future<grpc::Status>;
 
 constexpr char kMethod[] = "/any.Service/Method";
 
-Ended Pass(Relay& relay, const std::string& address, size_t bytes) {
+grpc::ByteBuffer Request(size_t bytes) {
   const grpc::Slice slice(std::string(bytes, 'x'));
+  return {&slice, 1};
+}
+
+Relay::Caller Patient() {
   Relay::Caller caller;
   caller.deadline = std::chrono::system_clock::time_point::max();
+  return caller;
+}
+
+Ended Pass(Relay& relay, const std::string& address, size_t bytes) {
   auto ended = std::make_shared<std::promise<grpc::Status>>();
   relay.Pass(
-      address, kMethod, caller, grpc::ByteBuffer(&slice, 1),
+      address, kMethod, Patient(), Request(bytes),
       [ended](const grpc::Status& status, const grpc::ByteBuffer&) { ended->set_value(status); });
   return ended->get_future();
 }
@@ -52,6 +61,106 @@ class Silent final : public grpc::CallbackGenericService {
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };
+
+// Answers each call with three messages, and does not end it. Tells when the caller goes.
+class Chatty final : public grpc::CallbackGenericService {
+ public:
+  Chatty() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterCallbackGenericService(this);
+    server_ = builder.BuildAndStart();
+  }
+  ~Chatty() override { server_->Shutdown(std::chrono::system_clock::now()); }
+  std::string Address() const { return "127.0.0.1:" + std::to_string(port_); }
+  std::future<void> gone() { return gone_.get_future(); }
+
+ private:
+  class Answering final : public grpc::ServerGenericBidiReactor {
+   public:
+    explicit Answering(std::promise<void>& gone) : gone_(gone) { WriteNext(); }
+    void OnWriteDone(bool ok) override {
+      if (ok && sent_ < 3) WriteNext();
+    }
+    void OnCancel() override {
+      Finish(grpc::Status::CANCELLED);
+      gone_.set_value();
+    }
+    void OnDone() override { delete this; }
+
+   private:
+    void WriteNext() {
+      const grpc::Slice slice(std::to_string(++sent_));
+      message_ = grpc::ByteBuffer(&slice, 1);
+      StartWrite(&message_);
+    }
+    std::promise<void>& gone_;
+    int sent_ = 0;
+    grpc::ByteBuffer message_;
+  };
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* /*context*/) override {
+    return new Answering(gone_);
+  }
+
+  int port_ = 0;
+  std::promise<void> gone_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+// Hangs up after so many messages.
+class Listener final : public Relay::Reader {
+ public:
+  explicit Listener(size_t enough) : enough_(enough) {}
+  void OnStart(Relay::Stream& stream) override { stream_ = &stream; }
+  void OnMessage(const grpc::ByteBuffer& message) override {
+    grpc::Slice slice;
+    ASSERT_TRUE(message.DumpToSingleSlice(&slice).ok());
+    heard_.emplace_back(slice.begin(), slice.end());
+    if (heard_.size() == enough_) stream_->Cancel();
+    stream_->Next();
+  }
+  void OnEnd(const grpc::Status& status) override { ended_.set_value(status); }
+
+  Ended ended() { return ended_.get_future(); }
+  const std::vector<std::string>& heard() const { return heard_; }
+
+ private:
+  const size_t enough_;
+  Relay::Stream* stream_ = nullptr;
+  std::vector<std::string> heard_;
+  std::promise<grpc::Status> ended_;
+};
+
+TEST(RelayTest, AStreamComesInOrderAndItsReaderMayHangUp) {
+  Chatty broker;
+  std::future<void> gone = broker.gone();
+  Relay relay;
+  const auto listener = std::make_shared<Listener>(3);
+  Ended ended = listener->ended();
+  relay.PassStream(broker.Address(), kMethod, Patient(), Request(1), listener);
+  EXPECT_EQ(ended.get().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(listener->heard(), (std::vector<std::string>{"1", "2", "3"}));
+  gone.wait();
+}
+
+TEST(RelayTest, StreamsAtATimeAreBoundedAndLeaveRoomForCalls) {
+  const Silent broker;
+  Relay relay({.calls = 1, .streams = 1});
+  const auto first = std::make_shared<Listener>(1);
+  const auto second = std::make_shared<Listener>(1);
+  Ended first_ended = first->ended();
+  Ended second_ended = second->ended();
+  relay.PassStream(broker.Address(), kMethod, Patient(), Request(1), first);
+  relay.PassStream(broker.Address(), kMethod, Patient(), Request(1), second);
+  EXPECT_EQ(second_ended.get().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  Ended call = Pass(relay, broker.Address(), 1);
+  EXPECT_EQ(Pass(relay, broker.Address(), 1).get().error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  relay.Stop();
+  EXPECT_EQ(first_ended.get().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(call.get().error_code(), grpc::StatusCode::CANCELLED);
+}
 
 TEST(RelayTest, BytesOnTheirWayAreBounded) {
   const Silent broker;

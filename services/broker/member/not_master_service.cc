@@ -9,25 +9,15 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/destination.h"
-#include "services/runtime/byte_buffers.h"
+#include "services/broker/rpc/passed_on_stream.h"
+#include "services/broker/rpc/status_map.h"
 
 namespace dunlin::broker {
 namespace {
 
-namespace v2 = apache::rocketmq::v2;
-
 constexpr std::string_view kPublicService = "/apache.rocketmq.v2.MessagingService/";
-
-// In all answers of apache.rocketmq.v2 field 1 is the status, so that one of them stands for all.
-grpc::ByteBuffer PublicAnswer(const absl::Status& why) {
-  v2::SendMessageResponse answer;
-  answer.mutable_status()->set_code(static_cast<v2::Code>(CodeOf(why)));
-  answer.mutable_status()->set_message(std::string(why.message()));
-  return Serialize(answer);
-}
 
 class Refusal final : public grpc::ServerGenericBidiReactor {
  public:
@@ -36,7 +26,7 @@ class Refusal final : public grpc::ServerGenericBidiReactor {
       Finish({grpc::StatusCode::UNAVAILABLE, why});
       return;
     }
-    answer_ = PublicAnswer(PublicError(PublicCode::kHaNotAvailable, why));
+    answer_ = AnswerOnWire(PublicError(PublicCode::kHaNotAvailable, why));
     StartWriteAndFinish(&answer_, {}, grpc::Status::OK);
   }
   void OnDone() override { delete this; }
@@ -45,13 +35,14 @@ class Refusal final : public grpc::ServerGenericBidiReactor {
   grpc::ByteBuffer answer_;
 };
 
-// One call that may be passed on. Whoever is first ends it: the right master, or a caller (or the
-// server, when it stops) that does not wait for that one. So it lives until both are done with it.
+// A call with one answer that may be passed on. Whoever is first ends it: the right master, or a
+// caller (or the server, when it stops) that does not wait for that one. So it lives until both are
+// done with it.
 class PassedOn final : public grpc::ServerGenericBidiReactor {
  public:
   static PassedOn* Start(OtherBrokers& others, const grpc::GenericCallbackServerContext& context,
-                         DestinationReader read, std::string why) {
-    auto call = std::shared_ptr<PassedOn>(new PassedOn(others, context, read, std::move(why)));
+                         const PassedOnMethod& method, std::string why) {
+    auto call = std::shared_ptr<PassedOn>(new PassedOn(others, context, method, std::move(why)));
     call->self_ = call;
     call->StartRead(&call->request_);
     return call.get();
@@ -60,11 +51,11 @@ class PassedOn final : public grpc::ServerGenericBidiReactor {
   void OnReadDone(bool ok) override {
     const absl::Status refusal = PublicError(PublicCode::kHaNotAvailable, why_);
     absl::StatusOr<Destination> to = refusal;
-    if (ok) to = read_(request_);
-    if (!to.ok()) return Answer(PublicAnswer(refusal));
-    others_.Pass({context_, request_, method_.c_str()}, *std::move(to), refusal,
+    if (ok) to = method_.read(request_);
+    if (!to.ok()) return Answer(AnswerOnWire(refusal));
+    others_.Pass({context_, request_, method_.name}, *std::move(to), refusal,
                  [call = self_](const absl::Status& refused, const grpc::ByteBuffer& answer) {
-                   call->Answer(refused.ok() ? answer : PublicAnswer(refused));
+                   call->Answer(refused.ok() ? answer : AnswerOnWire(refused));
                  });
   }
   void OnCancel() override {
@@ -74,12 +65,8 @@ class PassedOn final : public grpc::ServerGenericBidiReactor {
 
  private:
   PassedOn(OtherBrokers& others, const grpc::GenericCallbackServerContext& context,
-           DestinationReader read, std::string why)
-      : others_(others),
-        context_(context),
-        method_(context.method().substr(kPublicService.size())),
-        read_(read),
-        why_(std::move(why)) {}
+           const PassedOnMethod& method, std::string why)
+      : others_(others), context_(context), method_(method), why_(std::move(why)) {}
 
   void Answer(const grpc::ByteBuffer& answer) {
     if (ended_.exchange(true)) return;
@@ -89,8 +76,7 @@ class PassedOn final : public grpc::ServerGenericBidiReactor {
 
   OtherBrokers& others_;
   const grpc::GenericCallbackServerContext& context_;
-  const std::string method_;
-  const DestinationReader read_;
+  const PassedOnMethod& method_;
   const std::string why_;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer answer_;
@@ -98,9 +84,44 @@ class PassedOn final : public grpc::ServerGenericBidiReactor {
   std::shared_ptr<PassedOn> self_;  // until gRPC is done with it
 };
 
-DestinationReader ReaderOf(std::string_view method) {
-  if (!method.starts_with(kPublicService)) return nullptr;
-  return FindDestinationReader(method.substr(kPublicService.size()));
+// The same with a stream of answers.
+class PassedOnReads final : public PassedOnStream<grpc::ServerGenericBidiReactor> {
+ public:
+  static PassedOnReads* Start(OtherBrokers& others,
+                              const grpc::GenericCallbackServerContext& context,
+                              const PassedOnMethod& method, const std::string& why) {
+    PassedOnReads* const call =
+        PassedOnStream::Start(std::make_shared<PassedOnReads>(others, context, method, why));
+    call->StartRead(&call->request_);
+    return call;
+  }
+  PassedOnReads(OtherBrokers& others, const grpc::GenericCallbackServerContext& context,
+                const PassedOnMethod& method, const std::string& why)
+      : others_(others),
+        context_(context),
+        method_(method),
+        refusal_(PublicError(PublicCode::kHaNotAvailable, why)) {}
+
+  void OnReadDone(bool ok) override {
+    absl::StatusOr<Destination> to = refusal_;
+    if (ok) to = method_.read(request_);
+    if (!to.ok()) return Refuse(refusal_);
+    others_.PassStream({context_, request_, method_.name}, *std::move(to), refusal_,
+                       shared_from_this());
+  }
+
+ private:
+  OtherBrokers& others_;
+  const grpc::GenericCallbackServerContext& context_;
+  const PassedOnMethod& method_;
+  const absl::Status refusal_;
+  grpc::ByteBuffer request_;
+};
+
+// Null: its calls are not passed on.
+const PassedOnMethod* MethodOf(std::string_view path) {
+  if (!path.starts_with(kPublicService)) return nullptr;
+  return FindPassedOnMethod(path.substr(kPublicService.size()));
 }
 
 }  // namespace
@@ -117,10 +138,13 @@ grpc::ServerGenericBidiReactor* NotMasterService::CreateReactor(
     MutexLock lock(mutex_);
     if (!master_.empty()) why += " at " + master_;
   }
-  const DestinationReader read = others_ == nullptr ? nullptr : ReaderOf(context->method());
-  // Both delete themselves.
-  if (read == nullptr) return new Refusal(context->method(), why);
-  return PassedOn::Start(*others_, *context, read, std::move(why));
+  const PassedOnMethod* const method = others_ == nullptr ? nullptr : MethodOf(context->method());
+  // All of them delete themselves.
+  if (method == nullptr) return new Refusal(context->method(), why);
+  if (method->answers_by_stream) {
+    return PassedOnReads::Start(*others_, *context, *method, why);
+  }
+  return PassedOn::Start(*others_, *context, *method, std::move(why));
 }
 
 }  // namespace dunlin::broker

@@ -1,5 +1,5 @@
 // NotMasterService: what a member answers while it is not the master, to every call that it does
-// not serve. Single requests about messages are passed on to the right master, when there are name
+// not serve. Requests about messages are passed on to the right master, when there are name
 // services that know it; other calls of apache.rocketmq.v2 get HA_NOT_AVAILABLE, those of other
 // services UNAVAILABLE, so that clients go elsewhere.
 

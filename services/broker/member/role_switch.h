@@ -1,5 +1,5 @@
 // RoleSwitch: carries out on the broker's side what the replicator beside it has decided: no role,
-// slave, or master of an epoch. A slave serves reads, passes single requests on to the master, and
+// slave, or master of an epoch. A slave serves reads, passes requests on to the master, and
 // refuses the rest.
 //
 // A change of role is a stop of what was open and an opening of what is wanted, the same way as a

@@ -404,7 +404,7 @@ TEST_F(SlaveReadsTest, WhatNeedsTheMasterIsRefusedWithTheWayOut) {
   EXPECT_EQ(competing.AttachGroup("topic").status().code(), v2::HA_NOT_AVAILABLE);
 }
 
-TEST_F(SlaveReadsTest, SingleRequestsArePassedOnToTheMaster) {
+TEST_F(SlaveReadsTest, WhatASlaveDoesNotServeIsPassedOnToTheMaster) {
   ASSERT_TRUE(AwaitRoute(master_, v2::READ_WRITE));
   const v2::Status sent = Send(slave_, "one");
   EXPECT_EQ(sent.code(), v2::OK) << sent.message();

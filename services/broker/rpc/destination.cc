@@ -34,18 +34,15 @@ absl::StatusOr<Destination> Read(const grpc::ByteBuffer& bytes) {
   return DestinationOf(request);
 }
 
-struct Method {
-  std::string_view name;
-  DestinationReader read;
-};
-
-constexpr std::array<Method, 9> kMethods = {{
+constexpr std::array<PassedOnMethod, 11> kMethods = {{
     {"SendMessage", Read<v2::SendMessageRequest>},
     {"AckMessage", Read<v2::AckMessageRequest>},
     {"ChangeInvisibleDuration", Read<v2::ChangeInvisibleDurationRequest>},
     {"ForwardMessageToDeadLetterQueue", Read<v2::ForwardMessageToDeadLetterQueueRequest>},
     {"EndTransaction", Read<v2::EndTransactionRequest>},
     {"RecallMessage", Read<v2::RecallMessageRequest>},
+    {"ReceiveMessage", Read<v2::ReceiveMessageRequest>, true},
+    {"PullMessage", Read<v2::PullMessageRequest>, true},
     {"UpdateOffset", Read<v2::UpdateOffsetRequest>},
     {"GetOffset", Read<v2::GetOffsetRequest>},
     {"QueryOffset", Read<v2::QueryOffsetRequest>},
@@ -87,6 +84,14 @@ Destination DestinationOf(const v2::RecallMessageRequest& request) {
   return {.topic = request.topic(), .broker = handle.ok() ? handle->broker : ""};
 }
 
+Destination DestinationOf(const v2::ReceiveMessageRequest& request) {
+  return AtQueue(request.message_queue());
+}
+
+Destination DestinationOf(const v2::PullMessageRequest& request) {
+  return AtQueue(request.message_queue());
+}
+
 Destination DestinationOf(const v2::UpdateOffsetRequest& request) {
   return AtQueue(request.message_queue());
 }
@@ -99,11 +104,11 @@ Destination DestinationOf(const v2::QueryOffsetRequest& request) {
   return AtQueue(request.message_queue());
 }
 
-DestinationReader FindDestinationReader(std::string_view method) {
+const PassedOnMethod* FindPassedOnMethod(std::string_view name) {
   const auto* const found =
       std::find_if(kMethods.begin(), kMethods.end(),
-                   [&](const Method& candidate) { return candidate.name == method; });
-  return found == kMethods.end() ? nullptr : found->read;
+                   [&](const PassedOnMethod& candidate) { return candidate.name == name; });
+  return found == kMethods.end() ? nullptr : found;
 }
 
 }  // namespace dunlin::broker

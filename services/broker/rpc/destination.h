@@ -1,4 +1,4 @@
-// Destination: which broker a single request about messages belongs to, as far as it says so
+// Destination: which broker a request about messages belongs to, as far as it says so
 // itself. Pure, thread-safe.
 
 #pragma once
@@ -36,15 +36,21 @@ Destination DestinationOf(
     const apache::rocketmq::v2::ForwardMessageToDeadLetterQueueRequest& request);
 Destination DestinationOf(const apache::rocketmq::v2::EndTransactionRequest& request);
 Destination DestinationOf(const apache::rocketmq::v2::RecallMessageRequest& request);
+Destination DestinationOf(const apache::rocketmq::v2::ReceiveMessageRequest& request);
+Destination DestinationOf(const apache::rocketmq::v2::PullMessageRequest& request);
 Destination DestinationOf(const apache::rocketmq::v2::UpdateOffsetRequest& request);
 Destination DestinationOf(const apache::rocketmq::v2::GetOffsetRequest& request);
 Destination DestinationOf(const apache::rocketmq::v2::QueryOffsetRequest& request);
 
-// For who has the request as bytes. Errors: what Parse and CheckRequestSize say.
-using DestinationReader = absl::StatusOr<Destination> (*)(const grpc::ByteBuffer& request);
+// A method of apache.rocketmq.v2.MessagingService, for who has its requests as bytes.
+struct PassedOnMethod {
+  const char* name;
+  // Errors: what Parse and CheckRequestSize say.
+  absl::StatusOr<Destination> (*read)(const grpc::ByteBuffer& request);
+  bool answers_by_stream = false;
+};
 
-// Of a method of apache.rocketmq.v2.MessagingService, by its name; null: its requests are not
-// passed on.
-DestinationReader FindDestinationReader(std::string_view method);
+// Null: requests of the method are not passed on.
+const PassedOnMethod* FindPassedOnMethod(std::string_view name);
 
 }  // namespace dunlin::broker

@@ -46,6 +46,10 @@ absl::StatusOr<Holder> ChooseHolder(const Holders& holders, const Destination& t
                   to.topic.name(), NamesOf(holders), method));
 }
 
+std::string PublicMethod(std::string_view name) {
+  return fmt::format("/apache.rocketmq.v2.MessagingService/{}", name);
+}
+
 absl::Status NotPassedOn(const Holder& holder, const grpc::Status& status) {
   const std::string text =
       fmt::format("broker {} at {} does not answer what was passed on to it: {}", holder.broker,

@@ -32,6 +32,9 @@ std::string AddressOf(const apache::rocketmq::v2::Endpoints& endpoints);
 absl::StatusOr<Holder> ChooseHolder(const Holders& holders, const Destination& to,
                                     std::string_view method);
 
+// "/package.Service/Method" of a method of apache.rocketmq.v2.MessagingService.
+std::string PublicMethod(std::string_view name);
+
 // Nobody answered for the broker: PROXY_TIMEOUT, TOO_MANY_REQUESTS or INTERNAL_SERVER_ERROR.
 absl::Status NotPassedOn(const Holder& holder, const grpc::Status& status);
 

@@ -16,6 +16,7 @@
 #include "services/broker/rpc/lite_calls.h"
 #include "services/broker/rpc/offset_calls.h"
 #include "services/broker/rpc/other_brokers.h"
+#include "services/broker/rpc/passed_on_stream.h"
 #include "services/broker/rpc/pull_call.h"
 #include "services/broker/rpc/recall_call.h"
 #include "services/broker/rpc/receive_call.h"
@@ -54,6 +55,26 @@ void End(const ServiceContext& services, const Landed& request, Call& call,
                           if (!refused.ok()) return call.Done(refused);
                           call.Answer(answer);
                         });
+}
+
+// A read that is for another broker is passed on there; null: it is served here.
+template <typename Request>
+grpc::ServerWriteReactor<grpc::ByteBuffer>* PassOnRead(const ServiceContext& services,
+                                                       const Landed& landed) {
+  using Call = PassedOnStream<grpc::ServerWriteReactor<grpc::ByteBuffer>>;
+  Request request;
+  if (services.others == nullptr || !CheckRequestSize(landed.bytes).ok() ||
+      !Parse(landed.bytes, request).ok()) {
+    return nullptr;
+  }
+  const CallContext caller = ReadCallContext(landed.context);
+  Destination to = DestinationOf(request);
+  if (!CheckClientId(caller).ok() || !IsForAnother(services, caller, to)) return nullptr;
+  absl::Status refusal = CheckBroker(services, request.message_queue());
+  if (refusal.ok()) refusal = NoTopic(to.topic.name());
+  auto call = std::make_shared<Call>();
+  services.others->PassStream(landed, std::move(to), refusal, call);
+  return Call::Start(std::move(call));
 }
 
 void AskCluster(const ServiceContext& services, const CallContext& caller, v2::Resource topic,
@@ -157,7 +178,9 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::QueryAssignment(Context* context
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* MessagingServiceImpl::ReceiveMessage(
     Context* context, const Bytes* request) {
-  return ReceiveCall::Start(services_, *context, *request);
+  auto* const passed =
+      PassOnRead<v2::ReceiveMessageRequest>(services_, {*context, *request, "ReceiveMessage"});
+  return passed != nullptr ? passed : ReceiveCall::Start(services_, *context, *request);
 }
 
 grpc::ServerUnaryReactor* MessagingServiceImpl::AckMessage(Context* context, const Bytes* request,
@@ -191,7 +214,9 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::ForwardMessageToDeadLetterQueue(
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* MessagingServiceImpl::PullMessage(
     Context* context, const Bytes* request) {
-  return PullCall::Start(services_, *context, *request);
+  auto* const passed =
+      PassOnRead<v2::PullMessageRequest>(services_, {*context, *request, "PullMessage"});
+  return passed != nullptr ? passed : PullCall::Start(services_, *context, *request);
 }
 
 grpc::ServerUnaryReactor* MessagingServiceImpl::UpdateOffset(Context* context, const Bytes* request,

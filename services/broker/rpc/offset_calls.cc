@@ -14,9 +14,6 @@ namespace dunlin::broker {
 
 namespace v2 = apache::rocketmq::v2;
 
-namespace {
-
-// Whether the queue is said to be one of another broker of the cluster.
 absl::Status CheckBroker(const ServiceContext& services, const v2::MessageQueue& queue) {
   const std::string& named = queue.broker().name();
   if (services.others == nullptr || named.empty() || named == services.config.broker_name()) {
@@ -27,8 +24,6 @@ absl::Status CheckBroker(const ServiceContext& services, const v2::MessageQueue&
                                  "again, and go there",
                                  named, services.config.broker_name()));
 }
-
-}  // namespace
 
 absl::StatusOr<QueueKey> FindQueue(const ServiceContext& services, const CallContext& call,
                                    const v2::MessageQueue& queue) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 #include "proto/apache/rocketmq/v2/service.pb.h"
@@ -11,7 +12,11 @@
 
 namespace dunlin::broker {
 
-// All of them: HA_NOT_AVAILABLE when the queue is said to be one of another broker of the cluster.
+// HA_NOT_AVAILABLE when the queue is said to be one of another broker of the cluster.
+absl::Status CheckBroker(const ServiceContext& services,
+                         const apache::rocketmq::v2::MessageQueue& queue);
+
+// What CheckBroker says, all of them say, too.
 
 // ILLEGAL_OFFSET outside the queue; unknown groups are made when allowed, so `done` may be told
 // later.

@@ -5,7 +5,6 @@
 #include <memory>
 #include <utility>
 
-#include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/base/strings.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/rpc/call_checks.h"
@@ -16,8 +15,6 @@ namespace {
 
 namespace v2 = apache::rocketmq::v2;
 
-constexpr char kService[] = "apache.rocketmq.v2.MessagingService";
-
 absl::Status Because(const absl::Status& refusal, std::string_view reason) {
   return PublicError(CodeOf(refusal), fmt::format("{}; it was not passed on: {}",
                                                   FromAbsl(refusal.message()), reason));
@@ -25,13 +22,12 @@ absl::Status Because(const absl::Status& refusal, std::string_view reason) {
 
 }  // namespace
 
-struct OtherBrokers::Call {
+struct OtherBrokers::Question {
   Relay::Caller caller;
   Destination to;
   const char* method;
-  const grpc::ByteBuffer& bytes;
   absl::Status refusal;
-  Done done;
+  Found found;
 };
 
 OtherBrokers::OtherBrokers(const Options& options)
@@ -53,30 +49,45 @@ void OtherBrokers::Leave(uint64_t bytes) {
   waiting_bytes_ -= bytes;
 }
 
-void OtherBrokers::Pass(const Request& request, Destination to, const absl::Status& refusal,
-                        Done done) {
+void OtherBrokers::Find(const Request& request, Destination to, const absl::Status& refusal,
+                        Found found) {
   const CallContext context = ReadCallContext(request.context);
   Relay::Caller caller = Relay::CallerOf(request.context);
   if (caller.was_passed_on || !CheckClientId(context).ok() ||
       !CheckTopicName(context, to.topic).ok()) {
-    return done(refusal, {});
+    return found(refusal, caller);
   }
   const uint64_t bytes = request.bytes.Length();
   if (!Enter(bytes)) {
-    return done(PublicError(PublicCode::kTooManyRequests,
-                            "too many requests wait to be passed on at this time; try again later, "
-                            "or ask for the route, and go to the broker that it names"),
-                {});
+    return found(PublicError(PublicCode::kTooManyRequests,
+                             "too many requests wait to be passed on at this time; try again "
+                             "later, or ask for the route, and go to the broker that it names"),
+                 caller);
   }
   to.topic.set_resource_namespace(std::string(NamespaceOf(context, to.topic)));
   const v2::Resource topic = to.topic;
-  auto call = std::make_shared<Call>(Call{std::move(caller), std::move(to), request.method,
-                                          request.bytes, refusal, std::move(done)});
+  auto question = std::make_shared<Question>(
+      Question{std::move(caller), std::move(to), request.method, refusal, std::move(found)});
   routes_.Query(topic, context.zone,
-                [this, bytes, call](const absl::StatusOr<ClusterRoutes::Route>& route) {
+                [this, bytes, question](const absl::StatusOr<ClusterRoutes::Route>& route) {
                   Leave(bytes);
-                  OnRoute(*call, route);
+                  question->found(FindIn(route, *question), question->caller);
                 });
+}
+
+void OtherBrokers::Pass(const Request& request, Destination to, const absl::Status& refusal,
+                        Done done) {
+  Find(request, std::move(to), refusal,
+       [this, method = request.method, &bytes = request.bytes, done = std::move(done)](
+           const absl::StatusOr<Holder>& holder, const Relay::Caller& caller) mutable {
+         if (!holder.ok()) return done(holder.status(), {});
+         relay_.Pass(holder->address, PublicMethod(method), caller, bytes,
+                     [holder = *holder, done = std::move(done)](
+                         const grpc::Status& status, const grpc::ByteBuffer& answer) mutable {
+                       if (!status.ok()) return done(NotPassedOn(holder, status), {});
+                       done(absl::OkStatus(), answer);
+                     });
+       });
 }
 
 Holders OtherBrokers::HoldersIn(const ClusterRoutes::Route& route, const Destination& to) const {
@@ -94,30 +105,21 @@ Holders OtherBrokers::HoldersIn(const ClusterRoutes::Route& route, const Destina
   return holders;
 }
 
-void OtherBrokers::OnRoute(Call& call, const absl::StatusOr<ClusterRoutes::Route>& route) {
+absl::StatusOr<Holder> OtherBrokers::FindIn(const absl::StatusOr<ClusterRoutes::Route>& route,
+                                            const Question& question) const {
   if (!route.ok()) {
-    return call.done(Because(call.refusal, fmt::format("no name service tells the route: {}",
-                                                       FromAbsl(route.status().message()))),
-                     {});
+    return Because(question.refusal, fmt::format("no name service tells the route: {}",
+                                                 FromAbsl(route.status().message())));
   }
-  const Holders holders = HoldersIn(*route, call.to);
+  const Holders holders = HoldersIn(*route, question.to);
   if (holders.empty()) {
-    return call.done(
-        Because(call.refusal, fmt::format("no name service knows another broker that has topic {}",
-                                          call.to.topic.name())),
-        {});
+    return Because(question.refusal,
+                   fmt::format("no name service knows another broker that has topic {}",
+                               question.to.topic.name()));
   }
-  absl::StatusOr<Holder> chosen = ChooseHolder(holders, call.to, call.method);
-  if (!chosen.ok()) {
-    return call.done(Because(call.refusal, FromAbsl(chosen.status().message())), {});
-  }
-  relay_.Pass(chosen->address, fmt::format("/{}/{}", kService, call.method), call.caller,
-              call.bytes,
-              [holder = *chosen, done = std::move(call.done)](
-                  const grpc::Status& status, const grpc::ByteBuffer& answer) mutable {
-                if (!status.ok()) return done(NotPassedOn(holder, status), {});
-                done(absl::OkStatus(), answer);
-              });
+  absl::StatusOr<Holder> chosen = ChooseHolder(holders, question.to, question.method);
+  if (!chosen.ok()) return Because(question.refusal, FromAbsl(chosen.status().message()));
+  return chosen;
 }
 
 }  // namespace dunlin::broker

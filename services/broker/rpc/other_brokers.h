@@ -1,5 +1,5 @@
-// OtherBrokers: passes single requests that landed at the wrong member of the cluster on to the
-// right one, by the routes that name services tell.
+// OtherBrokers: passes requests that landed at the wrong member of the cluster on to the right one,
+// by the routes that name services tell.
 //
 // Once at most: what was passed on before is refused by whoever is not the right one either (see
 // services/relay/relay.h, whose limits hold for what waits for a route, too). Thread-safe; nothing
@@ -10,17 +10,21 @@
 #include <grpcpp/grpcpp.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 #include "proto/apache/rocketmq/v2/definition.pb.h"
 #include "services/base/mutex.h"
 #include "services/broker/registration/cluster_routes.h"
 #include "services/broker/rpc/destination.h"
 #include "services/broker/rpc/holders.h"
+#include "services/broker/rpc/passed_on_stream.h"
 #include "services/relay/relay.h"
 
 namespace dunlin::broker {
@@ -50,6 +54,18 @@ class OtherBrokers {
   void Pass(const Request& request, Destination to, const absl::Status& refusal, Done done)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // The same for one that is answered by a stream, which then ends `call`.
+  template <typename Reactor>
+  void PassStream(const Request& request, Destination to, const absl::Status& refusal,
+                  std::shared_ptr<PassedOnStream<Reactor>> call) ABSL_LOCKS_EXCLUDED(mutex_) {
+    Find(request, std::move(to), refusal,
+         [this, method = request.method, bytes = request.bytes, call = std::move(call)](
+             const absl::StatusOr<Holder>& holder, const Relay::Caller& caller) {
+           if (!holder.ok()) return call->Refuse(holder.status());
+           call->PassTo(relay_, *holder, method, caller, bytes);
+         });
+  }
+
   // Where the queues of topics are at all of them.
   ClusterRoutes& routes() { return routes_; }
 
@@ -57,13 +73,20 @@ class OtherBrokers {
   void Cancel() { relay_.Cancel(); }
 
  private:
-  struct Call;
+  // Where a request belongs, or the status to answer with, and who has asked. Called once.
+  using Found =
+      absl::AnyInvocable<void(const absl::StatusOr<Holder>& holder, const Relay::Caller& caller)>;
+  struct Question;
+
+  void Find(const Request& request, Destination to, const absl::Status& refusal, Found found)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   // False: too many wait for their route.
   bool Enter(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   void Leave(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   // Those of the route that the request may go to.
   Holders HoldersIn(const ClusterRoutes::Route& route, const Destination& to) const;
-  void OnRoute(Call& call, const absl::StatusOr<ClusterRoutes::Route>& route);
+  absl::StatusOr<Holder> FindIn(const absl::StatusOr<ClusterRoutes::Route>& route,
+                                const Question& question) const;
 
   const std::string group_;
   const bool is_master_;

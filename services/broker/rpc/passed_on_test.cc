@@ -1,4 +1,4 @@
-// Two brokers of a cluster and a name service in one process: single requests that land at the one,
+// Two brokers of a cluster and a name service in one process: requests that land at the one,
 // and are for the other.
 
 #include <gmock/gmock.h>
@@ -27,6 +27,7 @@ namespace v2 = apache::rocketmq::v2;
 
 using Stub = v2::MessagingService::Stub;
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr char kHops[] = "x-dunlin-hops";
@@ -113,15 +114,20 @@ v2::SendResultEntry Send(Member& at, const v2::SendMessageRequest& request) {
   return response.entries_size() == 1 ? response.entries(0) : v2::SendResultEntry();
 }
 
-v2::Message Receive(Member& at, const std::string& topic) {
+v2::ReceiveMessageRequest ReceiveOf(const std::string& topic, const std::string& broker) {
   v2::ReceiveMessageRequest request;
   request.mutable_group()->set_name("g");
   request.mutable_message_queue()->mutable_topic()->set_name(topic);
+  request.mutable_message_queue()->mutable_broker()->set_name(broker);
   request.mutable_message_queue()->set_id(-1);
   request.mutable_filter_expression()->set_expression("*");
   request.set_batch_size(1);
   request.mutable_invisible_duration()->set_seconds(30);
   request.mutable_long_polling_timeout()->set_seconds(10);
+  return request;
+}
+v2::Message Receive(Member& at, const std::string& topic, const std::string& broker = "") {
+  const v2::ReceiveMessageRequest request = ReceiveOf(topic, broker);
   const auto context = Context();
   const auto stream = at.Api().ReceiveMessage(context.get(), request);
   v2::Message message;
@@ -201,6 +207,55 @@ TEST_F(PassedOnTest, WhatIsOfATopicThatIsNotHereGoesToItsBroker) {
   const v2::QueryRouteResponse told = Call(b_, &Stub::QueryRoute, route);
   ASSERT_EQ(told.message_queues_size(), 1) << told.ShortDebugString();
   EXPECT_EQ(told.message_queues(0).broker().name(), "a");
+}
+
+TEST_F(PassedOnTest, ReadsGoToTheBrokerThatHasTheTopicOrIsNamed) {
+  MakeTopic(a_, "t", 1);
+  Send(a_, Normal("t", "one"));
+  const v2::Message one = Receive(b_, "t");
+  EXPECT_EQ(one.body(), "one");
+  EXPECT_EQ(Ack(b_, "t", one), v2::OK);
+
+  MakeTopic(b_, "t", 2);
+  Send(a_, Normal("t", "two"));
+  EXPECT_EQ(Receive(b_, "t", "a").body(), "two");
+  v2::PullMessageRequest pull;
+  pull.mutable_group()->set_name("g");
+  *pull.mutable_message_queue() = QueueAt("a", "t");
+  pull.mutable_filter_expression()->set_expression("*");
+  pull.set_batch_size(10);
+  const auto context = Context();
+  const auto stream = b_.Api().PullMessage(context.get(), pull);
+  std::vector<std::string> bodies;
+  int64_t next = 0;
+  v2::PullMessageResponse element;
+  while (stream->Read(&element)) {
+    if (element.has_message()) bodies.push_back(element.message().body());
+    if (element.has_next_offset()) next = element.next_offset();
+  }
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_THAT(bodies, ElementsAre("one", "two"));
+  EXPECT_EQ(next, 2);
+}
+
+TEST_F(PassedOnTest, ReadsThatCannotBePassedOnAreRefused) {
+  MakeTopic(a_, "t", 1);
+  const auto refusal = [&](const v2::ReceiveMessageRequest& request, bool was_passed_on) {
+    const auto context = Context();
+    if (was_passed_on) context->AddMetadata(kHops, "1");
+    const auto stream = b_.Api().ReceiveMessage(context.get(), request);
+    v2::ReceiveMessageResponse element;
+    EXPECT_TRUE(stream->Read(&element));
+    const v2::Status status = element.status();
+    EXPECT_FALSE(stream->Read(&element));
+    EXPECT_TRUE(stream->Finish().ok());
+    return status;
+  };
+  EXPECT_EQ(refusal(ReceiveOf("t", ""), true).code(), v2::TOPIC_NOT_FOUND);
+  const v2::Status nowhere = refusal(ReceiveOf("t", "c"), false);
+  EXPECT_EQ(nowhere.code(), v2::HA_NOT_AVAILABLE);
+  EXPECT_THAT(nowhere.message(), AllOf(HasSubstr("one of broker c, and this is b"),
+                                       HasSubstr("it was not passed on")));
 }
 
 TEST_F(PassedOnTest, ADelayedMessageIsRecalledWhereItIs) {

@@ -33,8 +33,7 @@ absl::StatusOr<std::shared_ptr<const Group>> FindGroup(
     const apache::rocketmq::v2::Resource& resource);
 
 // Whether a request that is refused here is one for another broker of the cluster: it names one, or
-// names none and is about a topic that is not here. Of use with a refusal alone: it looks the topic
-// up once more.
+// names none and is about a topic that is not here.
 bool IsForAnother(const ServiceContext& services, const CallContext& call, const Destination& to);
 
 // As above, but when broker.auto_create_* allows it the missing one is made first. `then` is called

@@ -3,8 +3,10 @@
 #include <chrono>
 #include <string>
 
+#include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/codes/refusals.h"
+#include "services/runtime/byte_buffers.h"
 
 namespace dunlin::broker {
 namespace {
@@ -29,6 +31,13 @@ apache::rocketmq::v2::Status ToWire(const absl::Status& status) {
   wire.set_code(static_cast<apache::rocketmq::v2::Code>(code));
   wire.set_message(std::string(status.message()));
   return wire;
+}
+
+// In all of them field 1 is the status, so that one stands for all.
+grpc::ByteBuffer AnswerOnWire(const absl::Status& status) {
+  apache::rocketmq::v2::SendMessageResponse answer;
+  *answer.mutable_status() = ToWire(status);
+  return Serialize(answer);
 }
 
 void HintRetry(const absl::Status& status, grpc::CallbackServerContext& context) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,7 +19,7 @@
 #include "services/broker/rpc/destination.h"
 #include "services/broker/rpc/endpoints.h"
 #include "services/broker/rpc/holders.h"
-#include "services/broker/rpc/status_map.h"
+#include "services/broker/rpc/passed_on_stream.h"
 #include "services/broker/rpc/unary_call.h"
 #include "services/broker/topics/qualified_name.h"
 #include "services/nameservice/routes/route_queues.h"
@@ -27,7 +28,6 @@ namespace dunlin::nameservice {
 namespace {
 
 namespace v2 = apache::rocketmq::v2;
-using V2 = v2::MessagingService;
 
 using broker::PublicCode;
 using broker::PublicError;
@@ -46,25 +46,6 @@ grpc::ServerUnaryReactor* Refuse(const grpc::ByteBuffer& request, grpc::ByteBuff
     call.Done(PublicError(PublicCode::kNotImplemented, NotHere(what)));
   });
 }
-
-// Says the refusal in the only response of a stream. Deletes itself when gRPC is done with it.
-class RefusedReads final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
- public:
-  template <typename Response>
-  static RefusedReads* Start(const char* what) {
-    Response response;
-    *response.mutable_status() =
-        broker::ToWire(PublicError(PublicCode::kNotImplemented, NotHere(what)));
-    auto* call = new RefusedReads(broker::Serialize(response));
-    call->StartWriteAndFinish(&call->sending_, {}, grpc::Status::OK);
-    return call;
-  }
-  void OnDone() override { delete this; }
-
- private:
-  explicit RefusedReads(const grpc::ByteBuffer& response) : sending_(response) {}
-  grpc::ByteBuffer sending_;
-};
 
 class RefusedTelemetry final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
@@ -166,13 +147,34 @@ grpc::ServerUnaryReactor* QueryServiceImpl::PassOn(Context* context, const Bytes
     const absl::StatusOr<broker::Holder> holder =
         FindHolder(directory_, caller, broker::DestinationOf(call.request()), method);
     if (!holder.ok()) return call.Done(holder.status());
-    relay_.Pass(holder->address, fmt::format("/{}/{}", V2::service_full_name(), method),
-                Relay::CallerOf(*context), request,
+    relay_.Pass(holder->address, broker::PublicMethod(method), Relay::CallerOf(*context), request,
                 [&call, holder = *holder](const grpc::Status& status, const Bytes& answer) {
                   if (!status.ok()) return call.Done(broker::NotPassedOn(holder, status));
                   call.Answer(answer);
                 });
   });
+}
+
+template <typename Request>
+QueryServiceImpl::Reads* QueryServiceImpl::PassOnReads(Context* context, const Bytes& bytes,
+                                                       const char* method) {
+  auto call = std::make_shared<broker::PassedOnStream<Reads>>();
+  Request request;
+  if (const absl::Status size = broker::CheckRequestSize(bytes); !size.ok()) {
+    call->Refuse(size);
+  } else if (const absl::Status parsed = broker::Parse(bytes, request); !parsed.ok()) {
+    // What gRPC itself answers to bytes that are no message.
+    call->Finish({grpc::StatusCode::INTERNAL, std::string(parsed.message())});
+  } else {
+    const absl::StatusOr<broker::Holder> holder = FindHolder(
+        directory_, broker::ReadCallContext(*context), broker::DestinationOf(request), method);
+    if (holder.ok()) {
+      call->PassTo(relay_, *holder, method, Relay::CallerOf(*context), bytes);
+    } else {
+      call->Refuse(holder.status());
+    }
+  }
+  return broker::PassedOnStream<Reads>::Start(std::move(call));
 }
 
 grpc::ServerUnaryReactor* QueryServiceImpl::QueryRoute(Context* context, const Bytes* request,
@@ -204,9 +206,9 @@ grpc::ServerUnaryReactor* QueryServiceImpl::SendMessage(Context* context, const 
                                                                  "SendMessage");
 }
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* QueryServiceImpl::ReceiveMessage(
-    Context* /*context*/, const Bytes* /*request*/) {
-  return RefusedReads::Start<v2::ReceiveMessageResponse>("ReceiveMessage");
+grpc::ServerWriteReactor<grpc::ByteBuffer>* QueryServiceImpl::ReceiveMessage(Context* context,
+                                                                             const Bytes* request) {
+  return PassOnReads<v2::ReceiveMessageRequest>(context, *request, "ReceiveMessage");
 }
 
 grpc::ServerUnaryReactor* QueryServiceImpl::AckMessage(Context* context, const Bytes* request,
@@ -223,9 +225,9 @@ grpc::ServerUnaryReactor* QueryServiceImpl::ForwardMessageToDeadLetterQueue(Cont
                                                              "ForwardMessageToDeadLetterQueue");
 }
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* QueryServiceImpl::PullMessage(
-    Context* /*context*/, const Bytes* /*request*/) {
-  return RefusedReads::Start<v2::PullMessageResponse>("PullMessage");
+grpc::ServerWriteReactor<grpc::ByteBuffer>* QueryServiceImpl::PullMessage(Context* context,
+                                                                          const Bytes* request) {
+  return PassOnReads<v2::PullMessageRequest>(context, *request, "PullMessage");
 }
 
 grpc::ServerUnaryReactor* QueryServiceImpl::UpdateOffset(Context* context, const Bytes* request,

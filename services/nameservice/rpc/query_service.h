@@ -1,7 +1,8 @@
 // QueryServiceImpl: the part of apache.rocketmq.v2.MessagingService that a name service answers, so
-// that any client may have it as its access point: where topics are. Single requests about messages
-// (send, acknowledge, extend, end a transaction, recall, offsets) it passes on to the broker they
-// belong to, if that can be told. Everything else is refused with a word on where it belongs.
+// that any client may have it as its access point: where topics are. Requests about messages (send,
+// receive, pull, acknowledge, extend, end a transaction, recall, offsets) it passes on to the
+// broker they belong to, if that can be told. Everything else is refused with a word on where it
+// belongs.
 
 #pragma once
 
@@ -39,6 +40,7 @@ class QueryServiceImpl final : public internal::QueryMethods {
   using Context = grpc::CallbackServerContext;
   using Bytes = grpc::ByteBuffer;
   using Unary = grpc::ServerUnaryReactor;
+  using Reads = grpc::ServerWriteReactor<Bytes>;
 
   Unary* QueryRoute(Context* context, const Bytes* request, Bytes* response) override;
   // One assignment per broker with queue id -1 ("any queue"), or one per queue of a topic that
@@ -48,11 +50,11 @@ class QueryServiceImpl final : public internal::QueryMethods {
 
   Unary* Heartbeat(Context* context, const Bytes* request, Bytes* response) override;
   Unary* SendMessage(Context* context, const Bytes* request, Bytes* response) override;
-  grpc::ServerWriteReactor<Bytes>* ReceiveMessage(Context* context, const Bytes* request) override;
+  Reads* ReceiveMessage(Context* context, const Bytes* request) override;
   Unary* AckMessage(Context* context, const Bytes* request, Bytes* response) override;
   Unary* ForwardMessageToDeadLetterQueue(Context* context, const Bytes* request,
                                          Bytes* response) override;
-  grpc::ServerWriteReactor<Bytes>* PullMessage(Context* context, const Bytes* request) override;
+  Reads* PullMessage(Context* context, const Bytes* request) override;
   Unary* UpdateOffset(Context* context, const Bytes* request, Bytes* response) override;
   Unary* GetOffset(Context* context, const Bytes* request, Bytes* response) override;
   Unary* QueryOffset(Context* context, const Bytes* request, Bytes* response) override;
@@ -67,6 +69,8 @@ class QueryServiceImpl final : public internal::QueryMethods {
   // To the broker that the request names: to the only one that holds the topic when it names none.
   template <typename Request, typename Response>
   Unary* PassOn(Context* context, const Bytes& request, Bytes& response, const char* method);
+  template <typename Request>
+  Reads* PassOnReads(Context* context, const Bytes& bytes, const char* method);
 
   RouteDirectory& directory_;
   Relay& relay_;
