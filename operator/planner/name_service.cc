@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -211,14 +212,16 @@ std::vector<Plan::Apply> Objects(const ObservedNameService& observed, const Spec
   return objects;
 }
 
-// What the StatefulSet's controller says; zeros while it has not seen the newest spec.
+// What the StatefulSet's controller says. None is updated while it has not seen what the spec says
+// now.
 struct Sight {
-  explicit Sight(const k8s::Object& set) {
+  Sight(const k8s::Object& set, bool set_changes) {
     if (set == nullptr) return;
     there = k8s::IntAt(*set, {"status", "replicas"});
     ready = k8s::IntAt(*set, {"status", "readyReplicas"});
-    updated = k8s::IntAt(*set, {"status", "updatedReplicas"});
-    current = k8s::IntAt(*set, {"status", "observedGeneration"}) == k8s::GenerationOf(*set);
+    current = !set_changes &&
+              k8s::IntAt(*set, {"status", "observedGeneration"}) == k8s::GenerationOf(*set);
+    if (current) updated = k8s::IntAt(*set, {"status", "updatedReplicas"});
   }
 
   int64_t there = 0;
@@ -242,7 +245,8 @@ Verdict Judge(const Spec& spec, const Sight& sight, const absl::Status& config) 
   }
   if (spec.paused) return {false, "Paused", "it is paused", "Paused"};
   const std::string of = fmt::format("{} of {} instances are ready", sight.ready, spec.replicas);
-  if (!sight.current || sight.there == 0) return {false, "Creating", of, "Creating"};
+  if (sight.there == 0) return {false, "Creating", of, "Creating"};
+  if (!sight.current) return {false, "Updating", "the StatefulSet changes", "Updating"};
   if (sight.there != spec.replicas) return {false, "Scaling", of, "Updating"};
   if (sight.updated < spec.replicas) {
     return {
@@ -280,8 +284,8 @@ Json Conditions(const Spec& spec, const Sight& sight, const Verdict& verdict, bo
 }
 
 Json StatusOf(const ObservedNameService& observed, const Spec& spec, const Defaults& defaults,
-              const absl::Status& config, Timestamp now) {
-  const Sight sight(observed.stateful_set);
+              const absl::Status& config, bool set_changes, Timestamp now) {
+  const Sight sight(observed.stateful_set, set_changes);
   const Verdict verdict = Judge(spec, sight, config);
   std::string selector;
   const Json labels = spec.Selector();
@@ -331,7 +335,10 @@ Plan PlanNameService(const ObservedNameService& observed, const Defaults& defaul
   if (config.ok() && !observed.taken.empty()) {
     config = absl::AlreadyExistsError(ToAbsl(observed.taken));
   }
-  plan.status = StatusOf(observed, spec, defaults, config, now);
+  const bool set_changes =
+      std::any_of(plan.applies.begin(), plan.applies.end(),
+                  [](const Plan::Apply& apply) { return apply.type == StatefulSetType(); });
+  plan.status = StatusOf(observed, spec, defaults, config, set_changes, now);
   const Json* const conditions = k8s::Find(plan.status, {"conditions"});
   if (!spec.paused && !k8s::IsConditionTrue(*conditions, "Ready")) plan.look_again = kSoon;
   return plan;

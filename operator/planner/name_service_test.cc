@@ -130,6 +130,16 @@ TEST_F(NameServiceTest, WhenAllIsWellThereIsNothingToDo) {
       plan.status);
 }
 
+TEST_F(NameServiceTest, WhileAChangeIsAppliedNothingIsUpdated) {
+  Settle();
+  resource_["spec"]["image"] = "dunlin:2";
+  const Plan plan = Make();
+  EXPECT_THAT(Applied(plan), ElementsAre("StatefulSet/names"));
+  EXPECT_EQ(Condition(plan, "Ready"), "False Updating");
+  EXPECT_EQ(plan.status["updatedReplicas"], 0);
+  EXPECT_EQ(plan.status["readyReplicas"], 2);
+}
+
 TEST_F(NameServiceTest, ConditionsOfTrouble) {
   Settle();
   SetStatus(2, 1, 2);

@@ -147,6 +147,7 @@ int CurrentReplicas(const Observed& observed) {
 bool PlanObjects(const Observed& observed, std::vector<Plan::Apply> objects, Outcome& outcome,
                  Plan& plan) {
   if (observed.stateful_set != nullptr && k8s::IsBeingDeleted(*observed.stateful_set)) {
+    outcome.revision_known = false;
     outcome.rollout = {
         .kind = RolloutStep::Kind::kWait, .pod = "", .why = "the StatefulSet is made anew"};
     return false;
@@ -156,6 +157,7 @@ bool PlanObjects(const Observed& observed, std::vector<Plan::Apply> objects, Out
     if (IsApplied(apply, observed.applied, observed.live)) continue;
     same = false;
     if (apply.type == StatefulSetType()) {
+      outcome.revision_known = false;
       outcome.rollout = {
           .kind = RolloutStep::Kind::kWait, .pod = "", .why = "the StatefulSet changes"};
     }
@@ -186,7 +188,7 @@ void PlanGroup(const Observed& observed, const BrokerGroupSpec& spec,
   plan.growths = outcome.volumes.growths;
   plan.secret = MemberSecret(*observed.group, spec);
   outcome.rollout =
-      NextRolloutStep(spec, members, IsRevisionKnown(observed), observed.coordination.has_value());
+      NextRolloutStep(spec, members, outcome.revision_known, observed.coordination.has_value());
   if (!PlanObjects(observed, std::move(objects), outcome, plan)) return;
   PlanDisturbance(observed, spec, members, outcome, plan);
   const bool all_there = std::all_of(members.begin(), members.end(), [](const Member& member) {
@@ -210,6 +212,7 @@ Plan PlanBrokerGroup(const Observed& observed, const Defaults& defaults, Timesta
   Outcome outcome;
   outcome.image = spec.image.empty() ? defaults.image : spec.image;
   outcome.scale.replicas = std::max(current, spec.replicas);
+  outcome.revision_known = IsRevisionKnown(observed);
   outcome.drain = NextDrainStep(spec, members);
   outcome.volumes = NextVolumesStep(observed, spec);
   const bool hands_off = spec.paused || k8s::IsBeingDeleted(*observed.group);

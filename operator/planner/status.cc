@@ -47,8 +47,10 @@ Sight Look(const BrokerGroupSpec& spec, const std::vector<Member>& members,
   Sight sight;
   sight.there = Count(members, [](const Member& m) { return m.object != nullptr; });
   sight.ready = Count(members, [](const Member& m) { return m.is_serving(); });
-  sight.updated =
-      Count(members, [](const Member& m) { return m.object != nullptr && !m.outdated; });
+  if (outcome.revision_known) {
+    sight.updated =
+        Count(members, [](const Member& m) { return m.object != nullptr && !m.outdated; });
+  }
   sight.in_sync = Count(members, [](const Member& m) { return m.in_sync; });
   // Who holds the Lease may have been dead for as long as nobody else could take it.
   sight.has_master = std::any_of(members.begin(), members.end(), [](const Member& m) {

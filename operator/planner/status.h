@@ -33,6 +33,7 @@ struct Outcome {
   std::string stalled_reason;  // empty: it is not stalled
   std::string stalled_message;
   RolloutStep rollout;
+  bool revision_known = false;  // of what the spec says now, and so which pods are outdated
   ScaleStep scale;
   DrainStep drain;
   VolumesStep volumes;
