@@ -197,6 +197,13 @@ void Relay::PassStream(const std::string& address, const std::string& method, co
   call.release()->Start(channel, method);  // End deletes it
 }
 
+void Relay::CancelStreams() {
+  MutexLock lock(mutex_);
+  for (Call* call : calls_) {
+    if (call->is_stream) call->context.TryCancel();
+  }
+}
+
 void Relay::Cancel() {
   MutexLock lock(mutex_);
   stopped_ = true;

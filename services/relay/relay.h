@@ -85,7 +85,9 @@ class Relay {
                   const grpc::ByteBuffer& request, std::shared_ptr<Reader> reader)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Breaks off what is under way. Not from a Done or a Reader. Idempotent.
+  // Breaks off the streams that are under way. Not from a Reader.
+  void CancelStreams() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Breaks off all that is under way, and refuses what comes. Not from a Done or a Reader. Idempotent.
   void Cancel() ABSL_LOCKS_EXCLUDED(mutex_);
   // The same, and waits until all have been told. Not on one of gRPC's threads.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);

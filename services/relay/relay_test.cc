@@ -147,18 +147,20 @@ TEST(RelayTest, AStreamComesInOrderAndItsReaderMayHangUp) {
 TEST(RelayTest, StreamsAtATimeAreBoundedAndLeaveRoomForCalls) {
   const Silent broker;
   Relay relay({.calls = 1, .streams = 1});
-  const auto first = std::make_shared<Listener>(1);
-  const auto second = std::make_shared<Listener>(1);
-  Ended first_ended = first->ended();
-  Ended second_ended = second->ended();
-  relay.PassStream(broker.Address(), kMethod, Patient(), Request(1), first);
-  relay.PassStream(broker.Address(), kMethod, Patient(), Request(1), second);
-  EXPECT_EQ(second_ended.get().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  const auto stream = std::make_shared<Listener>(1);
+  const auto another = std::make_shared<Listener>(1);
+  Ended stream_ended = stream->ended();
+  Ended another_ended = another->ended();
+  relay.PassStream(broker.Address(), kMethod, Patient(), Request(1), stream);
+  relay.PassStream(broker.Address(), kMethod, Patient(), Request(1), another);
+  EXPECT_EQ(another_ended.get().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   Ended call = Pass(relay, broker.Address(), 1);
   EXPECT_EQ(Pass(relay, broker.Address(), 1).get().error_code(),
             grpc::StatusCode::RESOURCE_EXHAUSTED);
+
+  relay.CancelStreams();
+  EXPECT_EQ(stream_ended.get().error_code(), grpc::StatusCode::CANCELLED);
   relay.Stop();
-  EXPECT_EQ(first_ended.get().error_code(), grpc::StatusCode::CANCELLED);
   EXPECT_EQ(call.get().error_code(), grpc::StatusCode::CANCELLED);
 }
 

@@ -69,6 +69,8 @@ class OtherBrokers {
   // Where the queues of topics are at all of them.
   ClusterRoutes& routes() { return routes_; }
 
+  // Breaks off long polls that were passed on: nobody is to wait for them.
+  void CancelStreams() { relay_.CancelStreams(); }
   // Breaks off what was passed on, and refuses what comes.
   void Cancel() { relay_.Cancel(); }
 
