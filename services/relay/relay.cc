@@ -10,10 +10,16 @@ namespace dunlin {
 namespace {
 
 constexpr char kHops[] = "x-dunlin-hops";
-// A message with the largest body that a broker may be set to take.
-constexpr int kMostAnswerBytes = 130 << 20;
+// A message with the largest body that a broker may be set to take; and what a broker answers to
+// other calls about messages: a line for each of them.
+constexpr int kMostMessageBytes = 130 << 20;
+constexpr char kMostAnswerBytes[] = R"({"methodConfig": [
+  {"name": [{"service": "apache.rocketmq.v2.MessagingService", "method": "ReceiveMessage"},
+            {"service": "apache.rocketmq.v2.MessagingService", "method": "PullMessage"}]},
+  {"name": [{}], "maxResponseMessageBytes": 1048576}]})";
 // Of a caller that waits for ever.
 constexpr std::chrono::seconds kLongest{30};
+constexpr std::chrono::minutes kLongestOfPoller{2};
 constexpr int kIdleMs = 60'000;
 // A master that is elsewhere, or back, is found soon; one whose machine is gone is noticed, where
 // nothing breaks the connection.
@@ -28,6 +34,17 @@ bool IsOfCaller(std::string_view name) {
   return name.starts_with("x-mq-") || name == "x-dunlin-zone" || name == "authorization";
 }
 
+// A server's gRPC takes any bytes from the network; a client's ends the process at those that are
+// none of a header.
+bool MaySend(std::string_view name, std::string_view value) {
+  const bool legal_name = std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+  });
+  return legal_name &&
+         (name.ends_with("-bin") ||
+          std::all_of(value.begin(), value.end(), [](char c) { return c >= 0x20 && c <= 0x7e; }));
+}
+
 }  // namespace
 
 struct Relay::UnaryCall : Call {
@@ -40,9 +57,7 @@ class Relay::StreamCall final : public Call,
                                 public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   StreamCall(Relay& relay, std::shared_ptr<Reader> reader)
-      : relay_(relay), reader_(std::move(reader)) {
-    is_stream = true;
-  }
+      : relay_(relay), reader_(std::move(reader)) {}
 
   void Start(const std::shared_ptr<grpc::Channel>& channel, const std::string& method) {
     grpc::GenericStub(channel).PrepareBidiStreamingCall(&context, method, {}, this);
@@ -56,8 +71,9 @@ class Relay::StreamCall final : public Call,
   void Cancel() override { context.TryCancel(); }
 
   void OnReadDone(bool ok) override {
-    if (ok) return reader_->OnMessage(message_);
-    RemoveHold();
+    if (!ok) return RemoveHold();
+    answered = true;
+    reader_->OnMessage(message_);
   }
   void OnDone(const grpc::Status& status) override {
     reader_->OnEnd(status);
@@ -75,8 +91,8 @@ Relay::Caller Relay::CallerOf(const grpc::CallbackServerContext& context) {
   for (const auto& [name, value] : context.client_metadata()) {
     const std::string_view key(name.data(), name.size());
     if (key == kHops) caller.was_passed_on = true;
-    if (!IsOfCaller(key)) continue;
-    caller.headers.emplace_back(key, std::string_view(value.data(), value.size()));
+    const std::string_view text(value.data(), value.size());
+    if (IsOfCaller(key) && MaySend(key, text)) caller.headers.emplace_back(key, text);
   }
   caller.deadline = context.deadline();
   return caller;
@@ -95,7 +111,8 @@ std::shared_ptr<grpc::Channel> Relay::ChannelTo(const std::string& address) {
   if (channels_.size() >= limits_.channels && !DropOne()) return nullptr;
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_CLIENT_IDLE_TIMEOUT_MS, kIdleMs);
-  arguments.SetMaxReceiveMessageSize(kMostAnswerBytes);
+  arguments.SetMaxReceiveMessageSize(kMostMessageBytes);
+  arguments.SetServiceConfigJSON(kMostAnswerBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestReconnectMs);
@@ -133,10 +150,10 @@ void Relay::DropLoop() {
 }
 
 bool Relay::HasRoomFor(const Call& call) const {
-  if (calls_.empty()) return true;
-  const bool one_more =
-      call.is_stream ? streams_ < limits_.streams : calls_.size() - streams_ < limits_.calls;
-  return one_more && bytes_ + call.request.Length() <= limits_.bytes;
+  const Load& load = loads_[static_cast<size_t>(call.kind)];
+  const size_t limit = call.kind == Kind::kPoll ? limits_.polls : limits_.calls;
+  return load.calls == 0 ||
+         (load.calls < limit && load.bytes + call.request.Length() <= limits_.bytes);
 }
 
 grpc::Status Relay::Begin(const std::string& address, const Caller& caller, Call& call,
@@ -144,6 +161,11 @@ grpc::Status Relay::Begin(const std::string& address, const Caller& caller, Call
   if (caller.was_passed_on) {
     return {grpc::StatusCode::FAILED_PRECONDITION,
             "the call was passed on before: the servers do not agree on where it belongs"};
+  }
+  if (call.kind == Kind::kPoll &&
+      caller.deadline > std::chrono::system_clock::now() + kLongestOfPoller) {
+    return {grpc::StatusCode::INVALID_ARGUMENT,
+            "a call that waits for messages has to have a deadline in two minutes at most"};
   }
   call.context.AddMetadata(kHops, "1");
   for (const auto& [name, value] : caller.headers) call.context.AddMetadata(name, value);
@@ -155,8 +177,9 @@ grpc::Status Relay::Begin(const std::string& address, const Caller& caller, Call
             "too many calls are passed on at this time; try again later, or ask the broker"};
   }
   calls_.insert(&call);
-  if (call.is_stream) ++streams_;
-  bytes_ += call.request.Length();
+  Load& load = loads_[static_cast<size_t>(call.kind)];
+  ++load.calls;
+  load.bytes += call.request.Length();
   return grpc::Status::OK;
 }
 
@@ -165,8 +188,9 @@ void Relay::End(AnyCall* call) {
   // All of it before Stop returns: also the call's hold on its channel.
   MutexLock lock(mutex_);
   calls_.erase(call);
-  if (call->is_stream) --streams_;
-  bytes_ -= call->request.Length();
+  Load& load = loads_[static_cast<size_t>(call->kind)];
+  --load.calls;
+  load.bytes -= call->request.Length();
   delete call;
   changed_.SignalAll();
 }
@@ -187,20 +211,22 @@ void Relay::Pass(const std::string& address, const std::string& method, const Ca
                                        });
 }
 
-void Relay::PassStream(const std::string& address, const std::string& method, const Caller& caller,
-                       const grpc::ByteBuffer& request, std::shared_ptr<Reader> reader) {
+void Relay::PassStream(const std::string& address, const std::string& method, Kind kind,
+                       const Caller& caller, const grpc::ByteBuffer& request,
+                       std::shared_ptr<Reader> reader) {
   std::shared_ptr<grpc::Channel> channel;
   auto call = std::make_unique<StreamCall>(*this, reader);
+  call->kind = kind;
   call->request = request;
   const grpc::Status begun = Begin(address, caller, *call, channel);
   if (!begun.ok()) return reader->OnEnd(begun);
   call.release()->Start(channel, method);  // End deletes it
 }
 
-void Relay::CancelStreams() {
+void Relay::CancelPolls() {
   MutexLock lock(mutex_);
   for (Call* call : calls_) {
-    if (call->is_stream) call->context.TryCancel();
+    if (call->kind == Kind::kPoll && !call->answered) call->context.TryCancel();
   }
 }
 

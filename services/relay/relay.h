@@ -1,9 +1,9 @@
-// Relay: passes calls that landed at the wrong server on to the right one. Each has one request; it
-// is answered by one message or by a stream of them.
+// Relay: passes calls that landed at the wrong server on to the right one. Each has one request,
+// and one answer or a stream of them.
 //
 // A call is passed on once: it carries metadata `x-dunlin-hops`, and a server that sees that
 // answers itself. The caller's identity goes along, and its deadline holds. Bounded: so many calls,
-// streams and bytes of requests at a time, of a stream one message; one connection per address,
+// polls and bytes of requests at a time, of a stream one message; one connection per address,
 // closed when it is idle; with too many addresses the one that was not used for longest is
 // forgotten. Thread-safe; nothing waits. A crash leaves nothing behind: callers see broken calls,
 // as with the right server.
@@ -12,6 +12,8 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -32,7 +34,8 @@ class Relay {
  public:
   // Who calls.
   struct Caller {
-    std::vector<std::pair<std::string, std::string>> headers;  // that the right server reads
+    // That the right server reads; without those that gRPC would not send.
+    std::vector<std::pair<std::string, std::string>> headers;
     std::chrono::system_clock::time_point deadline;
     bool was_passed_on = false;
   };
@@ -41,7 +44,7 @@ class Relay {
   // Called once, on one of gRPC's threads or before Pass returns.
   using Done = absl::AnyInvocable<void(const grpc::Status& status, const grpc::ByteBuffer& answer)>;
 
-  // A call under way that is answered by a stream.
+  // A call under way whose answer is read message by message.
   class Stream {
    public:
     // Asks for the next message: once after each, also when nobody wants it any more.
@@ -65,9 +68,9 @@ class Relay {
   };
 
   struct Limits {
-    size_t calls = 1024;         // with one answer
-    size_t streams = 1024;       // longer ones, which must not take the place of the others
-    uint64_t bytes = 64u << 20;  // of their requests; a single larger one is passed alone
+    size_t calls = 1024;         // that are answered soon
+    size_t polls = 1024;         // that may wait: they must not take the place of the others
+    uint64_t bytes = 64u << 20;  // of requests of each; a single larger one is passed alone
     size_t channels = 4096;      // brokers of a cluster, also those that moved
   };
 
@@ -80,14 +83,18 @@ class Relay {
   void Pass(const std::string& address, const std::string& method, const Caller& caller,
             const grpc::ByteBuffer& request, Done done) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // The same for a call that is answered by a stream, and the same errors.
-  void PassStream(const std::string& address, const std::string& method, const Caller& caller,
-                  const grpc::ByteBuffer& request, std::shared_ptr<Reader> reader)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  enum class Kind { kCall, kPoll };
+  // The same, and the same errors, for a call whose answer is read message by message, one or more;
+  // it can be broken off. INVALID_ARGUMENT: a poll whose caller may stay for more than two minutes,
+  // and hold its place without reading.
+  void PassStream(const std::string& address, const std::string& method, Kind kind,
+                  const Caller& caller, const grpc::ByteBuffer& request,
+                  std::shared_ptr<Reader> reader) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Breaks off the streams that are under way. Not from a Reader.
-  void CancelStreams() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Breaks off all that is under way, and refuses what comes. Not from a Done or a Reader. Idempotent.
+  // Breaks off the polls that wait for their answer. Not from a Reader.
+  void CancelPolls() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Breaks off all that is under way, and refuses what comes. Not from a Done or a Reader.
+  // Idempotent.
   void Cancel() ABSL_LOCKS_EXCLUDED(mutex_);
   // The same, and waits until all have been told. Not on one of gRPC's threads.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -96,7 +103,8 @@ class Relay {
   struct Call {
     grpc::ClientContext context;
     grpc::ByteBuffer request;
-    bool is_stream = false;
+    Kind kind = Kind::kCall;
+    std::atomic<bool> answered = false;
   };
   struct UnaryCall;
   class StreamCall;
@@ -128,8 +136,11 @@ class Relay {
   absl::flat_hash_map<std::string, Known> channels_ ABSL_GUARDED_BY(mutex_);
   uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
   std::set<Call*> calls_ ABSL_GUARDED_BY(mutex_);
-  size_t streams_ ABSL_GUARDED_BY(mutex_) = 0;  // of calls_
-  uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of their requests
+  struct Load {
+    size_t calls = 0;
+    uint64_t bytes = 0;  // of their requests
+  };
+  std::array<Load, 2> loads_ ABSL_GUARDED_BY(mutex_);  // of calls_, by kind
   // A channel must not go on one of gRPC's threads: it does on `dropper_`.
   std::vector<std::shared_ptr<grpc::Channel>> dropped_ ABSL_GUARDED_BY(mutex_);
   std::thread dropper_;

@@ -23,7 +23,7 @@ grpc::ByteBuffer Request(size_t bytes) {
 
 Relay::Caller Patient() {
   Relay::Caller caller;
-  caller.deadline = std::chrono::system_clock::time_point::max();
+  caller.deadline = std::chrono::system_clock::now() + std::chrono::seconds(60);
   return caller;
 }
 
@@ -73,7 +73,7 @@ class Chatty final : public grpc::CallbackGenericService {
   }
   ~Chatty() override { server_->Shutdown(std::chrono::system_clock::now()); }
   std::string Address() const { return "127.0.0.1:" + std::to_string(port_); }
-  std::future<void> gone() { return gone_.get_future(); }
+  std::future<void> Gone() { return gone_.get_future(); }
 
  private:
   class Answering final : public grpc::ServerGenericBidiReactor {
@@ -122,8 +122,8 @@ class Listener final : public Relay::Reader {
   }
   void OnEnd(const grpc::Status& status) override { ended_.set_value(status); }
 
-  Ended ended() { return ended_.get_future(); }
-  const std::vector<std::string>& heard() const { return heard_; }
+  Ended AwaitEnd() { return ended_.get_future(); }
+  const std::vector<std::string>& Heard() const { return heard_; }
 
  private:
   const size_t enough_;
@@ -134,34 +134,46 @@ class Listener final : public Relay::Reader {
 
 TEST(RelayTest, AStreamComesInOrderAndItsReaderMayHangUp) {
   Chatty broker;
-  std::future<void> gone = broker.gone();
+  std::future<void> gone = broker.Gone();
   Relay relay;
   const auto listener = std::make_shared<Listener>(3);
-  Ended ended = listener->ended();
-  relay.PassStream(broker.Address(), kMethod, Patient(), Request(1), listener);
+  Ended ended = listener->AwaitEnd();
+  relay.PassStream(broker.Address(), kMethod, Relay::Kind::kPoll, Patient(), Request(1), listener);
   EXPECT_EQ(ended.get().error_code(), grpc::StatusCode::CANCELLED);
-  EXPECT_EQ(listener->heard(), (std::vector<std::string>{"1", "2", "3"}));
+  EXPECT_EQ(listener->Heard(), (std::vector<std::string>{"1", "2", "3"}));
   gone.wait();
 }
 
-TEST(RelayTest, StreamsAtATimeAreBoundedAndLeaveRoomForCalls) {
+TEST(RelayTest, PollsAtATimeAreBoundedAndLeaveRoomForCalls) {
   const Silent broker;
-  Relay relay({.calls = 1, .streams = 1});
+  Relay relay({.calls = 1, .polls = 1});
   const auto stream = std::make_shared<Listener>(1);
   const auto another = std::make_shared<Listener>(1);
-  Ended stream_ended = stream->ended();
-  Ended another_ended = another->ended();
-  relay.PassStream(broker.Address(), kMethod, Patient(), Request(1), stream);
-  relay.PassStream(broker.Address(), kMethod, Patient(), Request(1), another);
+  Ended stream_ended = stream->AwaitEnd();
+  Ended another_ended = another->AwaitEnd();
+  relay.PassStream(broker.Address(), kMethod, Relay::Kind::kPoll, Patient(), Request(1), stream);
+  relay.PassStream(broker.Address(), kMethod, Relay::Kind::kPoll, Patient(), Request(1), another);
   EXPECT_EQ(another_ended.get().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   Ended call = Pass(relay, broker.Address(), 1);
   EXPECT_EQ(Pass(relay, broker.Address(), 1).get().error_code(),
             grpc::StatusCode::RESOURCE_EXHAUSTED);
 
-  relay.CancelStreams();
+  relay.CancelPolls();
   EXPECT_EQ(stream_ended.get().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(call.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
   relay.Stop();
   EXPECT_EQ(call.get().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+TEST(RelayTest, WhoPollsHasADeadline) {
+  const Silent broker;
+  Relay relay;
+  Relay::Caller caller;
+  caller.deadline = std::chrono::system_clock::time_point::max();
+  const auto listener = std::make_shared<Listener>(1);
+  Ended ended = listener->AwaitEnd();
+  relay.PassStream(broker.Address(), kMethod, Relay::Kind::kPoll, caller, Request(1), listener);
+  EXPECT_EQ(ended.get().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST(RelayTest, BytesOnTheirWayAreBounded) {

@@ -273,7 +273,7 @@ void RoleSwitch::CloseRole(store::Role next) {
     if (slave && next == store::Role::kMaster) registrar_ = broker_->ReleaseRegistrar();
     if (!slave) log::Info("master of epoch {} no more", carried_out_.epoch.value());
     broker_->Drain();
-    if (others_ != nullptr) others_->CancelStreams();
+    if (others_ != nullptr) others_->CancelPolls();
     if (server_ != nullptr) server_->Stop(kGrace);
     server_.reset();
     // What a master has not confirmed is not saved: another member decides over it.

@@ -1,5 +1,6 @@
 #include "services/broker/rpc/call_context.h"
 
+#include <algorithm>
 #include <string_view>
 
 namespace dunlin::broker {
@@ -14,6 +15,13 @@ std::string Header(const grpc::CallbackServerContext& context, const char* name)
   return std::string(value.substr(first, value.find_last_not_of(" \t") - first + 1));
 }
 
+// Goes into calls of ours, and gRPC ends the process at a header that it must not send.
+std::string Printable(std::string text) {
+  const bool legal =
+      std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c <= 0x7e; });
+  return legal ? text : "";
+}
+
 }  // namespace
 
 CallContext ReadCallContext(const grpc::CallbackServerContext& context) {
@@ -22,7 +30,7 @@ CallContext ReadCallContext(const grpc::CallbackServerContext& context) {
   call.language = Header(context, "x-mq-language");
   call.version = Header(context, "x-mq-client-version");
   call.name_space = Header(context, "x-mq-namespace");
-  call.zone = Header(context, "x-dunlin-zone");
+  call.zone = Printable(Header(context, "x-dunlin-zone"));
   call.peer = context.peer();
   call.deadline = context.deadline();
   return call;

@@ -57,6 +57,8 @@ absl::Status NotPassedOn(const Holder& holder, const grpc::Status& status) {
   switch (status.error_code()) {
     case grpc::StatusCode::RESOURCE_EXHAUSTED:
       return PublicError(PublicCode::kTooManyRequests, text);
+    case grpc::StatusCode::INVALID_ARGUMENT:
+      return PublicError(PublicCode::kBadRequest, text);
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return PublicError(PublicCode::kProxyTimeout, text);
     default:

@@ -33,20 +33,23 @@ struct OtherBrokers::Question {
 OtherBrokers::OtherBrokers(const Options& options)
     : group_(options.group), is_master_(options.is_master), routes_(options.name_services) {}
 
-bool OtherBrokers::Enter(uint64_t bytes) {
+bool OtherBrokers::Enter(Relay::Kind kind, uint64_t bytes) {
+  const size_t most = kind == Relay::Kind::kPoll ? limits_.polls : limits_.calls;
   MutexLock lock(mutex_);
-  if (waiting_ > 0 && (waiting_ >= limits_.calls || waiting_bytes_ + bytes > limits_.bytes)) {
+  Waiting& waiting = waiting_[static_cast<size_t>(kind)];
+  if (waiting.calls > 0 && (waiting.calls >= most || waiting.bytes + bytes > limits_.bytes)) {
     return false;
   }
-  ++waiting_;
-  waiting_bytes_ += bytes;
+  ++waiting.calls;
+  waiting.bytes += bytes;
   return true;
 }
 
-void OtherBrokers::Leave(uint64_t bytes) {
+void OtherBrokers::Leave(Relay::Kind kind, uint64_t bytes) {
   MutexLock lock(mutex_);
-  --waiting_;
-  waiting_bytes_ -= bytes;
+  Waiting& waiting = waiting_[static_cast<size_t>(kind)];
+  --waiting.calls;
+  waiting.bytes -= bytes;
 }
 
 void OtherBrokers::Find(const Request& request, Destination to, const absl::Status& refusal,
@@ -58,10 +61,13 @@ void OtherBrokers::Find(const Request& request, Destination to, const absl::Stat
     return found(refusal, caller);
   }
   const uint64_t bytes = request.bytes.Length();
-  if (!Enter(bytes)) {
-    return found(PublicError(PublicCode::kTooManyRequests,
-                             "too many requests wait to be passed on at this time; try again "
-                             "later, or ask for the route, and go to the broker that it names"),
+  const Relay::Kind kind = KindOf(request.method);
+  if (!Enter(kind, bytes)) {
+    const char* const why =
+        "too many requests wait to be passed on at this time; try again later, or ask for the "
+        "route, and go to the broker that it names";
+    return found(kind == Relay::Kind::kPoll ? Because(refusal, why)
+                                            : PublicError(PublicCode::kTooManyRequests, why),
                  caller);
   }
   to.topic.set_resource_namespace(std::string(NamespaceOf(context, to.topic)));
@@ -69,8 +75,8 @@ void OtherBrokers::Find(const Request& request, Destination to, const absl::Stat
   auto question = std::make_shared<Question>(
       Question{std::move(caller), std::move(to), request.method, refusal, std::move(found)});
   routes_.Query(topic, context.zone,
-                [this, bytes, question](const absl::StatusOr<ClusterRoutes::Route>& route) {
-                  Leave(bytes);
+                [this, kind, bytes, question](const absl::StatusOr<ClusterRoutes::Route>& route) {
+                  Leave(kind, bytes);
                   question->found(FindIn(route, *question), question->caller);
                 });
 }

@@ -9,6 +9,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -54,7 +55,7 @@ class OtherBrokers {
   void Pass(const Request& request, Destination to, const absl::Status& refusal, Done done)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // The same for one that is answered by a stream, which then ends `call`.
+  // The same, with an answer that is read message by message, and then ends `call`.
   template <typename Reactor>
   void PassStream(const Request& request, Destination to, const absl::Status& refusal,
                   std::shared_ptr<PassedOnStream<Reactor>> call) ABSL_LOCKS_EXCLUDED(mutex_) {
@@ -70,7 +71,7 @@ class OtherBrokers {
   ClusterRoutes& routes() { return routes_; }
 
   // Breaks off long polls that were passed on: nobody is to wait for them.
-  void CancelStreams() { relay_.CancelStreams(); }
+  void CancelPolls() { relay_.CancelPolls(); }
   // Breaks off what was passed on, and refuses what comes.
   void Cancel() { relay_.Cancel(); }
 
@@ -83,8 +84,8 @@ class OtherBrokers {
   void Find(const Request& request, Destination to, const absl::Status& refusal, Found found)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // False: too many wait for their route.
-  bool Enter(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
-  void Leave(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool Enter(Relay::Kind kind, uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Leave(Relay::Kind kind, uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   // Those of the route that the request may go to.
   Holders HoldersIn(const ClusterRoutes::Route& route, const Destination& to) const;
   absl::StatusOr<Holder> FindIn(const absl::StatusOr<ClusterRoutes::Route>& route,
@@ -94,8 +95,11 @@ class OtherBrokers {
   const bool is_master_;
   const Relay::Limits limits_;
   Mutex mutex_;
-  size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;  // for a route
-  uint64_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  struct Waiting {
+    size_t calls = 0;
+    uint64_t bytes = 0;
+  };
+  std::array<Waiting, 2> waiting_ ABSL_GUARDED_BY(mutex_);  // for a route, by kind
   Relay relay_{limits_};
   ClusterRoutes routes_;  // goes first: what it is asked ends at the relay
 };

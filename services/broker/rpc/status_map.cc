@@ -24,19 +24,22 @@ apache::rocketmq::v2::Status OkOnWire() {
 }
 
 apache::rocketmq::v2::Status ToWire(const absl::Status& status) {
+  if (!status.ok()) CountRefusal(CodeOf(status));
+  return StatusOnWire(status);
+}
+
+apache::rocketmq::v2::Status StatusOnWire(const absl::Status& status) {
   if (status.ok()) return OkOnWire();
-  const PublicCode code = CodeOf(status);
-  CountRefusal(code);
   apache::rocketmq::v2::Status wire;
-  wire.set_code(static_cast<apache::rocketmq::v2::Code>(code));
+  wire.set_code(static_cast<apache::rocketmq::v2::Code>(CodeOf(status)));
   wire.set_message(std::string(status.message()));
   return wire;
 }
 
 // In all of them field 1 is the status, so that one stands for all.
-grpc::ByteBuffer AnswerOnWire(const absl::Status& status) {
+grpc::ByteBuffer AnswerOnWire(const apache::rocketmq::v2::Status& status) {
   apache::rocketmq::v2::SendMessageResponse answer;
-  *answer.mutable_status() = ToWire(status);
+  *answer.mutable_status() = status;
   return Serialize(answer);
 }
 

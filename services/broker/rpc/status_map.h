@@ -17,8 +17,10 @@ namespace dunlin::broker {
 // An error counts as refused (refusals.h).
 apache::rocketmq::v2::Status ToWire(const absl::Status& status);
 apache::rocketmq::v2::Status OkOnWire();
-// The same as an answer of any method of apache.rocketmq.v2, or as the first message of one.
-grpc::ByteBuffer AnswerOnWire(const absl::Status& status);
+// The same without counting.
+apache::rocketmq::v2::Status StatusOnWire(const absl::Status& status);
+// An answer of any method of apache.rocketmq.v2, or the first message of one.
+grpc::ByteBuffer AnswerOnWire(const apache::rocketmq::v2::Status& status);
 
 // With TOO_MANY_REQUESTS: puts the time after which to try again, in milliseconds, into the
 // trailing metadata of the call, under the key that gRPC has for it (`grpc-retry-pushback-ms`):

@@ -164,7 +164,7 @@ QueryServiceImpl::Reads* QueryServiceImpl::PassOnReads(Context* context, const B
     call->Refuse(size);
   } else if (const absl::Status parsed = broker::Parse(bytes, request); !parsed.ok()) {
     // What gRPC itself answers to bytes that are no message.
-    call->Finish({grpc::StatusCode::INTERNAL, std::string(parsed.message())});
+    call->End({grpc::StatusCode::INTERNAL, std::string(parsed.message())});
   } else {
     const absl::StatusOr<broker::Holder> holder = FindHolder(
         directory_, broker::ReadCallContext(*context), broker::DestinationOf(request), method);
