@@ -1,10 +1,14 @@
 // A broker alone, a broker group of a master and a slave, and a name service, all of them real
 // processes; and a client whose every request lands at the wrong one.
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -73,9 +77,59 @@ v2::SendMessageRequest SendOf(const std::string& topic, const std::string& body,
   return request;
 }
 
+std::string Frame(char type, char flags, const std::string& payload) {
+  std::string frame = {0, 0, static_cast<char>(payload.size()), type, flags, 0, 0, 0, 1};
+  if (type == 4) frame.back() = 0;  // SETTINGS are of no stream
+  return frame + payload;
+}
+
+// Never in HPACK's tables; names and values of up to 126 bytes.
+std::string Literal(const std::string& name, const std::string& value) {
+  std::string field(1, '\0');
+  for (const std::string& text : {name, value}) field += static_cast<char>(text.size()) + text;
+  return field;
+}
+
+// An AckMessage with a header that no client's gRPC sends. Returns what came back until the end.
+std::string CallWithHeader(const std::string& address, const std::string& name,
+                           const std::string& value, const v2::AckMessageRequest& request) {
+  std::string headers = Literal(":method", "POST") + Literal(":scheme", "http") +
+                        Literal(":path", "/apache.rocketmq.v2.MessagingService/AckMessage") +
+                        Literal(":authority", "test") +
+                        Literal("content-type", "application/grpc") + Literal("te", "trailers");
+  if (name != "x-mq-client-id") headers += Literal("x-mq-client-id", "client");
+  headers += Literal(name, value);
+  const std::string body = request.SerializeAsString();
+  const std::string message = std::string(4, '\0') + static_cast<char>(body.size()) + body;
+  const std::string bytes = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Frame(4, 0, "") +
+                            Frame(1, 4, headers) + Frame(0, 1, message);
+  const size_t colon = address.rfind(':');
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(colon + 1))));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  std::string answer;
+  if (connect(socket, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0 &&
+      send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
+          static_cast<ssize_t>(bytes.size())) {
+    std::string piece(4096, '\0');
+    pollfd ready{.fd = socket, .events = POLLIN, .revents = 0};
+    while (answer.find("grpc-status") == std::string::npos && poll(&ready, 1, 20'000) == 1) {
+      const ssize_t got = recv(socket, piece.data(), piece.size(), 0);
+      if (got <= 0) break;
+      answer.append(piece, 0, static_cast<size_t>(got));
+    }
+  }
+  close(socket);
+  return answer;
+}
+
 class PassedOnTest : public ::testing::Test {
  protected:
-  PassedOnTest() : home_(std::string(std::getenv("TEST_TMPDIR")) + "/passed_on") {
+  PassedOnTest()
+      : home_(fmt::format("{}/{}", std::getenv("TEST_TMPDIR"),
+                          ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
     std::filesystem::create_directories(home_);
     StartNames();
     StartMember("alone", alone_, {"broker.broker_name=a"});
@@ -243,6 +297,20 @@ TEST_F(PassedOnTest, EveryRequestLandsAtTheWrongMemberAndIsDoneAtTheRightOne) {
   DoAll("at-a", master_, alone_, "from the master of another group");
   DoAll("at-a", slave_, alone_, "from the slave of another group");
   DoAll("at-a", names_, alone_, "from a name service");
+}
+
+// gRPC ends a process that sends such: what passes requests on must not.
+TEST_F(PassedOnTest, BytesThatAreNoHeaderEndNobody) {
+  v2::AckMessageRequest request;
+  request.mutable_topic()->set_name("at-a");
+  for (const Server* server : {&names_, &slave_}) {
+    for (const char* name : {"x-mq-client-id", "x-dunlin-zone", "x-mq-\x01"}) {
+      EXPECT_THAT(CallWithHeader(server->address, name, "\x80\x01", request),
+                  ::testing::HasSubstr("grpc-status"))
+          << name;
+    }
+  }
+  EXPECT_EQ(Done(slave_, "at-a"), 0) << "the servers go on";
 }
 
 }  // namespace

@@ -240,8 +240,8 @@ TEST_F(PlannerTest, AChangeIsAppliedBeforeAnythingGoes) {
   const Plan plan = Make();
   EXPECT_THAT(Applied(plan), ElementsAre("StatefulSet/orders"));
   EXPECT_FALSE(plan.deletion.has_value());
-  // Nor is the group ready, or any pod updated, though some are of the newest revision that is known
-  // yet.
+  // Nor is the group ready, or any pod updated, though some are of the newest revision that is
+  // known yet.
   EXPECT_EQ(Condition(plan, "Ready"), "False Updating");
   EXPECT_EQ(plan.status["updatedReplicas"], 0);
 }
