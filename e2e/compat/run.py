@@ -14,6 +14,7 @@ import contextlib
 import os
 import queue
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -34,6 +35,8 @@ CASES = ["hello", "round-trip", "tags", "sql", "redelivery", "invisible", "push"
          "dead-letter", "errors", "fifo", "delay", "transaction", "priority", "lite"]
 # With the name service as access point.
 NAMES_CASES = ["hello", "push"]
+# With access control: each SDK signs as a user of its own, which may do no more than this takes.
+SIGNED_CASES = ["hello", "push"]
 # Of topics; the others take NORMAL messages.
 KINDS = {"fifo": "FIFO", "delay": "DELAY", "transaction": "TRANSACTION", "priority": "PRIORITY",
          "lite": "LITE"}
@@ -167,11 +170,12 @@ class Server:
 
     name = "dunlin"
 
-    def __init__(self, directory):
+    def __init__(self, directory, *settings):
         for program in ("dunlin", "dunlin-dump"):
             if not (BIN / program).exists():
                 raise Failure(f"bin/{program} is missing: run ./dev build")
         self.directory = directory
+        self.settings = settings
         self.endpoint = free_address()
         self.names = free_address()
         self.process = None
@@ -187,7 +191,8 @@ class Server:
                 [BIN / "dunlin", "--data-dir", self.directory / "data",
                  "--set", f"server.listen_address={self.endpoint}",
                  "--set", f"name_service.server.listen_address={self.names}",
-                 "--set", "metrics.listen_address="],
+                 "--set", "metrics.listen_address=",
+                 *(part for setting in self.settings for part in ("--set", setting))],
                 stdout=log, stderr=subprocess.STDOUT)
         host, port = self.endpoint.split(":")
         for _ in range(300):
@@ -262,6 +267,7 @@ class Run:
             with ThreadPoolExecutor(2) as two_at_a_time:
                 list(two_at_a_time.map(self.one, sdks))
             self.restart(sdks)
+            self.signed(sdks)
         finally:
             if self.server:
                 self.server.stop()
@@ -301,8 +307,9 @@ class Run:
             self.admin("topic", "create", f"{prefix}-{case}", "--kinds", KINDS.get(case, "NORMAL"))
         return prefix
 
-    def admin(self, *arguments):
-        done = subprocess.run([self.options.dunlinctl, "--endpoint", self.endpoint, *arguments],
+    def admin(self, *arguments, endpoint=None):
+        done = subprocess.run([self.options.dunlinctl, "--endpoint", endpoint or self.endpoint,
+                               *arguments],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0 and "exist" not in done.stdout:
             raise Failure(f"dunlinctl {' '.join(arguments)} failed: {done.stdout.strip()}")
@@ -384,6 +391,58 @@ class Run:
             for process in ready:
                 process.stdin.write("restarted\n")
                 process.stdin.flush()
+
+    def signed(self, sdks):
+        """The SDKs with their credentials against a server that has access control."""
+        if not self.server:
+            for sdk in sdks:
+                self.tally.skip(sdk, "signed", "only where this program starts the server")
+            return
+        directory = self.directory / "signed"
+        directory.mkdir()
+        secret = directory / "admin.secret"
+        secret.write_text(secrets.token_hex(16))
+        os.environ["DUNLIN_ACCESS_KEY"] = "admin"
+        os.environ["DUNLIN_SECRET_KEY_FILE"] = str(secret)
+        server = Server(directory, "access.enabled=true", f"access.super_user_secret_file={secret}")
+        server.start()
+        try:
+            with ThreadPoolExecutor(2) as two_at_a_time:
+                list(two_at_a_time.map(lambda sdk: self.signed_suite(sdk, server), sdks))
+        finally:
+            server.stop()
+
+    def signed_suite(self, sdk, server):
+        prefix = f"signed-{sdk.name}"
+        for case in SIGNED_CASES:
+            self.admin("topic", "create", f"{prefix}-{case}", endpoint=server.endpoint)
+        key = secrets.token_hex(16)
+        file = server.directory / f"{sdk.name}.secret"
+        file.write_text(key)
+        self.admin("user", "create", sdk.name, "--secret-file", str(file),
+                   "--allow", f"topic:{prefix}*:pub,sub", "--allow", f"group:{prefix}*:sub",
+                   endpoint=server.endpoint)
+        plain = ["--tls", "off"] if sdk.verifies else []  # the certificate is another server's
+        user = ["--access-key", sdk.name, "--secret-key"]
+        self.suite(sdk, "signed", prefix, SIGNED_CASES, [*plain, *user, key],
+                   endpoint=server.endpoint)
+        self.refused(sdk, server, prefix, [*plain, *user, "another-secret"])
+
+    def refused(self, sdk, server, prefix, arguments):
+        """Another secret: the case fails, and what the user reads says why."""
+        start = time.monotonic()
+        process = self.start(sdk, "refused", [*sdk.suite(), "--endpoint", server.endpoint,
+                                              "--prefix", prefix, "--cases", "hello",
+                                              *arguments])
+        watchdog = threading.Timer(60, process.kill)
+        watchdog.start()
+        said = process.stdout.read().strip()
+        process.wait()
+        watchdog.cancel()
+        right = said.startswith("FAIL hello") and "signature is not one of user" in said
+        self.tally.add(sdk, "signed with another secret",
+                       None if right else f"expected the server's reason, got {said!r}",
+                       time.monotonic() - start)
 
     def restart_suite(self, sdk, waiting):
         said = []

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
@@ -24,6 +25,7 @@
 #include "e2e/harness/program.h"
 #include "proto/apache/rocketmq/v2/service.grpc.pb.h"
 #include "proto/dunlin/admin/v1/admin.grpc.pb.h"
+#include "services/base/request_signature.h"
 #include "services/base/testing/free_ports.h"
 #include "services/base/testing/status_matchers.h"
 
@@ -36,9 +38,20 @@ using Stub = v2::MessagingService::Stub;
 
 constexpr seconds kPatience{60};
 
+// Who signs the calls of this test; nobody at first.
+Credentials& Signer() {
+  static Credentials credentials;
+  return credentials;
+}
+
 std::unique_ptr<grpc::ClientContext> NewContext() {
   auto context = std::make_unique<grpc::ClientContext>();
   AddHeaders(*context);
+  if (!Signer().empty()) {
+    const std::string time = SignedDateTime(std::chrono::system_clock::now());
+    context->AddMetadata(kDateTimeHeader, time);
+    context->AddMetadata(kAuthorizationHeader, Authorization(Signer(), time));
+  }
   context->set_deadline(std::chrono::system_clock::now() + kPatience);
   return context;
 }
@@ -127,10 +140,18 @@ std::string CallWithHeader(const std::string& address, const std::string& name,
 
 class PassedOnTest : public ::testing::Test {
  protected:
-  PassedOnTest()
+  PassedOnTest() : PassedOnTest(Credentials()) {}
+  // With access control, and calls signed by the super user, when there is one.
+  explicit PassedOnTest(const Credentials& super_user)
       : home_(fmt::format("{}/{}", std::getenv("TEST_TMPDIR"),
                           ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
     std::filesystem::create_directories(home_);
+    Signer() = super_user;
+    if (!super_user.empty()) {
+      std::ofstream(home_ + "/secret") << super_user.secret_key;
+      more_settings_ = {"access.enabled=true", "access.super_user=" + super_user.access_key,
+                        fmt::format("access.super_user_secret_file={}/secret", home_)};
+    }
     StartNames();
     StartMember("alone", alone_, {"broker.broker_name=a"});
     const std::string master = FreeAddress();
@@ -143,7 +164,8 @@ class PassedOnTest : public ::testing::Test {
       settings.push_back("replication.listen_address=" + replicator);
       return settings;
     };
-    StartMember("master", master_, member("m", master));
+    settings_of_master_ = member("m", master);
+    StartMember("master", master_, settings_of_master_);
     StartMember("slave", slave_, member("s", slave));
     MakeTopic("at-a", alone_);
     MakeTopic("at-b", master_);
@@ -173,6 +195,7 @@ class PassedOnTest : public ::testing::Test {
     options.stderr_file = options.data_dir + ".log";
     options.auto_create_topics = false;
     options.settings = settings;
+    options.settings.insert(options.settings.end(), more_settings_.begin(), more_settings_.end());
     options.settings.push_back("server.listen_address=" + server.address);
     options.settings.push_back("broker.auto_create_groups=true");
     options.settings.push_back("broker.name_services=" + names_.address);
@@ -284,6 +307,8 @@ class PassedOnTest : public ::testing::Test {
   }
 
   const std::string home_;
+  std::vector<std::string> more_settings_;
+  std::vector<std::string> settings_of_master_;
   Server names_;
   Server alone_;
   Server master_;
@@ -311,6 +336,83 @@ TEST_F(PassedOnTest, BytesThatAreNoHeaderEndNobody) {
     }
   }
   EXPECT_EQ(Done(slave_, "at-a"), 0) << "the servers go on";
+}
+
+class SignedTest : public PassedOnTest {
+ protected:
+  SignedTest() : PassedOnTest(Credentials{"boss", "secret-of-boss"}) {}
+  ~SignedTest() override { Signer() = {}; }
+
+  using Admin = admin::v1::AdminService::Stub;
+  static std::unique_ptr<Admin> AdminAt(const Server& server) {
+    return admin::v1::AdminService::NewStub(
+        grpc::CreateChannel(server.address, grpc::InsecureChannelCredentials()));
+  }
+  // May send to at-b, and nothing else.
+  static admin::v1::User Shop() {
+    admin::v1::User user;
+    user.set_name("shop");
+    user.set_secret("secret-of-shop");
+    admin::v1::AccessRule& rule = *user.add_rules();
+    rule.set_resource(admin::v1::AccessRule::TOPIC);
+    rule.set_name("at-b");
+    rule.add_actions(admin::v1::AccessRule::PUB);
+    return user;
+  }
+  static v2::Code SendAt(const Server& server, const std::string& topic) {
+    return server.Call(&Stub::SendMessage, SendOf(topic, "body", v2::NORMAL)).status().code();
+  }
+  static v2::Code QueryOffsetAt(const Server& server) {
+    v2::QueryOffsetRequest request;
+    request.mutable_message_queue()->mutable_topic()->set_name("at-b");
+    request.set_query_offset_policy(v2::END);
+    return server.Call(&Stub::QueryOffset, request).status().code();
+  }
+  static v2::Code QueryRouteAt(const Server& server) {
+    v2::QueryRouteRequest request;
+    request.mutable_topic()->set_name("at-b");
+    return server.Call(&Stub::QueryRoute, request).status().code();
+  }
+};
+
+TEST_F(SignedTest, WhatIsPassedOnIsStillSignedAndEveryMemberKnowsTheUsers) {
+  const Credentials boss = Signer();
+  const Credentials shop{"shop", "secret-of-shop"};
+  admin::v1::CreateUserRequest create;
+  *create.mutable_user() = Shop();
+  admin::v1::User made;
+  ASSERT_TRUE(AdminAt(master_)->CreateUser(NewContext().get(), create, &made).ok());
+  // Not at the broker alone: it passes on what it cannot judge, but only of those it knows.
+  Signer() = shop;
+  Await([&] { return QueryRouteAt(slave_) == v2::OK; });
+  for (const Server* server : {&master_, &slave_, &names_}) {
+    EXPECT_EQ(SendAt(*server, "at-b"), v2::OK) << server->address;
+    EXPECT_EQ(QueryOffsetAt(*server), v2::UNAUTHORIZED) << server->address;
+  }
+  EXPECT_EQ(SendAt(alone_, "at-b"), v2::UNAUTHORIZED);
+  EXPECT_EQ(SendAt(names_, "at-a"), v2::UNAUTHORIZED);
+  Signer() = {};
+  for (const Server* server : {&master_, &slave_, &alone_, &names_}) {
+    EXPECT_EQ(SendAt(*server, "at-b"), v2::UNAUTHORIZED) << server->address;
+  }
+
+  // A master that was killed, and the slave that followed it, know what was acknowledged.
+  master_.program->Kill();
+  StartMember("master", master_, settings_of_master_);
+  Signer() = boss;
+  AwaitRoute("at-b", master_);
+  Signer() = shop;
+  EXPECT_EQ(SendAt(master_, "at-b"), v2::OK);
+
+  admin::v1::UpdateUserRequest update;
+  *update.mutable_user() = Shop();
+  update.mutable_user()->set_enabled(false);
+  Signer() = boss;
+  ASSERT_TRUE(AdminAt(master_)->UpdateUser(NewContext().get(), update, &made).ok());
+  Signer() = shop;
+  EXPECT_EQ(SendAt(master_, "at-b"), v2::UNAUTHORIZED);
+  Await([&] { return QueryRouteAt(slave_) == v2::UNAUTHORIZED; });
+  EXPECT_EQ(QueryRouteAt(slave_), v2::UNAUTHORIZED);
 }
 
 }  // namespace

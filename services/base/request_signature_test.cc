@@ -67,8 +67,8 @@ TEST(RequestSignatureTest, OtherHeadersAreNone) {
 
 TEST(RequestSignatureTest, SignaturesOfAnotherShapeAreWrong) {
   const std::string good = kSignature;
-  for (const std::string& value : {std::string(), good.substr(1), good + "00",
-                                   "g" + good.substr(1), std::string(40, ' ')}) {
+  for (const std::string& value :
+       {std::string(), good.substr(1), good + "00", "g" + good.substr(1), std::string(40, ' ')}) {
     EXPECT_FALSE(IsSignature(value, kTime, kAlice.secret_key)) << value;
   }
 }

@@ -14,9 +14,13 @@
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
+#include "services/broker/access/access_control.h"
+#include "services/broker/access/open_access.h"
+#include "services/broker/access/user_table.h"
 #include "services/broker/admin/admin.h"
 #include "services/broker/admin/broker_metrics.h"
 #include "services/broker/admin/transaction_admin.h"
+#include "services/broker/admin/user_admin.h"
 #include "services/broker/admission/intake.h"
 #include "services/broker/clients/producer_sessions.h"
 #include "services/broker/clients/subscription_table.h"
@@ -124,9 +128,9 @@ std::vector<WaitingRoom::Place> PlacesOf(const std::vector<LitePlace>& lite) {
 constexpr std::array<std::string_view, 5> kMessagingReads = {
     "QueryRoute", "QueryAssignment", "PullMessage", "GetOffset", "QueryOffset"};
 constexpr std::array<std::string_view, 1> kStreamReads = {"Subscribe"};
-constexpr std::array<std::string_view, 8> kAdminReads = {
-    "GetTopic",    "ListTopics",      "GetGroup",       "ListGroups",
-    "GetMessages", "ListDeadLetters", "GetDeadLetters", "GetBroker"};
+constexpr std::array<std::string_view, 10> kAdminReads = {
+    "GetTopic",        "ListTopics",     "GetGroup",  "ListGroups", "GetMessages",
+    "ListDeadLetters", "GetDeadLetters", "GetBroker", "GetUser",    "ListUsers"};
 
 // Of a slave: segments go when its replicator drops them, and nothing is appended.
 class NoRetention final : public store::Retention {
@@ -152,6 +156,9 @@ class Broker::Rooms {
   // What is served, once the rooms are there.
   void MakeServices(const config::v1::DunlinConfig& config, const Clock& clock);
   void MakeReadingServices();
+  AdminServiceImpl::Rooms AdminRoomsOfService() {
+    return {*admin, *transaction_admin, *user_admin, access, *executor};
+  }
   // Which topics, lightweight topics and groups there are.
   absl::Status OpenTables(const config::v1::BrokerConfig& config, const Clock& clock);
   void StartHousekeeper(const Clock& clock, const std::function<void()>& on_failure);
@@ -168,6 +175,8 @@ class Broker::Rooms {
   std::unique_ptr<store::Dispatcher> dispatcher;
   std::unique_ptr<store::Retention> retention;
   std::shared_ptr<TopicTable> topics;  // a registration may outlive the rooms
+  std::unique_ptr<UserTable> users;
+  AccessControl access;
   std::unique_ptr<LiteTable> lite_table;
   std::unique_ptr<LiteSubscriptions> lite_subscriptions;
   std::unique_ptr<Progress> progress;
@@ -200,6 +209,7 @@ class Broker::Rooms {
   std::unique_ptr<RouteServiceImpl> routes;
   std::unique_ptr<Admin> admin;
   std::unique_ptr<TransactionAdmin> transaction_admin;
+  std::unique_ptr<UserAdmin> user_admin;
   std::unique_ptr<AdminServiceImpl> admin_service;
   Registrar::Role standing;
   std::unique_ptr<Registrar> registrar;
@@ -268,6 +278,9 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
                                         *dispatcher, files, config.data_dir() + "/store", clock);
   }
   RETURN_IF_ERROR(OpenTables(*settings, clock));
+  // They are kept also while nobody is held to them.
+  ASSIGN_OR_RETURN(users, UserTable::Load(*log, *state, clock, config.access().max_users()));
+  ASSIGN_OR_RETURN(access, OpenAccess(config.access(), files, *users));
 
   ProgressOptions progress_options;
   progress_options.follows = slave;
@@ -328,13 +341,36 @@ void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const C
   }
   const std::vector<int32_t> ports = NameServicePorts(config);
   const BrokerMark mark = MarkOf(config.broker().broker_name());
-  context.emplace(ServiceContext{
-      *settings,     clock,           *log,           *state,        *dispatcher,
-      *retention,    *topics,         *progress,      *dead_letters, *taker,
-      *waiting_room, *clients,        *subscriptions, *producers,    producer_sessions,
-      filters,       *intake,         *trace,         *executor,     *lite,
-      *lookup,       command_streams, *cold_reads,    "localhost",   0,
-      ports,         others.get(),    slave,          mark});
+  context.emplace(ServiceContext{*settings,
+                                 clock,
+                                 *log,
+                                 *state,
+                                 *dispatcher,
+                                 *retention,
+                                 *topics,
+                                 *progress,
+                                 *dead_letters,
+                                 *taker,
+                                 *waiting_room,
+                                 *clients,
+                                 *subscriptions,
+                                 *producers,
+                                 producer_sessions,
+                                 filters,
+                                 *intake,
+                                 *trace,
+                                 *executor,
+                                 *lite,
+                                 *lookup,
+                                 command_streams,
+                                 *cold_reads,
+                                 access,
+                                 "localhost",
+                                 0,
+                                 ports,
+                                 others.get(),
+                                 slave,
+                                 mark});
   orphan_link.emplace(*context);
   checker =
       std::make_unique<TransactionChecker>(*log, dispatcher->transactions(), *topics, *orphan_link,
@@ -347,10 +383,11 @@ void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const C
       *waiting_room, *clients, *subscriptions, *intake, *trace, *lite, *cold_reads, clock.Now()});
   transaction_admin = std::make_unique<TransactionAdmin>(
       TransactionAdminRooms{*log, *dispatcher, *topics, *taker, *lookup, clock, mark});
+  user_admin = std::make_unique<UserAdmin>(*users, access);
   if (slave) return MakeReadingServices();
   messaging = std::make_unique<MessagingServiceImpl>(*context);
   streams = std::make_unique<StreamServiceImpl>(*context);
-  admin_service = std::make_unique<AdminServiceImpl>(*admin, *transaction_admin, *executor);
+  admin_service = std::make_unique<AdminServiceImpl>(AdminRoomsOfService());
 }
 
 void Broker::Rooms::MakeReadingServices() {
@@ -362,8 +399,7 @@ void Broker::Rooms::MakeReadingServices() {
   streams = std::make_unique<Partly<StreamServiceImpl>>(
       find(v1::StreamService::service_full_name()), kStreamReads, *context);
   admin_service = std::make_unique<Partly<AdminServiceImpl>>(
-      find(admin::v1::AdminService::service_full_name()), kAdminReads, *admin, *transaction_admin,
-      *executor);
+      find(admin::v1::AdminService::service_full_name()), kAdminReads, AdminRoomsOfService());
 }
 
 absl::Status Broker::Rooms::OpenTables(const config::v1::BrokerConfig& config, const Clock& clock) {
@@ -465,6 +501,9 @@ absl::Status Broker::Follow() {
   const store::Dispatcher::ChangedConfig changed = rooms_->dispatcher->TakeChangedConfig();
   if (!changed.IsEmpty()) {
     RETURN_IF_ERROR(rooms_->topics->Follow(*rooms_->state, changed));
+    if (changed.users || changed.all) {
+      RETURN_IF_ERROR(rooms_->users->Follow(*rooms_->state));
+    }
     // Who waits for a topic or group that was changed by hand looks at it again.
     for (const TopicId topic : changed.topics) rooms_->waiting_room->Nudge(topic);
     for (const GroupId group : changed.groups) rooms_->waiting_room->NudgeGroup(group);

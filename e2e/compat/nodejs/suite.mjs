@@ -27,11 +27,18 @@ const { values: options } = parseArgs({
     prefix: { type: 'string' },
     messages: { type: 'string', default: '10000' },
     tls: { type: 'string', default: 'off' }, // on: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names the authority
+    'access-key': { type: 'string' }, // name of the user who signs
+    'secret-key': { type: 'string' },
     cases: { type: 'string' },
   },
 });
 const { prefix } = options;
 const connection = { endpoints: options.endpoint, namespace: '', sslEnabled: options.tls === 'on' };
+if (options['access-key']) {
+  connection.sessionCredentials = {
+    accessKey: options['access-key'], accessSecret: options['secret-key'],
+  };
+}
 
 const cases = {
   // One message there and back.

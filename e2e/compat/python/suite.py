@@ -33,8 +33,8 @@ LONG_SECONDS = 300  # outlasts the suite: a message seen twice under it is the s
 class Clients:
     """Makes the SDK's clients for one access point and shuts them down."""
 
-    def __init__(self, endpoint, tls):
-        self.configuration = ClientConfiguration(endpoint, Credentials())
+    def __init__(self, endpoint, tls, user=()):
+        self.configuration = ClientConfiguration(endpoint, Credentials(*user))
         self.tls = tls
 
     @contextmanager
@@ -594,10 +594,13 @@ def main():
     parser.add_argument("--messages", type=int, default=10000)
     parser.add_argument("--tls", choices=("on", "off"), default="off",
                         help="on: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names the authority")
+    parser.add_argument("--access-key", default="", help="name of the user who signs")
+    parser.add_argument("--secret-key", default="", help="and its secret")
     parser.add_argument("--cases", default=",".join(names))
     options = parser.parse_args()
 
-    clients = Clients(options.endpoint, options.tls == "on")
+    user = (options.access_key, options.secret_key) if options.access_key else ()
+    clients = Clients(options.endpoint, options.tls == "on", user)
     cases = Cases(clients, options.prefix, options.messages)
     results = {}
 

@@ -10,6 +10,7 @@
 #include "proto/dunlin/storage/v1/storage.pb.h"
 #include "services/base/latency_histogram.h"
 #include "services/base/version.h"
+#include "services/broker/access/access_control.h"
 #include "services/broker/admin/lookups.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/codes/refusals.h"
@@ -149,6 +150,16 @@ void AddRefusals(Families& families) {
     families.Counter("dunlin_broker_refusals_total",
                      "Errors that went to clients of apache.rocketmq.v2, by their code.",
                      static_cast<double>(count), {{"code", std::string(InfoOf(code).name)}});
+  }
+}
+
+void AddAccess(Families& families) {
+  for (size_t i = 0; i < AccessControl::kRefusals.size(); ++i) {
+    families.Counter(
+        "dunlin_broker_access_refusals_total",
+        "What access control has turned away, by the reason.",
+        static_cast<double>(AccessControl::refusals(static_cast<AccessControl::Refusal>(i))),
+        {{"reason", std::string(AccessControl::kRefusals[i])}});
   }
 }
 
@@ -300,6 +311,7 @@ std::vector<MetricFamily> BrokerMetrics::Collect() const {
   AddDisk(admin_->rooms(), families);
   AddTraffic(broker, families);
   AddRefusals(families);
+  AddAccess(families);
   // A disk that cannot be asked has no figures; the log has seen to its failure.
   if (const auto space = files_.GetDiskSpace(directory_); space.ok()) {
     families.Gauge("dunlin_broker_disk_size_bytes", "Size of the disk that the store is on.",

@@ -86,6 +86,7 @@ class NoState final : public store::StateStore {
   store::Database& database() override { std::abort(); }
   absl::StatusOr<std::vector<storage::v1::Topic>> ListTopics() const override { std::abort(); }
   absl::StatusOr<std::vector<storage::v1::Group>> ListGroups() const override { std::abort(); }
+  absl::StatusOr<std::vector<storage::v1::User>> ListUsers() const override { std::abort(); }
   absl::StatusOr<storage::v1::Topic> GetTopic(TopicId) const override { std::abort(); }
   absl::StatusOr<storage::v1::Group> GetGroup(GroupId) const override { std::abort(); }
   absl::StatusOr<storage::v1::QueueProgress> GetProgress(GroupId, QueueKey) const override {

@@ -20,6 +20,7 @@ class NoRows final : public store::StateStore {
   store::Database& database() override { std::abort(); }
   absl::StatusOr<std::vector<storage::v1::Topic>> ListTopics() const override { return Nothing(); }
   absl::StatusOr<std::vector<storage::v1::Group>> ListGroups() const override { return Nothing(); }
+  absl::StatusOr<std::vector<storage::v1::User>> ListUsers() const override { return Nothing(); }
   absl::StatusOr<storage::v1::Topic> GetTopic(TopicId) const override { return Nothing(); }
   absl::StatusOr<storage::v1::Group> GetGroup(GroupId) const override { return Nothing(); }
   absl::StatusOr<storage::v1::QueueProgress> GetProgress(GroupId, QueueKey) const override {

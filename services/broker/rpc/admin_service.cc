@@ -7,7 +7,9 @@
 #include "absl/status/statusor.h"
 
 #include "services/base/status_macros.h"
+#include "services/broker/rpc/admin_needs.h"
 #include "services/broker/rpc/buffers.h"
+#include "services/broker/rpc/call_context.h"
 
 namespace dunlin::broker {
 namespace {
@@ -38,12 +40,22 @@ auto OrNothing(Then then) {
 
 }  // namespace
 
+template <typename Request>
+absl::Status AdminServiceImpl::Admit(const Context& context, const Bytes& request,
+                                     Request& parsed) const {
+  const Caller caller = ReadCaller(access_, context);
+  RETURN_IF_ERROR(caller.status);
+  RETURN_IF_ERROR(CheckRequestSize(request));
+  RETURN_IF_ERROR(Parse(request, parsed));
+  for (const Need& need : NeedsOf(parsed)) RETURN_IF_ERROR(access_.Check(caller, need));
+  return absl::OkStatus();
+}
+
 template <typename Request, typename Command>
-grpc::ServerUnaryReactor* AdminServiceImpl::Answer(const Bytes& request, Bytes& response,
-                                                   Command obey) {
+grpc::ServerUnaryReactor* AdminServiceImpl::Answer(const Context& context, const Bytes& request,
+                                                   Bytes& response, Command obey) {
   auto* call = new AdminCall<Request>();
-  absl::Status status = CheckRequestSize(request);
-  if (status.ok()) status = Parse(request, call->Message());
+  absl::Status status = Admit(context, request, call->Message());
   if (status.ok()) {
     status = executor_.Run([call, &response, obey = std::move(obey)]() mutable {
       const auto result = obey(call->Message());
@@ -56,11 +68,11 @@ grpc::ServerUnaryReactor* AdminServiceImpl::Answer(const Bytes& request, Bytes& 
 }
 
 template <typename Request, typename Command>
-grpc::ServerUnaryReactor* AdminServiceImpl::AnswerLater(const Bytes& request, Bytes& response,
+grpc::ServerUnaryReactor* AdminServiceImpl::AnswerLater(const Context& context,
+                                                        const Bytes& request, Bytes& response,
                                                         Command obey) {
   auto* call = new AdminCall<Request>();
-  absl::Status status = CheckRequestSize(request);
-  if (status.ok()) status = Parse(request, call->Message());
+  const absl::Status status = Admit(context, request, call->Message());
   if (!status.ok()) {
     call->Finish(ToGrpc(status));
     return call;
@@ -72,225 +84,266 @@ grpc::ServerUnaryReactor* AdminServiceImpl::AnswerLater(const Bytes& request, By
   return call;
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::CreateTopic(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::CreateTopic(Context* context, const Bytes* request,
                                                         Bytes* response) {
   using Request = admin::v1::CreateTopicRequest;
-  return Answer<Request>(*request, *response, [this](const Request& asked) {
+  return Answer<Request>(*context, *request, *response, [this](const Request& asked) {
     return admin_.CreateTopic(asked.topic());
   });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::UpdateTopic(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::UpdateTopic(Context* context, const Bytes* request,
                                                         Bytes* response) {
   using Request = admin::v1::UpdateTopicRequest;
-  return Answer<Request>(*request, *response, [this](const Request& asked) {
+  return Answer<Request>(*context, *request, *response, [this](const Request& asked) {
     return admin_.UpdateTopic(asked.topic());
   });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::GetTopic(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::GetTopic(Context* context, const Bytes* request,
                                                      Bytes* response) {
   using Request = admin::v1::GetTopicRequest;
-  return Answer<Request>(*request, *response,
+  return Answer<Request>(*context, *request, *response,
                          [this](const Request& asked) { return admin_.GetTopic(asked); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::ListTopics(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::ListTopics(Context* context, const Bytes* request,
                                                        Bytes* response) {
   using Request = admin::v1::ListTopicsRequest;
-  return Answer<Request>(*request, *response,
+  return Answer<Request>(*context, *request, *response,
                          [this](const Request& asked) { return admin_.ListTopics(asked); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::DeleteTopic(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::DeleteTopic(Context* context, const Bytes* request,
                                                         Bytes* response) {
   using Request = admin::v1::DeleteTopicRequest;
   return Answer<Request>(
-      *request, *response,
+      *context, *request, *response,
       [this](const Request& asked) -> absl::StatusOr<admin::v1::DeleteTopicResponse> {
         RETURN_IF_ERROR(admin_.DeleteTopic(asked));
         return admin::v1::DeleteTopicResponse();
       });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::CreateGroup(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::CreateGroup(Context* context, const Bytes* request,
                                                         Bytes* response) {
   using Request = admin::v1::CreateGroupRequest;
-  return Answer<Request>(*request, *response, [this](const Request& asked) {
+  return Answer<Request>(*context, *request, *response, [this](const Request& asked) {
     return admin_.CreateGroup(asked.group());
   });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::UpdateGroup(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::UpdateGroup(Context* context, const Bytes* request,
                                                         Bytes* response) {
   using Request = admin::v1::UpdateGroupRequest;
-  return Answer<Request>(*request, *response, [this](const Request& asked) {
+  return Answer<Request>(*context, *request, *response, [this](const Request& asked) {
     return admin_.UpdateGroup(asked.group());
   });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::GetGroup(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::GetGroup(Context* context, const Bytes* request,
                                                      Bytes* response) {
   using Request = admin::v1::GetGroupRequest;
-  return Answer<Request>(*request, *response,
+  return Answer<Request>(*context, *request, *response,
                          [this](const Request& asked) { return admin_.GetGroup(asked); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::ListGroups(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::ListGroups(Context* context, const Bytes* request,
                                                        Bytes* response) {
   using Request = admin::v1::ListGroupsRequest;
-  return Answer<Request>(*request, *response,
+  return Answer<Request>(*context, *request, *response,
                          [this](const Request& asked) { return admin_.ListGroups(asked); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::DeleteGroup(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::DeleteGroup(Context* context, const Bytes* request,
                                                         Bytes* response) {
   using Request = admin::v1::DeleteGroupRequest;
   return Answer<Request>(
-      *request, *response,
+      *context, *request, *response,
       [this](const Request& asked) -> absl::StatusOr<admin::v1::DeleteGroupResponse> {
         RETURN_IF_ERROR(admin_.DeleteGroup(asked));
         return admin::v1::DeleteGroupResponse();
       });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::ResetOffset(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::ResetOffset(Context* context, const Bytes* request,
                                                         Bytes* response) {
   using Request = admin::v1::ResetOffsetRequest;
-  return Answer<Request>(*request, *response,
+  return Answer<Request>(*context, *request, *response,
                          [this](const Request& asked) { return admin_.offsets().Reset(asked); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::SkipMessages(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::SkipMessages(Context* context, const Bytes* request,
                                                          Bytes* response) {
   using Request = admin::v1::SkipMessagesRequest;
-  return Answer<Request>(*request, *response,
+  return Answer<Request>(*context, *request, *response,
                          [this](const Request& asked) { return admin_.offsets().Skip(asked); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::CloneOffsets(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::CloneOffsets(Context* context, const Bytes* request,
                                                          Bytes* response) {
   using Request = admin::v1::CloneOffsetsRequest;
-  return Answer<Request>(*request, *response,
+  return Answer<Request>(*context, *request, *response,
                          [this](const Request& asked) { return admin_.offsets().Clone(asked); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::ListDeadLetters(Context* /*context*/,
-                                                            const Bytes* request, Bytes* response) {
+grpc::ServerUnaryReactor* AdminServiceImpl::ListDeadLetters(Context* context, const Bytes* request,
+                                                            Bytes* response) {
   using Request = admin::v1::ListDeadLettersRequest;
-  return Answer<Request>(*request, *response, [this](const Request& asked) {
+  return Answer<Request>(*context, *request, *response, [this](const Request& asked) {
     return admin_.dead_letters().List(asked);
   });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::GetDeadLetters(Context* /*context*/,
-                                                           const Bytes* request, Bytes* response) {
+grpc::ServerUnaryReactor* AdminServiceImpl::GetDeadLetters(Context* context, const Bytes* request,
+                                                           Bytes* response) {
   using Request = admin::v1::GetDeadLettersRequest;
-  return Answer<Request>(*request, *response,
+  return Answer<Request>(*context, *request, *response,
                          [this](const Request& asked) { return admin_.dead_letters().Get(asked); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::ResendDeadLetters(Context* /*context*/,
+grpc::ServerUnaryReactor* AdminServiceImpl::ResendDeadLetters(Context* context,
                                                               const Bytes* request,
                                                               Bytes* response) {
   using Request = admin::v1::ResendDeadLettersRequest;
-  return Answer<Request>(*request, *response, [this](const Request& asked) {
+  return Answer<Request>(*context, *request, *response, [this](const Request& asked) {
     return admin_.dead_letters().Resend(asked);
   });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::PurgeDeadLetters(Context* /*context*/,
-                                                             const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::PurgeDeadLetters(Context* context, const Bytes* request,
                                                              Bytes* response) {
   using Request = admin::v1::PurgeDeadLettersRequest;
-  return Answer<Request>(*request, *response, [this](const Request& asked) {
+  return Answer<Request>(*context, *request, *response, [this](const Request& asked) {
     return admin_.dead_letters().Purge(asked);
   });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::ListLiteTopics(Context* /*context*/,
-                                                           const Bytes* request, Bytes* response) {
+grpc::ServerUnaryReactor* AdminServiceImpl::ListLiteTopics(Context* context, const Bytes* request,
+                                                           Bytes* response) {
   using Request = admin::v1::ListLiteTopicsRequest;
-  return Answer<Request>(*request, *response,
+  return Answer<Request>(*context, *request, *response,
                          [this](const Request& asked) { return admin_.ListLiteTopics(asked); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::GetLiteTopic(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::GetLiteTopic(Context* context, const Bytes* request,
                                                          Bytes* response) {
   using Request = admin::v1::GetLiteTopicRequest;
-  return Answer<Request>(*request, *response,
+  return Answer<Request>(*context, *request, *response,
                          [this](const Request& asked) { return admin_.GetLiteTopic(asked); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::GetMessages(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::GetMessages(Context* context, const Bytes* request,
                                                         Bytes* response) {
   using Request = admin::v1::GetMessagesRequest;
-  return Answer<Request>(*request, *response,
+  return Answer<Request>(*context, *request, *response,
                          [this](const Request& asked) { return admin_.GetMessages(asked); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::TraceMessages(Context* /*context*/,
-                                                          const Bytes* request, Bytes* response) {
+grpc::ServerUnaryReactor* AdminServiceImpl::TraceMessages(Context* context, const Bytes* request,
+                                                          Bytes* response) {
   using Request = admin::v1::GetMessagesRequest;
-  return Answer<Request>(*request, *response,
+  return Answer<Request>(*context, *request, *response,
                          [this](const Request& asked) { return admin_.TraceMessages(asked); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::ListTransactions(Context* /*context*/,
-                                                             const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::ListTransactions(Context* context, const Bytes* request,
                                                              Bytes* response) {
   using Request = admin::v1::ListTransactionsRequest;
-  return Answer<Request>(*request, *response,
+  return Answer<Request>(*context, *request, *response,
                          [this](const Request& asked) { return transactions_.List(asked); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::GetTransaction(Context* /*context*/,
-                                                           const Bytes* request, Bytes* response) {
+grpc::ServerUnaryReactor* AdminServiceImpl::GetTransaction(Context* context, const Bytes* request,
+                                                           Bytes* response) {
   using Request = admin::v1::GetTransactionRequest;
-  return AnswerLater<Request>(*request, *response, [this](const Request& asked, auto then) {
-    transactions_.Get(asked, std::move(then));
-  });
+  return AnswerLater<Request>(
+      *context, *request, *response,
+      [this](const Request& asked, auto then) { transactions_.Get(asked, std::move(then)); });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::ResolveTransaction(Context* /*context*/,
+grpc::ServerUnaryReactor* AdminServiceImpl::ResolveTransaction(Context* context,
                                                                const Bytes* request,
                                                                Bytes* response) {
   using Request = admin::v1::ResolveTransactionRequest;
-  return AnswerLater<Request>(*request, *response, [this](const Request& asked, auto then) {
-    transactions_.Resolve(asked, OrNothing<admin::v1::ResolveTransactionResponse>(std::move(then)));
-  });
+  return AnswerLater<Request>(
+      *context, *request, *response, [this](const Request& asked, auto then) {
+        transactions_.Resolve(asked,
+                              OrNothing<admin::v1::ResolveTransactionResponse>(std::move(then)));
+      });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::RecheckTransaction(Context* /*context*/,
+grpc::ServerUnaryReactor* AdminServiceImpl::RecheckTransaction(Context* context,
                                                                const Bytes* request,
                                                                Bytes* response) {
   using Request = admin::v1::RecheckTransactionRequest;
-  return AnswerLater<Request>(*request, *response, [this](const Request& asked, auto then) {
-    transactions_.Recheck(asked, OrNothing<admin::v1::RecheckTransactionResponse>(std::move(then)));
-  });
+  return AnswerLater<Request>(
+      *context, *request, *response, [this](const Request& asked, auto then) {
+        transactions_.Recheck(asked,
+                              OrNothing<admin::v1::RecheckTransactionResponse>(std::move(then)));
+      });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::ListClients(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::ListClients(Context* context, const Bytes* request,
                                                         Bytes* response) {
   using Request = admin::v1::ListClientsRequest;
-  return Answer<Request>(*request, *response, [this](const Request& /*asked*/) {
+  return Answer<Request>(*context, *request, *response, [this](const Request& /*asked*/) {
     return absl::StatusOr<admin::v1::ListClientsResponse>(admin_.ListClients());
   });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::GetBroker(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::GetBroker(Context* context, const Bytes* request,
                                                       Bytes* response) {
   using Request = admin::v1::GetBrokerRequest;
-  return Answer<Request>(*request, *response, [this](const Request& /*asked*/) {
+  return Answer<Request>(*context, *request, *response, [this](const Request& /*asked*/) {
     return absl::StatusOr<admin::v1::Broker>(admin_.GetBroker());
   });
 }
 
-grpc::ServerUnaryReactor* AdminServiceImpl::Checkpoint(Context* /*context*/, const Bytes* request,
+grpc::ServerUnaryReactor* AdminServiceImpl::Checkpoint(Context* context, const Bytes* request,
                                                        Bytes* response) {
   using Request = admin::v1::CheckpointRequest;
-  return Answer<Request>(*request, *response,
+  return Answer<Request>(*context, *request, *response,
                          [this](const Request& /*asked*/) { return admin_.Checkpoint(); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::CreateUser(Context* context, const Bytes* request,
+                                                       Bytes* response) {
+  using Request = admin::v1::CreateUserRequest;
+  return Answer<Request>(*context, *request, *response,
+                         [this](const Request& asked) { return users_.Create(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::UpdateUser(Context* context, const Bytes* request,
+                                                       Bytes* response) {
+  using Request = admin::v1::UpdateUserRequest;
+  return Answer<Request>(*context, *request, *response,
+                         [this](const Request& asked) { return users_.Update(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::GetUser(Context* context, const Bytes* request,
+                                                    Bytes* response) {
+  using Request = admin::v1::GetUserRequest;
+  return Answer<Request>(*context, *request, *response,
+                         [this](const Request& asked) { return users_.Get(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::ListUsers(Context* context, const Bytes* request,
+                                                      Bytes* response) {
+  using Request = admin::v1::ListUsersRequest;
+  return Answer<Request>(*context, *request, *response,
+                         [this](const Request& asked) { return users_.List(asked); });
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::DeleteUser(Context* context, const Bytes* request,
+                                                       Bytes* response) {
+  using Request = admin::v1::DeleteUserRequest;
+  return Answer<Request>(
+      *context, *request, *response,
+      [this](const Request& asked) -> absl::StatusOr<admin::v1::DeleteUserResponse> {
+        RETURN_IF_ERROR(users_.Delete(asked));
+        return admin::v1::DeleteUserResponse();
+      });
 }
 
 }  // namespace dunlin::broker

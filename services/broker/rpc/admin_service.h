@@ -1,14 +1,16 @@
 // AdminServiceImpl: dunlin.admin.v1.AdminService over Admin. Every call runs on the executor, since
-// it may wait for the log or read from disk. Methods are raw, so that requests are parsed only once
-// their size was checked.
+// it may wait for the log or read from disk, and only when its caller may make it (admin_needs.h).
+// Methods are raw, so that requests are parsed only once their size was checked.
 
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
 #include "proto/dunlin/admin/v1/admin.grpc.pb.h"
+#include "services/broker/access/access_control.h"
 #include "services/broker/admin/admin.h"
 #include "services/broker/admin/transaction_admin.h"
+#include "services/broker/admin/user_admin.h"
 #include "services/runtime/executor.h"
 
 namespace dunlin::broker {
@@ -36,16 +38,31 @@ using AdminRaw5 = AdminV1::WithRawCallbackMethod_SkipMessages<
 using AdminRaw6 = AdminV1::WithRawCallbackMethod_PurgeDeadLetters<
     AdminV1::WithRawCallbackMethod_ResendDeadLetters<AdminV1::WithRawCallbackMethod_GetDeadLetters<
         AdminV1::WithRawCallbackMethod_ListDeadLetters<AdminRaw5>>>>;
-using AdminMethods = AdminV1::WithRawCallbackMethod_GetLiteTopic<
+using AdminRaw7 = AdminV1::WithRawCallbackMethod_GetLiteTopic<
     AdminV1::WithRawCallbackMethod_ListLiteTopics<AdminRaw6>>;
+using AdminMethods =
+    AdminV1::WithRawCallbackMethod_DeleteUser<AdminV1::WithRawCallbackMethod_ListUsers<
+        AdminV1::WithRawCallbackMethod_GetUser<AdminV1::WithRawCallbackMethod_UpdateUser<
+            AdminV1::WithRawCallbackMethod_CreateUser<AdminRaw7>>>>>;
 
 }  // namespace internal
 
 class AdminServiceImpl : public internal::AdminMethods {
  public:
   // All must outlive the server this is registered with.
-  AdminServiceImpl(Admin& admin, TransactionAdmin& transactions, Executor& executor)
-      : admin_(admin), transactions_(transactions), executor_(executor) {}
+  struct Rooms {
+    Admin& admin;
+    TransactionAdmin& transactions;
+    UserAdmin& users;
+    const AccessControl& access;
+    Executor& executor;
+  };
+  explicit AdminServiceImpl(const Rooms& rooms)
+      : admin_(rooms.admin),
+        transactions_(rooms.transactions),
+        users_(rooms.users),
+        access_(rooms.access),
+        executor_(rooms.executor) {}
 
   using Context = grpc::CallbackServerContext;
   using Bytes = grpc::ByteBuffer;
@@ -79,18 +96,28 @@ class AdminServiceImpl : public internal::AdminMethods {
   Unary* ListClients(Context* context, const Bytes* request, Bytes* response) override;
   Unary* GetBroker(Context* context, const Bytes* request, Bytes* response) override;
   Unary* Checkpoint(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* CreateUser(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* UpdateUser(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* GetUser(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* ListUsers(Context* context, const Bytes* request, Bytes* response) override;
+  Unary* DeleteUser(Context* context, const Bytes* request, Bytes* response) override;
 
  private:
   // Answers with what `obey` makes of a const Request&: a StatusOr of the response.
   template <typename Request, typename Command>
-  Unary* Answer(const Bytes& request, Bytes& response, Command obey);
+  Unary* Answer(const Context& context, const Bytes& request, Bytes& response, Command obey);
   // The same on this thread; `obey` gets what to tell a StatusOr of the response, or an error, when
   // it has one: on any thread, once.
   template <typename Request, typename Command>
-  Unary* AnswerLater(const Bytes& request, Bytes& response, Command obey);
+  Unary* AnswerLater(const Context& context, const Bytes& request, Bytes& response, Command obey);
+  // Fills `parsed`. Errors: those of its size and form, UNAUTHENTICATED, PERMISSION_DENIED.
+  template <typename Request>
+  absl::Status Admit(const Context& context, const Bytes& request, Request& parsed) const;
 
   Admin& admin_;
   TransactionAdmin& transactions_;
+  UserAdmin& users_;
+  const AccessControl& access_;
   Executor& executor_;
 };
 

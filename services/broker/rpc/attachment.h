@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 
 #include "proto/dunlin/broker/v1/streams.pb.h"
+#include "services/broker/access/permit.h"
 #include "services/broker/delivery/waiting_room.h"
 #include "services/broker/filter/message_filter.h"
 #include "services/broker/rpc/record_frame.h"
@@ -49,6 +50,9 @@ class Attachment : public Waiter, public std::enable_shared_from_this<Attachment
   // The stream is over, or the binding: what was not settled goes to others.
   virtual void Release() {}
 
+  // It gets nothing more when this ends. Before the first frame.
+  void SetPermit(Permit permit) { permit_ = std::move(permit); }
+
   uint32_t binding() const { return binding_; }
   TopicId topic() const { return topic_id_; }
   // 0 in offset mode, which competes with nobody.
@@ -66,7 +70,7 @@ class Attachment : public Waiter, public std::enable_shared_from_this<Attachment
         ready_(std::move(ready)) {}
 
   void BecomeReady() { ready_(*this); }
-  // OK while the topic is there and may be read.
+  // OK while the topic is there and may be read, also by this caller.
   absl::Status CheckTopic();
 
   ServiceContext& services_;
@@ -75,6 +79,7 @@ class Attachment : public Waiter, public std::enable_shared_from_this<Attachment
   const MessageFilter filter_;
 
  private:
+  Permit permit_;  // NextFrame only
   const uint32_t binding_;
   const std::function<void(Attachment&)> ready_;
 };

@@ -30,4 +30,9 @@ absl::Status CheckClientId(const CallContext& call) {
                      "the header x-mq-client-id is missing or blank; name the client instance");
 }
 
+absl::Status CheckCaller(const CallContext& call) {
+  RETURN_IF_ERROR(CheckClientId(call));
+  return call.caller.status;
+}
+
 }  // namespace dunlin::broker

@@ -23,7 +23,9 @@ absl::Status CheckTopicName(const CallContext& call,
 absl::Status CheckGroupName(const CallContext& call,
                             const apache::rocketmq::v2::Resource& resource);
 
-// OK when the client said who it is; CLIENT_ID_REQUIRED otherwise.
+// OK when the client said which instance it is; CLIENT_ID_REQUIRED otherwise.
 absl::Status CheckClientId(const CallContext& call);
+// Also whose it is. Errors: CLIENT_ID_REQUIRED, UNAUTHORIZED.
+absl::Status CheckCaller(const CallContext& call);
 
 }  // namespace dunlin::broker

@@ -3,16 +3,22 @@
 #include <algorithm>
 #include <string_view>
 
+#include "services/base/request_signature.h"
+
 namespace dunlin::broker {
 namespace {
 
-std::string Header(const grpc::CallbackServerContext& context, const char* name) {
+std::string_view View(const grpc::CallbackServerContext& context, const char* name) {
   auto found = context.client_metadata().find(name);
   if (found == context.client_metadata().end()) return {};
   const std::string_view value(found->second.data(), found->second.size());
   const size_t first = value.find_first_not_of(" \t");
   if (first == std::string_view::npos) return {};
-  return std::string(value.substr(first, value.find_last_not_of(" \t") - first + 1));
+  return value.substr(first, value.find_last_not_of(" \t") - first + 1);
+}
+
+std::string Header(const grpc::CallbackServerContext& context, const char* name) {
+  return std::string(View(context, name));
 }
 
 // Goes into calls of ours, and gRPC ends the process at a header that it must not send.
@@ -34,6 +40,20 @@ CallContext ReadCallContext(const grpc::CallbackServerContext& context) {
   call.peer = context.peer();
   call.deadline = context.deadline();
   return call;
+}
+
+CallContext ReadCallContext(const AccessControl& access,
+                            const grpc::CallbackServerContext& context) {
+  CallContext call = ReadCallContext(context);
+  call.caller = ReadCaller(access, context);
+  return call;
+}
+
+Caller ReadCaller(const AccessControl& access, const grpc::CallbackServerContext& context) {
+  if (!access.enabled()) return access.Identify({});
+  const std::string peer = context.peer();
+  return access.Identify(
+      {View(context, kAuthorizationHeader), View(context, kDateTimeHeader), peer});
 }
 
 }  // namespace dunlin::broker

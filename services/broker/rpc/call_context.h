@@ -7,6 +7,8 @@
 #include <chrono>
 #include <string>
 
+#include "services/broker/access/access_control.h"
+
 namespace dunlin::broker {
 
 struct CallContext {
@@ -18,8 +20,13 @@ struct CallContext {
   std::string peer;        // as gRPC names it
   // When the caller gives up; far in the future when it did not say.
   std::chrono::system_clock::time_point deadline;
+  Caller caller;  // nobody, unless it was read with AccessControl
 };
 
 CallContext ReadCallContext(const grpc::CallbackServerContext& context);
+// With who calls.
+CallContext ReadCallContext(const AccessControl& access,
+                            const grpc::CallbackServerContext& context);
+Caller ReadCaller(const AccessControl& access, const grpc::CallbackServerContext& context);
 
 }  // namespace dunlin::broker

@@ -33,7 +33,7 @@ bool IsConsumer(v2::ClientType type) {
 
 absl::Status Heartbeat(ServiceContext& services, const CallContext& call,
                        const v2::HeartbeatRequest& request) {
-  RETURN_IF_ERROR(CheckClientId(call));
+  RETURN_IF_ERROR(CheckCaller(call));
   ClientInfo info;
   if (const auto known = services.clients.Find(call.client_id); known.has_value()) info = *known;
   info.client_id = call.client_id;
@@ -42,7 +42,7 @@ absl::Status Heartbeat(ServiceContext& services, const CallContext& call,
   info.peer = call.peer;
   info.client_type = request.client_type();
   if (IsConsumer(request.client_type())) {
-    RETURN_IF_ERROR(CheckGroupName(call, request.group()));
+    RETURN_IF_ERROR(CheckGroup(services, call, request.group()));
     info.group = QualifiedName(NamespaceOf(call, request.group()), request.group().name());
   } else if (request.client_type() != v2::PRODUCER) {
     return PublicError(PublicCode::kUnrecognizedClientType,
@@ -58,10 +58,10 @@ absl::Status Heartbeat(ServiceContext& services, const CallContext& call,
 
 absl::Status Terminate(ServiceContext& services, const CallContext& call,
                        const v2::NotifyClientTerminationRequest& request) {
-  RETURN_IF_ERROR(CheckClientId(call));
+  RETURN_IF_ERROR(CheckCaller(call));
   // Producers of some SDKs send a group without a name.
   if (request.has_group() && !request.group().name().empty()) {
-    RETURN_IF_ERROR(CheckGroupName(call, request.group()));
+    RETURN_IF_ERROR(CheckGroup(services, call, request.group()));
   }
   services.clients.Remove(call.client_id);
   services.lite.subscriptions().DropClient(call.client_id);

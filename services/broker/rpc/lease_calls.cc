@@ -22,11 +22,11 @@ namespace v2 = apache::rocketmq::v2;
 
 constexpr int kMaxAcknowledgements = 1024;
 
-absl::Status CheckNames(const CallContext& call, const v2::Resource& topic,
-                        const v2::Resource& group) {
-  RETURN_IF_ERROR(CheckClientId(call));
-  RETURN_IF_ERROR(CheckTopicName(call, topic));
-  return CheckGroupName(call, group);
+absl::Status CheckNames(const ServiceContext& services, const CallContext& call,
+                        const v2::Resource& topic, const v2::Resource& group) {
+  RETURN_IF_ERROR(CheckCaller(call));
+  RETURN_IF_ERROR(CheckTopic(services, call, topic, kToSub));
+  return CheckGroup(services, call, group);
 }
 
 void NoteSettled(ServiceContext& services, const CallContext& call, TraceStep step,
@@ -60,7 +60,7 @@ std::chrono::milliseconds WithFloor(const ServiceContext& services, const CallCo
 
 absl::StatusOr<ReceiptHandle> Change(ServiceContext& services, const CallContext& call,
                                      const v2::ChangeInvisibleDurationRequest& request) {
-  RETURN_IF_ERROR(CheckNames(call, request.topic(), request.group()));
+  RETURN_IF_ERROR(CheckNames(services, call, request.topic(), request.group()));
   const google::protobuf::Duration& wire = request.invisible_duration();
   const std::chrono::milliseconds asked =
       std::chrono::seconds(wire.seconds()) + std::chrono::milliseconds(wire.nanos() / 1'000'000);
@@ -82,7 +82,7 @@ absl::StatusOr<ReceiptHandle> Change(ServiceContext& services, const CallContext
 absl::StatusOr<DeadLetters::Letter> FindLetter(
     ServiceContext& services, const CallContext& call,
     const v2::ForwardMessageToDeadLetterQueueRequest& request) {
-  RETURN_IF_ERROR(CheckNames(call, request.topic(), request.group()));
+  RETURN_IF_ERROR(CheckNames(services, call, request.topic(), request.group()));
   ASSIGN_OR_RETURN(const ReceiptHandle handle,
                    FindLease(services, call, request.topic(), request.group(),
                              request.receipt_handle(), request.lite_topic()));
@@ -126,7 +126,7 @@ absl::Status AckMessages(ServiceContext& services, const CallContext& call,
                                              request.entries_size(), kMaxAcknowledgements)));
     return absl::OkStatus();
   }
-  const absl::Status names = CheckNames(call, request.topic(), request.group());
+  const absl::Status names = CheckNames(services, call, request.topic(), request.group());
   for (const v2::AckMessageEntry& entry : request.entries()) {
     const absl::Status acked = names.ok() ? AckOne(services, call, request, entry) : names;
     // The others are of the same broker, then.

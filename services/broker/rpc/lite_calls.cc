@@ -74,8 +74,8 @@ absl::Status CheckOption(const Request& request) {
 absl::StatusOr<LiteSubscriptions::Change> ChangeOf(const ServiceContext& services,
                                                    const CallContext& call,
                                                    const Request& request) {
-  RETURN_IF_ERROR(CheckClientId(call));
-  RETURN_IF_ERROR(CheckGroupName(call, request.group()));
+  RETURN_IF_ERROR(CheckCaller(call));
+  RETURN_IF_ERROR(CheckGroup(services, call, request.group()));
   if (!v2::LiteSubscriptionAction_IsValid(request.action())) {
     return PublicError(PublicCode::kBadRequest,
                        fmt::format("{} is no action; use PARTIAL_ADD, PARTIAL_REMOVE, COMPLETE_ADD "
@@ -83,7 +83,7 @@ absl::StatusOr<LiteSubscriptions::Change> ChangeOf(const ServiceContext& service
                                    static_cast<int>(request.action())));
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
-                   FindTopic(services, call, request.topic()));
+                   FindTopic(services, call, request.topic(), kToSub));
   RETURN_IF_ERROR(CheckIsLite(*topic));
   const std::shared_ptr<const Group> group =
       services.topics.FindGroup(NamespaceOf(call, request.group()), request.group().name());

@@ -49,7 +49,8 @@ void End(const ServiceContext& services, const Landed& request, Call& call,
          const absl::Status& status) {
   if (status.ok()) return call.Done(status);
   Destination to = DestinationOf(call.request());
-  if (!IsForAnother(services, ReadCallContext(request.context), to)) return call.Done(status);
+  const CallContext caller = ReadCallContext(services.access, request.context);
+  if (!IsForAnother(services, caller, to)) return call.Done(status);
   services.others->Pass(request, std::move(to), status,
                         [&call](const absl::Status& refused, const grpc::ByteBuffer& answer) {
                           if (!refused.ok()) return call.Done(refused);
@@ -67,9 +68,9 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* PassOnRead(const ServiceContext& ser
       !Parse(landed.bytes, request).ok()) {
     return nullptr;
   }
-  const CallContext caller = ReadCallContext(landed.context);
+  const CallContext caller = ReadCallContext(services.access, landed.context);
   Destination to = DestinationOf(request);
-  if (!CheckClientId(caller).ok() || !IsForAnother(services, caller, to)) return nullptr;
+  if (!IsForAnother(services, caller, to)) return nullptr;
   absl::Status refusal = CheckBroker(services, request.message_queue());
   if (refusal.ok()) refusal = NoTopic(to.topic.name());
   auto call = std::make_shared<Call>();
@@ -97,8 +98,9 @@ void AnswerRouteOfCluster(const ServiceContext& services, const CallContext& cal
   AskCluster(services, caller, call.request().topic(),
              [&services, caller, &call](absl::StatusOr<ClusterRoutes::Route> route) {
                if (!route.ok() || route->message_queues().empty()) {
-                 return AnswerRoute(services, call,
-                                    FindTopic(services, caller, call.request().topic()));
+                 return AnswerRoute(
+                     services, call,
+                     FindTopic(services, caller, call.request().topic(), kToPubOrSub));
                }
                call.response() = *std::move(route);
                for (v2::MessageQueue& queue : *call.response().mutable_message_queues()) {
@@ -114,16 +116,19 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::QueryRoute(Context* context, con
                                                            Bytes* response) {
   return AnswerUnary<v2::QueryRouteRequest, v2::QueryRouteResponse>(
       *request, *response, [&](auto& call) {
-        const CallContext caller = ReadCallContext(*context);
-        absl::Status status = CheckClientId(caller);
+        const CallContext caller = ReadCallContext(services_.access, *context);
+        absl::Status status = CheckCaller(caller);
         if (status.ok()) status = CheckEndpoints(call.request().endpoints());
+        if (status.ok()) {
+          status = CheckTopic(services_, caller, call.request().topic(), kToPubOrSub);
+        }
         if (!status.ok()) return call.Done(status);
         // A slave does not know who is master, nor whether anybody is.
         if (services_.read_only && services_.others != nullptr) {
           return AnswerRouteOfCluster(services_, caller, call);
         }
         FindOrCreateTopic(
-            services_, caller, call.request().topic(),
+            services_, caller, call.request().topic(), kToPubOrSub,
             [this, caller, &call](absl::StatusOr<std::shared_ptr<const Topic>> topic) {
               if (services_.others != nullptr &&
                   CodeOf(topic.status()) == PublicCode::kTopicNotFound) {
@@ -138,7 +143,8 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::Heartbeat(Context* context, cons
                                                           Bytes* response) {
   return AnswerUnary<v2::HeartbeatRequest, v2::HeartbeatResponse>(
       *request, *response, [&](auto& call) {
-        call.Done(broker::Heartbeat(services_, ReadCallContext(*context), call.request()));
+        call.Done(broker::Heartbeat(services_, ReadCallContext(services_.access, *context),
+                                    call.request()));
       });
 }
 
@@ -152,8 +158,8 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::QueryAssignment(Context* context
                                                                 Bytes* response) {
   return AnswerUnary<v2::QueryAssignmentRequest, v2::QueryAssignmentResponse>(
       *request, *response, [&](auto& call) {
-        const CallContext caller = ReadCallContext(*context);
-        absl::Status status = CheckClientId(caller);
+        const CallContext caller = ReadCallContext(services_.access, *context);
+        absl::Status status = CheckCaller(caller);
         if (status.ok())
           status = FillAssignments(services_, caller, call.request(), call.response());
         if (!status.ok() || services_.others == nullptr) return call.Done(status);
@@ -188,7 +194,8 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::AckMessage(Context* context, con
   return AnswerUnary<v2::AckMessageRequest, v2::AckMessageResponse>(
       *request, *response, [&](auto& call) {
         const absl::Status misplaced =
-            AckMessages(services_, ReadCallContext(*context), call.request(), call.response());
+            AckMessages(services_, ReadCallContext(services_.access, *context), call.request(),
+                        call.response());
         if (misplaced.ok()) return call.Done();
         services_.others->Pass(
             {*context, *request, "AckMessage"}, DestinationOf(call.request()), misplaced,
@@ -206,7 +213,7 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::ForwardMessageToDeadLetterQueue(
                      v2::ForwardMessageToDeadLetterQueueResponse>(
       *request, *response, [&](auto& call) {
         ForwardToDeadLetters(
-            services_, ReadCallContext(*context), call.request(),
+            services_, ReadCallContext(services_.access, *context), call.request(),
             [this, call_of = Landed{*context, *request, "ForwardMessageToDeadLetterQueue"},
              &call](const absl::Status& status) { End(services_, call_of, call, status); });
       });
@@ -224,7 +231,7 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::UpdateOffset(Context* context, c
   return AnswerUnary<v2::UpdateOffsetRequest, v2::UpdateOffsetResponse>(
       *request, *response, [&](auto& call) {
         broker::UpdateOffset(
-            services_, ReadCallContext(*context), call.request(),
+            services_, ReadCallContext(services_.access, *context), call.request(),
             [this, call_of = Landed{*context, *request, "UpdateOffset"},
              &call](const absl::Status& status) { End(services_, call_of, call, status); });
       });
@@ -234,8 +241,8 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::GetOffset(Context* context, cons
                                                           Bytes* response) {
   return AnswerUnary<v2::GetOffsetRequest, v2::GetOffsetResponse>(
       *request, *response, [&](auto& call) {
-        const absl::StatusOr<int64_t> offset =
-            broker::GetOffset(services_, ReadCallContext(*context), call.request());
+        const absl::StatusOr<int64_t> offset = broker::GetOffset(
+            services_, ReadCallContext(services_.access, *context), call.request());
         if (offset.ok()) call.response().set_offset(*offset);
         End(services_, {*context, *request, "GetOffset"}, call, offset.status());
       });
@@ -245,8 +252,8 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::QueryOffset(Context* context, co
                                                             Bytes* response) {
   return AnswerUnary<v2::QueryOffsetRequest, v2::QueryOffsetResponse>(
       *request, *response, [&](auto& call) {
-        const absl::StatusOr<int64_t> offset =
-            broker::QueryOffset(services_, ReadCallContext(*context), call.request());
+        const absl::StatusOr<int64_t> offset = broker::QueryOffset(
+            services_, ReadCallContext(services_.access, *context), call.request());
         if (offset.ok()) call.response().set_offset(*offset);
         End(services_, {*context, *request, "QueryOffset"}, call, offset.status());
       });
@@ -258,7 +265,7 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::EndTransaction(Context* context,
   return AnswerUnary<v2::EndTransactionRequest, v2::EndTransactionResponse>(
       *request, *response, [&](auto& call) {
         broker::EndTransaction(
-            services_, ReadCallContext(*context), call.request(),
+            services_, ReadCallContext(services_.access, *context), call.request(),
             [this, call_of = Landed{*context, *request, "EndTransaction"},
              &call](const absl::Status& status) { End(services_, call_of, call, status); });
       });
@@ -274,7 +281,8 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::NotifyClientTermination(Context*
                                                                         Bytes* response) {
   return AnswerUnary<v2::NotifyClientTerminationRequest, v2::NotifyClientTerminationResponse>(
       *request, *response, [&](auto& call) {
-        call.Done(Terminate(services_, ReadCallContext(*context), call.request()));
+        call.Done(
+            Terminate(services_, ReadCallContext(services_.access, *context), call.request()));
       });
 }
 
@@ -284,7 +292,8 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::ChangeInvisibleDuration(Context*
   return AnswerUnary<v2::ChangeInvisibleDurationRequest, v2::ChangeInvisibleDurationResponse>(
       *request, *response, [&](auto& call) {
         End(services_, {*context, *request, "ChangeInvisibleDuration"}, call,
-            ChangeInvisible(services_, ReadCallContext(*context), call.request(), call.response()));
+            ChangeInvisible(services_, ReadCallContext(services_.access, *context), call.request(),
+                            call.response()));
       });
 }
 
@@ -293,7 +302,8 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::RecallMessage(Context* context,
                                                               Bytes* response) {
   return AnswerUnary<v2::RecallMessageRequest, v2::RecallMessageResponse>(
       *request, *response, [&](auto& call) {
-        broker::RecallMessage(services_, ReadCallContext(*context), call.request(),
+        broker::RecallMessage(services_, ReadCallContext(services_.access, *context),
+                              call.request(),
                               [this, call_of = Landed{*context, *request, "RecallMessage"},
                                &call](const absl::StatusOr<std::string>& message_id) {
                                 if (message_id.ok()) call.response().set_message_id(*message_id);
@@ -307,7 +317,8 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::SyncLiteSubscription(Context* co
                                                                      Bytes* response) {
   return AnswerUnary<v2::SyncLiteSubscriptionRequest, v2::SyncLiteSubscriptionResponse>(
       *request, *response, [&](auto& call) {
-        broker::SyncLiteSubscription(services_, ReadCallContext(*context), call.request(),
+        broker::SyncLiteSubscription(services_, ReadCallContext(services_.access, *context),
+                                     call.request(),
                                      [&call](const absl::Status& status) { call.Done(status); });
       });
 }

@@ -50,6 +50,7 @@ absl::Status Attachment::CheckTopic() {
                        fmt::format("topic {} was deleted", topic_->name));
   }
   topic_ = std::move(now);
+  RETURN_IF_ERROR(permit_.Check());
   if (topic_->readable()) return absl::OkStatus();
   return PublicError(PublicCode::kForbidden,
                      fmt::format("topic {} may not be read from", topic_->name));

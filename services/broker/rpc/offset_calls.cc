@@ -28,7 +28,7 @@ absl::Status CheckBroker(const ServiceContext& services, const v2::MessageQueue&
 absl::StatusOr<QueueKey> FindQueue(const ServiceContext& services, const CallContext& call,
                                    const v2::MessageQueue& queue) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
-                   FindTopic(services, call, queue.topic()));
+                   FindTopic(services, call, queue.topic(), kToSub));
   if (queue.id() < 0 || static_cast<uint32_t>(queue.id()) >= topic->queues()) {
     return PublicError(PublicCode::kBadRequest,
                        fmt::format("topic {} has queues 0 to {}; {} is not one of them",
@@ -40,7 +40,7 @@ absl::StatusOr<QueueKey> FindQueue(const ServiceContext& services, const CallCon
 void UpdateOffset(ServiceContext& services, const CallContext& call,
                   const v2::UpdateOffsetRequest& request,
                   absl::AnyInvocable<void(const absl::Status&)> done) {
-  if (const absl::Status known = CheckClientId(call); !known.ok()) return done(known);
+  if (const absl::Status known = CheckCaller(call); !known.ok()) return done(known);
   if (const absl::Status ours = CheckBroker(services, request.message_queue()); !ours.ok()) {
     return done(ours);
   }
@@ -67,7 +67,7 @@ void UpdateOffset(ServiceContext& services, const CallContext& call,
 
 absl::StatusOr<int64_t> GetOffset(ServiceContext& services, const CallContext& call,
                                   const v2::GetOffsetRequest& request) {
-  RETURN_IF_ERROR(CheckClientId(call));
+  RETURN_IF_ERROR(CheckCaller(call));
   RETURN_IF_ERROR(CheckBroker(services, request.message_queue()));
   ASSIGN_OR_RETURN(const QueueKey queue, FindQueue(services, call, request.message_queue()));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Group> group,
@@ -78,7 +78,7 @@ absl::StatusOr<int64_t> GetOffset(ServiceContext& services, const CallContext& c
 
 absl::StatusOr<int64_t> QueryOffset(ServiceContext& services, const CallContext& call,
                                     const v2::QueryOffsetRequest& request) {
-  RETURN_IF_ERROR(CheckClientId(call));
+  RETURN_IF_ERROR(CheckCaller(call));
   RETURN_IF_ERROR(CheckBroker(services, request.message_queue()));
   ASSIGN_OR_RETURN(const QueueKey queue, FindQueue(services, call, request.message_queue()));
   const store::QueueBounds bounds = services.dispatcher.queues().Bounds(queue);

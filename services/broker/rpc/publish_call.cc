@@ -31,10 +31,6 @@ constexpr uint64_t kMaxSequence = uint64_t{1} << 62;
 // Requests this far beyond the largest message.
 constexpr uint64_t kRequestRoom = 1u << 20;
 
-grpc::Status Broken(const absl::Status& status) {
-  return {grpc::StatusCode::INVALID_ARGUMENT, std::string(status.message())};
-}
-
 absl::Status OnWireOf(const absl::Status& status) {
   // The log's own words; a code of the contract for those who act on it.
   if (!absl::IsUnavailable(status)) return status;
@@ -93,7 +89,7 @@ PublishCall::PublishCall(ServiceContext& services, OpenStreams& open_streams,
                          const grpc::CallbackServerContext& context)
     : services_(services),
       open_streams_(open_streams),
-      call_(ReadCallContext(context)),
+      call_(ReadCallContext(services.access, context)),
       client_(services.trace.NumberOf(call_.client_id)),
       limits_(StreamLimitsOf(services.config)) {}
 
@@ -103,8 +99,8 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublishCall::Start(
   auto call = std::shared_ptr<PublishCall>(new PublishCall(services, open_streams, context));
   call->self_ = call;
   call->StartSendInitialMetadata();
-  if (const absl::Status known = CheckClientId(call->call_); !known.ok()) {
-    call->End(Broken(known));
+  if (const absl::Status known = CheckCaller(call->call_); !known.ok()) {
+    call->End(BrokenStream(known));
   } else {
     open_streams.Add(call);
     MutexLock lock(call->mutex_);
@@ -124,13 +120,13 @@ void PublishCall::OnReadDone(bool ok) {
 
 void PublishCall::Receive() {
   if (received_.Length() > limits_.max_body_bytes + kRequestRoom) {
-    return End(Broken(absl::InvalidArgumentError(
+    return End(BrokenStream(absl::InvalidArgumentError(
         fmt::format("a request of {} bytes; at most {} are taken", received_.Length(),
                     limits_.max_body_bytes + kRequestRoom))));
   }
   const FlatBuffer request(received_);
   const absl::StatusOr<bool> handled = Handle(request.view());
-  if (!handled.ok()) return End(Broken(handled.status()));
+  if (!handled.ok()) return End(BrokenStream(handled.status()));
   if (!*handled) return;
   MutexLock lock(mutex_);
   ReadOn();
@@ -207,7 +203,7 @@ absl::Status PublishCall::Bind(std::string_view bytes) {
   }
   const apache::rocketmq::v2::Resource topic = bind.topic();
   FindOrCreateTopic(
-      services_, call_, topic,
+      services_, call_, topic, kToPub,
       [call = self_,
        bind = std::move(bind)](absl::StatusOr<std::shared_ptr<const Topic>> found) mutable {
         // Looking the producer up may read the disk.
@@ -261,6 +257,7 @@ void PublishCall::FinishBind(const v1::BindQueue& bind,
   if (status.ok()) {
     binding.topic = *topic;
     binding.queue = bind.queue();
+    binding.permit = PermitFor(services_, call_, **topic, kToPub, nullptr);
     if (producer_id_ != 0) status = BindProducer(bind.next_sequence(), binding, last);
   }
   mutex_.Lock();
@@ -330,6 +327,7 @@ absl::Status PublishCall::CheckTopic(Binding& binding) {
                        fmt::format("topic {} was deleted", binding.topic->name));
   }
   binding.topic = std::move(now);
+  RETURN_IF_ERROR(binding.permit.Check());
   if (!binding.topic->writable()) {
     return PublicError(PublicCode::kForbidden,
                        fmt::format("topic {} may not be written to", binding.topic->name));

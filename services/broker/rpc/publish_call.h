@@ -18,6 +18,7 @@
 
 #include "proto/dunlin/broker/v1/streams.pb.h"
 #include "services/base/mutex.h"
+#include "services/broker/access/permit.h"
 #include "services/broker/admission/admission.h"
 #include "services/broker/admission/intake.h"
 #include "services/broker/producers/producer_table.h"
@@ -55,6 +56,7 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
     uint32_t queue = 0;
     std::shared_ptr<ProducerQueue> producer;  // null without idempotence
     bool ready = false;                       // else it is being bound
+    Permit permit;
   };
   // What a frame's number stands for; neither: it is not known yet, and the frame is held.
   struct Found {

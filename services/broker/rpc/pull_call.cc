@@ -29,7 +29,7 @@ constexpr GroupId kNoGroup{0};
 }  // namespace
 
 PullCall::PullCall(ServiceContext& services, const grpc::CallbackServerContext& context)
-    : services_(services), call_(ReadCallContext(context)) {}
+    : services_(services), call_(ReadCallContext(services.access, context)) {}
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* PullCall::Start(
     ServiceContext& services, const grpc::CallbackServerContext& context,
@@ -52,19 +52,21 @@ void PullCall::Run(const grpc::ByteBuffer& request) {
   }
   status = Check();
   if (!status.ok()) return Answer(status, {});
+  permit_ = PermitFor(services_, call_, *reading_.topic, kToSub, reading_.group.get());
   const absl::Status entered =
       services_.waiting_room.Enter(self_, reading_.topic->id, kNoGroup, deadline_);
   if (!entered.ok()) Answer(entered, {});
 }
 
 absl::Status PullCall::Check() {
-  RETURN_IF_ERROR(CheckClientId(call_));
-  RETURN_IF_ERROR(CheckGroupName(call_, request_.group()));
+  RETURN_IF_ERROR(CheckCaller(call_));
+  RETURN_IF_ERROR(CheckGroup(services_, call_, request_.group()));
   reading_.group =
       services_.topics.FindGroup(NamespaceOf(call_, request_.group()), request_.group().name());
   ASSIGN_OR_RETURN(const QueueKey queue, FindQueue(services_, call_, request_.message_queue()));
   reading_.queue = queue.queue;
-  ASSIGN_OR_RETURN(reading_.topic, FindTopic(services_, call_, request_.message_queue().topic()));
+  ASSIGN_OR_RETURN(reading_.topic,
+                   FindTopic(services_, call_, request_.message_queue().topic(), kToSub));
   if (!reading_.topic->readable()) {
     return PublicError(PublicCode::kForbidden,
                        fmt::format("topic {} may not be read from", reading_.topic->name));
@@ -102,6 +104,10 @@ Waiter::Outcome PullCall::TryServe() {
   {
     MutexLock lock(mutex_);
     if (claimed_) return Outcome::kServed;
+  }
+  if (const absl::Status allowed = permit_.Check(); !allowed.ok()) {
+    Answer(allowed, {});
+    return Outcome::kServed;
   }
   if (reading_.group != nullptr) {
     // As it is now: it may have been paused, or have got other limits.

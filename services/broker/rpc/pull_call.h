@@ -9,6 +9,7 @@
 
 #include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/base/mutex.h"
+#include "services/broker/access/permit.h"
 #include "services/broker/delivery/taker.h"
 #include "services/broker/delivery/waiting_room.h"
 #include "services/broker/rpc/call_context.h"
@@ -47,6 +48,7 @@ class PullCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   const CallContext call_;
   apache::rocketmq::v2::PullMessageRequest request_;
   Reading reading_;
+  Permit permit_;
   Timestamp deadline_;
   std::shared_ptr<PullCall> self_;
 

@@ -19,7 +19,7 @@ namespace v2 = apache::rocketmq::v2;
 
 absl::StatusOr<RecallHandle> Check(const ServiceContext& services, const CallContext& call,
                                    const v2::RecallMessageRequest& request) {
-  RETURN_IF_ERROR(CheckClientId(call));
+  RETURN_IF_ERROR(CheckCaller(call));
   const absl::StatusOr<RecallHandle> decoded = DecodeRecallHandle(request.recall_handle());
   if (decoded.ok() && !decoded->broker.empty() &&
       decoded->broker != services.config.broker_name()) {
@@ -29,7 +29,7 @@ absl::StatusOr<RecallHandle> Check(const ServiceContext& services, const CallCon
                                    decoded->broker, services.config.broker_name()));
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
-                   FindTopic(services, call, request.topic()));
+                   FindTopic(services, call, request.topic(), kToPub));
   RETURN_IF_ERROR(CheckKind(MessageKind::kDelay, topic->kinds, topic->name));
   if (!decoded.ok()) return decoded.status();
   const RecallHandle& handle = *decoded;

@@ -42,7 +42,7 @@ absl::Status CheckReadable(const Topic& topic) {
 }  // namespace
 
 ReceiveCall::ReceiveCall(ServiceContext& services, const grpc::CallbackServerContext& context)
-    : services_(services), call_(ReadCallContext(context)) {}
+    : services_(services), call_(ReadCallContext(services.access, context)) {}
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* ReceiveCall::Start(
     ServiceContext& services, const grpc::CallbackServerContext& context,
@@ -88,10 +88,10 @@ absl::Status ReceiveCall::SetGroup(std::shared_ptr<const Group> group) {
 }
 
 absl::Status ReceiveCall::Check() {
-  RETURN_IF_ERROR(CheckClientId(call_));
-  RETURN_IF_ERROR(CheckGroupName(call_, request_.group()));
+  RETURN_IF_ERROR(CheckCaller(call_));
+  RETURN_IF_ERROR(CheckGroup(services_, call_, request_.group()));
   ASSIGN_OR_RETURN(subscription_.topic,
-                   FindTopic(services_, call_, request_.message_queue().topic()));
+                   FindTopic(services_, call_, request_.message_queue().topic(), kToSub));
   RETURN_IF_ERROR(CheckReadable(*subscription_.topic));
   ASSIGN_OR_RETURN(subscription_.filter, FindFilter(services_, request_.filter_expression()));
   if (subscription_.topic->lite() && !subscription_.filter.matches_all()) {
@@ -158,6 +158,7 @@ absl::StatusOr<milliseconds> ReceiveCall::PollingTime() const {
 }
 
 void ReceiveCall::Wait() {
+  permit_ = PermitFor(services_, call_, *subscription_.topic, kToSub, subscription_.group.get());
   WaitingRoom::Place place{subscription_.topic->id, subscription_.group->id};
   if (subscription_.topic->lite()) {
     place.client = PlaceOf(place.topic, place.group, call_.client_id).client;
@@ -171,6 +172,7 @@ absl::Status ReceiveCall::LookAgain() {
   if (topic_now == nullptr) return NoTopic(subscription_.topic->name);
   subscription_.topic = std::move(topic_now);
   RETURN_IF_ERROR(CheckReadable(*subscription_.topic));
+  RETURN_IF_ERROR(permit_.Check());
   std::shared_ptr<const Group> group_now = services_.topics.FindGroup(subscription_.group->id);
   if (group_now == nullptr) {
     return PublicError(PublicCode::kConsumerGroupNotFound,

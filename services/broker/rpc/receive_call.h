@@ -10,6 +10,7 @@
 
 #include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/base/mutex.h"
+#include "services/broker/access/permit.h"
 #include "services/broker/delivery/taker.h"
 #include "services/broker/delivery/waiting_room.h"
 #include "services/broker/rpc/call_context.h"
@@ -63,6 +64,7 @@ class ReceiveCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   const CallContext call_;
   apache::rocketmq::v2::ReceiveMessageRequest request_;
   Subscription subscription_;
+  Permit permit_;
   Timestamp deadline_;
   std::shared_ptr<ReceiveCall> self_;
 

@@ -42,10 +42,34 @@ absl::Status NoTopic(std::string_view name) {
                   name, name));
 }
 
+absl::Status CheckTopic(const ServiceContext& services, const CallContext& call,
+                        const v2::Resource& resource, uint32_t any_of) {
+  RETURN_IF_ERROR(CheckTopicName(call, resource));
+  return services.access.Check(call.caller,
+                               TopicNeed(any_of, NamespaceOf(call, resource), resource.name()));
+}
+
+absl::Status CheckGroup(const ServiceContext& services, const CallContext& call,
+                        const v2::Resource& resource) {
+  RETURN_IF_ERROR(CheckGroupName(call, resource));
+  return services.access.Check(call.caller,
+                               GroupNeed(kToSub, NamespaceOf(call, resource), resource.name()));
+}
+
+Permit PermitFor(const ServiceContext& services, const CallContext& call, const Topic& topic,
+                 uint32_t any_of, const Group* group) {
+  if (!services.access.enabled()) return {};
+  Permit permit(services.access, call.caller);
+  permit.Add(TopicNeed(any_of, topic.name_space, topic.name));
+  if (group != nullptr) permit.Add(GroupNeed(kToSub, group->name_space, group->name));
+  return permit;
+}
+
 absl::StatusOr<std::shared_ptr<const Topic>> FindTopic(const ServiceContext& services,
                                                        const CallContext& call,
-                                                       const v2::Resource& resource) {
-  RETURN_IF_ERROR(CheckTopicName(call, resource));
+                                                       const v2::Resource& resource,
+                                                       uint32_t any_of) {
+  RETURN_IF_ERROR(CheckTopic(services, call, resource, any_of));
   std::shared_ptr<const Topic> topic =
       services.topics.FindTopic(NamespaceOf(call, resource), resource.name());
   if (topic == nullptr) return NoTopic(resource.name());
@@ -55,7 +79,7 @@ absl::StatusOr<std::shared_ptr<const Topic>> FindTopic(const ServiceContext& ser
 absl::StatusOr<std::shared_ptr<const Group>> FindGroup(const ServiceContext& services,
                                                        const CallContext& call,
                                                        const v2::Resource& resource) {
-  RETURN_IF_ERROR(CheckGroupName(call, resource));
+  RETURN_IF_ERROR(CheckGroup(services, call, resource));
   std::shared_ptr<const Group> group =
       services.topics.FindGroup(NamespaceOf(call, resource), resource.name());
   if (group == nullptr) return NoGroup(resource.name());
@@ -63,14 +87,15 @@ absl::StatusOr<std::shared_ptr<const Group>> FindGroup(const ServiceContext& ser
 }
 
 bool IsForAnother(const ServiceContext& services, const CallContext& call, const Destination& to) {
-  if (services.others == nullptr) return false;
+  if (services.others == nullptr || !CheckCaller(call).ok()) return false;
   if (!to.NamesNone()) return !to.Means(services.config.broker_name());
-  return CodeOf(FindTopic(services, call, to.topic).status()) == PublicCode::kTopicNotFound;
+  return CheckTopicName(call, to.topic).ok() &&
+         services.topics.FindTopic(NamespaceOf(call, to.topic), to.topic.name()) == nullptr;
 }
 
 void FindOrCreateTopic(ServiceContext& services, const CallContext& call,
-                       const v2::Resource& resource, ThenTopic then) {
-  absl::StatusOr<std::shared_ptr<const Topic>> found = FindTopic(services, call, resource);
+                       const v2::Resource& resource, uint32_t any_of, ThenTopic then) {
+  absl::StatusOr<std::shared_ptr<const Topic>> found = FindTopic(services, call, resource, any_of);
   if (!services.config.auto_create_topics() ||
       CodeOf(found.status()) != PublicCode::kTopicNotFound) {
     return then(std::move(found));

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 
 #include "proto/apache/rocketmq/v2/definition.pb.h"
+#include "services/broker/access/permit.h"
 #include "services/broker/filter/message_filter.h"
 #include "services/broker/progress/receipt_handle.h"
 #include "services/broker/rpc/call_checks.h"
@@ -23,11 +24,28 @@ namespace dunlin::broker {
 // TOPIC_NOT_FOUND, and the way out.
 absl::Status NoTopic(std::string_view name);
 
-// Errors: ILLEGAL_TOPIC, TOPIC_NOT_FOUND.
+// What a call is about to do with a topic or group; of several, one that it may is enough.
+inline constexpr uint32_t kToPub = BitOf(Action::kPub);
+inline constexpr uint32_t kToSub = BitOf(Action::kSub);
+inline constexpr uint32_t kToPubOrSub = kToPub | kToSub;
+
+// Whether there may be such a topic, and the caller may do this with it. Errors: ILLEGAL_TOPIC,
+// UNAUTHORIZED.
+absl::Status CheckTopic(const ServiceContext& services, const CallContext& call,
+                        const apache::rocketmq::v2::Resource& resource, uint32_t any_of);
+// Whether the caller may consume with the group. Errors: ILLEGAL_CONSUMER_GROUP, UNAUTHORIZED.
+absl::Status CheckGroup(const ServiceContext& services, const CallContext& call,
+                        const apache::rocketmq::v2::Resource& resource);
+
+// To be asked again of the same caller while a call takes long. A null group: none.
+Permit PermitFor(const ServiceContext& services, const CallContext& call, const Topic& topic,
+                 uint32_t any_of, const Group* group);
+
+// Errors: as of CheckTopic, TOPIC_NOT_FOUND.
 absl::StatusOr<std::shared_ptr<const Topic>> FindTopic(
     const ServiceContext& services, const CallContext& call,
-    const apache::rocketmq::v2::Resource& resource);
-// Errors: ILLEGAL_CONSUMER_GROUP, CONSUMER_GROUP_NOT_FOUND.
+    const apache::rocketmq::v2::Resource& resource, uint32_t any_of);
+// Errors: as of CheckGroup, CONSUMER_GROUP_NOT_FOUND.
 absl::StatusOr<std::shared_ptr<const Group>> FindGroup(
     const ServiceContext& services, const CallContext& call,
     const apache::rocketmq::v2::Resource& resource);
@@ -40,7 +58,8 @@ bool IsForAnother(const ServiceContext& services, const CallContext& call, const
 // exactly once: at once on this thread, or later on the executor's.
 using ThenTopic = absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<const Topic>>)>;
 void FindOrCreateTopic(ServiceContext& services, const CallContext& call,
-                       const apache::rocketmq::v2::Resource& resource, ThenTopic then);
+                       const apache::rocketmq::v2::Resource& resource, uint32_t any_of,
+                       ThenTopic then);
 using ThenGroup = absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<const Group>>)>;
 void FindOrCreateGroup(ServiceContext& services, const CallContext& call,
                        const apache::rocketmq::v2::Resource& resource, ThenGroup then);

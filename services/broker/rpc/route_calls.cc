@@ -72,8 +72,8 @@ absl::Status FillAssignments(const ServiceContext& services, const CallContext& 
                              v2::QueryAssignmentResponse& response) {
   RETURN_IF_ERROR(CheckEndpoints(request.endpoints()));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
-                   FindTopic(services, call, request.topic()));
-  RETURN_IF_ERROR(CheckGroupName(call, request.group()));
+                   FindTopic(services, call, request.topic(), kToSub));
+  RETURN_IF_ERROR(CheckGroup(services, call, request.group()));
   if (!topic->readable()) {
     return PublicError(PublicCode::kForbidden,
                        fmt::format("topic {} may not be read from", topic->name));

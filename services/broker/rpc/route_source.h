@@ -10,6 +10,7 @@
 
 #include "proto/apache/rocketmq/v2/definition.pb.h"
 #include "proto/dunlin/nameservice/v1/routes.pb.h"
+#include "services/broker/access/access_control.h"
 #include "services/broker/topics/topic_watchers.h"
 
 namespace dunlin::broker {
@@ -37,6 +38,9 @@ class RouteSource {
   // Those who want to hear of changes, by qualified name of the topic and by name of the group.
   virtual TopicWatchers& topic_watchers() = 0;
   virtual TopicWatchers& group_watchers() = 0;
+
+  // Who may look.
+  virtual const AccessControl& access() const = 0;
 };
 
 }  // namespace dunlin::broker

@@ -73,8 +73,8 @@ void SendCall::Run() {
         grpc::Status(grpc::StatusCode::INTERNAL, std::string(scanned.status().message())));
   }
   send_ = *std::move(scanned);
-  const CallContext call = ReadCallContext(context_);
-  absl::Status status = CheckClientId(call);
+  const CallContext call = ReadCallContext(services_.access, context_);
+  absl::Status status = CheckCaller(call);
   if (status.ok()) client_ = services_.trace.NumberOf(call.client_id);
   if (status.ok()) status = AdmitSend(send_, LimitsOf(services_.config), services_.clock.Now());
   if (!status.ok()) return Refuse(status);
@@ -82,7 +82,7 @@ void SendCall::Run() {
   topic.set_resource_namespace(std::string(send_.messages[0].topic_namespace));
   topic.set_name(std::string(send_.messages[0].topic_name));
   FindOrCreateTopic(
-      services_, call, topic,
+      services_, call, topic, kToPub,
       [this, &log = services_.log](absl::StatusOr<std::shared_ptr<const Topic>> found) {
         // Perhaps it took a while.
         if (Abandoned()) return Finish(grpc::Status::CANCELLED);

@@ -8,6 +8,7 @@
 
 #include "proto/dunlin/config/v1/config.pb.h"
 #include "services/base/clock.h"
+#include "services/broker/access/access_control.h"
 #include "services/broker/admission/intake.h"
 #include "services/broker/clients/client_registry.h"
 #include "services/broker/clients/producer_sessions.h"
@@ -59,6 +60,7 @@ struct ServiceContext {
   TransactionLookup& transactions;
   CommandStreams& command_streams;
   ColdReads& cold_reads;
+  const AccessControl& access;
   // Host and port put into routes when the client does not say how it reached the server.
   std::string advertised_host;
   int32_t advertised_port = 0;

@@ -49,6 +49,13 @@ void HintRetry(const absl::Status& status, grpc::CallbackServerContext& context)
                               std::to_string(RetryAfterOf(status).count()));
 }
 
+grpc::Status BrokenStream(const absl::Status& status) {
+  grpc::StatusCode code = grpc::StatusCode::INVALID_ARGUMENT;
+  if (absl::IsUnauthenticated(status)) code = grpc::StatusCode::UNAUTHENTICATED;
+  if (absl::IsPermissionDenied(status)) code = grpc::StatusCode::PERMISSION_DENIED;
+  return {code, std::string(status.message())};
+}
+
 absl::Status DiskFull() {
   return WithRetryAfter(
       PublicError(PublicCode::kTooManyRequests,

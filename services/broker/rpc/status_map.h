@@ -27,6 +27,9 @@ grpc::ByteBuffer AnswerOnWire(const apache::rocketmq::v2::Status& status);
 // answers of apache.rocketmq.v2 have no field for it.
 void HintRetry(const absl::Status& status, grpc::CallbackServerContext& context);
 
+// How a stream of Dunlin's own ends whose caller broke its rules, or may not have it.
+grpc::Status BrokenStream(const absl::Status& status);
+
 // TOO_MANY_REQUESTS of a broker that has no room on its disk.
 absl::Status DiskFull();
 

@@ -28,10 +28,6 @@ constexpr uint32_t kMaxUnsettled = 65'535;
 // Answers that a client does not read pile up to here, then the stream ends.
 constexpr size_t kMaxUnsentBytes = 1u << 20;
 
-grpc::Status Broken(const absl::Status& status) {
-  return {grpc::StatusCode::INVALID_ARGUMENT, std::string(status.message())};
-}
-
 bool IsForCommits(const v1::Attach& attach) {
   return attach.has_offset() && attach.offset().start() == v1::OffsetMode::COMMIT_ONLY;
 }
@@ -40,7 +36,9 @@ bool IsForCommits(const v1::Attach& attach) {
 
 SubscribeCall::SubscribeCall(ServiceContext& services, OpenStreams& open_streams,
                              const grpc::CallbackServerContext& context)
-    : services_(services), open_streams_(open_streams), call_(ReadCallContext(context)) {}
+    : services_(services),
+      open_streams_(open_streams),
+      call_(ReadCallContext(services.access, context)) {}
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SubscribeCall::Start(
     ServiceContext& services, OpenStreams& open_streams,
@@ -48,8 +46,8 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SubscribeCall::Star
   auto call = std::shared_ptr<SubscribeCall>(new SubscribeCall(services, open_streams, context));
   call->self_ = call;
   call->StartSendInitialMetadata();
-  if (const absl::Status known = CheckClientId(call->call_); !known.ok()) {
-    call->End(Broken(known));
+  if (const absl::Status known = CheckCaller(call->call_); !known.ok()) {
+    call->End(BrokenStream(known));
   } else {
     open_streams.Add(call);
     call->ReadOn();
@@ -62,9 +60,9 @@ void SubscribeCall::OnReadDone(bool ok) {
   v1::SubscribeRequest request;
   absl::Status parsed = CheckRequestSize(received_);
   if (parsed.ok()) parsed = Parse(received_, request);
-  if (!parsed.ok()) return End(Broken(parsed));
+  if (!parsed.ok()) return End(BrokenStream(parsed));
   const absl::StatusOr<bool> handled = Handle(request);
-  if (!handled.ok()) return End(Broken(handled.status()));
+  if (!handled.ok()) return End(BrokenStream(handled.status()));
   if (*handled) ReadOn();
 }
 
@@ -129,7 +127,7 @@ absl::Status SubscribeCall::Open(const v1::OpenSubscribe& open) {
     credit_ = static_cast<int64_t>(std::min<uint64_t>(open.credit_bytes(), kMaxCredit));
   }
   auto opened = [call = shared_from_this()](absl::StatusOr<std::shared_ptr<const Group>> group) {
-    if (!group.ok()) return call->End(Broken(group.status()));
+    if (!group.ok()) return call->End(BrokenStream(group.status()));
     call->group_ = *std::move(group);
     {
       MutexLock lock(call->mutex_);
@@ -215,7 +213,7 @@ absl::StatusOr<QueueOffset> SubscribeCall::StartOf(const v1::OffsetMode& mode, Q
 absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeAttachment(const v1::Attach& attach,
                                                                           v1::Attached& attached) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> topic,
-                   FindTopic(services_, call_, attach.topic()));
+                   FindTopic(services_, call_, attach.topic(), kToSub));
   if (!topic->readable()) {
     return PublicError(PublicCode::kForbidden,
                        fmt::format("topic {} may not be read from", topic->name));
@@ -233,11 +231,15 @@ absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeAttachment(const 
   attached.set_queues(topic->queues());
   attached.set_topic_id(topic->id.value());
   ASSIGN_OR_RETURN(MessageFilter filter, FindFilter(services_, attach.filter()));
-  if (attach.has_offset()) {
-    return MakeOffsetAttachment(attach, topic, std::move(filter), attached);
+  if (!attach.has_offset() && !attach.has_group()) {
+    return PublicError(PublicCode::kBadRequest, "`mode` is not set");
   }
-  if (attach.has_group()) return MakeGroupAttachment(attach, topic, std::move(filter));
-  return PublicError(PublicCode::kBadRequest, "`mode` is not set");
+  ASSIGN_OR_RETURN(const std::shared_ptr<Attachment> made,
+                   attach.has_offset()
+                       ? MakeOffsetAttachment(attach, topic, std::move(filter), attached)
+                       : MakeGroupAttachment(attach, topic, std::move(filter)));
+  made->SetPermit(PermitFor(services_, call_, *topic, kToSub, group_.get()));
+  return made;
 }
 
 std::function<void(Attachment&)> SubscribeCall::TellWhenReady() {

@@ -49,9 +49,9 @@ class TelemetryCall::Session final : public ProducerSession {
 };
 
 TelemetryCall::TelemetryCall(ServiceContext& services, const grpc::CallbackServerContext& context)
-    : services_(services), call_(ReadCallContext(context)) {
+    : services_(services), call_(ReadCallContext(services.access, context)) {
   StartSendInitialMetadata();
-  if (const absl::Status known = CheckClientId(call_); !known.ok()) {
+  if (const absl::Status known = CheckCaller(call_); !known.ok()) {
     Command answer;
     *answer.mutable_status() = ToWire(known);
     Send(answer);
@@ -119,9 +119,10 @@ absl::Status TelemetryCall::ReadSettings(const v2::Settings& sent, Command& answ
     info.group = QualifiedName(NamespaceOf(call_, resource), resource.name());
     group = services_.topics.FindGroup(NamespaceOf(call_, resource), resource.name());
   }
-  if (const absl::Status properties = CheckClientProperties(sent.client_properties());
-      !properties.ok()) {
-    *answer.mutable_status() = ToWire(properties);
+  absl::Status refusal = CheckClientProperties(sent.client_properties());
+  if (refusal.ok()) refusal = CheckAccess(sent);
+  if (!refusal.ok()) {
+    *answer.mutable_status() = ToWire(refusal);
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(*answer.mutable_settings(),
@@ -130,6 +131,18 @@ absl::Status TelemetryCall::ReadSettings(const v2::Settings& sent, Command& answ
   publishes_ = std::move(publishes);
   // Clients drop settings that come without an OK.
   *answer.mutable_status() = OkOnWire();
+  return absl::OkStatus();
+}
+
+absl::Status TelemetryCall::CheckAccess(const v2::Settings& sent) const {
+  for (const v2::Resource& topic : sent.publishing().topics()) {
+    RETURN_IF_ERROR(CheckTopic(services_, call_, topic, kToPub));
+  }
+  if (!sent.has_subscription()) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckGroup(services_, call_, sent.subscription().group()));
+  for (const v2::SubscriptionEntry& entry : sent.subscription().subscriptions()) {
+    RETURN_IF_ERROR(CheckTopic(services_, call_, entry.topic(), kToSub));
+  }
   return absl::OkStatus();
 }
 

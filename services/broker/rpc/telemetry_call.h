@@ -48,6 +48,8 @@ class TelemetryCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   absl::Status Take(const grpc::ByteBuffer& bytes);
   // Fills the answer; an error ends the stream.
   absl::Status ReadSettings(const apache::rocketmq::v2::Settings& sent, Command& answer);
+  // Whether the caller may do what it says that it will.
+  absl::Status CheckAccess(const apache::rocketmq::v2::Settings& sent) const;
   void FinishWhenWritten(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   void WriteOrFinish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -34,6 +34,7 @@ class BrokerRoutes final : public RouteSource {
   std::vector<std::string> FirstGroups() override;
   TopicWatchers& topic_watchers() override { return services_.topics.watchers(); }
   TopicWatchers& group_watchers() override { return nobody_; }
+  const AccessControl& access() const override { return services_.access; }
 
  private:
   const ServiceContext& services_;

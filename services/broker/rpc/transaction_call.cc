@@ -18,7 +18,7 @@ namespace v2 = apache::rocketmq::v2;
 
 absl::StatusOr<Ending> Check(const ServiceContext& services, const CallContext& call,
                              const v2::EndTransactionRequest& request) {
-  RETURN_IF_ERROR(CheckClientId(call));
+  RETURN_IF_ERROR(CheckCaller(call));
   ASSIGN_OR_RETURN(const TransactionId id, DecodeTransactionId(request.transaction_id()));
   if (services.IsOfAnother(id.broker)) {
     return PublicError(PublicCode::kInvalidTransactionId,
@@ -26,7 +26,7 @@ absl::StatusOr<Ending> Check(const ServiceContext& services, const CallContext& 
                                    services.config.broker_name()));
   }
   Ending ending;
-  ASSIGN_OR_RETURN(ending.topic, FindTopic(services, call, request.topic()));
+  ASSIGN_OR_RETURN(ending.topic, FindTopic(services, call, request.topic(), kToPub));
   if (id.topic != ending.topic->id) {
     return PublicError(
         PublicCode::kInvalidTransactionId,

@@ -23,17 +23,13 @@ constexpr int kMaxPerRequest = 10'000;
 // Routes of one response: 100 KiB or so.
 constexpr size_t kBatch = 512;
 
-grpc::Status Broken(const absl::Status& status) {
-  return {grpc::StatusCode::INVALID_ARGUMENT, std::string(status.message())};
-}
-
 }  // namespace
 
 WatchRoutesCall::WatchRoutesCall(RouteSource& routes, OpenStreams& open_streams,
                                  const grpc::CallbackServerContext& context)
     : routes_(routes),
       open_streams_(open_streams),
-      call_(ReadCallContext(context)),
+      call_(ReadCallContext(routes.access(), context)),
       group_watcher_(*this) {
   viewer_.zone = call_.zone;
 }
@@ -43,8 +39,8 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* WatchRoutesCall::St
   auto call = std::shared_ptr<WatchRoutesCall>(new WatchRoutesCall(routes, open_streams, context));
   call->self_ = call;
   call->StartSendInitialMetadata();
-  if (const absl::Status known = CheckClientId(call->call_); !known.ok()) {
-    call->End(Broken(known));
+  if (const absl::Status known = CheckCaller(call->call_); !known.ok()) {
+    call->End(BrokenStream(known));
   } else {
     open_streams.Add(call);
     call->StartRead(&call->received_);
@@ -54,7 +50,8 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* WatchRoutesCall::St
 
 void WatchRoutesCall::OnReadDone(bool ok) {
   if (!ok) return End(grpc::Status::OK);  // a client that says no more has gone
-  if (const absl::Status handled = Handle(received_); !handled.ok()) return End(Broken(handled));
+  if (const absl::Status handled = Handle(received_); !handled.ok())
+    return End(BrokenStream(handled));
   {
     MutexLock lock(mutex_);
     answering_ = true;
@@ -95,6 +92,11 @@ absl::Status WatchRoutesCall::Open(const Request& request) {
 
 void WatchRoutesCall::Watch(const nameservice::v1::WatchedTopic& topic) {
   absl::Status status = CheckTopicName(call_, topic.topic());
+  if (status.ok()) {
+    status = routes_.access().Check(
+        call_.caller, TopicNeed(BitOf(Action::kPub) | BitOf(Action::kSub),
+                                NamespaceOf(call_, topic.topic()), topic.topic().name()));
+  }
   if (status.ok()) {
     status = Add(QualifiedName(NamespaceOf(call_, topic.topic()), topic.topic().name()),
                  topic.version());

@@ -8,6 +8,9 @@
 
 namespace dunlin::broker {
 
+// With the name of a group behind it: the topic of its dead letters.
+inline constexpr std::string_view kDeadLetterPrefix = "%DLQ%";
+
 // "namespace/name", or the name alone in the default namespace.
 inline std::string QualifiedName(std::string_view name_space, std::string_view name) {
   std::string qualified(name_space);

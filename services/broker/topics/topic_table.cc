@@ -477,7 +477,7 @@ void TopicTable::TakeOver(const storage::v1::Topic& row, std::vector<std::string
   const std::shared_ptr<Topic> topic = TopicOf(row);
   MutexLock lock(mutex_);
   if (const auto old = FindOrNull(topics_by_id_, topic->id); old != nullptr) {
-    topic->tails = old->tails;
+    topic->turn = old->turn;
   }
   while (topic->queues() < row.queues()) {
     topic->tails.push_back(std::make_shared<store::QueueTailSlot>());

@@ -135,7 +135,6 @@ struct Group {
   std::chrono::milliseconds RetryDelay(uint32_t attempt) const;
 };
 
-inline constexpr std::string_view kDeadLetterPrefix = "%DLQ%";
 inline constexpr uint32_t kMaxQueues = 65'535;
 inline constexpr std::chrono::minutes kMaxLiteExpiration = std::chrono::days(30);
 

@@ -24,6 +24,7 @@
 #include "proto/dunlin/nameservice/v1/routes.pb.h"
 #include "services/base/clock.h"
 #include "services/base/mutex.h"
+#include "services/broker/access/access_control.h"
 #include "services/broker/rpc/route_source.h"
 #include "services/broker/topics/topic_watchers.h"
 #include "services/nameservice/routes/route_queues.h"
@@ -104,6 +105,7 @@ class RouteDirectory final : public broker::RouteSource {
   std::vector<std::string> FirstGroups() override { return {}; }
   broker::TopicWatchers& topic_watchers() override { return topic_watchers_; }
   broker::TopicWatchers& group_watchers() override { return group_watchers_; }
+  const broker::AccessControl& access() const override { return everybody_; }
 
  private:
   std::shared_ptr<MemberSession> Find(SessionId session) const
@@ -124,6 +126,7 @@ class RouteDirectory final : public broker::RouteSource {
   const std::function<void()> on_remembered_;
   broker::TopicWatchers topic_watchers_;
   broker::TopicWatchers group_watchers_;
+  const broker::AccessControl everybody_;  // may see routes: only brokers know users
   mutable Mutex mutex_;
   RouteTable table_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_session_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -398,6 +398,14 @@ absl::Status Applier::ApplyConfig(const RecordView& record, bool state_only) {
       return absl::OkStatus();
     case storage::v1::ConfigChange::kRemoveLiteTopic:
       return DropLiteTopic(change.remove_lite_topic(), state_only);
+    case storage::v1::ConfigChange::kPutUser:
+      batch_.Put(config, UserKey(change.put_user().name()), change.put_user().SerializeAsString());
+      config_.users = true;
+      return absl::OkStatus();
+    case storage::v1::ConfigChange::kDeleteUser:
+      batch_.Delete(config, UserKey(change.delete_user()));
+      config_.users = true;
+      return absl::OkStatus();
     case storage::v1::ConfigChange::CHANGE_NOT_SET:
       break;
   }

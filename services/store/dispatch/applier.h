@@ -58,11 +58,12 @@ class Applier {
   // that got some.
   std::vector<TopicId> TakeTopics();
   std::vector<QueueKey> TakeLiteTopics();
-  // Topics and groups that were put or deleted since the last call, and whether a snapshot has put
-  // all of them anew.
+  // Topics and groups that were put or deleted since the last call, whether users were, and whether
+  // a snapshot has put all of them anew.
   struct Config {
     absl::flat_hash_set<TopicId> topics;
     absl::flat_hash_set<GroupId> groups;
+    bool users = false;
     bool all = false;
   };
   Config TakeConfig();

@@ -31,6 +31,9 @@ absl::Status Applier::PutSnapshotRows(const storage::v1::SnapshotPart& part,
     batch_.Put(config, LiteKey({TopicId(topic.topic_id()), topic.queue()}),
                topic.SerializeAsString());
   }
+  for (const storage::v1::User& user : part.users()) {
+    batch_.Put(config, UserKey(user.name()), user.SerializeAsString());
+  }
   for (const storage::v1::QueueProgress& progress : part.progress()) {
     batch_.Put(
         database_.handle(Family::kProgress),
@@ -77,6 +80,7 @@ absl::Status Applier::MakeSnapshot(size_t max_bytes,
       database_.Scan(Family::kConfig, "", [&](std::string_view key, std::string_view value) {
         if (key.starts_with(kTopicPrefix)) return parse(part.add_topics(), value);
         if (key.starts_with(kLitePrefix)) return parse(part.add_lite_topics(), value);
+        if (key.starts_with(kUserPrefix)) return parse(part.add_users(), value);
         return parse(part.add_groups(), value);
       }));
   RETURN_IF_ERROR(database_.Scan(Family::kProgress, "", [&](std::string_view, std::string_view v) {

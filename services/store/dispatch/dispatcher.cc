@@ -196,6 +196,7 @@ void RealDispatcher::Publish() {
   if (options_.tell_config) {
     changed_config_.topics.insert(config.topics.begin(), config.topics.end());
     changed_config_.groups.insert(config.groups.begin(), config.groups.end());
+    changed_config_.users |= config.users;
     changed_config_.all |= config.all;
   }
   snapshot_ = {applied.has_snapshot(), LogOffset(applied.snapshot_as_of())};
@@ -269,13 +270,12 @@ std::vector<QueueKey> RealDispatcher::TakeChangedLiteTopics() {
 }
 
 Dispatcher::ChangedConfig RealDispatcher::TakeChangedConfig() {
-  Applier::Config taken;
-  {
-    MutexLock lock(mutex_);
-    taken = std::exchange(changed_config_, Applier::Config());
-  }
+  mutex_.Lock();
+  const Applier::Config taken = std::exchange(changed_config_, Applier::Config());
+  mutex_.Unlock();
   return {{taken.topics.begin(), taken.topics.end()},
           {taken.groups.begin(), taken.groups.end()},
+          taken.users,
           taken.all};
 }
 

@@ -63,15 +63,17 @@ class Dispatcher {
   // number of lightweight topics that come and go between two calls.
   virtual std::vector<QueueKey> TakeChangedLiteTopics() = 0;
 
-  // Topics and groups that were put or deleted since the last call (each once), or all of them; the
-  // state store has them as they are now. For tables that follow a log that somebody else writes.
-  // Lightweight topics are not among them. Bounded by their number between two calls.
+  // Topics and groups that were put or deleted since the last call (each once), or all of them, and
+  // whether users were; the state store has them as they are now. For tables that follow a log that
+  // somebody else writes. Lightweight topics are not among them. Bounded by their number between
+  // two calls.
   struct ChangedConfig {
     std::vector<TopicId> topics;
     std::vector<GroupId> groups;
+    bool users = false;
     bool all = false;
 
-    bool IsEmpty() const { return topics.empty() && groups.empty() && !all; }
+    bool IsEmpty() const { return topics.empty() && groups.empty() && !users && !all; }
   };
   virtual ChangedConfig TakeChangedConfig() = 0;
 

@@ -101,6 +101,8 @@ class Workload {
       const auto& [queue, message] =
           sent_[static_cast<size_t>(Below(static_cast<int>(sent_.size())))];
       rig_.BuryLetter(GroupId(static_cast<uint32_t>(Below(3))), queue, message, {kLetters, 0});
+    } else if (dice < 92) {
+      ChangeUsers();
     } else if (dice < 94) {
       ChangeTimers();
       ChangeTransactions();
@@ -115,6 +117,17 @@ class Workload {
       rig_.DeleteTopic(TopicId(static_cast<uint32_t>(4 + Below(3))));
     } else {
       rig_.DeleteTopic(kDoomed);
+    }
+  }
+
+  void ChangeUsers() {
+    for (int i = Below(4); i > 0; --i) {
+      const std::string name = "user-" + std::to_string(Below(5));
+      if (Below(3) == 0) {
+        rig_.DeleteUser(name);
+      } else {
+        rig_.PutUser(name, "secret-" + std::to_string(Below(1000)));
+      }
     }
   }
 

@@ -17,6 +17,7 @@ inline constexpr std::string_view kCheckpointKey = "checkpoint";  // in kMeta
 inline constexpr std::string_view kTopicPrefix = "T";             // in kConfig, then the id
 inline constexpr std::string_view kGroupPrefix = "G";
 inline constexpr std::string_view kLitePrefix = "L";  // then topic, queue
+inline constexpr std::string_view kUserPrefix = "U";  // then the name
 
 // In kConfig.
 inline std::string TopicKey(TopicId id) {
@@ -26,6 +27,7 @@ inline std::string GroupKey(GroupId id) {
   return std::string(kGroupPrefix) + BigEndian(id.value());
 }
 inline std::string LiteKey(QueueKey queue) { return std::string(kLitePrefix) + KeyOf(queue); }
+inline std::string UserKey(std::string_view name) { return std::string(kUserPrefix).append(name); }
 // In kProgress: group, topic, queue.
 inline std::string ProgressKey(GroupId group, QueueKey queue) {
   return BigEndian(group.value()) + KeyOf(queue);

@@ -24,6 +24,9 @@ class RocksStateStore final : public StateStore {
   absl::StatusOr<std::vector<storage::v1::Group>> ListGroups() const override {
     return List<storage::v1::Group>(Family::kConfig, kGroupPrefix, "group");
   }
+  absl::StatusOr<std::vector<storage::v1::User>> ListUsers() const override {
+    return List<storage::v1::User>(Family::kConfig, kUserPrefix, "user");
+  }
   absl::StatusOr<storage::v1::Topic> GetTopic(TopicId topic) const override {
     return Get<storage::v1::Topic>(Family::kConfig, TopicKey(topic), "topic");
   }

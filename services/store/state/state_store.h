@@ -29,6 +29,7 @@ class Group;
 class LiteTopic;
 class QueueProgress;
 class Topic;
+class User;
 }  // namespace dunlin::storage::v1
 
 namespace dunlin::store {
@@ -47,6 +48,7 @@ class StateStore {
   // What was in force when the log had been applied up to the dispatched offset.
   virtual absl::StatusOr<std::vector<storage::v1::Topic>> ListTopics() const = 0;
   virtual absl::StatusOr<std::vector<storage::v1::Group>> ListGroups() const = 0;
+  virtual absl::StatusOr<std::vector<storage::v1::User>> ListUsers() const = 0;
   // NOT_FOUND when there is none of this number.
   virtual absl::StatusOr<storage::v1::Topic> GetTopic(TopicId topic) const = 0;
   virtual absl::StatusOr<storage::v1::Group> GetGroup(GroupId group) const = 0;

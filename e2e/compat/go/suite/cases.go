@@ -19,9 +19,11 @@ import (
 )
 
 type suite struct {
-	endpoint string
-	prefix   string
-	messages int
+	endpoint  string
+	prefix    string
+	messages  int
+	accessKey string
+	secretKey string
 }
 
 var cases = map[string]func(*suite, string) error{

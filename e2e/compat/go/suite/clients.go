@@ -21,7 +21,7 @@ func (s *suite) config(group string) *rmq.Config {
 	return &rmq.Config{
 		Endpoint:      s.endpoint,
 		ConsumerGroup: group,
-		Credentials:   &credentials.SessionCredentials{},
+		Credentials:   &credentials.SessionCredentials{AccessKey: s.accessKey, AccessSecret: s.secretKey},
 	}
 }
 

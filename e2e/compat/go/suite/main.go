@@ -26,11 +26,14 @@ func main() {
 	prefix := flag.String("prefix", "", "of topics and groups")
 	messages := flag.Int("messages", 10000, "messages of the round trip")
 	tls := flag.String("tls", "on", "on or off; on is the default of this SDK")
+	accessKey := flag.String("access-key", "", "name of the user who signs")
+	secretKey := flag.String("secret-key", "", "and its secret")
 	chosen := flag.String("cases", strings.Join(caseNames(), ","), "which cases to run")
 	flag.Parse()
 	rmq.EnableSsl = *tls == "on"
 
-	suite := &suite{endpoint: *endpoint, prefix: *prefix, messages: *messages}
+	suite := &suite{endpoint: *endpoint, prefix: *prefix, messages: *messages,
+		accessKey: *accessKey, secretKey: *secretKey}
 	outcomes := make(chan outcome)
 	running := map[string]bool{}
 	for _, name := range strings.Split(*chosen, ",") {

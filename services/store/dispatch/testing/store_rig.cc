@@ -222,6 +222,20 @@ void StoreRig::DeleteGroup(GroupId id) {
   AppendChange(change);
 }
 
+void StoreRig::PutUser(const std::string& name, const std::string& secret) {
+  storage::v1::ConfigChange change;
+  change.mutable_put_user()->set_name(name);
+  change.mutable_put_user()->set_secret(secret);
+  change.mutable_put_user()->set_enabled(true);
+  AppendChange(change);
+}
+
+void StoreRig::DeleteUser(const std::string& name) {
+  storage::v1::ConfigChange change;
+  change.set_delete_user(name);
+  AppendChange(change);
+}
+
 void StoreRig::PutLiteTopic(QueueKey queue, const std::string& name) {
   storage::v1::ConfigChange change;
   change.mutable_put_lite_topic()->set_topic_id(queue.topic.value());
@@ -459,6 +473,8 @@ absl::StatusOr<std::map<std::string, std::string>> StoreRig::Describe(
   for (const auto& group : groups) {
     words[fmt::format("group {}", group.id())] = group.ShortDebugString();
   }
+  ASSIGN_OR_RETURN(const auto users, state_->ListUsers());
+  for (const auto& user : users) words["user " + user.name()] = user.ShortDebugString();
   RETURN_IF_ERROR(state_->VisitLiteTopics({}, [&](const storage::v1::LiteTopic& lite) {
     words[fmt::format("lite topic {} {}", lite.topic_id(), lite.queue())] = lite.ShortDebugString();
     return true;

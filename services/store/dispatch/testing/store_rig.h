@@ -73,6 +73,8 @@ class StoreRig {
   void DeleteTopic(TopicId id);
   void PutGroup(GroupId id);
   void DeleteGroup(GroupId id);
+  void PutUser(const std::string& name, const std::string& secret);
+  void DeleteUser(const std::string& name);
   void PutLiteTopic(QueueKey queue, const std::string& name);
   // Forgets the progress of the groups given. Its number may be given again: the next message
   // there has offset 0.

@@ -3,8 +3,10 @@ package compat;
 import java.time.Duration;
 import java.util.Map;
 import org.apache.rocketmq.client.apis.ClientConfiguration;
+import org.apache.rocketmq.client.apis.ClientConfigurationBuilder;
 import org.apache.rocketmq.client.apis.ClientException;
 import org.apache.rocketmq.client.apis.ClientServiceProvider;
+import org.apache.rocketmq.client.apis.StaticSessionCredentialsProvider;
 import org.apache.rocketmq.client.apis.consumer.FilterExpression;
 import org.apache.rocketmq.client.apis.consumer.LitePushConsumer;
 import org.apache.rocketmq.client.apis.consumer.MessageListener;
@@ -20,9 +22,15 @@ final class Clients {
   private final ClientServiceProvider provider = ClientServiceProvider.loadService();
   private final ClientConfiguration configuration;
 
-  Clients(String endpoint, boolean tls) {
-    configuration =
-        ClientConfiguration.newBuilder().setEndpoints(endpoint).enableSsl(tls).build();
+  /** Signs as a user unless {@code accessKey} is empty. */
+  Clients(String endpoint, boolean tls, String accessKey, String secretKey) {
+    ClientConfigurationBuilder builder =
+        ClientConfiguration.newBuilder().setEndpoints(endpoint).enableSsl(tls);
+    if (!accessKey.isEmpty()) {
+      builder.setCredentialProvider(
+          new StaticSessionCredentialsProvider(accessKey, secretKey));
+    }
+    configuration = builder.build();
   }
 
   Producer producer() throws ClientException {

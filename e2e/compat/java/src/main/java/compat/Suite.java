@@ -16,6 +16,7 @@ import java.util.concurrent.TimeoutException;
  * for each: "ok NAME" or "FAIL NAME: why". The exit status is 1 when one failed.
  *
  * <p>Options: --endpoint HOST:PORT --prefix NAME --messages N --tls on|off --cases a,b,c
+ * --access-key NAME --secret-key SECRET
  */
 public final class Suite {
   private static final int LIMIT_SECONDS = 170;
@@ -25,7 +26,11 @@ public final class Suite {
   public static void main(String[] args) throws InterruptedException {
     Map<String, String> options = options(args);
     Cases cases = new Cases(
-        new Clients(options.get("endpoint"), options.getOrDefault("tls", "on").equals("on")),
+        new Clients(
+            options.get("endpoint"),
+            options.getOrDefault("tls", "on").equals("on"),
+            options.getOrDefault("access-key", ""),
+            options.getOrDefault("secret-key", "")),
         options.get("prefix"),
         Integer.parseInt(options.getOrDefault("messages", "10000")));
     Map<String, Cases.Case> all = cases.all();

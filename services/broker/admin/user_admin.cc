@@ -1,0 +1,109 @@
+#include "services/broker/admin/user_admin.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "services/base/request_signature.h"
+#include "services/base/status_macros.h"
+#include "services/broker/admin/paging.h"
+#include "services/broker/admin/resource_protos.h"
+
+namespace dunlin::broker {
+namespace {
+
+using Rule = admin::v1::AccessRule;
+
+absl::StatusOr<User> ParseUser(const admin::v1::User& proto) {
+  if (!admin::v1::UserType_IsValid(proto.type())) {
+    return absl::InvalidArgumentError(
+        fmt::format("user {}: {} is no type; choose NORMAL_USER or SUPER_USER", proto.name(),
+                    static_cast<int>(proto.type())));
+  }
+  User user;
+  user.name = proto.name();
+  user.secret = proto.secret();
+  user.super = proto.type() == admin::v1::SUPER_USER;
+  user.enabled = !proto.has_enabled() || proto.enabled();
+  user.description = proto.description();
+  for (const Rule& rule : proto.rules()) {
+    if (!Rule::Decision_IsValid(rule.decision())) {
+      return absl::InvalidArgumentError(
+          fmt::format("user {}: rule {}: {} is no decision; choose ALLOW or DENY", proto.name(),
+                      user.rules.size() + 1, static_cast<int>(rule.decision())));
+    }
+    AccessRule& parsed = user.rules.emplace_back();
+    parsed.resource = static_cast<ResourceKind>(rule.resource());
+    parsed.pattern = static_cast<NamePattern>(rule.pattern());
+    parsed.name = rule.name();
+    parsed.deny = rule.decision() == Rule::DENY;
+    parsed.source_ips.assign(rule.source_ips().begin(), rule.source_ips().end());
+    for (const int action : rule.actions()) {
+      // Bit 0 is no action: the check of the user finds it.
+      parsed.actions |= Rule::Action_IsValid(action) ? BitOf(static_cast<Action>(action)) : 1;
+    }
+  }
+  return user;
+}
+
+admin::v1::User ToProto(const User& user) {
+  admin::v1::User proto;
+  proto.set_name(user.name);
+  proto.set_type(user.super ? admin::v1::SUPER_USER : admin::v1::NORMAL_USER);
+  proto.set_enabled(user.enabled);
+  proto.set_description(user.description);
+  proto.set_secret_fingerprint(SecretFingerprint({user.name, user.secret}));
+  SetTime(user.created, proto.mutable_create_time());
+  for (const AccessRule& rule : user.rules) {
+    Rule& shown = *proto.add_rules();
+    shown.set_resource(static_cast<Rule::Resource>(rule.resource));
+    shown.set_pattern(static_cast<Rule::Pattern>(rule.pattern));
+    shown.set_name(rule.name);
+    shown.set_decision(rule.deny ? Rule::DENY : Rule::ALLOW);
+    for (int action = Rule::ALL; action <= Rule::LIST; ++action) {
+      if ((rule.actions & BitOf(static_cast<Action>(action))) != 0) {
+        shown.add_actions(static_cast<Rule::Action>(action));
+      }
+    }
+    for (const std::string& range : rule.source_ips) shown.add_source_ips(range);
+  }
+  return proto;
+}
+
+}  // namespace
+
+absl::StatusOr<admin::v1::User> UserAdmin::Create(const admin::v1::CreateUserRequest& request) {
+  ASSIGN_OR_RETURN(User user, ParseUser(request.user()));
+  RETURN_IF_ERROR(access_.CheckNewUser(user.name));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const User> created, users_.Create(std::move(user)));
+  return ToProto(*created);
+}
+
+absl::StatusOr<admin::v1::User> UserAdmin::Update(const admin::v1::UpdateUserRequest& request) {
+  ASSIGN_OR_RETURN(User user, ParseUser(request.user()));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const User> updated, users_.Update(std::move(user)));
+  return ToProto(*updated);
+}
+
+absl::StatusOr<admin::v1::User> UserAdmin::Get(const admin::v1::GetUserRequest& request) const {
+  const std::shared_ptr<const User> user = users_.Find(request.name());
+  if (user == nullptr) {
+    return absl::NotFoundError(fmt::format("there is no user {}", request.name()));
+  }
+  return ToProto(*user);
+}
+
+absl::StatusOr<admin::v1::ListUsersResponse> UserAdmin::List(
+    const admin::v1::ListUsersRequest& request) const {
+  admin::v1::ListUsersResponse response;
+  ASSIGN_OR_RETURN(const auto page, Page(users_.Users(), request.page_size(), request.page_token(),
+                                         *response.mutable_next_page_token()));
+  for (const auto& user : page) *response.add_users() = ToProto(*user);
+  return response;
+}
+
+absl::Status UserAdmin::Delete(const admin::v1::DeleteUserRequest& request) {
+  return users_.Delete(request.name());
+}
+
+}  // namespace dunlin::broker
