@@ -6,11 +6,11 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <span>
-
-#include "services/base/check.h"
 
 namespace dunlin {
 namespace {
@@ -24,9 +24,12 @@ using Digest = std::array<uint8_t, EVP_MAX_MD_SIZE>;
 std::span<const uint8_t> Hmac(const EVP_MD* hash, std::string_view key, std::string_view text,
                               Digest& digest) {
   unsigned size = 0;
-  CHECK(HMAC(hash, key.data(), static_cast<int>(key.size()),
-             reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data(),
-             &size) != nullptr);
+  // Without memory only.
+  if (HMAC(hash, key.data(), static_cast<int>(key.size()),
+           reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data(),
+           &size) == nullptr) {
+    std::abort();
+  }
   return {digest.data(), size};
 }
 
@@ -51,6 +54,16 @@ std::string_view Trim(std::string_view text) {
 }
 
 }  // namespace
+
+std::string ProblemOf(const Credentials& credentials) {
+  if (credentials.access_key.empty()) return "the access key is empty";
+  if (credentials.secret_key.empty()) return "the secret key is empty";
+  // It stands in a header, among others; gRPC ends the program at bytes that no header may have.
+  const bool fits =
+      std::all_of(credentials.access_key.begin(), credentials.access_key.end(),
+                  [](char c) { return c > ' ' && c < 0x7f && c != ',' && c != '=' && c != '/'; });
+  return fits ? "" : "the access key has characters other than printable ASCII without , = and /";
+}
 
 std::string SignedDateTime(std::chrono::system_clock::time_point time) {
   return fmt::format("{:%Y%m%dT%H%M%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));

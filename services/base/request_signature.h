@@ -3,7 +3,7 @@
 // proves is that the caller knew the secret, not what it asked for: whoever can read a connection
 // can use the header for other requests, which TLS prevents.
 //
-// Pure, thread-safe.
+// Pure, thread-safe. Part of the C++ SDK, too: nothing here logs.
 
 #pragma once
 
@@ -24,11 +24,25 @@ struct Credentials {
   bool empty() const { return access_key.empty(); }
 };
 
+// Why no request can be signed with these, in half a sentence; empty: it can.
+std::string ProblemOf(const Credentials& credentials);
+
 // A time as it is put into x-mq-date-time, "20260131T235959Z".
 std::string SignedDateTime(std::chrono::system_clock::time_point time);
 
 // The value of `authorization` that goes with this x-mq-date-time.
 std::string Authorization(const Credentials& credentials, std::string_view date_time);
+
+// Adds both headers to a grpc::ClientContext; none without credentials.
+// REQUIRES: ProblemOf(credentials) is empty, or else there are none.
+template <typename Context>
+void Sign(const Credentials& credentials, std::chrono::system_clock::time_point now,
+          Context& context) {
+  if (credentials.empty()) return;
+  const std::string date_time = SignedDateTime(now);
+  context.AddMetadata(kDateTimeHeader, date_time);
+  context.AddMetadata(kAuthorizationHeader, Authorization(credentials, date_time));
+}
 
 // What a value of `authorization` says. Views into it.
 struct Claim {

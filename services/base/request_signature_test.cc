@@ -36,6 +36,29 @@ TEST(RequestSignatureTest, WhatIsSignedIsRecognised) {
   EXPECT_FALSE(IsSignature(claim->signature, kTime, "secret-of-bob"));
 }
 
+TEST(RequestSignatureTest, BothHeadersAreAddedOrNone) {
+  struct {
+    std::string headers;
+    void AddMetadata(const std::string& key, const std::string& value) {
+      headers += key + ": " + value + "\n";
+    }
+  } context;
+  Sign({}, system_clock::from_time_t(1767323045), context);
+  EXPECT_EQ(context.headers, "");
+  Sign(kAlice, system_clock::from_time_t(1767323045), context);
+  EXPECT_EQ(context.headers, std::string("x-mq-date-time: ") + kTime +
+                                 "\nauthorization: " + Authorization(kAlice, kTime) + "\n");
+}
+
+TEST(RequestSignatureTest, WhatCannotStandInAHeaderIsTold) {
+  EXPECT_EQ(ProblemOf(kAlice), "");
+  EXPECT_EQ(ProblemOf({"", "secret"}), "the access key is empty");
+  EXPECT_EQ(ProblemOf({"alice", ""}), "the secret key is empty");
+  for (const char* name : {"a b", "a\n", "gr\xc3\xbc", "a,b", "a=b", "a/b", "\x7f"}) {
+    EXPECT_NE(ProblemOf({name, "secret"}), "") << name;
+  }
+}
+
 TEST(RequestSignatureTest, CaseOfDigitsIsNothing) {
   std::string upper = kSignature;
   for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));

@@ -55,6 +55,7 @@ void BroadcastPush::Loop() {
       return;
     } else {
       Report(batch.status());
+      if (pull_.IsTurnedAway()) return;
     }
   }
 }

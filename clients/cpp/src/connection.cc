@@ -37,7 +37,7 @@ std::string MakeClientId() {
   return fmt::format("{}@{}@{}@dunlin-cpp", host, getpid(), number.fetch_add(1));
 }
 
-std::shared_ptr<grpc::ChannelCredentials> Credentials(const ClientOptions& options) {
+std::shared_ptr<grpc::ChannelCredentials> ChannelCredentials(const ClientOptions& options) {
   switch (options.tls) {
     case Tls::kOff:
       return grpc::InsecureChannelCredentials();
@@ -75,7 +75,15 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint,
   arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kMaxBackoffMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
-  return grpc::CreateCustomChannel(endpoint, Credentials(options), arguments);
+  return grpc::CreateCustomChannel(endpoint, ChannelCredentials(options), arguments);
+}
+
+absl::Status CheckCredentials(const Credentials& credentials) {
+  if (credentials.access_key.empty() && credentials.secret_key.empty()) return absl::OkStatus();
+  const std::string problem = ProblemOf(credentials);
+  if (problem.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      fmt::format("{}: give access_key and secret_key of one user, or neither", problem));
 }
 
 }  // namespace
@@ -84,6 +92,7 @@ Connection::Connection(ClientOptions options, std::shared_ptr<Ticker> ticker,
                        std::vector<std::string> endpoints,
                        std::vector<std::shared_ptr<grpc::Channel>> channels)
     : options_(std::move(options)),
+      credentials_({options_.access_key, options_.secret_key}),
       ticker_(std::move(ticker)),
       endpoints_(std::move(endpoints)),
       channels_(std::move(channels)) {}
@@ -110,6 +119,8 @@ absl::StatusOr<std::shared_ptr<Connection>> Connection::Make(const ClientOptions
   if (options.route_poll_interval.count() < 1) {
     return absl::InvalidArgumentError("route_poll_interval: 1 ms or more");
   }
+  absl::Status credentials = CheckCredentials({options.access_key, options.secret_key});
+  if (!credentials.ok()) return credentials;
   ClientOptions complete = options;
   if (complete.client_id.empty()) complete.client_id = MakeClientId();
   std::shared_ptr<Connection> connection =
@@ -182,6 +193,7 @@ void Connection::Identify(grpc::ClientContext& context) const {
   context.AddMetadata("x-mq-client-id", options_.client_id);
   context.AddMetadata("x-mq-language", "CPP");
   if (!options_.name_space.empty()) context.AddMetadata("x-mq-namespace", options_.name_space);
+  Sign(credentials_, std::chrono::system_clock::now(), context);
 }
 
 void Connection::Fill(std::string_view name, v2::Resource& resource) const {
@@ -254,6 +266,10 @@ bool IsFatal(const grpc::Status& status) {
     default:
       return false;
   }
+}
+
+bool IsRefusal(const absl::Status& status) {
+  return absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status);
 }
 
 }  // namespace dunlin::internal

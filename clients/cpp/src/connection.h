@@ -23,6 +23,7 @@
 #include "clients/cpp/src/ticker.h"
 #include "proto/apache/rocketmq/v2/definition.pb.h"
 #include "services/base/mutex.h"
+#include "services/base/request_signature.h"
 
 namespace dunlin::internal {
 
@@ -53,7 +54,7 @@ class Connection final : public Ticking {
   const std::shared_ptr<Ticker>& ticker() const { return ticker_; }
   // REQUIRES: made by Make or Stranger.
   RouteCache& routes() { return *routes_; }
-  // The headers of every call.
+  // The headers of every call, signed now.
   void Identify(grpc::ClientContext& context) const;
   void Fill(std::string_view name, apache::rocketmq::v2::Resource& resource) const;
 
@@ -72,6 +73,7 @@ class Connection final : public Ticking {
   bool AwaitAny(std::chrono::milliseconds timeout) const;
 
   const ClientOptions options_;
+  const Credentials credentials_;
   const std::shared_ptr<Ticker> ticker_;
   const std::vector<std::string> endpoints_;
   const std::vector<std::shared_ptr<grpc::Channel>> channels_;
@@ -91,5 +93,10 @@ absl::Status FromGrpc(const grpc::Status& status);
 bool IsTransient(apache::rocketmq::v2::Code code);
 // Connecting again does not help.
 bool IsFatal(const grpc::Status& status);
+// It is about who asks, and will be the same next time.
+bool IsRefusal(const absl::Status& status);
+// Before what nobody waits for is asked again after it was refused for good: the refusal may be
+// taken back.
+inline constexpr std::chrono::seconds kRefusedPause{30};
 
 }  // namespace dunlin::internal

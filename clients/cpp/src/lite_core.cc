@@ -392,6 +392,7 @@ void LiteCore::OnRead(grpc::ByteBuffer& bytes) {
   const bool parsed = FromBytes(bytes, command);
   MutexLock lock(mutex_);
   if (!parsed) return stream_->Cancel();
+  refused_ = command.has_status() && IsRefusal(FromPublic(command.status()));
   if (command.has_settings()) Heed(command.settings());
   if (!command.has_notify_unsubscribe_lite_command()) return;
   const auto found = names_.find(command.notify_unsubscribe_lite_command().lite_topic());
@@ -411,11 +412,13 @@ void LiteCore::Heed(const v2::Settings& settings) {
   changed_.SignalAll();
 }
 
-void LiteCore::OnEnd(const grpc::Status& /*status*/) {
+void LiteCore::OnEnd(const grpc::Status& status) {
   MutexLock lock(mutex_);
   stream_.reset();  // at once: who waits for it may let go of the channel then
   if (!stopping_) {
-    reconnect_at_ = steady_clock::now() + Backoff(failures_++, kFirstPause);
+    const bool refused = std::exchange(refused_, false) || IsFatal(status);
+    const milliseconds pause = refused ? kRefusedPause : Backoff(failures_++, kFirstPause);
+    reconnect_at_ = steady_clock::now() + pause;
     connection_->ticker()->WakeAt(reconnect_at_, this);
   }
   changed_.SignalAll();

@@ -107,6 +107,7 @@ class LiteCore final : public StreamOwner, public Ticking {
   std::shared_ptr<ByteStream> stream_ ABSL_GUARDED_BY(mutex_);
   bool greeted_ ABSL_GUARDED_BY(mutex_) = false;  // by the stream
   int failures_ ABSL_GUARDED_BY(mutex_) = 0;      // of streams, in a row
+  bool refused_ ABSL_GUARDED_BY(mutex_) = false;  // the stream, by what the broker said over it
   SteadyTime reconnect_at_ ABSL_GUARDED_BY(mutex_){};
   std::thread thread_;
 };

@@ -41,6 +41,10 @@ void LitePush::Loop() {
     if (messages.ok()) {
       failures = 0;
       Consume(*messages);
+    } else if (IsRefusal(messages.status())) {
+      // It stays like that, and is told once.
+      if (!turned_away_.exchange(true)) core_.Report(messages.status());
+      core_.Stop();
     } else if (!core_.Pause({})) {
       core_.Report(messages.status());
       core_.Pause(Backoff(failures++, kFirstPause));

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <span>
@@ -34,6 +35,7 @@ class LitePush {
 
   const LitePushConsumerOptions options_;
   LiteCore core_;
+  std::atomic<bool> turned_away_{false};  // and told so
   std::vector<std::thread> threads_;
 };
 

@@ -389,6 +389,11 @@ void PullCore::OnRejected(SubscribeStream& stream, const absl::Status& status) {
   changed_.SignalAll();
 }
 
+bool PullCore::IsTurnedAway() {
+  MutexLock lock(mutex_);
+  return IsRefusal(last_rejection_);
+}
+
 void PullCore::StartStreams() {
   if (!std::exchange(must_start_, false)) return;
   for (const auto& [key, assignment] : assignments_) assignment.master.Start();

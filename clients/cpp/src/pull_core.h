@@ -36,6 +36,8 @@ class PullCore final : public SubscribeHost, public RouteListener {
   absl::StatusOr<MessageBatch> Poll(std::chrono::milliseconds timeout);
   absl::StatusOr<uint64_t> Position(const Name& name);
   absl::Status Commit(const Name& name, uint64_t offset);
+  // A broker has refused a call for who made it.
+  bool IsTurnedAway() ABSL_LOCKS_EXCLUDED(mutex_);
   void Close();
 
   void OnAttached(const dunlin::broker::v1::Attached& attached) override;

@@ -74,18 +74,21 @@ void TelemetryStream::OnRead(grpc::ByteBuffer& bytes) {
   {
     MutexLock lock(mutex_);
     if (!parsed) return stream_->Cancel();
-    failures_ = 0;
+    refused_ = command.has_status() && IsRefusal(FromPublic(command.status()));
+    if (!refused_) failures_ = 0;
     if (closing_ || !command.has_recover_orphaned_transaction_command()) return;
   }
   host_.OnQuestion(broker_, std::move(*command.mutable_recover_orphaned_transaction_command()));
 }
 
-void TelemetryStream::OnEnd(const grpc::Status& /*status*/) {
+void TelemetryStream::OnEnd(const grpc::Status& status) {
   MutexLock lock(mutex_);
   stream_.reset();  // at once: who waits for it may let go of the channel then
   writing_ = false;
   if (!closing_) {
-    reconnect_at_ = steady_clock::now() + Jittered(Backoff(failures_++, kFirstPause));
+    const bool refused = std::exchange(refused_, false) || IsFatal(status);
+    reconnect_at_ = steady_clock::now() +
+                    (refused ? kRefusedPause : Jittered(Backoff(failures_++, kFirstPause)));
     ticker_->WakeAt(reconnect_at_, this);
   }
   ended_.SignalAll();

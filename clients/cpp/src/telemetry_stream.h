@@ -56,7 +56,8 @@ class TelemetryStream final : public StreamOwner, public Ticking {
   std::shared_ptr<ByteStream> stream_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool settings_due_ ABSL_GUARDED_BY(mutex_) = false;
-  int failures_ ABSL_GUARDED_BY(mutex_) = 0;  // of streams, in a row
+  bool refused_ ABSL_GUARDED_BY(mutex_) = false;  // the call, by what the broker said over it
+  int failures_ ABSL_GUARDED_BY(mutex_) = 0;      // of streams, in a row
   SteadyTime reconnect_at_ ABSL_GUARDED_BY(mutex_){};
 };
 

@@ -28,8 +28,8 @@ class FakeBroker::Service final : public v1::StreamService::Service {
   grpc::Status Publish(
       grpc::ServerContext* context,
       grpc::ServerReaderWriter<v1::PublishResponse, v1::PublishRequest>* stream) override {
-    broker_.Enter(context, &Seen::publish_calls);
-    const grpc::Status status = PublishCall(broker_, *stream).Run();
+    grpc::Status status = broker_.Enter("Publish", context, &Seen::publish_calls);
+    if (status.ok()) status = PublishCall(broker_, *stream).Run();
     broker_.Leave(context);
     return status;
   }
@@ -37,8 +37,8 @@ class FakeBroker::Service final : public v1::StreamService::Service {
   grpc::Status Subscribe(
       grpc::ServerContext* context,
       grpc::ServerReaderWriter<v1::SubscribeResponse, v1::SubscribeRequest>* stream) override {
-    broker_.Enter(context, &Seen::subscribe_calls);
-    const grpc::Status status = SubscribeCall(broker_, *stream).Run();
+    grpc::Status status = broker_.Enter("Subscribe", context, &Seen::subscribe_calls);
+    if (status.ok()) status = SubscribeCall(broker_, *stream).Run();
     broker_.Leave(context);
     return status;
   }
@@ -54,8 +54,8 @@ class FakeBroker::RouteService final : public ns::RouteService::Service {
   grpc::Status WatchRoutes(
       grpc::ServerContext* context,
       grpc::ServerReaderWriter<ns::WatchRoutesResponse, ns::WatchRoutesRequest>* stream) override {
-    broker_.Enter(context, &Seen::watch_calls);
-    const grpc::Status status = WatchRoutesCall(broker_, *stream).Run();
+    grpc::Status status = broker_.Enter("WatchRoutes", context, &Seen::watch_calls);
+    if (status.ok()) status = WatchRoutesCall(broker_, *stream).Run();
     broker_.Leave(context);
     return status;
   }
@@ -68,11 +68,12 @@ class FakeBroker::MessagingService final : public v2::MessagingService::Service 
  public:
   explicit MessagingService(FakeBroker& broker) : broker_(broker) {}
 
-  grpc::Status QueryRoute(grpc::ServerContext* /*context*/, const v2::QueryRouteRequest* request,
+  grpc::Status QueryRoute(grpc::ServerContext* context, const v2::QueryRouteRequest* request,
                           v2::QueryRouteResponse* response) override {
     MutexLock lock(broker_.mutex_);
     ++broker_.seen_.queries;
     broker_.changed_.SignalAll();
+    if (grpc::Status away = broker_.Note("QueryRoute", *context); !away.ok()) return away;
     const ns::Route route = broker_.RouteOf(request->topic().name());
     *response->mutable_status() = route.status();
     for (uint32_t id = 0; route.queues_size() > 0 && id < route.queues(0).queues(); ++id) {
@@ -81,6 +82,14 @@ class FakeBroker::MessagingService final : public v2::MessagingService::Service 
       queue.mutable_broker()->set_name(route.queues(0).broker());
     }
     return grpc::Status::OK;
+  }
+
+  // No messages, for nobody.
+  grpc::Status ReceiveMessage(grpc::ServerContext* context,
+                              const v2::ReceiveMessageRequest* /*request*/,
+                              grpc::ServerWriter<v2::ReceiveMessageResponse>* /*out*/) override {
+    MutexLock lock(broker_.mutex_);
+    return broker_.Note("ReceiveMessage", *context);
   }
 
  private:
@@ -144,6 +153,11 @@ void FakeBroker::SetRoute(const std::string& topic, const std::vector<Place>& pl
 ns::Route FakeBroker::RouteOf(const std::string& topic) const {
   ns::Route route;
   route.mutable_topic()->set_name(topic);
+  if (denied_routes_ != v2::OK) {
+    route.mutable_status()->set_code(denied_routes_);
+    route.set_version(2);
+    return route;
+  }
   if (const auto told = routes_.find(topic); told != routes_.end()) {
     route.mutable_status()->set_code(told->second.empty() ? v2::TOPIC_NOT_FOUND : v2::OK);
     for (const Place& place : told->second) {
@@ -185,11 +199,23 @@ ns::BrokerGroup FakeBroker::GroupOf(const Place& place) {
   return group;
 }
 
-void FakeBroker::Enter(grpc::ServerContextBase* call, int Seen::*calls) {
+grpc::Status FakeBroker::Enter(const std::string& name, grpc::ServerContextBase* call,
+                               int Seen::*calls) {
   MutexLock lock(mutex_);
   calls_.insert(call);
   ++(seen_.*calls);
   changed_.SignalAll();
+  return Note(name, *call);
+}
+
+grpc::Status FakeBroker::Note(const std::string& name, const grpc::ServerContextBase& call) {
+  Signature& signature = seen_.signatures.emplace_back();
+  signature.call = name;
+  for (const auto& [key, value] : call.client_metadata()) {
+    if (key == "x-mq-date-time") signature.date_time.assign(value.data(), value.size());
+    if (key == "authorization") signature.authorization.assign(value.data(), value.size());
+  }
+  return turned_away_;
 }
 
 void FakeBroker::Leave(grpc::ServerContextBase* call) {
@@ -289,6 +315,21 @@ void FakeBroker::HoldSettled(bool hold) {
 void FakeBroker::RefuseWatches(bool refuse) {
   MutexLock lock(mutex_);
   refuse_watches_ = refuse;
+}
+
+void FakeBroker::TurnAway(const grpc::Status& status) {
+  MutexLock lock(mutex_);
+  turned_away_ = status;
+}
+
+void FakeBroker::DenyRoutes(v2::Code code) {
+  MutexLock lock(mutex_);
+  denied_routes_ = code;
+}
+
+void FakeBroker::DenyAttaches(v2::Code code) {
+  MutexLock lock(mutex_);
+  denied_attaches_ = code;
 }
 
 FakeBroker::Seen FakeBroker::seen() {

@@ -93,7 +93,18 @@ class FakeBroker {
   void HoldSettled(bool hold);
   // Ends watches as soon as they begin.
   void RefuseWatches(bool refuse);
+  // Every call that begins from now on ends with that.
+  void TurnAway(const grpc::Status& status);
+  // What routes are answered with, and what Attaches; OK: as things are.
+  void DenyRoutes(v2::Code code);
+  void DenyAttaches(v2::Code code);
 
+  // How a call was signed; empty: not at all.
+  struct Signature {
+    std::string call;
+    std::string date_time;
+    std::string authorization;
+  };
   // What was seen.
   struct Seen {
     int publish_calls = 0;
@@ -114,6 +125,7 @@ class FakeBroker {
     std::map<std::string, int> told;      // routes, by topic
     std::set<std::string> watched;        // topics, by the watch there is
     std::map<std::string, int> renewals;  // topics that were named with a version
+    std::vector<Signature> signatures;    // of all calls
   };
   Seen seen();
   // Waits until `condition` holds for what was seen; false after ten seconds.
@@ -144,9 +156,12 @@ class FakeBroker {
     std::vector<Queue> queues;
   };
 
-  // A call that BreakStreams ends.
-  void Enter(grpc::ServerContextBase* call, int Seen::*calls);
+  // A call that BreakStreams ends; not OK: it is turned away.
+  grpc::Status Enter(const std::string& name, grpc::ServerContextBase* call, int Seen::*calls);
   void Leave(grpc::ServerContextBase* call);
+  // Any call; what it is turned away with.
+  grpc::Status Note(const std::string& name, const grpc::ServerContextBase& call)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   static ns::BrokerGroup GroupOf(const Place& place);
   ns::Route RouteOf(const std::string& topic) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -169,6 +184,9 @@ class FakeBroker {
   bool hold_settled_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool refuse_watches_ ABSL_GUARDED_BY(mutex_) = false;
+  grpc::Status turned_away_ ABSL_GUARDED_BY(mutex_);
+  v2::Code denied_routes_ ABSL_GUARDED_BY(mutex_) = v2::OK;
+  v2::Code denied_attaches_ ABSL_GUARDED_BY(mutex_) = v2::OK;
   int reject_attaches_ ABSL_GUARDED_BY(mutex_) = 0;
   int corrupt_ ABSL_GUARDED_BY(mutex_) = 0;
   bool cold_ ABSL_GUARDED_BY(mutex_) = false;

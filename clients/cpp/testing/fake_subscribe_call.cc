@@ -102,6 +102,10 @@ grpc::Status SubscribeCall::Handle(const v1::SubscribeRequest& request) {
 void SubscribeCall::Attach(const v1::Attach& attach) {
   v1::Attached& attached = *control_.emplace_back().add_attached();
   attached.set_binding(attach.binding());
+  if (broker_.denied_attaches_ != v2::OK) {
+    attached.mutable_status()->set_code(broker_.denied_attaches_);
+    return;
+  }
   const auto topic = broker_.topics_.find(attach.topic().name());
   if (topic == broker_.topics_.end()) {
     attached.mutable_status()->set_code(v2::TOPIC_NOT_FOUND);

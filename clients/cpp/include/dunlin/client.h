@@ -49,6 +49,10 @@ struct ClientOptions {
   std::string name_space;
   Tls tls = Tls::kOff;
   std::string tls_ca;  // PEM, the text itself; empty: the system's
+  // Of a user of the broker, when it asks who calls (docs/access.md): every request is signed with
+  // them. Both or none.
+  std::string access_key;
+  std::string secret_key;
   // How the broker calls this client in lists and logs. Empty: made of host, process and a number.
   std::string client_id;
   // How long Connect waits for the access point; zero: not at all, the first use will tell.
@@ -64,7 +68,8 @@ class Connection;
 
 class Client {
  public:
-  // INVALID_ARGUMENT: an option makes no sense; UNAVAILABLE: nobody answered in time.
+  // INVALID_ARGUMENT: an option makes no sense; UNAVAILABLE: nobody answered in time. That the
+  // credentials are refused the first use will tell: UNAUTHENTICATED, or PERMISSION_DENIED.
   static absl::StatusOr<Client> Connect(const ClientOptions& options);
 
   // INVALID_ARGUMENT: an option makes no sense.

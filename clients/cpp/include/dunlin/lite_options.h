@@ -25,7 +25,8 @@ struct LiteOptions {
   // Called on a thread of the consumer, one call at a time. Not to Close from.
   std::function<void(std::string_view lite_topic)> on_lost;
   // What goes wrong behind the scenes: the subscriptions cannot be told to the broker, a receive
-  // of a push consumer fails. Called as on_lost, or on a thread of a listener.
+  // of a push consumer fails, which ends it when it was UNAUTHENTICATED or PERMISSION_DENIED.
+  // Called as on_lost, or on a thread of a listener.
   std::function<void(const absl::Status&)> on_error;
 };
 

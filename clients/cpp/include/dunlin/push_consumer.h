@@ -60,7 +60,8 @@ struct PushConsumerOptions : GroupOptions {
   std::function<void(std::span<const ReceivedMessage> messages, std::span<ConsumeResult> results)>
       batch_listener;
   size_t max_batch = 32;
-  // What goes wrong behind the scenes: NOT_FOUND (a topic or the group is gone) and the like.
+  // What goes wrong behind the scenes: NOT_FOUND (a topic or the group is gone) and the like. After
+  // UNAUTHENTICATED, and PERMISSION_DENIED for all of it, nothing more comes: make it anew.
   std::function<void(const absl::Status&)> on_error;
 };
 
