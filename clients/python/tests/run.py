@@ -19,7 +19,7 @@ def main():
     from generate import generate
     generate()
     program = unittest.main(module=None, exit=False, verbosity=2, argv=[sys.argv[0], *(
-        sys.argv[1:] or ["records_test", "streams_test"])])
+        sys.argv[1:] or ["records_test", "access_test", "streams_test"])])
     result = program.result
     bad = len(result.failures) + len(result.errors)
     passed = result.testsRun - bad - len(result.skipped)
