@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "clients/cli/commands.h"
+#include "clients/cli/credentials.h"
 #include "clients/load/load.h"
 
 namespace dunlin::cli {
@@ -50,7 +51,8 @@ uint64_t AnyRun() {
 
 load::Target TargetOf(const Connection& connection, const std::string& topic) {
   const GlobalOptions& options = connection.options();
-  return {options.endpoint, options.name_space, options.tls, options.tls_ca, topic};
+  return {options.endpoint, options.name_space,  options.tls,
+          options.tls_ca,   options.credentials, topic};
 }
 
 double Micros(std::chrono::nanoseconds latency) {
@@ -104,8 +106,11 @@ load::OnProgress Shown(const char* what) {
   };
 }
 
-int Fail(const absl::Status& status) {
+int Fail(const Connection& connection, const absl::Status& status) {
   fmt::print(stderr, "dunlinctl: {}\n", std::string(status.message()));
+  if (absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status)) {
+    fmt::print(stderr, "{}\n", CredentialsHint(connection.options().credentials));
+  }
   if (absl::IsUnavailable(status)) return kUnreachable;
   return absl::IsNotFound(status) ? kNotFound : kRefused;
 }
@@ -158,7 +163,7 @@ int Produce(Connection& connection, const BenchOptions& options) {
   load::Outcomes outcomes;
   if (produce.shed) produce.outcomes = &outcomes;
   const auto result = Send(options, produce, Shown("stored"));
-  if (!result.ok()) return Fail(result.status());
+  if (!result.ok()) return Fail(connection, result.status());
   Json json = ToJson(*result);
   json["run"] = produce.run;
   if (result->first_due_ms != 0) json["first_due_ms"] = result->first_due_ms;
@@ -175,7 +180,7 @@ int Produce(Connection& connection, const BenchOptions& options) {
     check.delayed = produce.delay.count() > 0;
     check.patience += produce.delay + produce.delay_spread;
     const auto checked = load::Consume(check, Shown("read"));
-    if (!checked.ok()) return Fail(checked.status());
+    if (!checked.ok()) return Fail(connection, checked.status());
     json["verified"] = checked->messages;
   }
   Print(connection, "produce", *result, std::move(json));
@@ -201,7 +206,7 @@ int Consume(Connection& connection, const BenchOptions& options) {
   consume.ordered = !consume.delayed;
   consume.patience += std::chrono::milliseconds(static_cast<int64_t>(options.delay_seconds * 1000));
   const auto result = load::Consume(consume, Shown("read"));
-  if (!result.ok()) return Fail(result.status());
+  if (!result.ok()) return Fail(connection, result.status());
   Json json = ToJson(*result);
   json["verified"] = result->messages;
   Print(connection, "consume", *result, std::move(json));
@@ -244,13 +249,14 @@ int ProduceAndConsume(Connection& connection, const BenchOptions& options) {
   const auto sent = Send(options, produce, Shown("stored"));
   final_count = sent.ok() ? sent->messages : 0;
   for (std::thread& consumer : consumers) consumer.join();
-  if (!sent.ok()) return Fail(sent.status());
+  if (!sent.ok()) return Fail(connection, sent.status());
   load::LoadResult all;
   for (const auto& one : received) {
-    if (!one.ok()) return Fail(one.status());
+    if (!one.ok()) return Fail(connection, one.status());
     if (one->messages != sent->messages) {
-      return Fail(absl::DataLossError(
-          fmt::format("{} messages were stored and {} received", sent->messages, one->messages)));
+      return Fail(connection,
+                  absl::DataLossError(fmt::format("{} messages were stored and {} received",
+                                                  sent->messages, one->messages)));
     }
     all.messages += one->messages;
     all.latency.Merge(one->latency);

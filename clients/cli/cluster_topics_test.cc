@@ -4,14 +4,12 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include <map>
-#include <memory>
 #include <set>
 #include <string>
 
 #include "clients/cli/cluster.h"
+#include "clients/cli/testing/fake_cluster.h"
 #include "proto/dunlin/admin/v1/admin.grpc.pb.h"
-#include "proto/dunlin/nameservice/v1/registry.grpc.pb.h"
 
 namespace dunlin::cli {
 namespace {
@@ -49,69 +47,19 @@ class FakeBroker final : public admin::v1::AdminService::Service {
   grpc::Status delete_fails;
 };
 
-class FakeNames final : public nameservice::v1::RegistryService::Service {
- public:
-  grpc::Status ListBrokerGroups(grpc::ServerContext* /*context*/,
-                                const nameservice::v1::ListBrokerGroupsRequest* /*request*/,
-                                nameservice::v1::ListBrokerGroupsResponse* response) override {
-    for (const auto& [name, port] : ports) {
-      nameservice::v1::GroupState& group = *response->add_groups();
-      group.set_name(name);
-      auto& address = *group.add_members()->mutable_endpoints()->add_addresses();
-      address.set_host("127.0.0.1");
-      address.set_port(port);
-    }
-    return grpc::Status::OK;
-  }
-
-  std::map<std::string, int> ports;
-};
-
-std::unique_ptr<grpc::Server> Serve(grpc::Service& service, int& port) {
-  grpc::ServerBuilder builder;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-  builder.RegisterService(&service);
-  return builder.BuildAndStart();
-}
-
-class ClusterTopicsTest : public ::testing::Test {
+class ClusterTopicsTest : public ClusterTest<FakeBroker> {
  protected:
-  ClusterTopicsTest() {
-    for (const char* name : {"a", "b", "c"}) {
-      servers_[name] = Serve(brokers_[name], names_.ports[name]);
-    }
-    int port = 0;
-    servers_["names"] = Serve(names_, port);
-    GlobalOptions options;
-    options.endpoint = "127.0.0.1:" + std::to_string(port);
-    connection_ = std::make_unique<Connection>(options);
-    topic_.set_name("t");
-  }
+  ClusterTopicsTest() { topic_.set_name("t"); }
 
-  // The exit status; what it said is in `said_`.
   int Create() {
-    ::testing::internal::CaptureStdout();
-    ::testing::internal::CaptureStderr();
-    const int exit = CreateTopicEverywhere(*connection_, topic_, [](const auto& /*made*/) {});
-    said_ = ::testing::internal::GetCapturedStderr() + ::testing::internal::GetCapturedStdout();
-    return exit;
+    return Run(
+        [&] { return CreateTopicEverywhere(*connection_, topic_, [](const auto& /*made*/) {}); });
   }
   int Delete() {
-    ::testing::internal::CaptureStderr();
-    const int exit = DeleteTopicEverywhere(*connection_, "t");
-    said_ = ::testing::internal::GetCapturedStderr();
-    return exit;
-  }
-  std::string EndpointOf(const std::string& broker) {
-    return "127.0.0.1:" + std::to_string(names_.ports[broker]);
+    return Run([&] { return DeleteTopicEverywhere(*connection_, "t"); });
   }
 
-  std::map<std::string, FakeBroker> brokers_;
-  FakeNames names_;
-  std::map<std::string, std::unique_ptr<grpc::Server>> servers_;
-  std::unique_ptr<Connection> connection_;
   admin::v1::Topic topic_;
-  std::string said_;
 };
 
 grpc::Status Full() { return {grpc::StatusCode::RESOURCE_EXHAUSTED, "no room"}; }

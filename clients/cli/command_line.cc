@@ -67,6 +67,15 @@ void DefineCommandLine(CLI::App& app, GlobalOptions& options, Command& command) 
                  "PEM file with the certificates to trust instead of the system's; implies --tls")
       ->check(CLI::ExistingFile)
       ->each([&options](const std::string&) { options.tls = true; });
+  app.add_option("--access-key", options.credentials.access_key,
+                 "User that requests are signed as, where access is controlled")
+      ->envname("DUNLIN_ACCESS_KEY")
+      ->type_name("NAME");
+  app.add_option("--secret-key-file", options.secret_key_file,
+                 "File with the secret of that user; without one the environment variable "
+                 "DUNLIN_SECRET_KEY may be the secret itself")
+      ->envname("DUNLIN_SECRET_KEY_FILE")
+      ->type_name("FILE");
   app.add_option("--timeout", options.timeout_seconds, "Seconds to wait for an answer")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -80,6 +89,7 @@ void DefineCommandLine(CLI::App& app, GlobalOptions& options, Command& command) 
       ->default_str("table");
   AddTopicCommands(app, command);
   AddGroupCommands(app, command);
+  AddUserCommands(app, command);
   AddDlqCommands(app, command);
   AddProduceCommand(app, command);
   AddConsumeCommand(app, command);

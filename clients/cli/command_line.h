@@ -9,7 +9,8 @@
 
 namespace dunlin::cli {
 
-// Adds options and commands to `app`. Parsing fills `options` and `command`, which must outlive it.
+// Adds options and commands to `app`. Parsing fills `options` and `command`, which must outlive it;
+// the secret that goes with the access key is still where it is.
 void DefineCommandLine(CLI::App& app, GlobalOptions& options, Command& command);
 
 }  // namespace dunlin::cli

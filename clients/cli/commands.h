@@ -13,6 +13,7 @@ void AddTopicCommands(CLI::App& app, Command& command);
 void AddGroupCommands(CLI::App& app, Command& command);
 // Sub-commands of `group`.
 void AddGroupMoves(CLI::App& group, Command& command);
+void AddUserCommands(CLI::App& app, Command& command);
 void AddDlqCommands(CLI::App& app, Command& command);
 void AddMessageCommands(CLI::App& app, Command& command);
 void AddTransactionCommands(CLI::App& app, Command& command);

@@ -9,7 +9,8 @@ import sys
 
 USAGE, UNREACHABLE = 2, 3
 DUNLINCTL = [sys.argv[1], "--endpoint", "127.0.0.1:1", "--timeout", "1"]
-COMMANDS = [["topic", "delete", "t"], ["group", "delete", "g"], ["dlq", "purge", "g", "--all"]]
+COMMANDS = [["topic", "delete", "t"], ["group", "delete", "g"], ["dlq", "purge", "g", "--all"],
+            ["user", "delete", "u"]]
 
 
 def on_terminal(command, answer):

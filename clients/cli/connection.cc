@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "clients/cli/credentials.h"
+
 namespace dunlin::cli {
 namespace {
 
@@ -18,7 +20,7 @@ namespace v2 = apache::rocketmq::v2;
 // With one endpoint of several.
 constexpr std::chrono::seconds kPatience{1};
 
-std::shared_ptr<grpc::ChannelCredentials> Credentials(const GlobalOptions& options) {
+std::shared_ptr<grpc::ChannelCredentials> ChannelCredentials(const GlobalOptions& options) {
   if (!options.tls) return grpc::InsecureChannelCredentials();
   grpc::SslCredentialsOptions ssl;
   if (!options.tls_ca.empty()) {
@@ -33,7 +35,7 @@ std::shared_ptr<grpc::ChannelCredentials> Credentials(const GlobalOptions& optio
 std::shared_ptr<grpc::Channel> Channel(const GlobalOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
-  return grpc::CreateCustomChannel(options.endpoint, Credentials(options), arguments);
+  return grpc::CreateCustomChannel(options.endpoint, ChannelCredentials(options), arguments);
 }
 
 // Of several endpoints the first that somebody answers at, or else the first.
@@ -67,6 +69,7 @@ std::unique_ptr<grpc::ClientContext> Connection::Context(std::chrono::seconds mo
   context->AddMetadata("x-mq-client-id", client_id_);
   context->AddMetadata("x-mq-language", "CPP");
   if (!options_.name_space.empty()) context->AddMetadata("x-mq-namespace", options_.name_space);
+  Sign(options_.credentials, std::chrono::system_clock::now(), *context);
   context->set_deadline(std::chrono::system_clock::now() +
                         std::chrono::seconds(options_.timeout_seconds) + more);
   return context;
@@ -92,6 +95,11 @@ int Connection::Report(const grpc::Status& status) const {
                  "--endpoint (`dunlinctl cluster list` shows where they are)\n",
                  options_.endpoint);
       return kRefused;
+    case grpc::StatusCode::UNAUTHENTICATED:
+    case grpc::StatusCode::PERMISSION_DENIED:
+      fmt::print(stderr, "dunlinctl: {}\n{}\n", status.error_message(),
+                 CredentialsHint(options_.credentials));
+      return kRefused;
     default:
       fmt::print(stderr, "dunlinctl: {}\n", status.error_message());
       return kRefused;
@@ -101,6 +109,9 @@ int Connection::Report(const grpc::Status& status) const {
 int Connection::Report(const v2::Status& status) const {
   if (status.code() == v2::OK) return kOk;
   fmt::print(stderr, "dunlinctl: {} ({})\n", status.message(), v2::Code_Name(status.code()));
+  if (status.code() == v2::UNAUTHORIZED) {
+    fmt::print(stderr, "{}\n", CredentialsHint(options_.credentials));
+  }
   switch (status.code()) {
     case v2::TOPIC_NOT_FOUND:
     case v2::CONSUMER_GROUP_NOT_FOUND:

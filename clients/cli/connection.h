@@ -14,6 +14,7 @@
 #include "proto/apache/rocketmq/v2/service.grpc.pb.h"
 #include "proto/dunlin/admin/v1/admin.grpc.pb.h"
 #include "proto/dunlin/nameservice/v1/registry.grpc.pb.h"
+#include "services/base/request_signature.h"
 
 namespace dunlin::cli {
 
@@ -30,6 +31,9 @@ struct GlobalOptions {
   std::string name_space;
   bool tls = false;
   std::string tls_ca;  // PEM file; empty: the system's
+  std::string secret_key_file;
+  // What requests are signed with, once complete; without an access key they are not.
+  Credentials credentials;
   int timeout_seconds = 10;
   Format format = Format::kTable;
 };
@@ -47,7 +51,7 @@ class Connection {
   const GlobalOptions& options() const { return options_; }
   const std::string& client_id() const { return client_id_; }
 
-  // With the client's headers, and a deadline `more` behind the usual one.
+  // With the client's headers, signed, and a deadline `more` behind the usual one.
   std::unique_ptr<grpc::ClientContext> Context(std::chrono::seconds more = {}) const;
 
   // Prints what went wrong and the way out; the exit status.

@@ -19,6 +19,7 @@
 #include "clients/load/histogram.h"
 #include "clients/load/ledger.h"
 #include "clients/load/spread.h"
+#include "services/base/request_signature.h"
 
 namespace dunlin::load {
 
@@ -26,7 +27,8 @@ struct Target {
   std::string endpoint = "127.0.0.1:8081";
   std::string name_space;
   bool tls = false;
-  std::string tls_ca;  // PEM file
+  std::string tls_ca;       // PEM file
+  Credentials credentials;  // of a user; without an access key: nobody's
   std::string topic;
 };
 

@@ -34,6 +34,8 @@ absl::StatusOr<Client> Connect(const Target& target) {
   ClientOptions options;
   options.endpoint = target.endpoint;
   options.name_space = target.name_space;
+  options.access_key = target.credentials.access_key;
+  options.secret_key = target.credentials.secret_key;
   if (target.tls) options.tls = Tls::kVerified;
   if (!target.tls_ca.empty()) {
     std::stringstream pem;

@@ -67,6 +67,7 @@ class Sender {
     if (!options_.target.name_space.empty()) {
       call->context->AddMetadata("x-mq-namespace", options_.target.name_space);
     }
+    Sign(options_.target.credentials, std::chrono::system_clock::now(), *call->context);
     call->context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
     Fill(*call, first);
     Call* const raw = call.release();
