@@ -3,8 +3,9 @@
 //
 // Connections are kept, so that a look at a thousand topics does not make a thousand of them, and a
 // broker that cannot be connected to is told of at once, until the next attempt some seconds later.
-// A broker that takes nothing but TLS is spoken to by TLS; its certificate is not verified: the
-// operator has no secrets to tell it. Thread-safe.
+// Calls are signed where there is access control. A broker that takes TLS is spoken to by TLS, so
+// that who listens learns no secrets of users; its certificate is not verified, as mostly nobody
+// but itself has signed it. Thread-safe.
 
 #pragma once
 
@@ -35,13 +36,16 @@ class BrokerAdmin {
   BrokerAdmin(const BrokerAdmin&) = delete;
   BrokerAdmin& operator=(const BrokerAdmin&) = delete;
 
-  // Waits for the answer. UNAVAILABLE, DEADLINE_EXCEEDED: nobody answered, or somebody who is not
-  // the master. Other codes are the broker's own.
+  // Waits for the answer. UNAUTHENTICATED: there are no credentials to sign with. UNAVAILABLE,
+  // DEADLINE_EXCEEDED: nobody answered, or somebody who is not the master. Other codes are the
+  // broker's own.
   template <typename Request, typename Response>
   absl::StatusOr<Response> Ask(const BrokerAt& at, Method<Request, Response> method,
                                const Request& request) {
+    if (!at.credentials.ok()) return absl::UnauthenticatedError(at.credentials.status().message());
     grpc::ClientContext context;
     SetDeadline(context);
+    Sign(*at.credentials, context);
     Response response;
     const grpc::Status status = (StubOf(at).get()->*method)(&context, request, &response);
     if (!status.ok()) return FromGrpc(status);

@@ -1,7 +1,6 @@
 #include "operator/controller/broker_group_controller.h"
 
 #include <fmt/format.h>
-#include <openssl/rand.h>
 
 #include <algorithm>
 #include <optional>
@@ -10,15 +9,16 @@
 
 #include "absl/strings/escaping.h"
 
+#include "operator/controller/random_text.h"
 #include "operator/k8s/api_error.h"
 #include "operator/k8s/conditions.h"
 #include "operator/planner/config_text.h"
 #include "operator/planner/coordination.h"
+#include "operator/planner/credentials.h"
 #include "operator/planner/drain.h"
 #include "operator/planner/planner.h"
 #include "operator/planner/resource_types.h"
 #include "operator/planner/spec.h"
-#include "services/base/check.h"
 #include "services/base/status_macros.h"
 #include "services/base/strings.h"
 
@@ -33,6 +33,7 @@ constexpr std::chrono::seconds kPatience{10};
 constexpr std::chrono::seconds kSoon{1};
 // Between two requests for larger volumes, of which the first was refused.
 constexpr std::chrono::minutes kRefusalPatience{5};
+constexpr int kSecretBytes = 32;
 constexpr char kSwitchoverFailed[] = "SwitchoverFailed";
 constexpr char kMemberChangeFailed[] = "MemberChangeFailed";
 
@@ -40,13 +41,6 @@ std::string ReplicatorAt(std::string_view host) {
   const bool ipv6 = host.find(':') != std::string_view::npos;
   return ipv6 ? fmt::format("[{}]:{}", host, kReplicatorPort)
               : fmt::format("{}:{}", host, kReplicatorPort);
-}
-
-std::string NewSecretText() {
-  constexpr int kBytes = 32;
-  std::string bytes(kBytes, '\0');
-  CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), kBytes) == 1);
-  return absl::BytesToHexString(bytes);
 }
 
 int64_t EpochOf(const Observed& observed) {
@@ -149,6 +143,7 @@ void BrokerGroupController::Observe(Round& round) {
   if (const auto name = k8s::StringAt(group, {"spec", "nameServiceRef", "name"}); !name.empty()) {
     observed.name_service = around_.caches.Get(NameServiceType(), {key.space, std::string(name)});
   }
+  observed.super_user = SuperUserOf(group);
   observed.stateful_set = around_.caches.Get(StatefulSetType(), key);
   observed.pods = around_.caches.OfGroup(PodType(), key);
   if (around_.caches.Watches(NodeType())) {
@@ -171,6 +166,14 @@ void BrokerGroupController::Observe(Round& round) {
     observed.growth_refused = refusal.why;
   }
   observed.coordination = AskWhoIsMaster(round);
+}
+
+absl::StatusOr<std::string> BrokerGroupController::SuperUserOf(const Json& group) const {
+  const BrokerGroupSpec spec(group);
+  if (!spec.access_enabled) return std::string();
+  const k8s::Object secret = around_.caches.Get(SecretType(), {spec.space, spec.super_user_secret});
+  ASSIGN_OR_RETURN(Credentials credentials, CredentialsOf(secret.get(), spec.super_user_secret));
+  return std::move(credentials.access_key);
 }
 
 std::optional<Coordination> BrokerGroupController::AskWhoIsMaster(const Round& round) {
@@ -213,7 +216,6 @@ absl::Status BrokerGroupController::CarryOut(Round& round) {
   return absl::OkStatus();
 }
 
-// Secrets are not watched, so that the operator need not be allowed to list them all.
 absl::Status BrokerGroupController::MakeSecret(Round& round) {
   if (!round.plan.secret.has_value() || round.memory->has_secret) return absl::OkStatus();
   Json secret = round.plan.secret->object;
@@ -226,7 +228,7 @@ absl::Status BrokerGroupController::MakeSecret(Round& round) {
     }
   } else {
     if (!absl::IsNotFound(there.status())) return there.status();
-    secret["stringData"][round.plan.secret->key] = NewSecretText();
+    secret["stringData"][round.plan.secret->key] = RandomText(kSecretBytes);
     RETURN_IF_ERROR(around_.writer.Write(k8s::Create(SecretType(), secret)).status());
   }
   round.memory->has_secret = true;

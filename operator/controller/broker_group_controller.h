@@ -63,6 +63,7 @@ class BrokerGroupController {
 
   std::shared_ptr<Memory> MemoryOf(const k8s::Json& group) ABSL_LOCKS_EXCLUDED(mutex_);
   void Observe(Round& round);
+  absl::StatusOr<std::string> SuperUserOf(const k8s::Json& group) const;
   std::optional<Coordination> AskWhoIsMaster(const Round& round);
 
   absl::Status CarryOut(Round& round);

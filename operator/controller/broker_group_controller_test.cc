@@ -61,6 +61,7 @@ class BrokerGroupControllerTest : public ::testing::Test {
     types_.push_back(NameServiceType());
     types_.push_back(NodeType());
     types_.push_back(PersistentVolumeClaimType());
+    types_.push_back(SecretType());
     for (const k8s::ResourceType& type : types_) caches_.Watch(type, "");
     Json group = Json::parse(R"({"apiVersion": "dunlin.dev/v1alpha1", "kind": "BrokerGroup",
         "metadata": {"name": "orders", "namespace": "shop", "generation": 1},
@@ -548,6 +549,26 @@ TEST_F(BrokerGroupControllerTest, BudgetsThatAreOffGo) {
   const std::vector<std::string> writes = Writes();
   EXPECT_THAT(writes, Contains("DELETE poddisruptionbudgets/orders"));
   EXPECT_THAT(writes, Contains("DELETE poddisruptionbudgets/orders-master"));
+}
+
+TEST_F(BrokerGroupControllerTest, AccessControlWaitsForItsSecret) {
+  Edit(BrokerGroupType(), Orders(),
+       {{"spec", {{"access", {{"enabled", true}, {"superUserSecretName", "root"}}}}}});
+  Tell();
+  ASSERT_OK(Reconcile());
+  const Json group = server_.Get(BrokerGroupType(), Orders());
+  const Json* const stalled = k8s::FindCondition(group["status"]["conditions"], "Stalled");
+  ASSERT_NE(stalled, nullptr);
+  EXPECT_EQ(k8s::StringAt(*stalled, {"reason"}), "SuperUserSecretInvalid");
+  EXPECT_TRUE(server_.Get(StatefulSetType(), Orders()).is_null());
+
+  Json secret = k8s::NewObject(SecretType(), {"shop", "root"});
+  secret["data"] = {{"accessKey", "YWRtaW4="}, {"secretKey", "MTIzNDU2Nzg="}};
+  server_.Put(SecretType(), secret);
+  Tell();
+  ASSERT_OK(Reconcile());
+  const Json file = server_.Get(ConfigMapType(), {"shop", FileName()});
+  EXPECT_THAT(file["data"]["dunlin.yaml"].get<std::string>(), HasSubstr("super_user: \"admin\""));
 }
 
 }  // namespace

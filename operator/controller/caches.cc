@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "operator/planner/credentials.h"
 #include "operator/planner/name_service.h"
 #include "operator/planner/objects.h"
 #include "operator/planner/resource_types.h"
@@ -14,6 +15,7 @@ constexpr char kByGroup[] = "group";
 constexpr char kByNameService[] = "name service";
 constexpr char kByReference[] = "reference";
 constexpr char kByNode[] = "node";
+constexpr char kBySecret[] = "secret";
 
 k8s::Store::Indexer ByLabel(std::string_view label) {
   return [label](const k8s::Json& object) -> std::vector<std::string> {
@@ -27,6 +29,16 @@ std::vector<std::string> ReferenceOf(const k8s::Json& object) {
   const std::string_view name = k8s::StringAt(object, {"spec", "nameServiceRef", "name"});
   if (name.empty()) return {};
   return {k8s::ObjectKey{k8s::KeyOf(object).space, std::string(name)}.ToString()};
+}
+
+std::vector<std::string> SecretOfUser(const k8s::Json& user) {
+  return {k8s::ObjectKey{k8s::KeyOf(user).space, CredentialsNameOf(user)}.ToString()};
+}
+
+std::vector<std::string> SecretOfGroup(const k8s::Json& group) {
+  const std::string_view name = k8s::StringAt(group, {"spec", "access", "superUserSecretName"});
+  if (name.empty()) return {};
+  return {k8s::ObjectKey{k8s::KeyOf(group).space, std::string(name)}.ToString()};
 }
 
 std::vector<std::string> NodeOf(const k8s::Json& pod) {
@@ -52,6 +64,8 @@ void Caches::Watch(const k8s::ResourceType& type, const std::string& selector,
     store->AddIndex(kByNameService, ByLabel(kNameServiceLabel));
     store->AddIndex(kByReference, ReferenceOf);
     if (type == PodType()) store->AddIndex(kByNode, NodeOf);
+    if (type == UserType()) store->AddIndex(kBySecret, SecretOfUser);
+    if (type == BrokerGroupType()) store->AddIndex(kBySecret, SecretOfGroup);
     if (manner.trim) store->SetTrim(manner.trim);
     if (manner.is_packed) store->KeepPacked();
     store->AddHandler([this, type](const k8s::Store::Change& change) {
@@ -60,6 +74,7 @@ void Caches::Watch(const k8s::ResourceType& type, const std::string& selector,
     entries_[type.kind][space] = {.type = type,
                                   .space = space,
                                   .selector = selector,
+                                  .fields = manner.fields,
                                   .is_needed = manner.is_needed,
                                   .store = std::move(store),
                                   .reflector = nullptr};
@@ -72,10 +87,11 @@ void Caches::Start(k8s::Client& client, k8s::Transport& transport, k8s::Schedule
     for (auto& [space, entry] : by_space) {
       entry.reflector = std::make_unique<k8s::Reflector>(
           client, transport, scheduler, *entry.store,
-          k8s::ReflectorOptions{
-              .type = entry.type,
-              .which = {.space = space, .label_selector = entry.selector, .field_selector = ""},
-              .seed = ++seed});
+          k8s::ReflectorOptions{.type = entry.type,
+                                .which = {.space = space,
+                                          .label_selector = entry.selector,
+                                          .field_selector = entry.fields},
+                                .seed = ++seed});
       entry.reflector->Start();
     }
   }
@@ -133,6 +149,11 @@ std::vector<k8s::Object> Caches::OfNameService(const k8s::ResourceType& type,
 std::vector<k8s::Object> Caches::Referring(const k8s::ResourceType& type,
                                            const k8s::ObjectKey& name_service) const {
   return ByIndex(type, kByReference, name_service);
+}
+
+std::vector<k8s::Object> Caches::Naming(const k8s::ResourceType& type,
+                                        const k8s::ObjectKey& secret) const {
+  return ByIndex(type, kBySecret, secret);
 }
 
 std::vector<k8s::Object> Caches::PodsOn(const std::string& node) const {

@@ -38,6 +38,7 @@ class Caches {
     bool is_needed = true;
     k8s::Store::Trim trim;
     bool is_packed = false;  // k8s/store.h
+    std::string fields{};    // a selector of fields; empty: all
   };
 
   // `selector`: of labels; empty: all.
@@ -69,6 +70,10 @@ class Caches {
   std::vector<k8s::Object> Referring(const k8s::ResourceType& type,
                                      const k8s::ObjectKey& name_service) const;
 
+  // The resources that name this Secret: Users, BrokerGroups.
+  std::vector<k8s::Object> Naming(const k8s::ResourceType& type,
+                                  const k8s::ObjectKey& secret) const;
+
   struct Reflected {
     std::string kind;
     k8s::Reflector::State state;
@@ -83,6 +88,7 @@ class Caches {
     k8s::ResourceType type;
     std::string space;
     std::string selector;
+    std::string fields;
     bool is_needed = true;
     std::unique_ptr<k8s::Store> store;
     std::unique_ptr<k8s::Reflector> reflector;

@@ -9,6 +9,7 @@
 #include "operator/k8s/conditions.h"
 #include "operator/k8s/retry.h"
 #include "operator/planner/coordination.h"
+#include "operator/planner/credentials.h"
 #include "operator/planner/resource_types.h"
 #include "operator/planner/spec.h"
 #include "services/base/status_macros.h"
@@ -62,21 +63,31 @@ std::vector<BrokerGroupSight> ClusterResourceController::Groups(const Json& reso
   std::vector<BrokerGroupSight> sights;
   for (const k8s::Object& group :
        around_.caches.Referring(BrokerGroupType(), NameServiceOf(resource))) {
-    const BrokerGroupSpec spec(*group);
-    BrokerGroupSight sight{.group = group, .master = "", .master_ip = ""};
-    if (spec.coordinator == BrokerGroupSpec::Coordinator::kKubernetes) {
-      const k8s::Object lease = around_.caches.Get(LeaseType(), {spec.space, spec.lease});
-      const auto said = lease == nullptr ? std::nullopt : CoordinationOf(*lease);
-      if (said.has_value()) sight.master = said->master;
-    } else {
-      // What its members said last.
-      sight.master = k8s::StringAt(*group, {"status", "master"});
-    }
-    const k8s::Object pod = around_.caches.Get(PodType(), {spec.space, sight.master});
-    if (pod != nullptr) sight.master_ip = k8s::StringAt(*pod, {"status", "podIP"});
-    sights.push_back(std::move(sight));
+    sights.push_back(SightOf(group));
   }
   return sights;
+}
+
+BrokerGroupSight ClusterResourceController::SightOf(const k8s::Object& group) const {
+  const BrokerGroupSpec spec(*group);
+  BrokerGroupSight sight{.group = group, .master = "", .master_ip = ""};
+  if (spec.coordinator == BrokerGroupSpec::Coordinator::kKubernetes) {
+    const k8s::Object lease = around_.caches.Get(LeaseType(), {spec.space, spec.lease});
+    const auto said = lease == nullptr ? std::nullopt : CoordinationOf(*lease);
+    if (said.has_value()) sight.master = said->master;
+  } else {
+    // What its members said last.
+    sight.master = k8s::StringAt(*group, {"status", "master"});
+  }
+  const k8s::Object pod = around_.caches.Get(PodType(), {spec.space, sight.master});
+  if (pod != nullptr) sight.master_ip = k8s::StringAt(*pod, {"status", "podIP"});
+  // Also where access control is off by now: members that run may not know yet.
+  if (!spec.super_user_secret.empty()) {
+    const k8s::Object secret =
+        around_.caches.Get(SecretType(), {spec.space, spec.super_user_secret});
+    sight.credentials = CredentialsOf(secret.get(), spec.super_user_secret);
+  }
+  return sight;
 }
 
 std::string ClusterResourceController::Rival(const Json& resource) const {
@@ -122,10 +133,11 @@ absl::StatusOr<milliseconds> ClusterResourceController::Remove(const Json& resou
   }
   if (!all_gone) return WriteStatus(resource, outcome);
   if (!outcome.kept.empty()) {
-    around_.events.Record(resource,
-                          Told(k8s::EventType::kNormal, "Deleted", "Delete",
-                               fmt::format("{} is deleted at {}, with all that was in it",
-                                           ClusterNameOf(resource), NamesOf(outcome.kept))));
+    around_.events.Record(
+        resource,
+        Told(k8s::EventType::kNormal, "Deleted", "Delete",
+             fmt::format("{} is deleted at {}{}", ClusterNameOf(resource), NamesOf(outcome.kept),
+                         IsUser(resource) ? "" : ", with all that was in it")));
   }
   RETURN_IF_ERROR(KeepFinalizer(resource, false));
   return milliseconds(0);
@@ -135,17 +147,14 @@ absl::StatusOr<milliseconds> ClusterResourceController::Keep(const Json& resourc
   RETURN_IF_ERROR(KeepFinalizer(resource, IsDataToGo(resource)));
   ResourceOutcome outcome;
   if (const std::string rival = Rival(resource); !rival.empty()) {
-    outcome.stalled_reason = "KeptByAnother";
-    outcome.stalled_message =
+    outcome.obstacle.reason = "KeptByAnother";
+    outcome.obstacle.message =
         fmt::format("{} '{}' is older and keeps {} already: delete one of the two",
                     around_.keeper.Type().kind, rival, ClusterNameOf(resource));
     return WriteStatus(resource, outcome);
   }
-  if (const absl::Status valid = around_.keeper.Check(resource); !valid.ok()) {
-    outcome.stalled_reason = "InvalidSpec";
-    outcome.stalled_message = FromAbsl(valid.message());
-    return WriteStatus(resource, outcome);
-  }
+  ASSIGN_OR_RETURN(outcome.obstacle, around_.keeper.Prepare(resource));
+  if (!outcome.obstacle.reason.empty()) return WriteStatus(resource, outcome);
   Placement placement = PlacementOf(resource, Groups(resource));
   outcome.missing = std::move(placement.missing);
   for (const BrokerAt& at : placement.brokers) outcome.kept.push_back(KeepAt(at, resource));

@@ -1,5 +1,5 @@
-// ClusterResourceController: keeps the resources of one kind, Topics or ConsumerGroups, at the
-// masters of their cluster as their specs say.
+// ClusterResourceController: keeps the resources of one kind, Topics, ConsumerGroups or Users, at
+// the masters of their cluster as their specs say.
 //
 // A look asks each master, plans (planner/cluster_resource.h), creates or updates there, and writes
 // the status. One that is as it should be is looked at now and then, since brokers tell nobody of
@@ -50,6 +50,7 @@ class ClusterResourceController {
 
  private:
   std::vector<BrokerGroupSight> Groups(const k8s::Json& resource) const;
+  BrokerGroupSight SightOf(const k8s::Object& group) const;
   std::string Rival(const k8s::Json& resource) const;
   absl::Status KeepFinalizer(const k8s::Json& resource, bool wanted) const;
 

@@ -27,9 +27,10 @@ using ::testing::IsEmpty;
 class FakeKeeper final : public Keeper {
  public:
   const k8s::ResourceType& Type() const override { return TopicType(); }
-  absl::Status Check(const Json& /*resource*/) const override { return valid; }
+  absl::StatusOr<Obstacle> Prepare(const Json& /*resource*/) override { return prepared; }
   absl::StatusOr<Found> Look(const BrokerAt& at, const Json& resource) override {
     if (away.contains(at.address)) return absl::UnavailableError("nobody answers");
+    asked_as[at.group] = at.credentials.ok() ? at.credentials->access_key : "nobody";
     return FoundAt(at, resource);
   }
   absl::StatusOr<Found> Create(const BrokerAt& at, const Json& resource) override {
@@ -46,11 +47,12 @@ class FakeKeeper final : public Keeper {
   }
   std::vector<std::string> TakeCalls() { return std::exchange(calls, {}); }
 
-  absl::Status valid;
+  absl::StatusOr<Obstacle> prepared{Obstacle{}};
   absl::Status answer;
   bool obeys = true;
   std::set<std::string> away;             // addresses
   std::map<std::string, int64_t> queues;  // by address
+  std::map<std::string, std::string> asked_as;
   std::vector<std::string> calls;
 
  private:
@@ -76,7 +78,7 @@ class FakeKeeper final : public Keeper {
 class ClusterResourceControllerTest : public ::testing::Test {
  protected:
   ClusterResourceControllerTest() {
-    types_ = {BrokerGroupType(), LeaseType(), PodType(), TopicType()};
+    types_ = {BrokerGroupType(), LeaseType(), PodType(), SecretType(), TopicType()};
     for (const k8s::ResourceType& type : types_) caches_.Watch(type, "");
     for (const char* const name : {"a", "b"}) PutGroup(name);
     Json topic = k8s::NewObject(TopicType(), Orders());
@@ -175,6 +177,23 @@ TEST_F(ClusterResourceControllerTest, TheMasterIsAskedWhereItsPodIs) {
   server_.Put(PodType(), pod);
   ASSERT_OK(Look());
   EXPECT_TRUE(keeper_.queues.contains("10.1.2.3:8081"));
+}
+
+TEST_F(ClusterResourceControllerTest, WhoAsksIsInTheSecretThatTheGroupNames) {
+  Edit(BrokerGroupType(), {"shop", "a"},
+       {{"spec", {{"access", {{"enabled", true}, {"superUserSecretName", "root"}}}}}});
+  ASSERT_OK(Look());
+  EXPECT_EQ(keeper_.asked_as["a"], "nobody");
+  EXPECT_EQ(keeper_.asked_as["b"], "");
+  Json secret = k8s::NewObject(SecretType(), {"shop", "root"});
+  secret["data"] = {{"accessKey", "YWRtaW4="}, {"secretKey", "MTIzNDU2Nzg="}};
+  server_.Put(SecretType(), secret);
+  ASSERT_OK(Look());
+  EXPECT_EQ(keeper_.asked_as["a"], "admin");
+  // While access control is turned off, some members still ask who it is.
+  Edit(BrokerGroupType(), {"shop", "a"}, {{"spec", {{"access", {{"enabled", false}}}}}});
+  ASSERT_OK(Look());
+  EXPECT_EQ(keeper_.asked_as["a"], "admin");
 }
 
 TEST_F(ClusterResourceControllerTest, AMasterThatIsAwayIsWaitedForLessAndLessOften) {
@@ -301,7 +320,7 @@ TEST_F(ClusterResourceControllerTest, WhatTheYoungerClaimsStaysWhenTheOlderGoes)
 TEST_F(ClusterResourceControllerTest, WhatIsNoValidSpecAnyMoreIsDeletedAllTheSame) {
   Edit(TopicType(), Orders(), {{"spec", {{"deletionPolicy", "Delete"}}}});
   ASSERT_OK(Look());
-  keeper_.valid = absl::InvalidArgumentError("spec.retention: no");
+  keeper_.prepared = Obstacle{.reason = "InvalidSpec", .message = "spec.retention: no"};
   keeper_.TakeCalls();
   Delete();
   EXPECT_THAT(Look(), IsOkAndHolds(milliseconds(0)));
@@ -309,10 +328,20 @@ TEST_F(ClusterResourceControllerTest, WhatIsNoValidSpecAnyMoreIsDeletedAllTheSam
 }
 
 TEST_F(ClusterResourceControllerTest, ASpecThatNobodyCanKeepAsksNobody) {
-  keeper_.valid = absl::InvalidArgumentError("spec.retention: no");
+  keeper_.prepared = Obstacle{.reason = "InvalidSpec", .message = "spec.retention: no"};
   ASSERT_OK(Look());
   EXPECT_EQ(Told("Stalled"), "True InvalidSpec");
   EXPECT_THAT(keeper_.TakeCalls(), IsEmpty());
+}
+
+TEST_F(ClusterResourceControllerTest, WhatCannotBePreparedIsTriedAgain) {
+  keeper_.prepared = absl::UnavailableError("the API server is away");
+  EXPECT_THAT(Look(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(keeper_.TakeCalls(), IsEmpty());
+  keeper_.prepared =
+      Obstacle{.reason = "MakingSecret", .message = "Secret x is made", .stalled = false};
+  EXPECT_THAT(Look(), IsOkAndHolds(milliseconds(1'000)));
+  EXPECT_EQ(Told("Reconciling"), "True MakingSecret");
 }
 
 TEST_F(ClusterResourceControllerTest, WhoDoesNotLeadChangesNothing) {

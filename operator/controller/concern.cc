@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "operator/planner/coordination.h"
+#include "operator/planner/credentials.h"
 #include "operator/planner/drain.h"
 #include "operator/planner/name_service.h"
 #include "operator/planner/objects.h"
@@ -114,6 +115,19 @@ void TrimNode(Json& node) {
     if (const Json* const value = k8s::Find(node, {"spec", name})) spec[name] = *value;
   }
   node = {{"metadata", std::move(metadata)}, {"spec", std::move(spec)}};
+}
+
+void TrimSecret(Json& secret) {
+  Json metadata = Json::object();
+  for (const std::string name :
+       {"name", "namespace", "uid", "resourceVersion", "deletionTimestamp", "ownerReferences"}) {
+    if (const Json* const value = k8s::Find(secret, {"metadata", name})) metadata[name] = *value;
+  }
+  Json data = Json::object();
+  for (const std::string entry : {kAccessKeyEntry, kSecretKeyEntry}) {
+    if (const Json* const value = k8s::Find(secret, {"data", entry})) data[entry] = *value;
+  }
+  secret = {{"metadata", std::move(metadata)}, {"data", std::move(data)}};
 }
 
 bool ConcernsItsGroups(const k8s::Store::Change& name_service) {

@@ -37,6 +37,9 @@ bool ConcernsItsPods(const k8s::Store::Change& node);
 // Of a node, what that depends on: nodes are large, and tell how they are all the time.
 void TrimNode(k8s::Json& node);
 
+// Of a Secret, what signing depends on: whatever else is in it is not the operator's business.
+void TrimSecret(k8s::Json& secret);
+
 // Whether the groups that refer to a NameService have to be looked at after its change.
 bool ConcernsItsGroups(const k8s::Store::Change& name_service);
 

@@ -25,6 +25,16 @@ Json Child(const std::string& name) {
 
 k8s::ObjectKey Orders() { return {"shop", "orders"}; }
 
+TEST(ConcernTest, OfASecretOnlyWhatSignsIsKept) {
+  Json secret = Json::parse(R"({"metadata": {"namespace": "shop", "name": "s", "uid": "u",
+      "resourceVersion": "7", "ownerReferences": [{"uid": "o"}], "annotations": {"a": "b"}},
+      "type": "Opaque", "data": {"accessKey": "YQ==", "secretKey": "Yg==", "password": "Yw=="}})");
+  TrimSecret(secret);
+  EXPECT_EQ(secret, Json::parse(R"({"metadata": {"namespace": "shop", "name": "s", "uid": "u",
+      "resourceVersion": "7", "ownerReferences": [{"uid": "o"}]},
+      "data": {"accessKey": "YQ==", "secretKey": "Yg=="}})"));
+}
+
 TEST(ConcernTest, AGroupsOwnStatusIsNoNews) {
   Json after = Group();
   after["status"]["phase"] = "Degraded";

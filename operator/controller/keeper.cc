@@ -6,6 +6,7 @@
 #include "operator/planner/declared.h"
 #include "operator/planner/resource_types.h"
 #include "services/base/status_macros.h"
+#include "services/base/strings.h"
 
 namespace dunlin::op {
 namespace {
@@ -17,13 +18,17 @@ using Stub = BrokerAdmin::Stub;
 Found FoundOf(const v1::Topic& wanted, const v1::Topic& there) {
   return {.exists = true,
           .differences = DifferencesOf(wanted, there),
-          .read_queues = static_cast<int>(there.read_queues()),
-          .clients = {}};
+          .read_queues = static_cast<int>(there.read_queues())};
 }
 
 Found FoundOf(const v1::Group& wanted, const v1::Group& there) {
-  return {
-      .exists = true, .differences = DifferencesOf(wanted, there), .read_queues = 0, .clients = {}};
+  return {.exists = true, .differences = DifferencesOf(wanted, there)};
+}
+
+// Of a spec that no broker can keep.
+Obstacle ObstacleOf(const absl::Status& valid) {
+  if (valid.ok()) return {};
+  return {.reason = "InvalidSpec", .message = std::string(FromAbsl(valid.message()))};
 }
 
 // A request for what the resource is called at brokers, whatever else its spec says.
@@ -41,7 +46,9 @@ Request Called(const Json& resource) {
 
 const k8s::ResourceType& TopicKeeper::Type() const { return TopicType(); }
 
-absl::Status TopicKeeper::Check(const Json& resource) const { return TopicOf(resource).status(); }
+absl::StatusOr<Obstacle> TopicKeeper::Prepare(const Json& resource) {
+  return ObstacleOf(TopicOf(resource).status());
+}
 
 absl::StatusOr<Found> TopicKeeper::Look(const BrokerAt& at, const Json& resource) {
   ASSIGN_OR_RETURN(const v1::Topic wanted, TopicOf(resource));
@@ -77,8 +84,8 @@ absl::Status TopicKeeper::Delete(const BrokerAt& at, const Json& resource) {
 
 const k8s::ResourceType& ConsumerGroupKeeper::Type() const { return ConsumerGroupType(); }
 
-absl::Status ConsumerGroupKeeper::Check(const Json& resource) const {
-  return ConsumerGroupOf(resource).status();
+absl::StatusOr<Obstacle> ConsumerGroupKeeper::Prepare(const Json& resource) {
+  return ObstacleOf(ConsumerGroupOf(resource).status());
 }
 
 absl::StatusOr<Found> ConsumerGroupKeeper::Look(const BrokerAt& at, const Json& resource) {

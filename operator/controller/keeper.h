@@ -20,8 +20,9 @@ class Keeper {
   virtual ~Keeper() = default;
 
   virtual const k8s::ResourceType& Type() const = 0;
-  // INVALID_ARGUMENT: no broker can keep it; says why.
-  virtual absl::Status Check(const k8s::Json& resource) const = 0;
+  // Before any broker is asked: sees to what it needs in Kubernetes, and says what is in the way.
+  // An error: it could not see to it, and is to be asked again.
+  virtual absl::StatusOr<Obstacle> Prepare(const k8s::Json& resource) = 0;
 
   virtual absl::StatusOr<Found> Look(const BrokerAt& at, const k8s::Json& resource) = 0;
   // As it is then. Differences that are left are what the broker does not take over.
@@ -37,7 +38,7 @@ class TopicKeeper final : public Keeper {
   explicit TopicKeeper(BrokerAdmin& admin) : admin_(admin) {}
 
   const k8s::ResourceType& Type() const override;
-  absl::Status Check(const k8s::Json& resource) const override;
+  absl::StatusOr<Obstacle> Prepare(const k8s::Json& resource) override;
   absl::StatusOr<Found> Look(const BrokerAt& at, const k8s::Json& resource) override;
   absl::StatusOr<Found> Create(const BrokerAt& at, const k8s::Json& resource) override;
   absl::StatusOr<Found> Update(const BrokerAt& at, const k8s::Json& resource) override;
@@ -53,7 +54,7 @@ class ConsumerGroupKeeper final : public Keeper {
   explicit ConsumerGroupKeeper(BrokerAdmin& admin) : admin_(admin) {}
 
   const k8s::ResourceType& Type() const override;
-  absl::Status Check(const k8s::Json& resource) const override;
+  absl::StatusOr<Obstacle> Prepare(const k8s::Json& resource) override;
   absl::StatusOr<Found> Look(const BrokerAt& at, const k8s::Json& resource) override;
   absl::StatusOr<Found> Create(const BrokerAt& at, const k8s::Json& resource) override;
   absl::StatusOr<Found> Update(const BrokerAt& at, const k8s::Json& resource) override;

@@ -10,6 +10,7 @@
 
 #include "operator/k8s/conditions.h"
 #include "operator/planner/config_text.h"
+#include "operator/planner/credentials.h"
 #include "operator/planner/resource_types.h"
 #include "operator/planner/spec.h"
 #include "services/base/strings.h"
@@ -63,6 +64,12 @@ Reason ReasonOf(const Kept& kept) {
     case absl::StatusCode::kAborted:
       reason.word = "Unreachable";
       break;
+    // A Secret that has changed is not everywhere at once, nor is access control.
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+      reason.word = "NotAllowed";
+      reason.message += "; who asks is told by access.superUserSecretName of the BrokerGroup";
+      break;
     // Another state of the broker, or of another resource, may be all that is missing.
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kResourceExhausted:
@@ -81,8 +88,8 @@ Reason ReasonOf(const Kept& kept) {
 
 // All reasons in one; what stalls it comes first.
 Reason Sum(const ResourceOutcome& outcome, std::string_view cluster) {
-  if (!outcome.stalled_reason.empty()) {
-    return {.stalled = true, .word = outcome.stalled_reason, .message = outcome.stalled_message};
+  if (const Obstacle& obstacle = outcome.obstacle; !obstacle.reason.empty()) {
+    return {.stalled = obstacle.stalled, .word = obstacle.reason, .message = obstacle.message};
   }
   std::vector<Reason> reasons;
   for (const Kept& kept : outcome.kept) {
@@ -166,7 +173,8 @@ Placement PlacementOf(const Json& resource, const std::vector<BrokerGroupSight>&
     BrokerAt broker{.cluster = spec.cluster_name,
                     .group = spec.broker_name,
                     .address = "",
-                    .tls = spec.tls_required};
+                    .tls = spec.tls_mode != "OFF",
+                    .credentials = sight.credentials};
     if (!sight.master.empty()) {
       const std::string host = sight.master_ip.empty()
                                    ? fmt::format("{}-master.{}.svc", spec.name, spec.space)
@@ -184,7 +192,7 @@ Placement PlacementOf(const Json& resource, const std::vector<BrokerGroupSight>&
 std::string ClusterNameOf(const Json& resource) {
   std::string name(k8s::StringAt(resource, {"spec", "namespace"}));
   if (!name.empty()) name += '/';
-  for (const std::string_view field : {"topicName", "groupName"}) {
+  for (const std::string_view field : {"topicName", "groupName", "userName"}) {
     const std::string_view given = k8s::StringAt(resource, {"spec", field});
     if (!given.empty()) return name.append(given);
   }
@@ -223,6 +231,8 @@ bool IsDataToGo(const Json& resource) {
   return k8s::StringAt(resource, {"spec", "deletionPolicy"}) == "Delete";
 }
 
+bool IsUser(const Json& resource) { return k8s::StringAt(resource, {"kind"}) == UserType().kind; }
+
 Step NextStep(const Found& found) {
   if (!found.exists) return Step::kCreate;
   return found.differences.empty() ? Step::kNone : Step::kUpdate;
@@ -235,9 +245,8 @@ k8s::Event EventOf(const Json& resource, const std::string& group, const Found& 
     return {.type = repair ? k8s::EventType::kWarning : k8s::EventType::kNormal,
             .reason = repair ? "DriftRepaired" : "Created",
             .action = "Create",
-            .note = repair ? fmt::format("{} was gone at broker group {}: it is made anew, without "
-                                         "what was in it",
-                                         name, group)
+            .note = repair ? fmt::format("{} was gone at broker group {}: it is made anew{}", name,
+                                         group, IsUser(resource) ? "" : ", without what was in it")
                            : fmt::format("{} is made at broker group {}", name, group)};
   }
   return {.type = repair ? k8s::EventType::kWarning : k8s::EventType::kNormal,
@@ -261,12 +270,15 @@ Json StatusOfResource(const Json& resource, const ResourceOutcome& outcome, Time
     read_queues = std::max<int64_t>(read_queues, kept.found.read_queues);
     clients.insert(kept.found.clients.begin(), kept.found.clients.end());
   }
-  Json status = {{"observedGeneration", generation},
-                 {topic ? "topicName" : "groupName", ClusterNameOf(resource)},
-                 {"brokerGroups", std::move(groups)}};
+  Json status = {{"observedGeneration", generation}, {"brokerGroups", std::move(groups)}};
   if (topic) {
+    status["topicName"] = ClusterNameOf(resource);
     status["readQueues"] = read_queues;
+  } else if (IsUser(resource)) {
+    status["userName"] = ClusterNameOf(resource);
+    status["secretName"] = CredentialsNameOf(resource);
   } else {
+    status["groupName"] = ClusterNameOf(resource);
     status["clients"] = clients.size();
   }
   // Ours only: other managers' conditions are theirs to apply.

@@ -1,5 +1,6 @@
-// A cluster resource: a Topic or ConsumerGroup, which the masters of a cluster's broker groups keep
-// (declared.h). At which of them, what is to be done there, and what the status says of it.
+// A cluster resource: a Topic, ConsumerGroup or User, which the masters of a cluster's broker
+// groups keep (declared.h, declared_user.h). At which of them, what is to be done there, and what
+// the status says of it.
 //
 // | condition | True means |
 // |---|---|
@@ -16,11 +17,13 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 #include "operator/k8s/event_recorder.h"
 #include "operator/k8s/json.h"
 #include "operator/k8s/object.h"
 #include "services/base/clock.h"
+#include "services/base/request_signature.h"
 
 namespace dunlin::op {
 
@@ -32,6 +35,8 @@ struct BrokerGroupSight {
   k8s::Object group;
   std::string master;     // a pod; empty: there is none now
   std::string master_ip;  // empty: not known
+  // Of who may do everything there. Empty: nobody need sign. An error: they cannot be had, and why.
+  absl::StatusOr<Credentials> credentials{Credentials{}};
 };
 
 // The broker of one group that can be asked.
@@ -39,9 +44,8 @@ struct BrokerAt {
   std::string cluster;
   std::string group;    // as routes call it
   std::string address;  // host:port of the master; empty: there is no master now
-  bool tls = false;     // it takes nothing else
-
-  friend bool operator==(const BrokerAt&, const BrokerAt&) = default;
+  bool tls = false;     // it takes that
+  absl::StatusOr<Credentials> credentials{Credentials{}};  // as BrokerGroupSight's
 };
 
 struct Placement {
@@ -68,13 +72,14 @@ std::string HeirOf(const k8s::Json& resource, const std::vector<k8s::Object>& re
                    const std::string& group);
 
 bool IsDataToGo(const k8s::Json& resource);  // spec.deletionPolicy: Delete
+bool IsUser(const k8s::Json& resource);
 
 // What a broker says of it.
 struct Found {
   bool exists = false;
-  std::vector<std::string> differences;  // from what is wanted
-  int read_queues = 0;                   // of a Topic
-  std::set<std::string> clients;         // of a ConsumerGroup: their ids
+  std::vector<std::string> differences{};  // from what is wanted
+  int read_queues = 0;                     // of a Topic
+  std::set<std::string> clients{};         // of a ConsumerGroup: their ids
 };
 
 enum class Step { kNone, kCreate, kUpdate };
@@ -91,9 +96,15 @@ struct Kept {
 // before, and nobody changed the spec since, is a repair.
 k8s::Event EventOf(const k8s::Json& resource, const std::string& group, const Found& before);
 
+// What is in the way before any broker is asked.
+struct Obstacle {
+  std::string reason;  // empty: nothing is
+  std::string message;
+  bool stalled = true;  // somebody has to act; otherwise it goes on by itself
+};
+
 struct ResourceOutcome {
-  std::string stalled_reason;  // found before any broker was asked; empty: none
-  std::string stalled_message;
+  Obstacle obstacle;
   std::vector<std::string> missing;
   std::vector<Kept> kept;
 };

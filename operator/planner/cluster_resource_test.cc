@@ -12,8 +12,9 @@ namespace dunlin::op {
 namespace {
 
 using k8s::Json;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
-using ::testing::FieldsAre;
+using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -44,6 +45,12 @@ Kept At(const std::string& group, const absl::Status& status = absl::OkStatus())
           .status = status};
 }
 
+auto Is(const std::string& cluster, const std::string& group, const std::string& address,
+        bool tls) {
+  return AllOf(Field(&BrokerAt::cluster, cluster), Field(&BrokerAt::group, group),
+               Field(&BrokerAt::address, address), Field(&BrokerAt::tls, tls));
+}
+
 // "True Kept: at broker groups a".
 std::string Told(const Json& status, const std::string& type) {
   const Json* const found = k8s::FindCondition(status["conditions"], type);
@@ -63,25 +70,46 @@ TEST(PlacementTest, AllGroupsOfTheClusterUnlessSomeAreNamed) {
   sights.push_back({.group = Shared(going), .master = "x", .master_ip = ""});
 
   EXPECT_THAT(PlacementOf(Topic(), sights).brokers,
-              ElementsAre(FieldsAre("DefaultCluster", "a", "a-master.shop.svc:8081", false),
-                          FieldsAre("DefaultCluster", "b", "10.0.0.2:8081", false),
-                          FieldsAre("DefaultCluster", "c", "", false)));
+              ElementsAre(Is("DefaultCluster", "a", "a-master.shop.svc:8081", true),
+                          Is("DefaultCluster", "b", "10.0.0.2:8081", true),
+                          Is("DefaultCluster", "c", "", true)));
   Json topic = Topic();
   topic["spec"]["brokerGroups"] = {"b", "going", "nowhere"};
   const Placement placement = PlacementOf(topic, sights);
-  EXPECT_THAT(placement.brokers,
-              ElementsAre(FieldsAre("DefaultCluster", "b", "10.0.0.2:8081", false)));
+  EXPECT_THAT(placement.brokers, ElementsAre(Is("DefaultCluster", "b", "10.0.0.2:8081", true)));
   EXPECT_THAT(placement.missing, ElementsAre("going", "nowhere"));
 }
 
-TEST(PlacementTest, GroupsAreCalledByTheirBrokerNameAndMayTakeTlsAlone) {
+TEST(PlacementTest, GroupsAreCalledByTheirBrokerName) {
   Json group = *Sight("a", "a-0").group;
   group["spec"]["brokerName"] = "orders-a";
-  group["spec"]["tls"]["mode"] = "Required";
   EXPECT_THAT(
       PlacementOf(Topic(), {{.group = Shared(group), .master = "a-0", .master_ip = "fd00::1"}})
           .brokers,
-      ElementsAre(FieldsAre("DefaultCluster", "orders-a", "[fd00::1]:8081", true)));
+      ElementsAre(Is("DefaultCluster", "orders-a", "[fd00::1]:8081", true)));
+}
+
+TEST(PlacementTest, TlsIsSpokenUnlessItIsOff) {
+  Json group = *Sight("a", "a-0").group;
+  for (const std::string mode : {"Both", "Required", "Off"}) {
+    group["spec"]["tls"]["mode"] = mode;
+    const Placement placement =
+        PlacementOf(Topic(), {{.group = Shared(group), .master = "a-0", .master_ip = "10.0.0.1"}});
+    EXPECT_THAT(placement.brokers,
+                ElementsAre(Is("DefaultCluster", "a", "10.0.0.1:8081", mode != "Off")));
+  }
+}
+
+TEST(PlacementTest, WhoAsksIsAsTheGroupSays) {
+  BrokerGroupSight signs = Sight("a", "a-0");
+  signs.credentials = Credentials{"admin", "12345678"};
+  BrokerGroupSight cannot = Sight("b", "b-0");
+  cannot.credentials = absl::NotFoundError("there is no Secret root");
+  const Placement placement = PlacementOf(Topic(), {signs, cannot, Sight("c", "c-0")});
+  ASSERT_EQ(placement.brokers.size(), 3U);
+  EXPECT_EQ(placement.brokers[0].credentials->access_key, "admin");
+  EXPECT_TRUE(absl::IsNotFound(placement.brokers[1].credentials.status()));
+  EXPECT_TRUE(placement.brokers[2].credentials->empty());
 }
 
 TEST(RivalTest, TheOldestKeepsIt) {
@@ -140,6 +168,43 @@ TEST(ResourceStatusTest, AllIsWell) {
   const Json of_group = StatusOfResource(topic, outcome, kNow);
   EXPECT_EQ(of_group["groupName"], "shop/orders");
   EXPECT_EQ(of_group["clients"], 1);  // the same one at both
+}
+
+TEST(ResourceStatusTest, OfAUser) {
+  ResourceOutcome outcome;
+  outcome.kept = {At("a")};
+  Json user = Topic("me");
+  user["kind"] = "User";
+  Json status = StatusOfResource(user, outcome, kNow);
+  EXPECT_EQ(status["userName"], "me");
+  EXPECT_EQ(status["secretName"], "me-credentials");
+  EXPECT_EQ(status["brokerGroups"], Json({"a"}));
+  EXPECT_FALSE(status.contains("readQueues") || status.contains("clients"));
+  user["spec"]["userName"] = "me.myself";
+  user["spec"]["credentials"]["secretName"] = "mine";
+  status = StatusOfResource(user, outcome, kNow);
+  EXPECT_EQ(status["userName"], "me.myself");
+  EXPECT_EQ(status["secretName"], "mine");
+}
+
+TEST(ResourceStatusTest, WhatIsInTheWayBeforeAnybodyIsAsked) {
+  ResourceOutcome outcome;
+  outcome.obstacle = {.reason = "SecretMissing", .message = "make it"};
+  EXPECT_EQ(Told(StatusOfResource(Topic(), outcome, kNow), "Stalled"),
+            "True SecretMissing: make it");
+  outcome.obstacle = {.reason = "MakingSecret", .message = "soon", .stalled = false};
+  const Json status = StatusOfResource(Topic(), outcome, kNow);
+  EXPECT_EQ(Told(status, "Reconciling"), "True MakingSecret: soon");
+  EXPECT_EQ(Told(status, "Stalled"), "False Nothing: ");
+}
+
+// A Secret that has changed comes to members later.
+TEST(ResourceStatusTest, WhoMayNotAskAsksAgain) {
+  ResourceOutcome outcome;
+  outcome.kept = {At("a", absl::UnauthenticatedError("the signature is wrong"))};
+  EXPECT_EQ(Told(StatusOfResource(Topic(), outcome, kNow), "Reconciling"),
+            "True NotAllowed: a: the signature is wrong; who asks is told by "
+            "access.superUserSecretName of the BrokerGroup");
 }
 
 TEST(ResourceStatusTest, AMasterThatIsAwayIsWaitedFor) {

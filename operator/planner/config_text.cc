@@ -9,9 +9,11 @@
 #include "absl/status/status.h"
 
 #include "operator/k8s/object.h"
+#include "operator/planner/credentials.h"
 #include "operator/planner/members.h"
 #include "operator/planner/yaml_text.h"
 #include "proto/dunlin/config/v1/config.pb.h"
+#include "services/base/strings.h"
 
 namespace dunlin::op {
 namespace {
@@ -111,6 +113,10 @@ absl::StatusOr<std::string> ConfigText(const Observed& observed, const BrokerGro
         fmt::format("NameService '{}' is not there: make it, or change nameServiceRef.name",
                     k8s::StringAt(*observed.group, {"spec", "nameServiceRef", "name"})));
   }
+  if (!observed.super_user.ok()) {
+    return absl::UnauthenticatedError(fmt::format(
+        "access.superUserSecretName: {}", FromAbsl(observed.super_user.status().message())));
+  }
   Json config = Json::object();
   if (const Json* const given = k8s::Find(*observed.group, {"spec", "config"});
       given != nullptr && given->is_object()) {
@@ -131,6 +137,12 @@ absl::StatusOr<std::string> ConfigText(const Observed& observed, const BrokerGro
   config["broker"]["name_services"] = name_servers;
   config["name_service"]["enabled"] = false;
   config["replication"] = Replication(*observed.group, spec, members);
+  if (spec.access_enabled) {
+    config["access"]["enabled"] = true;
+    config["access"]["super_user"] = *observed.super_user;
+    config["access"]["super_user_secret_file"] =
+        fmt::format("{}/{}", kAccessDirectory, kSecretKeyEntry);
+  }
   config::v1::DunlinConfig schema;
   return YamlText(config, schema, "BrokerGroup");
 }

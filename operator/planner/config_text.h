@@ -21,6 +21,7 @@ inline constexpr char kDataDirectory[] = "/var/lib/dunlin";
 inline constexpr char kConfigDirectory[] = "/etc/dunlin";
 inline constexpr char kTlsDirectory[] = "/etc/dunlin-tls";
 inline constexpr char kSecretDirectory[] = "/etc/dunlin-secret";
+inline constexpr char kAccessDirectory[] = "/etc/dunlin-access";
 inline constexpr char kSecretKey[] = "secret";  // of the Secret; a file of that name
 
 // How many members the configuration lists: what a group begins with, kept as it was written first,
@@ -31,7 +32,8 @@ int ListedMembers(const Observed& observed, const BrokerGroupSpec& spec, int rep
 // YAML: spec.config, and what follows from other fields, with a list of `members`. The same for all
 // of them: what differs comes in by their environment. INVALID_ARGUMENT: the schema of
 // configuration files (proto/dunlin/config/v1) does not have it so; the message names the field.
-// FAILED_PRECONDITION: the NameService that is referred to is not there.
+// FAILED_PRECONDITION: the NameService that is referred to is not there. UNAUTHENTICATED: nobody
+// could ask these members for anything, as the Secret of their super user is not as it has to be.
 absl::StatusOr<std::string> ConfigText(const Observed& observed, const BrokerGroupSpec& spec,
                                        int members);
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "operator/planner/config_text.h"
+#include "operator/planner/credentials.h"
 #include "operator/planner/members.h"
 #include "operator/planner/pod_parts.h"
 #include "operator/planner/resource_types.h"
@@ -117,6 +118,10 @@ Json BrokerContainer(const BrokerGroupSpec& spec, const Defaults& defaults, cons
   container["name"] = "dunlin";
   container["ports"] =
       Json::array({ContainerPort("grpc", kClientPort), ContainerPort("metrics", kMetricsPort)});
+  if (spec.access_enabled) {
+    container["volumeMounts"].push_back(
+        {{"name", "access"}, {"mountPath", kAccessDirectory}, {"readOnly", true}});
+  }
   // A slave answers, too, though its health service says that it takes no messages.
   container["readinessProbe"] = Probe({{"tcpSocket", {{"port", kClientPort}}}});
   container["lifecycle"] = {{"preStop", {{"sleep", {{"seconds", kHandOverSeconds}}}}}};
@@ -166,6 +171,16 @@ Json PodTemplate(const Json& group, const BrokerGroupSpec& spec, const Defaults&
   if (!spec.tls_secret.empty()) {
     pod["spec"]["volumes"].push_back(
         {{"name", "tls"}, {"secret", {{"secretName", spec.tls_secret}}}});
+  }
+  if (spec.access_enabled) {
+    // Another secret comes to the file while members run; who it is of stands in their
+    // configuration.
+    const Json entry = {{"key", kSecretKeyEntry}, {"path", kSecretKeyEntry}};
+    pod["spec"]["volumes"].push_back({{"name", "access"},
+                                      {"secret",
+                                       {{"secretName", spec.super_user_secret},
+                                        {"items", Json::array({entry})},
+                                        {"defaultMode", kSecretMode}}}});
   }
   if (const Json* const secrets = k8s::Find(group, {"spec", "imagePullSecrets"})) {
     pod["spec"]["imagePullSecrets"] = *secrets;

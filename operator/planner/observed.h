@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
+
 #include "operator/k8s/object.h"
 
 namespace dunlin::op {
@@ -48,6 +50,9 @@ struct Observed {
   std::map<std::string, std::string> applied;
   // Those objects as they are now, by the same names: what is not as it was applied is mended.
   std::map<std::string, k8s::Object> live;
+  // With access control: the name of who may do everything, as his Secret says. An error: the
+  // Secret is not there, or does not have what it needs.
+  absl::StatusOr<std::string> super_user{""};
   // Why an object could not be applied: another one has its name. Empty: none has.
   std::string taken;
   // nullopt: nobody could be asked. Then nothing is done that depends on it.

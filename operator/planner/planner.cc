@@ -168,8 +168,9 @@ bool PlanObjects(const Observed& observed, std::vector<Plan::Apply> objects, Out
 
 // What runs goes on as it is, and out of the way of a drain.
 void PlanStalled(const Observed& observed, const absl::Status& why, Outcome& outcome, Plan& plan) {
-  const bool missing = why.code() == absl::StatusCode::kFailedPrecondition;
-  outcome.stalled_reason = missing ? "NameServiceMissing" : "InvalidSpec";
+  outcome.stalled_reason = "InvalidSpec";
+  if (absl::IsFailedPrecondition(why)) outcome.stalled_reason = "NameServiceMissing";
+  if (absl::IsUnauthenticated(why)) outcome.stalled_reason = "SuperUserSecretInvalid";
   outcome.stalled_message = FromAbsl(why.message());
   if (!outcome.drain.handover.empty()) {
     PlanSwitchover(observed, outcome.drain.handover, outcome.drain.why, plan);

@@ -55,6 +55,8 @@ BrokerGroupSpec::BrokerGroupSpec(const k8s::Json& group)
       tls_required(k8s::StringAt(group, {"spec", "tls", "mode"}) == "Required"),
       tls_mode(TlsMode(k8s::StringAt(group, {"spec", "tls", "mode"}))),
       tls_secret(k8s::StringAt(group, {"spec", "tls", "secretName"})),
+      access_enabled(k8s::BoolAt(group, {"spec", "access", "enabled"})),
+      super_user_secret(k8s::StringAt(group, {"spec", "access", "superUserSecretName"})),
       paused(k8s::AnnotationOf(group, "dunlin.dev/pause-reconciliation") == "true"),
       switchover_to(k8s::AnnotationOf(group, "dunlin.dev/switchover-to")) {}
 

@@ -42,6 +42,9 @@ struct BrokerGroupSpec {
   std::string tls_mode;  // of the configuration file: BOTH, REQUIRED, OFF
   std::string tls_secret;
 
+  bool access_enabled = false;
+  std::string super_user_secret;  // the Secret of who may do everything; empty: there is none
+
   // Whether the coordinator keeps who the members are; without, their configuration says.
   bool HasRecord() const { return coordinator != Coordinator::kStatic; }
   bool NeedsAccount() const { return coordinator == Coordinator::kKubernetes; }

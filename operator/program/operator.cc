@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -16,7 +17,7 @@
 #include "operator/controller/group_control.h"
 #include "operator/controller/keeper.h"
 #include "operator/controller/name_service_controller.h"
-#include "operator/controller/unsupported_controller.h"
+#include "operator/controller/user_keeper.h"
 #include "operator/controller/writer.h"
 #include "operator/k8s/client.h"
 #include "operator/k8s/conditions.h"
@@ -24,6 +25,7 @@
 #include "operator/k8s/event_recorder.h"
 #include "operator/k8s/leader_elector.h"
 #include "operator/k8s/work_queue.h"
+#include "operator/planner/credentials.h"
 #include "operator/planner/resource_types.h"
 #include "operator/program/counting_transport.h"
 #include "operator/program/operator_metrics.h"
@@ -141,9 +143,8 @@ class Operator::Rooms {
         topics_({caches_, events_, writer_, topic_keeper_, clock}, registry),
         consumer_group_keeper_(admin_),
         consumer_groups_({caches_, events_, writer_, consumer_group_keeper_, clock}, registry),
-        users_(UserType(), "brokers know no users yet", caches_, writer_, clock),
-        user_lane_("User", clock, registry,
-                   [this](const k8s::ObjectKey& key) { return users_.Reconcile(key); }) {
+        user_keeper_(admin_, caches_, writer_, events_),
+        users_({caches_, events_, writer_, user_keeper_, clock}, registry) {
     // A dozen for each group, asked for when the group is looked at.
     for (const k8s::ResourceType& type : OwnedTypes()) {
       caches_.Watch(type, kManaged, {.is_packed = true});
@@ -151,8 +152,9 @@ class Operator::Rooms {
     caches_.Watch(PersistentVolumeClaimType(), kClaims, {.is_packed = true});
     caches_.Watch(BrokerGroupType(), "");
     caches_.Watch(NameServiceType(), "");
-    caches_.Watch(UserType(), "");
-    for (const KeptLane* const kept : {&topics_, &consumer_groups_}) caches_.Watch(kept->type, "");
+    for (const KeptLane* const kept : KeptLanes()) caches_.Watch(kept->type, "");
+    caches_.Watch(SecretType(), "",
+                  {.trim = TrimSecret, .fields = fmt::format("type={}", kCredentialsType)});
     if (config.kubernetes().watch_nodes()) {
       caches_.Watch(NodeType(), "", {.is_needed = false, .trim = TrimNode});
     }
@@ -183,8 +185,7 @@ class Operator::Rooms {
     }
     group_lane_.workers.Stop();
     name_lane_.workers.Stop();
-    for (KeptLane* const kept : {&topics_, &consumer_groups_}) kept->lane.workers.Stop();
-    user_lane_.workers.Stop();
+    for (KeptLane* const kept : KeptLanes()) kept->lane.workers.Stop();
     GiveBackLeadership();
     loop_.Stop();
   }
@@ -195,11 +196,12 @@ class Operator::Rooms {
     values.queues["NameService"] = name_lane_.queue.CurrentStats();
     values.queues["Topic"] = topics_.lane.queue.CurrentStats();
     values.queues["ConsumerGroup"] = consumer_groups_.lane.queue.CurrentStats();
+    values.queues["User"] = users_.lane.queue.CurrentStats();
     values.watches = caches_.States();
     // By one operator alone, or sums would count all twice.
     if (!values.leader) return values;
     for (const k8s::ResourceType& type :
-         {BrokerGroupType(), NameServiceType(), TopicType(), ConsumerGroupType()}) {
+         {BrokerGroupType(), NameServiceType(), TopicType(), ConsumerGroupType(), UserType()}) {
       std::map<std::string, size_t>& phases = values.objects[type.kind];
       for (const k8s::Object& object : caches_.List(type)) {
         ++phases[std::string(PhaseOf(*object))];
@@ -214,23 +216,23 @@ class Operator::Rooms {
   }
 
  private:
+  std::array<KeptLane*, 3> KeptLanes() { return {&topics_, &consumer_groups_, &users_}; }
+
   bool Leads() const { return elector_ == nullptr || elector_->IsLeader(); }
 
   void Route(const k8s::ResourceType& type, const k8s::Store::Change& change) {
     if (type == NodeType()) return RouteToGroupsOn(change);
+    if (type == SecretType()) return RouteToThoseThatName(change);
     if (const auto group = GroupConcernedBy(type, change); group.has_value()) {
       group_lane_.queue.Add(*group);
     }
     if (const auto names = NameServiceConcernedBy(type, change); names.has_value()) {
       name_lane_.queue.Add(*names);
     }
-    for (KeptLane* const kept : {&topics_, &consumer_groups_}) {
+    for (KeptLane* const kept : KeptLanes()) {
       if (const auto key = ResourceConcernedBy(kept->type, type, change); key.has_value()) {
         kept->lane.queue.Add(*key);
       }
-    }
-    if (const auto user = ResourceConcernedBy(UserType(), type, change); user.has_value()) {
-      user_lane_.queue.Add(*user);
     }
     if (ConcernsWhatBrokersKeep(type, change)) RouteToWhatBrokersKeep(type, change);
     if (type == NameServiceType() && ConcernsItsGroups(change)) {
@@ -250,6 +252,17 @@ class Operator::Rooms {
     }
   }
 
+  void RouteToThoseThatName(const k8s::Store::Change& secret) {
+    const k8s::ObjectKey key = k8s::KeyOf(secret.after != nullptr ? *secret.after : *secret.before);
+    for (const k8s::Object& user : caches_.Naming(UserType(), key)) {
+      users_.lane.queue.Add(k8s::KeyOf(*user));
+    }
+    for (const k8s::Object& group : caches_.Naming(BrokerGroupType(), key)) {
+      group_lane_.queue.Add(k8s::KeyOf(*group));
+      RouteToWhatBrokersKeep(BrokerGroupType(), {.before = nullptr, .after = group});
+    }
+  }
+
   // Of the NameService that the group refers to, or did.
   void RouteToWhatBrokersKeep(const k8s::ResourceType& type, const k8s::Store::Change& change) {
     k8s::Object group = change.after != nullptr ? change.after : change.before;
@@ -262,7 +275,7 @@ class Operator::Rooms {
     const k8s::ObjectKey names{
         k8s::KeyOf(*group).space,
         std::string(k8s::StringAt(*group, {"spec", "nameServiceRef", "name"}))};
-    for (KeptLane* const kept : {&topics_, &consumer_groups_}) {
+    for (KeptLane* const kept : KeptLanes()) {
       for (const k8s::Object& resource : caches_.Referring(kept->type, names)) {
         kept->lane.queue.Add(k8s::KeyOf(*resource));
       }
@@ -284,10 +297,9 @@ class Operator::Rooms {
     begun_ = true;
     group_lane_.workers.Start(static_cast<int>(config_.reconcile().workers()));
     name_lane_.workers.Start(1);
-    for (KeptLane* const kept : {&topics_, &consumer_groups_}) {
+    for (KeptLane* const kept : KeptLanes()) {
       kept->lane.workers.Start(static_cast<int>(config_.reconcile().workers()));
     }
-    user_lane_.workers.Start(1);
   }
 
   void GiveBackLeadership() {
@@ -327,8 +339,8 @@ class Operator::Rooms {
   KeptLane topics_;
   ConsumerGroupKeeper consumer_group_keeper_;
   KeptLane consumer_groups_;
-  UnsupportedController users_;
-  Lane user_lane_;
+  UserKeeper user_keeper_;
+  KeptLane users_;
   std::unique_ptr<k8s::LeaderElector> elector_;  // null: there is no other operator
 
   std::atomic<bool> synced_{false};

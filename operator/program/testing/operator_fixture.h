@@ -233,7 +233,8 @@ class OperatorServerTest : public ::testing::Test {
       ASSERT_LT(clock_.Now(), deadline)
           << "not so: " << what << "\n"
           << control_plane_.Kubectl(
-                 {"-n", kSpace, "get", "bg,mqt,mqcg,sts,pods,leases,events", "-o", "wide"}, true);
+                 {"-n", kSpace, "get", "bg,mqt,mqcg,mqu,sts,pods,leases,events", "-o", "wide"},
+                 true);
       for (const auto& program : operators_) program->Revive();
       MutexLock lock(mutex);
       never.WaitUntil(mutex, std::chrono::steady_clock::now() + std::chrono::milliseconds(200));
