@@ -1,8 +1,11 @@
 """The Helm chart: what it renders, what it refuses, and what a real API server says to it."""
 
+import base64
 import copy
+import json
 import os
 import re
+import shlex
 import subprocess
 import tarfile
 import tempfile
@@ -27,6 +30,10 @@ def by_resource(rules):
     """(API group, resource) → verbs."""
     return {(rule["apiGroups"][0], resource): set(rule["verbs"])
             for rule in rules for resource in rule["resources"]}
+
+
+def text_of(secret, key):
+    return base64.b64decode(secret["data"][key]).decode()
 
 
 def pod_specs(objects):
@@ -130,6 +137,36 @@ class ChartTest(unittest.TestCase):
         self.assertEqual("Sync", b["replication"]["mode"])
         self.assertEqual(["a", "b"], [a["brokerName"], b["brokerName"]])
         self.assertEqual(a["nameServiceRef"]["name"], *named(objects, "NameService"))
+
+    def test_access_control_is_on_and_the_same_for_all_groups(self):
+        groups = {"cluster": {"brokerGroups": [{"name": "a"}, {"name": "b"}]}}
+
+        def access(values):
+            objects = self.rendered({**groups, **values})
+            (pod,) = [one for one in objects if one["kind"] == "Pod"]
+            environments = [one.get("env", []) for one in
+                            pod["spec"]["initContainers"] + pod["spec"]["containers"]]
+            self.assertEqual([environments[0]] * 4, environments)
+            return (named(objects, "Secret"), [environments[0], *(
+                one["spec"].get("access") for one in named(objects, "BrokerGroup").values())])
+
+        def variables(secret):
+            return [{"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+                    for name, key in (("DUNLIN_ACCESS_KEY", "accessKey"),
+                                      ("DUNLIN_SECRET_KEY", "secretKey"))]
+
+        def asks(secret):
+            return {"enabled": True, "superUserSecretName": secret}
+
+        secrets, seen = access({})
+        name = "shop-dunlin-super-user"
+        self.assertEqual([variables(name), asks(name), asks(name)], seen)
+        self.assertEqual([name], list(secrets))
+        self.assertEqual("admin", text_of(secrets[name], "accessKey"))
+        self.assertRegex(text_of(secrets[name], "secretKey"), "^[A-Za-z0-9]{32}$")
+        secrets, seen = access({"accessControl": {"existingSecret": "root"}})
+        self.assertEqual(({}, [variables("root"), asks("root"), asks("root")]), (secrets, seen))
+        self.assertEqual(({}, [[], None, None]), access({"accessControl": {"enabled": False}}))
 
     def test_roles_are_of_the_namespaces_that_are_watched(self):
         def roles(values):
@@ -241,6 +278,8 @@ class ApiServerTest(unittest.TestCase):
         for words in ("produce hello", "consume hello", "helm test shop --namespace mq",
                       "exec shop-dunlin-broker-a-0 -c dunlin -- dunlinctl",
                       "shop-dunlin-names.mq.svc:9876",
+                      "--access-key admin --secret-key-file /etc/dunlin-access/secretKey topic",
+                      "get secret shop-dunlin-super-user -o go-template='{{range $key, $value := ",
                       "wait --for=condition=Ready --timeout=5m brokergroup/shop-dunlin-broker-a"):
             self.assertIn(words, notes)
 
@@ -248,12 +287,23 @@ class ApiServerTest(unittest.TestCase):
         environment = ["--kubeconfig", self.control_plane.kubeconfig, "--namespace", "mq"]
         status, text, said = helm.helm("install", "shop", helm.CHART, *environment)
         self.assertEqual(0, status, text + said)
+
+        def super_user():
+            secret = json.loads(self.control_plane.kubectl(
+                "-n", "mq", "get", "secret", "shop-dunlin-super-user", "-o", "json").stdout)
+            return text_of(secret, "accessKey"), text_of(secret, "secretKey")
+        made = super_user()
+        self.assertEqual(("admin", 32), (made[0], len(made[1])))
         status, text, said = helm.helm("upgrade", "shop", helm.CHART, *environment, "--set",
                                        "cluster.brokerGroupDefaults.replicas=5")
         self.assertEqual(0, status, text + said)
         shown = self.control_plane.kubectl("-n", "mq", "get", "bg", "-o",
                                            "jsonpath={.items[*].spec.replicas}").stdout
         self.assertEqual("5", shown)
+        self.assertEqual(made, super_user(), "whoever has it goes on by it")
+        command = re.search("kubectl (-n mq get secret .*)", text)[1]
+        shown = self.control_plane.kubectl(*shlex.split(command)).stdout
+        self.assertEqual("accessKey: admin\nsecretKey: %s\n" % made[1], shown)
         status, text, said = helm.helm("uninstall", "shop", *environment)
         self.assertEqual(0, status, text + said)
         left = self.control_plane.kubectl("-n", "mq", "get", "mq,deployments,services,roles",

@@ -4,6 +4,9 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <cstdlib>
+
+#include "services/base/request_signature.h"
 #include "services/base/status_macros.h"
 
 namespace dunlin::e2e {
@@ -34,6 +37,13 @@ v2::MessageQueue QueueOf(const QueueName& name) {
   return queue;
 }
 
+Credentials OfEnvironment() {
+  const char* const access_key = std::getenv("DUNLIN_ACCESS_KEY");
+  const char* const secret_key = std::getenv("DUNLIN_SECRET_KEY");
+  if (access_key == nullptr || secret_key == nullptr) return {};
+  return {.access_key = access_key, .secret_key = secret_key};
+}
+
 }  // namespace
 
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, int number) {
@@ -56,6 +66,11 @@ void AddHeaders(grpc::ClientContext& context) {
   context.AddMetadata("x-mq-language", "CPP");
   context.AddMetadata("x-mq-client-version", "5.0.0");
   context.AddMetadata("x-mq-protocol", "v2");
+  static const Credentials credentials = OfEnvironment();
+  if (credentials.empty()) return;
+  const std::string date_time = SignedDateTime(std::chrono::system_clock::now());
+  context.AddMetadata(kDateTimeHeader, date_time);
+  context.AddMetadata(kAuthorizationHeader, Authorization(credentials, date_time));
 }
 
 V2Client::V2Client(const std::string& address, std::chrono::milliseconds patience)

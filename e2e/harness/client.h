@@ -25,7 +25,8 @@ struct QueueName {
 
 // A connection of its own, ready for load: `number` keeps channels of one process apart.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, int number);
-// The headers of every v2 call.
+// The headers of every v2 call; signed as DUNLIN_ACCESS_KEY and DUNLIN_SECRET_KEY of the
+// environment say, when they are there.
 void AddHeaders(grpc::ClientContext& context);
 
 class V2Client {

@@ -12,6 +12,7 @@ Three ways lead to the group, each with clients of its own: to all members by th
 """
 
 import argparse
+import base64
 import json
 import os
 import random
@@ -28,6 +29,7 @@ from main import images, programs, say
 from nodes import ROOT, Nodes, check_possible
 
 SPACE, GROUP, NAMES = "mq", "dunlin-broker-a", "dunlin-names"
+SUPER_USER = "dunlin-super-user"  # the Secret
 MEMBERS = 3
 OPERATOR = "app.kubernetes.io/component=operator"
 PATIENCE_SECONDS, LOOK_SECONDS = 240, 0.5
@@ -113,9 +115,22 @@ class Release:
         await_cluster(lambda: self.is_whole(**wanted), how)
         return self.group()["status"]
 
+    def credentials(self):
+        """Variables of who may do everything, as the chart has made him; none without access
+        control."""
+        shown = self.kubectl("get", "secret", SUPER_USER, "-o", "json", "--ignore-not-found")
+        if not shown:
+            return {}
+        data = json.loads(shown)["data"]
+        return {variable: base64.b64decode(data[key]).decode() for variable, key in (
+            ("DUNLIN_ACCESS_KEY", "accessKey"), ("DUNLIN_SECRET_KEY", "secretKey"))}
+
     def dunlinctl(self, *words):
+        credentials = self.credentials()
+        signed = ["--access-key", credentials["DUNLIN_ACCESS_KEY"], "--secret-key-file",
+                  "/etc/dunlin-access/secretKey"] if credentials else []
         return self.kubectl("exec", GROUP + "-1", "-c", "dunlin", "--", "dunlinctl", "--endpoint",
-                            "%s.%s.svc:9876" % (NAMES, SPACE), *words)
+                            "%s.%s.svc:9876" % (NAMES, SPACE), *signed, *words)
 
 
 class Clients:
@@ -134,7 +149,7 @@ class Clients:
             words += ["--way", "%s=%s" % (topic, ",".join(addresses))]
         self.process = subprocess.Popen(
             release.nodes.control.machine.command(program, *words), stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True)
+            stdout=subprocess.PIPE, text=True, env={**os.environ, **release.credentials()})
 
     def window(self):
         """What there was since the last one."""

@@ -75,6 +75,17 @@ annotations:
 {{ include "dunlin.nameServiceName" . }}.{{ .Release.Namespace }}.svc:9876
 {{- end -}}
 
+{{/* The Secret of the user that may do everything. */}}
+{{- define "dunlin.superUserSecretName" -}}
+{{- default (printf "%s-super-user" (include "dunlin.fullname" .)) .Values.accessControl.existingSecret -}}
+{{- end -}}
+
+{{/* Its name, as far as it is known when nobody can be asked. */}}
+{{- define "dunlin.superUser" -}}
+{{- $there := lookup "v1" "Secret" .Release.Namespace (include "dunlin.superUserSecretName" .) -}}
+{{- dig "data" "accessKey" ("admin" | b64enc) $there | b64dec -}}
+{{- end -}}
+
 {{- define "dunlin.podSecurityContext" -}}
 runAsNonRoot: true
 runAsUser: 65532
@@ -96,6 +107,9 @@ capabilities: {drop: [ALL]}
 {{- $_ := set $common "image" (include "dunlin.image" (dict "root" .root "image" .root.Values.image)) -}}
 {{- $_ := set $common "imagePullPolicy" .root.Values.image.pullPolicy -}}
 {{- with .root.Values.imagePullSecrets }}{{- $_ := set $common "imagePullSecrets" . }}{{ end -}}
+{{- if .root.Values.accessControl.enabled -}}
+{{- $_ := set $common "access" (dict "enabled" true "superUserSecretName" (include "dunlin.superUserSecretName" .root)) -}}
+{{- end -}}
 {{- if $spec.nameServers }}{{- $common = omit $common "nameServiceRef" }}{{ end -}}
 {{- toYaml (mergeOverwrite $common $spec) -}}
 {{- end -}}
@@ -108,6 +122,9 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 {{- if and .Values.cluster.enabled $operator.enabled $operator.watchNamespaces (not (has .Release.Namespace $operator.watchNamespaces)) -}}
 {{- fail (printf "operator.watchNamespaces leaves out %s, where the cluster of this release would be: add it, or set cluster.enabled to false" .Release.Namespace) -}}
+{{- end -}}
+{{- if and .Values.accessControl.existingSecret (not .Values.accessControl.enabled) -}}
+{{- fail "accessControl.existingSecret has no use with accessControl.enabled false: remove it, or set accessControl.enabled to true" -}}
 {{- end -}}
 {{- $names := list -}}
 {{- range .Values.cluster.brokerGroups -}}
