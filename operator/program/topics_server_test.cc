@@ -1,17 +1,20 @@
-// Topics and consumer groups as resources, at a real broker.
+// Topics, consumer groups and users as resources, at a real broker.
 
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "operator/k8s/client.h"
 #include "operator/k8s/testing/child_process.h"
 #include "operator/planner/resource_types.h"
 #include "operator/program/testing/operator_fixture.h"
 #include "proto/dunlin/admin/v1/admin.grpc.pb.h"
+#include "services/base/request_signature.h"
 #include "services/base/testing/status_matchers.h"
 
 namespace dunlin::op {
@@ -25,12 +28,10 @@ using ::testing::HasSubstr;
 // A broker alone, at every pod's address.
 class BrokerProcess {
  public:
-  BrokerProcess(const std::string& directory, const std::string& group)
-      : process_(
-            {"services/standalone/dunlin", "--data-dir", directory, "--set",
-             "server.listen_address=127.0.0.1:8081", "--set", "name_service.enabled=false", "--set",
-             "metrics.listen_address=127.0.0.1:0", "--set", "broker.broker_name=" + group},
-            ""),
+  // `secret_file`: with access control, of its super user admin; empty: without.
+  BrokerProcess(const std::string& directory, const std::string& group,
+                const std::string& secret_file = "")
+      : process_(Command(directory, group, secret_file), ""),
         stub_(admin::v1::AdminService::NewStub(
             grpc::CreateChannel("127.0.0.1:8081", grpc::InsecureChannelCredentials()))) {
     EXPECT_NE(process_.ReadLine(), "");  // it is ready
@@ -67,7 +68,34 @@ class BrokerProcess {
     EXPECT_TRUE(stub_->UpdateTopic(&context, request, &updated).ok());
   }
 
+  // The code that whoever signs so is answered with when he asks for a topic.
+  grpc::StatusCode AskFor(const std::string& topic, const Credentials& credentials) {
+    admin::v1::GetTopicRequest request;
+    request.set_name(topic);
+    admin::v1::GetTopicResponse response;
+    grpc::ClientContext context;
+    const std::string now = SignedDateTime(std::chrono::system_clock::now());
+    context.AddMetadata(kDateTimeHeader, now);
+    context.AddMetadata(kAuthorizationHeader, Authorization(credentials, now));
+    return stub_->GetTopic(&context, request, &response).error_code();
+  }
+
  private:
+  static std::vector<std::string> Command(const std::string& directory, const std::string& group,
+                                          const std::string& secret_file) {
+    std::vector<std::string> words = {"services/standalone/dunlin", "--data-dir", directory};
+    for (const char* const setting :
+         {"server.listen_address=127.0.0.1:8081", "name_service.enabled=false",
+          "metrics.listen_address=127.0.0.1:0"}) {
+      words.insert(words.end(), {"--set", setting});
+    }
+    words.insert(words.end(), {"--set", "broker.broker_name=" + group});
+    if (secret_file.empty()) return words;
+    words.insert(words.end(), {"--set", "access.enabled=true", "--set",
+                               "access.super_user_secret_file=" + secret_file});
+    return words;
+  }
+
   k8s::ChildProcess process_;
   std::unique_ptr<admin::v1::AdminService::Stub> stub_;
 };
@@ -145,6 +173,88 @@ spec:
       {"-n", kSpace, "delete", "topic/payments", "consumergroup/billing", "--timeout=60s"});
   EXPECT_TRUE(broker.Topic("payments").has_value());  // Retain
   EXPECT_FALSE(broker.Group("billing").has_value());  // Delete
+}
+
+TEST_F(OperatorServerTest, AUserAtARealBroker) {
+  BrokerProcess broker(directory_.path() + "/broker", "orders",
+                       WriteFile("secret", "of-the-admin"));
+  const auto program = StartOperator();
+  KubectlApply(R"(
+apiVersion: v1
+kind: Secret
+metadata: {name: root, namespace: shop}
+stringData: {accessKey: admin, secretKey: of-the-admin}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: billing-credentials, namespace: shop}
+stringData: {accessKey: billing, secretKey: of-billing-1}
+---
+apiVersion: dunlin.dev/v1alpha1
+kind: NameService
+metadata: {name: names, namespace: shop}
+spec: {}
+---
+apiVersion: dunlin.dev/v1alpha1
+kind: Topic
+metadata: {name: payments, namespace: shop}
+spec: {nameServiceRef: {name: names}}
+---
+apiVersion: dunlin.dev/v1alpha1
+kind: User
+metadata: {name: billing, namespace: shop}
+spec:
+  nameServiceRef: {name: names}
+  deletionPolicy: Delete
+  description: writes bills
+  permissions:
+  - {resource: {type: Group, name: billing/, pattern: Prefix}, actions: [Sub, Get]}
+  - {resource: {type: Namespace, name: staging}, actions: [All]}
+  - resource: {type: Topic, pattern: Any}
+    actions: [List, Get, Pub]
+    decision: Deny
+    sourceIps: [10.0.0.0/8]
+  - resource: {type: Topic, name: payments}
+    actions: [Get, Sub]
+    sourceIps: ["127.0.0.0/8", "::1"]
+  - {resource: {type: Cluster}, actions: [Get]}
+)");
+  Json group = GroupOf("orders", 1);
+  group["spec"].erase("nameServers");
+  group["spec"]["nameServiceRef"] = {{"name", "names"}};
+  group["spec"]["access"] = {{"enabled", true}, {"superUserSecretName", "root"}};
+  ASSERT_OK(client_.Run(Create(BrokerGroupType(), group)));
+  WaitUntilReady("orders");
+  WaitForReason(TopicType(), "payments", "Ready", "Kept");
+  WaitForReason(UserType(), "billing", "Ready", "Kept");
+  EXPECT_EQ(broker.AskFor("payments", {"billing", "of-billing-1"}), grpc::StatusCode::OK);
+  EXPECT_EQ(broker.AskFor("others", {"billing", "of-billing-1"}),
+            grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(broker.AskFor("payments", {"billing", "wrong-one"}), grpc::StatusCode::UNAUTHENTICATED);
+
+  Patch("secret", "billing-credentials", R"({"stringData": {"secretKey": "of-billing-2"}})");
+  WaitFor("the other secret is in force", [&] {
+    return broker.AskFor("payments", {"billing", "of-billing-2"}) == grpc::StatusCode::OK;
+  });
+  EXPECT_EQ(broker.AskFor("payments", {"billing", "of-billing-1"}),
+            grpc::StatusCode::UNAUTHENTICATED);
+  Patch("user", "billing", R"({"spec": {"enabled": false}})");
+  WaitFor("it is refused", [&] {
+    return broker.AskFor("payments", {"billing", "of-billing-2"}) != grpc::StatusCode::OK;
+  });
+  WaitForReason(UserType(), "billing", "Ready", "Kept");
+
+  // What the broker refuses is told in its words.
+  KubectlApply(R"(
+apiVersion: dunlin.dev/v1alpha1
+kind: User
+metadata: {name: admin, namespace: shop}
+spec: {nameServiceRef: {name: names}, credentials: {secretName: root}}
+)");
+  WaitForReason(UserType(), "admin", "Stalled", "Refused");
+  control_plane_.Kubectl({"-n", kSpace, "delete", "user/billing", "--timeout=60s"});
+  EXPECT_EQ(broker.AskFor("payments", {"billing", "of-billing-2"}),
+            grpc::StatusCode::UNAUTHENTICATED);
 }
 
 }  // namespace
