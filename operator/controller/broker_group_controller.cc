@@ -47,6 +47,22 @@ int64_t EpochOf(const Observed& observed) {
   return observed.coordination.has_value() ? observed.coordination->epoch : 0;
 }
 
+// Of the same cluster, whose clients are taken or refused by other rules.
+std::vector<std::string> OthersAccess(const Caches& caches, const Json& group) {
+  const BrokerGroupSpec own(group);
+  const std::string names(k8s::StringAt(group, {"spec", "nameServiceRef", "name"}));
+  std::vector<std::string> others;
+  for (const k8s::Object& object : caches.Referring(BrokerGroupType(), {own.space, names})) {
+    const BrokerGroupSpec other(*object);
+    if (other.cluster_name != own.cluster_name || k8s::IsBeingDeleted(*object)) continue;
+    if (other.access_enabled != own.access_enabled ||
+        (own.access_enabled && other.super_user_secret != own.super_user_secret)) {
+      others.push_back(other.name);
+    }
+  }
+  return others;
+}
+
 // While what a group was asked for is not done, the status says why.
 void ShowFailure(const Json& group, std::string type, const absl::Status& failed, Timestamp now,
                  Json& status) {
@@ -142,6 +158,7 @@ void BrokerGroupController::Observe(Round& round) {
   const k8s::ObjectKey key = k8s::KeyOf(group);
   if (const auto name = k8s::StringAt(group, {"spec", "nameServiceRef", "name"}); !name.empty()) {
     observed.name_service = around_.caches.Get(NameServiceType(), {key.space, std::string(name)});
+    observed.others_access = OthersAccess(around_.caches, group);
   }
   observed.super_user = SuperUserOf(group);
   observed.stateful_set = around_.caches.Get(StatefulSetType(), key);

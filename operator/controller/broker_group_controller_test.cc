@@ -571,5 +571,18 @@ TEST_F(BrokerGroupControllerTest, AccessControlWaitsForItsSecret) {
   EXPECT_THAT(file["data"]["dunlin.yaml"].get<std::string>(), HasSubstr("super_user: \"admin\""));
 }
 
+TEST_F(BrokerGroupControllerTest, AnotherGroupWithAnotherAccessIsTold) {
+  Json other = server_.Get(BrokerGroupType(), Orders());
+  other["metadata"] = {{"name", "other"}, {"namespace", "shop"}};
+  other["spec"]["nameServiceRef"] = {{"name", "names"}};
+  other["spec"]["access"] = {{"enabled", true}, {"superUserSecretName", "root"}};
+  server_.Put(BrokerGroupType(), other);
+  Edit(BrokerGroupType(), Orders(), {{"spec", {{"nameServiceRef", {{"name", "names"}}}}}});
+  Tell();
+  ASSERT_OK(Reconcile());
+  const Json group = server_.Get(BrokerGroupType(), Orders());
+  EXPECT_NE(k8s::FindCondition(group["status"]["conditions"], "AccessDiffers"), nullptr);
+}
+
 }  // namespace
 }  // namespace dunlin::op

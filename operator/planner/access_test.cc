@@ -85,6 +85,19 @@ TEST_F(AccessTest, ToTurnItOnIsAnUpdateOfAllMembers) {
   EXPECT_THAT(Applied(Make()), Contains("StatefulSet/orders"));
 }
 
+TEST_F(AccessTest, OtherGroupsOfTheClusterAreToAgree) {
+  Settle();
+  EXPECT_EQ(Condition(Make(), "AccessDiffers"), "");
+  observed_.others_access = {"b", "c"};
+  const Plan plan = Make();
+  const Json* const differs = k8s::FindCondition(plan.status["conditions"], "AccessDiffers");
+  ASSERT_NE(differs, nullptr);
+  EXPECT_THAT(std::string(k8s::StringAt(*differs, {"message"})),
+              HasSubstr("another one at b, c of the same cluster: "));
+  observed_.others_access.assign(11, "x");
+  EXPECT_EQ(Condition(Make(), "AccessDiffers"), "True OtherGroups");
+}
+
 TEST_F(AccessTest, WithoutItsSecretNothingChangesAndWhatRunsGoesOn) {
   Settle();
   Enable();

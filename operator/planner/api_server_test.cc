@@ -101,6 +101,7 @@ class PlannerApiServerTest : public ::testing::Test {
     for (const Json& pod : pods->items) {
       observed.pods.push_back(std::make_shared<const Json>(pod));
     }
+    observed.super_user = "admin";
     observed.applied = applied_;
     observed.coordination = coordination_;
     return observed;

@@ -53,6 +53,8 @@ struct Observed {
   // With access control: the name of who may do everything, as his Secret says. An error: the
   // Secret is not there, or does not have what it needs.
   absl::StatusOr<std::string> super_user{""};
+  // BrokerGroups of the same cluster with another access.
+  std::vector<std::string> others_access;
   // Why an object could not be applied: another one has its name. Empty: none has.
   std::string taken;
   // nullopt: nobody could be asked. Then nothing is done that depends on it.

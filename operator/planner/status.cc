@@ -189,6 +189,21 @@ Json OperationOf(const Observed& observed, const BrokerGroupSpec& spec, const Si
   return operation;
 }
 
+// Those who look at the conditions of one group alone are told, too.
+void AddAccessDiffers(const Observed& observed, std::vector<Condition>& made) {
+  if (observed.others_access.empty()) return;
+  constexpr size_t kTold = 10;
+  const size_t told = std::min(observed.others_access.size(), kTold);
+  made.push_back(
+      Is("AccessDiffers", true, "OtherGroups",
+         fmt::format(
+             "access is another one at {} of the same cluster{}: who may do something here may "
+             "be refused there; set it alike",
+             fmt::join(observed.others_access.begin(),
+                       observed.others_access.begin() + static_cast<std::ptrdiff_t>(told), ", "),
+             told < observed.others_access.size() ? ", and more," : "")));
+}
+
 // Ours only: other managers' conditions are theirs to apply.
 Json ConditionsOf(const Json& group, const std::vector<Condition>& made, Timestamp now) {
   Json known = Json::array();
@@ -261,6 +276,7 @@ Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
     made.push_back(
         Is("Draining", true, spec.paused ? "Paused" : outcome.drain.reason, outcome.drain.why));
   }
+  AddAccessDiffers(observed, made);
   if (const std::string ignored = IgnoredFields(observed); !ignored.empty()) {
     made.push_back(Is("NotSupported", true, "FieldsIgnored",
                       fmt::format("this operator does nothing for: {}", ignored)));

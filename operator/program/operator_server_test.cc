@@ -112,12 +112,6 @@ TEST_F(OperatorServerTest, ANameServiceAndWhoRefersToIt) {
   });
   WaitFor("the former file is gone", [&] { return Get(ConfigMapType(), former).is_null(); });
 
-  // What nothing is done for says so.
-  Json user = k8s::NewObject(UserType(), {kSpace, "u"});
-  user["spec"] = {{"nameServiceRef", {{"name", "names"}}}};
-  ASSERT_OK(client_.Run(Create(UserType(), user)));
-  WaitForReason(UserType(), "u", "Ready", "NotSupported");
-
   ASSERT_OK(client_.Run(Delete(NameServiceType(), {kSpace, "names"})));
   WaitFor("it is gone", [&] { return Get(StatefulSetType(), "names").is_null(); });
 }
