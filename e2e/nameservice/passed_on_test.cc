@@ -25,9 +25,12 @@
 #include "e2e/harness/program.h"
 #include "proto/apache/rocketmq/v2/service.grpc.pb.h"
 #include "proto/dunlin/admin/v1/admin.grpc.pb.h"
+#include "proto/dunlin/config/v1/config.pb.h"
+#include "services/base/file.h"
 #include "services/base/request_signature.h"
 #include "services/base/testing/free_ports.h"
 #include "services/base/testing/status_matchers.h"
+#include "services/runtime/peer_credentials.h"
 
 namespace dunlin::e2e {
 namespace {
@@ -53,6 +56,9 @@ std::unique_ptr<grpc::ClientContext> NewContext() {
     context->AddMetadata(kAuthorizationHeader, Authorization(Signer(), time));
   }
   context->set_deadline(std::chrono::system_clock::now() + kPatience);
+  // Else calls fail while a connection is made again, and only who waits in a call drives gRPC's
+  // handshakes on: without any of them each step of TLS takes 5 s.
+  context->set_wait_for_ready(true);
   return context;
 }
 
@@ -60,8 +66,16 @@ std::unique_ptr<grpc::ClientContext> NewContext() {
 struct Server {
   std::string address = FreeAddress();
   std::unique_ptr<Program> program;
-  std::unique_ptr<Stub> stub = v2::MessagingService::NewStub(
-      grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  std::shared_ptr<grpc::Channel> channel =
+      grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+  std::unique_ptr<Stub> stub = v2::MessagingService::NewStub(channel);
+
+  void EncryptStub() {
+    config::v1::PeerTlsConfig config;
+    config.set_mode(config::v1::PeerTlsConfig::ENCRYPTED);
+    channel = grpc::CreateChannel(address, *PeerCredentials(config, RealFiles()));
+    stub = v2::MessagingService::NewStub(channel);
+  }
 
   template <typename Request, typename Response>
   Response Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
@@ -141,7 +155,7 @@ std::string CallWithHeader(const std::string& address, const std::string& name,
 class PassedOnTest : public ::testing::Test {
  protected:
   PassedOnTest() : PassedOnTest(Credentials()) {}
-  // With access control, and calls signed by the super user, when there is one.
+  // With access control and TLS everywhere, and calls signed by the super user, when there is one.
   explicit PassedOnTest(const Credentials& super_user)
       : home_(fmt::format("{}/{}", std::getenv("TEST_TMPDIR"),
                           ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
@@ -149,8 +163,11 @@ class PassedOnTest : public ::testing::Test {
     Signer() = super_user;
     if (!super_user.empty()) {
       std::ofstream(home_ + "/secret") << super_user.secret_key;
+      tls_ = true;
       more_settings_ = {"access.enabled=true", "access.super_user=" + super_user.access_key,
-                        fmt::format("access.super_user_secret_file={}/secret", home_)};
+                        fmt::format("access.super_user_secret_file={}/secret", home_),
+                        "peer_tls.mode=ENCRYPTED"};
+      for (Server* server : {&names_, &alone_, &master_, &slave_}) server->EncryptStub();
     }
     StartNames();
     StartMember("alone", alone_, {"broker.broker_name=a"});
@@ -179,8 +196,10 @@ class PassedOnTest : public ::testing::Test {
     std::vector<std::string> arguments = {"services/nameservice/dunlin-nameservice", "--data-dir",
                                           home_ + "/names"};
     for (const std::string& setting :
-         {"server.listen_address=" + names_.address, std::string("server.tls.mode=OFF"),
-          std::string("metrics.listen_address="), std::string("registry.start_grace_ms=1000")}) {
+         {"server.listen_address=" + names_.address,
+          std::string(tls_ ? "server.tls.mode=REQUIRED" : "server.tls.mode=OFF"),
+          std::string("metrics.listen_address="), std::string("registry.start_grace_ms=1000"),
+          std::string(tls_ ? "peer_tls.mode=ENCRYPTED" : "peer_tls.mode=OFF")}) {
       arguments.insert(arguments.end(), {"--set", setting});
     }
     auto started = Program::Start(arguments, home_ + "/names.log");
@@ -194,6 +213,7 @@ class PassedOnTest : public ::testing::Test {
     options.data_dir = home_ + "/" + name;
     options.stderr_file = options.data_dir + ".log";
     options.auto_create_topics = false;
+    options.tls = tls_;
     options.settings = settings;
     options.settings.insert(options.settings.end(), more_settings_.begin(), more_settings_.end());
     options.settings.push_back("server.listen_address=" + server.address);
@@ -209,8 +229,7 @@ class PassedOnTest : public ::testing::Test {
   }
   // Returns once there is a master to make it.
   static void MakeTopic(const std::string& topic, const Server& server) {
-    const auto admin = admin::v1::AdminService::NewStub(
-        grpc::CreateChannel(server.address, grpc::InsecureChannelCredentials()));
+    const auto admin = admin::v1::AdminService::NewStub(server.channel);
     admin::v1::CreateTopicRequest request;
     request.mutable_topic()->set_name(topic);
     request.mutable_topic()->set_queues(1);
@@ -307,6 +326,7 @@ class PassedOnTest : public ::testing::Test {
   }
 
   const std::string home_;
+  bool tls_ = false;
   std::vector<std::string> more_settings_;
   std::vector<std::string> settings_of_master_;
   Server names_;
@@ -345,8 +365,7 @@ class SignedTest : public PassedOnTest {
 
   using Admin = admin::v1::AdminService::Stub;
   static std::unique_ptr<Admin> AdminAt(const Server& server) {
-    return admin::v1::AdminService::NewStub(
-        grpc::CreateChannel(server.address, grpc::InsecureChannelCredentials()));
+    return admin::v1::AdminService::NewStub(server.channel);
   }
   // May send to at-b, and nothing else.
   static admin::v1::User Shop() {

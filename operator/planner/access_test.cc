@@ -59,6 +59,12 @@ TEST_F(AccessTest, MembersKnowTheSuperUserAndReadTheSecretFromAFile) {
       Json::parse(R"({"name": "access", "mountPath": "/etc/dunlin-access", "readOnly": true})");
   EXPECT_THAT(pod["containers"][0]["volumeMounts"], Contains(mount));
   EXPECT_THAT(pod["containers"][1]["volumeMounts"], Not(Contains(mount)));  // the replicator
+  // dunlinctl in the container asks as the super user.
+  EXPECT_THAT(pod["containers"][0]["env"], Contains(Json::parse(R"({"name": "DUNLIN_ACCESS_KEY",
+      "valueFrom": {"secretKeyRef": {"name": "root", "key": "accessKey"}}})")));
+  EXPECT_THAT(pod["containers"][0]["env"],
+              Contains(Json::parse(R"({"name": "DUNLIN_SECRET_KEY_FILE",
+      "value": "/etc/dunlin-access/secretKey"})")));
   EXPECT_THAT(pod["volumes"], Contains(Json::parse(R"({"name": "access", "secret": {
       "secretName": "root", "items": [{"key": "secretKey", "path": "secretKey"}],
       "defaultMode": 288}})")));

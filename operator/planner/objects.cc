@@ -121,6 +121,13 @@ Json BrokerContainer(const BrokerGroupSpec& spec, const Defaults& defaults, cons
   if (spec.access_enabled) {
     container["volumeMounts"].push_back(
         {{"name", "access"}, {"mountPath", kAccessDirectory}, {"readOnly", true}});
+    // Of dunlinctl, which is in the image: whoever may execute it here may read the file.
+    const Json key = {
+        {"secretKeyRef", {{"name", spec.super_user_secret}, {"key", kAccessKeyEntry}}}};
+    container["env"].push_back({{"name", "DUNLIN_ACCESS_KEY"}, {"valueFrom", key}});
+    container["env"].push_back(
+        {{"name", "DUNLIN_SECRET_KEY_FILE"},
+         {"value", fmt::format("{}/{}", kAccessDirectory, kSecretKeyEntry)}});
   }
   // A slave answers, too, though its health service says that it takes no messages.
   container["readinessProbe"] = Probe({{"tcpSocket", {{"port", kClientPort}}}});
@@ -137,7 +144,8 @@ Json ReplicatorContainer(const BrokerGroupSpec& spec, const Defaults& defaults, 
   container["ports"] = Json::array({ContainerPort("replication", kReplicatorPort),
                                     ContainerPort("repl-metrics", kReplicatorMetricsPort)});
   container["readinessProbe"] = Probe({{"grpc", {{"port", kReplicatorPort}}}});
-  // Members know each other by their secret; TLS is for the port of clients.
+  // Members know each other by their secret; TLS is asked for on the port of clients alone, since
+  // config.peer_tls is not known to have it.
   if (spec.tls_required) {
     container["env"].push_back({{"name", "DUNLIN_SERVER__TLS__MODE"}, {"value", "BOTH"}});
   }

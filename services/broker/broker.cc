@@ -52,6 +52,7 @@
 #include "services/broker/transactions/lookup.h"
 #include "services/broker/wire/broker_mark.h"
 #include "services/runtime/host_port.h"
+#include "services/runtime/peer_credentials.h"
 #include "services/store/log/log_follower.h"
 
 namespace dunlin::broker {
@@ -199,6 +200,7 @@ class Broker::Rooms {
   std::unique_ptr<TopicExpiry> expiry;
   std::unique_ptr<Compactor> compactor;
   CommandStreams command_streams;
+  std::shared_ptr<grpc::ChannelCredentials> peer_credentials;
   std::unique_ptr<OtherBrokers> others;
   std::optional<ServiceContext> context;
   std::optional<OrphanLink> orphan_link;
@@ -266,6 +268,7 @@ absl::Status Broker::Rooms::FollowLog(const config::v1::DunlinConfig& config, Fi
 absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSystem& files,
                                  const Clock& clock, const std::function<void()>& on_failure) {
   settings = &config.broker();
+  ASSIGN_OR_RETURN(peer_credentials, PeerCredentials(config.peer_tls(), files));
   RETURN_IF_ERROR(slave ? FollowLog(config, files, clock) : OpenLog(config, files, clock));
   store::DispatcherOptions dispatcher_options;
   dispatcher_options.checkpoint_interval = milliseconds(config.store().checkpoint_interval_ms());
@@ -337,7 +340,8 @@ void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const C
         OtherBrokers::Options{.group = config.broker().broker_name(),
                               .is_master = !slave,
                               .name_services = {config.broker().name_services().begin(),
-                                                config.broker().name_services().end()}});
+                                                config.broker().name_services().end()},
+                              .credentials = peer_credentials});
   }
   const std::vector<int32_t> ports = NameServicePorts(config);
   const BrokerMark mark = MarkOf(config.broker().broker_name());
@@ -537,6 +541,7 @@ absl::Status Broker::Register(const std::vector<std::string>& name_services, Sta
   }
   Registrar::Options options;
   options.name_services = name_services;
+  options.credentials = rooms_->peer_credentials;
   nameservice::v1::Hello& hello = options.hello;
   hello.mutable_identity()->set_broker_group(context.config.broker_name());
   // A broker alone bears the name of its group.

@@ -16,6 +16,7 @@
 #include "services/runtime/grpc_server.h"
 #include "services/runtime/lifecycle.h"
 #include "services/runtime/metrics.h"
+#include "services/runtime/peer_credentials.h"
 #include "services/runtime/program.h"
 
 namespace dunlin {
@@ -41,9 +42,13 @@ absl::Status Serve(const config::v1::NameServiceConfig& config) {
   const SystemClock clock;
   ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics,
                    Metrics::Start(config.metrics().listen_address()));
-  ASSIGN_OR_RETURN(const std::unique_ptr<nameservice::NameService> service,
-                   nameservice::NameService::Start(
-                       config.registry(), {.data_dir = config.data_dir()}, RealFiles(), clock));
+  ASSIGN_OR_RETURN(std::shared_ptr<grpc::ChannelCredentials> credentials,
+                   PeerCredentials(config.peer_tls(), RealFiles()));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<nameservice::NameService> service,
+      nameservice::NameService::Start(
+          config.registry(), {.data_dir = config.data_dir(), .credentials = std::move(credentials)},
+          RealFiles(), clock));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<GrpcServer> server,
       GrpcServer::Start(config.server(), config.data_dir(), {service->services(), nullptr}));

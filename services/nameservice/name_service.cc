@@ -53,7 +53,7 @@ RouteTable::Options OptionsOf(const config::v1::RegistryConfig& config,
 class NameService::Rooms {
  public:
   Rooms(const config::v1::RegistryConfig& config, std::unique_ptr<SavedState> saved_state,
-        const std::vector<std::string>& expected, const Clock& clock);
+        const Place& place, const Clock& clock);
   ~Rooms() { Stop(); }
 
   void Stop() ABSL_LOCKS_EXCLUDED(mutex);
@@ -67,7 +67,7 @@ class NameService::Rooms {
   std::atomic<bool> save_failing = false;
   RouteDirectory directory;
   broker::RouteServiceImpl routes{directory};
-  Relay relay;
+  Relay relay;  // of calls that are for a broker
   QueryServiceImpl queries{directory, relay};
   RegistryServiceImpl registry;
 
@@ -78,10 +78,11 @@ class NameService::Rooms {
 };
 
 NameService::Rooms::Rooms(const config::v1::RegistryConfig& config,
-                          std::unique_ptr<SavedState> saved_state,
-                          const std::vector<std::string>& expected, const Clock& clock)
+                          std::unique_ptr<SavedState> saved_state, const Place& place,
+                          const Clock& clock)
     : saved(std::move(saved_state)),
-      directory(OptionsOf(config, saved->groups(), expected), clock, [this] { Save(); }),
+      directory(OptionsOf(config, saved->groups(), place.expected), clock, [this] { Save(); }),
+      relay(Relay::Limits(), place.credentials),
       registry(directory, *saved, executor, {.session_timeout_ms = config.session_timeout_ms()}) {
   steps = std::thread([this] {
     pthread_setname_np(pthread_self(), "sessions");
@@ -142,7 +143,7 @@ absl::StatusOr<std::unique_ptr<NameService>> NameService::Start(
   ASSIGN_OR_RETURN(std::unique_ptr<SavedState> saved,
                    SavedState::Open(files, place.data_dir + kStateFile));
   return std::unique_ptr<NameService>(
-      new NameService(std::make_shared<Rooms>(config, std::move(saved), place.expected, clock)));
+      new NameService(std::make_shared<Rooms>(config, std::move(saved), place, clock)));
 }
 
 std::vector<grpc::Service*> NameService::services() const {

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <grpcpp/security/credentials.h>
 #include <prometheus/collectable.h>
 
 #include <memory>
@@ -29,6 +30,8 @@ class NameService {
     // Groups to wait for at the very first start, when none were known before; empty: nobody knows
     // who will come.
     std::vector<std::string> expected = {};
+    // Of connections to brokers.
+    std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
   };
   // Reads what was saved and starts the threads. `files` and `clock` must outlive the name service.
   // Errors: those of SavedState::Open.

@@ -98,7 +98,8 @@ Relay::Caller Relay::CallerOf(const grpc::CallbackServerContext& context) {
   return caller;
 }
 
-Relay::Relay(const Limits& limits) : limits_(limits), dropper_([this] { DropLoop(); }) {
+Relay::Relay(const Limits& limits, std::shared_ptr<grpc::ChannelCredentials> credentials)
+    : limits_(limits), credentials_(std::move(credentials)), dropper_([this] { DropLoop(); }) {
   pthread_setname_np(dropper_.native_handle(), "relay-drop");
 }
 
@@ -121,7 +122,7 @@ std::shared_ptr<grpc::Channel> Relay::ChannelTo(const std::string& address) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   std::shared_ptr<grpc::Channel> channel =
-      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+      grpc::CreateCustomChannel(address, credentials_, arguments);
   channels_[address] = {.channel = channel, .used = ++uses_};
   return channel;
 }

@@ -75,7 +75,8 @@ class Relay {
   };
 
   Relay() : Relay(Limits()) {}
-  explicit Relay(const Limits& limits);
+  explicit Relay(const Limits& limits, std::shared_ptr<grpc::ChannelCredentials> credentials =
+                                           grpc::InsecureChannelCredentials());
   ~Relay() { Stop(); }
 
   // `method`: "/package.Service/Method". Errors of its own: FAILED_PRECONDITION (it was passed on
@@ -129,6 +130,7 @@ class Relay {
   void DropLoop() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Limits limits_;
+  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
   Mutex mutex_;
   CondVar changed_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;

@@ -24,6 +24,7 @@
 #include "services/replicator/rpc/replication_service.h"
 #include "services/replicator/transport/secret.h"
 #include "services/runtime/grpc_server.h"
+#include "services/runtime/peer_credentials.h"
 
 namespace dunlin::replicator {
 namespace {
@@ -147,12 +148,14 @@ class Replicator::Rooms {
  public:
   absl::Status Open(const DunlinConfig& config, FileSystem& files, const Clock& clock,
                     std::function<void()> on_failure) {
-    if (config.server().tls().mode() == config::v1::TlsConfig::REQUIRED) {
+    if (config.server().tls().mode() == config::v1::TlsConfig::REQUIRED &&
+        config.peer_tls().mode() == config::v1::PeerTlsConfig::OFF) {
       return absl::InvalidArgumentError(
-          "server.tls.mode is REQUIRED, but members of a broker group talk plaintext to each "
-          "other: "
-          "choose BOTH, and keep the replicator's port to a private network");
+          "server.tls.mode is REQUIRED, and with peer_tls.mode OFF members of a broker group talk "
+          "plaintext to each other: set peer_tls.mode to ENCRYPTED or VERIFIED");
     }
+    ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> credentials,
+                     PeerCredentials(config.peer_tls(), files));
     ASSIGN_OR_RETURN(const Membership membership, ReadMembership(config.replication()));
     identity.group = config.broker().broker_name();
     identity.member = membership.self;
@@ -163,9 +166,11 @@ class Replicator::Rooms {
           "replication.secret_file is not set: whoever reaches the port may pass for a member");
     }
     ASSIGN_OR_RETURN(coordinator, MakeCoordinator(config.replication(), identity, files, clock));
-    ASSIGN_OR_RETURN(
-        driver, MemberDriver::Start(DriverOptionsOf(config, membership, identity), files, clock,
-                                    *coordinator, std::move(on_failure)));
+    MemberDriver::Options options = DriverOptionsOf(config, membership, identity);
+    options.receiver.credentials = credentials;
+    options.peers.credentials = credentials;
+    ASSIGN_OR_RETURN(driver, MemberDriver::Start(std::move(options), files, clock, *coordinator,
+                                                 std::move(on_failure)));
     service = std::make_unique<ReplicationServiceImpl>(identity, *driver, civil_clock);
     metrics = std::make_shared<MemberMetrics>(*driver);
     server_config = config.server();

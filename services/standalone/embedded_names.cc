@@ -7,6 +7,7 @@
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/base/strings.h"
+#include "services/runtime/peer_credentials.h"
 #include "services/runtime/program.h"
 
 namespace dunlin {
@@ -25,12 +26,15 @@ absl::StatusOr<EmbeddedNames> EmbeddedNames::Start(const config::v1::DunlinConfi
                                                    const Clock& clock) {
   EmbeddedNames names;
   if (!config.name_service().enabled()) return names;
+  ASSIGN_OR_RETURN(std::shared_ptr<grpc::ChannelCredentials> credentials,
+                   PeerCredentials(config.peer_tls(), RealFiles()));
   const config::v1::ServerConfig& of_server = config.name_service().server();
   ASSIGN_OR_RETURN(names.service_,
-                   nameservice::NameService::Start(
-                       config.name_service().registry(),
-                       {.data_dir = config.data_dir(), .expected = {config.broker().broker_name()}},
-                       RealFiles(), clock));
+                   nameservice::NameService::Start(config.name_service().registry(),
+                                                   {.data_dir = config.data_dir(),
+                                                    .expected = {config.broker().broker_name()},
+                                                    .credentials = std::move(credentials)},
+                                                   RealFiles(), clock));
   absl::StatusOr<std::unique_ptr<GrpcServer>> server =
       GrpcServer::Start(of_server, config.data_dir(), {names.service_->services(), nullptr});
   if (!server.ok()) {

@@ -56,7 +56,7 @@ User Alice() {
   return user;
 }
 
-const Need kSendOrders = TopicNeed(BitOf(Action::kPub), "", "orders");
+Need SendOrders() { return TopicNeed(BitOf(Action::kPub), "", "orders"); }
 
 class AccessControlTest : public ::testing::Test {
  protected:
@@ -76,7 +76,7 @@ TEST_F(AccessControlTest, WithoutItEverybodyMayDoEverything) {
   EXPECT_FALSE(off.enabled());
   const Caller caller = off.Identify({});
   EXPECT_OK(caller.status);
-  EXPECT_OK(off.Check(caller, kSendOrders));
+  EXPECT_OK(off.Check(caller, SendOrders()));
   EXPECT_OK(off.Check(Caller(), {.super = true}));
 }
 
@@ -84,7 +84,7 @@ TEST_F(AccessControlTest, WhoSignsIsKnown) {
   const Caller caller = Sign("alice", "secret-of-alice");
   ASSERT_OK(caller.status);
   EXPECT_EQ(caller.user->name, "alice");
-  EXPECT_OK(access_.Check(caller, kSendOrders));
+  EXPECT_OK(access_.Check(caller, SendOrders()));
   EXPECT_THAT(access_.Check(caller, TopicNeed(BitOf(Action::kSub), "", "orders")),
               StatusIs(StatusCode::kPermissionDenied, HasSubstr("SUB on topic orders")));
   EXPECT_THAT(access_.Check(caller, {.super = true}),
@@ -111,10 +111,10 @@ TEST_F(AccessControlTest, StrangersAreToldWhatIsWrong) {
 }
 
 TEST_F(AccessControlTest, WhoWasNotLookedAtIsNobody) {
-  EXPECT_THAT(access_.Check(Caller(), kSendOrders), StatusIs(StatusCode::kUnauthenticated));
+  EXPECT_THAT(access_.Check(Caller(), SendOrders()), StatusIs(StatusCode::kUnauthenticated));
   Caller careless;
   careless.status = absl::OkStatus();
-  EXPECT_THAT(access_.Check(careless, kSendOrders), StatusIs(StatusCode::kUnauthenticated));
+  EXPECT_THAT(access_.Check(careless, SendOrders()), StatusIs(StatusCode::kUnauthenticated));
 }
 
 TEST_F(AccessControlTest, AUserThatIsDisabledIsRefused) {
@@ -131,7 +131,7 @@ TEST_F(AccessControlTest, AUserThatIsDisabledIsRefused) {
 TEST_F(AccessControlTest, ChangesCountForCallersThatAreKnown) {
   const Caller caller = Sign("alice", "secret-of-alice");
   Permit permit(access_, caller);
-  permit.Add(kSendOrders);
+  permit.Add(SendOrders());
   EXPECT_OK(permit.Check());
   User other = Alice();
   other.name = "bob";

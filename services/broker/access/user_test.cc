@@ -19,7 +19,7 @@ using Proto = admin::v1::AccessRule;
 constexpr uint32_t kPub = BitOf(Action::kPub);
 constexpr uint32_t kSub = BitOf(Action::kSub);
 constexpr uint32_t kAll = BitOf(Action::kAll);
-const IpAddress kHere = *IpAddress::Parse("10.1.2.3");
+IpAddress Here() { return *IpAddress::Parse("10.1.2.3"); }
 
 AccessRule Rule(ResourceKind resource, const std::string& name, uint32_t actions,
                 NamePattern pattern = NamePattern::kLiteral) {
@@ -71,80 +71,80 @@ TEST(UserTest, NumbersAreThoseOfTheContract) {
 
 TEST(UserTest, WithoutRulesNothingIsAllowed) {
   const User user = UserWith({});
-  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "", "orders"), kHere));
-  EXPECT_FALSE(Allows(user, ClusterNeed(Action::kGet), kHere));
+  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "", "orders"), Here()));
+  EXPECT_FALSE(Allows(user, ClusterNeed(Action::kGet), Here()));
 }
 
 TEST(UserTest, ASuperUserMayDoEverything) {
   User user = UserWith({});
   user.super = true;
-  EXPECT_TRUE(Allows(user, TopicNeed(kPub, "ns", "orders"), kHere));
-  EXPECT_TRUE(Allows(user, ClusterNeed(Action::kUpdate), kHere));
-  EXPECT_TRUE(Allows(user, {.super = true}, kHere));
+  EXPECT_TRUE(Allows(user, TopicNeed(kPub, "ns", "orders"), Here()));
+  EXPECT_TRUE(Allows(user, ClusterNeed(Action::kUpdate), Here()));
+  EXPECT_TRUE(Allows(user, {.super = true}, Here()));
 }
 
 TEST(UserTest, NobodyElseMayManageUsers) {
   const User user = UserWith({Rule(ResourceKind::kCluster, "", kAll),
                               Rule(ResourceKind::kNamespace, "", kAll, NamePattern::kAny)});
-  EXPECT_FALSE(Allows(user, {.super = true}, kHere));
-  EXPECT_TRUE(Allows(user, ClusterNeed(Action::kUpdate), kHere));
+  EXPECT_FALSE(Allows(user, {.super = true}, Here()));
+  EXPECT_TRUE(Allows(user, ClusterNeed(Action::kUpdate), Here()));
 }
 
 TEST(UserTest, ALiteralNameIsThatName) {
   const User user = UserWith({Rule(ResourceKind::kTopic, "orders", kPub)});
-  EXPECT_TRUE(Allows(user, TopicNeed(kPub, "", "orders"), kHere));
-  EXPECT_TRUE(Allows(user, TopicNeed(kPub | kSub, "", "orders"), kHere));
-  EXPECT_FALSE(Allows(user, TopicNeed(kSub, "", "orders"), kHere));
-  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "", "orders2"), kHere));
-  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "ns", "orders"), kHere));
-  EXPECT_FALSE(Allows(user, GroupNeed(kPub, "", "orders"), kHere));
+  EXPECT_TRUE(Allows(user, TopicNeed(kPub, "", "orders"), Here()));
+  EXPECT_TRUE(Allows(user, TopicNeed(kPub | kSub, "", "orders"), Here()));
+  EXPECT_FALSE(Allows(user, TopicNeed(kSub, "", "orders"), Here()));
+  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "", "orders2"), Here()));
+  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "ns", "orders"), Here()));
+  EXPECT_FALSE(Allows(user, GroupNeed(kPub, "", "orders"), Here()));
 }
 
 TEST(UserTest, APrefixStaysInItsNamespace) {
   const User user = UserWith({Rule(ResourceKind::kTopic, "or", kPub, NamePattern::kPrefix),
                               Rule(ResourceKind::kTopic, "ns/", kSub, NamePattern::kPrefix)});
-  EXPECT_TRUE(Allows(user, TopicNeed(kPub, "", "orders"), kHere));
-  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "orders-ns", "x"), kHere));
-  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "ns", "orders"), kHere));
-  EXPECT_TRUE(Allows(user, TopicNeed(kSub, "ns", "orders"), kHere));
-  EXPECT_FALSE(Allows(user, TopicNeed(kSub, "", "orders"), kHere));
+  EXPECT_TRUE(Allows(user, TopicNeed(kPub, "", "orders"), Here()));
+  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "orders-ns", "x"), Here()));
+  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "ns", "orders"), Here()));
+  EXPECT_TRUE(Allows(user, TopicNeed(kSub, "ns", "orders"), Here()));
+  EXPECT_FALSE(Allows(user, TopicNeed(kSub, "", "orders"), Here()));
 }
 
 TEST(UserTest, ANamespaceIsAllTopicsAndGroupsInIt) {
   const User user = UserWith({Rule(ResourceKind::kNamespace, "team-a", kPub | kSub)});
-  EXPECT_TRUE(Allows(user, TopicNeed(kPub, "team-a", "orders"), kHere));
-  EXPECT_TRUE(Allows(user, GroupNeed(kSub, "team-a", "workers"), kHere));
-  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "team-b", "orders"), kHere));
-  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "", "orders"), kHere));
-  EXPECT_FALSE(Allows(user, ClusterNeed(Action::kGet), kHere));
+  EXPECT_TRUE(Allows(user, TopicNeed(kPub, "team-a", "orders"), Here()));
+  EXPECT_TRUE(Allows(user, GroupNeed(kSub, "team-a", "workers"), Here()));
+  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "team-b", "orders"), Here()));
+  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "", "orders"), Here()));
+  EXPECT_FALSE(Allows(user, ClusterNeed(Action::kGet), Here()));
 }
 
 TEST(UserTest, AllNamesAreToldToWhoMayListAny) {
   const uint32_t list = BitOf(Action::kList);
   const Need need{.any_of = list, .resource = ResourceKind::kTopic, .all = true};
   EXPECT_TRUE(
-      Allows(UserWith({Rule(ResourceKind::kTopic, "", list, NamePattern::kAny)}), need, kHere));
-  EXPECT_FALSE(Allows(UserWith({Rule(ResourceKind::kTopic, "orders", kAll)}), need, kHere));
+      Allows(UserWith({Rule(ResourceKind::kTopic, "", list, NamePattern::kAny)}), need, Here()));
+  EXPECT_FALSE(Allows(UserWith({Rule(ResourceKind::kTopic, "orders", kAll)}), need, Here()));
   EXPECT_FALSE(
-      Allows(UserWith({Rule(ResourceKind::kGroup, "", kAll, NamePattern::kAny)}), need, kHere));
+      Allows(UserWith({Rule(ResourceKind::kGroup, "", kAll, NamePattern::kAny)}), need, Here()));
 }
 
 TEST(UserTest, WhatIsDeniedIsRefusedWhateverAllowsIt) {
   const User user = UserWith({Denied(Rule(ResourceKind::kTopic, "pay", kPub, NamePattern::kPrefix)),
                               Rule(ResourceKind::kTopic, "", kAll, NamePattern::kAny),
                               Rule(ResourceKind::kTopic, "payments", kPub)});
-  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "", "payments"), kHere));
-  EXPECT_TRUE(Allows(user, TopicNeed(kSub, "", "payments"), kHere));
-  EXPECT_TRUE(Allows(user, TopicNeed(kPub | kSub, "", "payments"), kHere));
-  EXPECT_TRUE(Allows(user, TopicNeed(kPub, "", "orders"), kHere));
+  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "", "payments"), Here()));
+  EXPECT_TRUE(Allows(user, TopicNeed(kSub, "", "payments"), Here()));
+  EXPECT_TRUE(Allows(user, TopicNeed(kPub | kSub, "", "payments"), Here()));
+  EXPECT_TRUE(Allows(user, TopicNeed(kPub, "", "orders"), Here()));
 }
 
 TEST(UserTest, DeadLettersBelongToTheGroup) {
   const User user = UserWith({Rule(ResourceKind::kGroup, "workers", kSub)});
-  EXPECT_TRUE(Allows(user, TopicNeed(kSub, "", "%DLQ%workers"), kHere));
-  EXPECT_TRUE(Allows(user, TopicNeed(kSub, "", "%RETRY%workers"), kHere));
-  EXPECT_FALSE(Allows(user, TopicNeed(kSub, "", "%DLQ%others"), kHere));
-  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "", "%DLQ%workers"), kHere));
+  EXPECT_TRUE(Allows(user, TopicNeed(kSub, "", "%DLQ%workers"), Here()));
+  EXPECT_TRUE(Allows(user, TopicNeed(kSub, "", "%RETRY%workers"), Here()));
+  EXPECT_FALSE(Allows(user, TopicNeed(kSub, "", "%DLQ%others"), Here()));
+  EXPECT_FALSE(Allows(user, TopicNeed(kPub, "", "%DLQ%workers"), Here()));
 }
 
 TEST(UserTest, AddressesAreLookedAt) {
@@ -169,8 +169,8 @@ TEST(UserTest, RangesAreParsedWithCare) {
                           "10.0.0.0/8x", "host", "10.0.0.0/-1", "fd00::1/8"}) {
     EXPECT_FALSE(AddressRange::Parse(bad).has_value()) << bad;
   }
-  EXPECT_FALSE(AddressRange::Parse("::/0")->Contains(kHere));
-  EXPECT_TRUE(AddressRange::Parse("0.0.0.0/0")->Contains(kHere));
+  EXPECT_FALSE(AddressRange::Parse("::/0")->Contains(Here()));
+  EXPECT_TRUE(AddressRange::Parse("0.0.0.0/0")->Contains(Here()));
 }
 
 TEST(UserTest, WhatIsNeededIsSaidInWords) {

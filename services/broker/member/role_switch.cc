@@ -13,6 +13,7 @@
 #include "services/broker/member/busy_beat.h"
 #include "services/broker/member/standing.h"
 #include "services/runtime/host_port.h"
+#include "services/runtime/peer_credentials.h"
 #include "services/runtime/program.h"
 
 namespace dunlin::broker {
@@ -50,8 +51,10 @@ absl::StatusOr<std::unique_ptr<RoleSwitch>> RoleSwitch::Start(
   RETURN_IF_ERROR(files.CreateDirectories(directory));
   ASSIGN_OR_RETURN(std::unique_ptr<store::ControlPage> page,
                    store::ControlPage::Open(files, directory + "/control"));
-  auto role = std::unique_ptr<RoleSwitch>(
-      new RoleSwitch(config, files, clock, std::move(on_failure), std::move(page)));
+  ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ChannelCredentials> peer_credentials,
+                   PeerCredentials(config.peer_tls(), files));
+  auto role = std::unique_ptr<RoleSwitch>(new RoleSwitch(
+      config, files, clock, std::move(on_failure), std::move(page), peer_credentials));
   RETURN_IF_ERROR(role->ServeRefusals());
   role->port_ = role->server_->port();
   role->page_->Report({store::BrokerState::kStopped, 0});
@@ -62,7 +65,8 @@ absl::StatusOr<std::unique_ptr<RoleSwitch>> RoleSwitch::Start(
 
 RoleSwitch::RoleSwitch(const config::v1::DunlinConfig& config, FileSystem& files,
                        const Clock& clock, std::function<void()> on_failure,
-                       std::unique_ptr<store::ControlPage> page)
+                       std::unique_ptr<store::ControlPage> page,
+                       const std::shared_ptr<grpc::ChannelCredentials>& peer_credentials)
     : config_(config),
       server_config_(config.server()),
       files_(files),
@@ -74,7 +78,8 @@ RoleSwitch::RoleSwitch(const config::v1::DunlinConfig& config, FileSystem& files
   if (broker.name_services().empty()) return;
   others_ = std::make_unique<OtherBrokers>(OtherBrokers::Options{
       .group = broker.broker_name(),
-      .name_services = {broker.name_services().begin(), broker.name_services().end()}});
+      .name_services = {broker.name_services().begin(), broker.name_services().end()},
+      .credentials = peer_credentials});
 }
 
 RoleSwitch::~RoleSwitch() {

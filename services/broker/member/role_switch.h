@@ -12,6 +12,8 @@
 
 #pragma once
 
+#include <grpcpp/security/credentials.h>
+
 #include <functional>
 #include <memory>
 #include <optional>
@@ -69,7 +71,8 @@ class RoleSwitch {
   };
 
   RoleSwitch(const config::v1::DunlinConfig& config, FileSystem& files, const Clock& clock,
-             std::function<void()> on_failure, std::unique_ptr<store::ControlPage> page);
+             std::function<void()> on_failure, std::unique_ptr<store::ControlPage> page,
+             const std::shared_ptr<grpc::ChannelCredentials>& peer_credentials);
 
   void Run() ABSL_LOCKS_EXCLUDED(mutex_);
   // False when it is time to stop.

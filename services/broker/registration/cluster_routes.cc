@@ -16,7 +16,8 @@ constexpr int kLongestReconnectMs = 2'000;
 constexpr int kKeepaliveMs = 10'000;
 constexpr int kKeepaliveTimeoutMs = 5'000;
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
   // What gRPC calls the least time between two attempts to connect is the most that one gets.
@@ -26,7 +27,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kLongestReconnectMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(address, credentials, arguments);
 }
 
 }  // namespace
@@ -41,9 +42,10 @@ struct ClusterRoutes::Question {
   Then then;
 };
 
-ClusterRoutes::ClusterRoutes(const std::vector<std::string>& name_services) {
+ClusterRoutes::ClusterRoutes(const std::vector<std::string>& name_services,
+                             const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   for (const std::string& address : name_services) {
-    stubs_.push_back(v2::MessagingService::NewStub(MakeChannel(address)));
+    stubs_.push_back(v2::MessagingService::NewStub(MakeChannel(address, credentials)));
   }
 }
 

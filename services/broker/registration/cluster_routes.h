@@ -34,7 +34,9 @@ class ClusterRoutes {
     std::atomic<uint64_t> unanswered = 0;  // no name service knew
   };
 
-  explicit ClusterRoutes(const std::vector<std::string>& name_services);
+  explicit ClusterRoutes(const std::vector<std::string>& name_services,
+                         const std::shared_ptr<grpc::ChannelCredentials>& credentials =
+                             grpc::InsecureChannelCredentials());
   ~ClusterRoutes();
 
   // `topic` with its namespace. `then` is called once, on a thread of gRPC. A topic that no broker

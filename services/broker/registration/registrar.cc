@@ -36,8 +36,8 @@ absl::StatusOr<std::unique_ptr<Registrar>> Registrar::Start(const Options& optio
 Registrar::Registrar(const Options& options, std::shared_ptr<TopicTable> topics, const Clock& clock)
     : clock_(clock) {
   for (size_t i = 0; i < options.name_services.size(); ++i) {
-    sessions_.push_back(
-        std::make_unique<RegistrationSession>(options.name_services[i], i, [this] { Wake(); }));
+    sessions_.push_back(std::make_unique<RegistrationSession>(
+        options.name_services[i], i, [this] { Wake(); }, options.credentials));
   }
   {
     std::shared_ptr<TopicJournal> journal = MakeJournal(*topics, options.hello.epoch());

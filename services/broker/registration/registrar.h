@@ -9,6 +9,8 @@
 
 #pragma once
 
+#include <grpcpp/security/credentials.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -30,6 +32,7 @@ class Registrar {
  public:
   struct Options {
     std::vector<std::string> name_services;  // host:port
+    std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
     // Who the broker is; the version of its topics is left out.
     nameservice::v1::Hello hello;
   };

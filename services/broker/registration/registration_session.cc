@@ -26,7 +26,8 @@ constexpr milliseconds kHeartbeat{1'000};
 constexpr int kKeepaliveMs = 10'000;
 constexpr int kKeepaliveTimeoutMs = 5'000;
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+std::shared_ptr<grpc::Channel> MakeChannel(
+    const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, static_cast<int>(kFirstRetry.count()));
@@ -37,7 +38,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
                    static_cast<int>(kLongestRetry.count()));
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(address, credentials, arguments);
 }
 
 std::string MasterIn(const ns::GroupState& group) {
@@ -51,13 +52,14 @@ std::string MasterIn(const ns::GroupState& group) {
 
 }  // namespace
 
-RegistrationSession::RegistrationSession(std::string address, size_t reader,
-                                         std::function<void()> on_news)
+RegistrationSession::RegistrationSession(
+    std::string address, size_t reader, std::function<void()> on_news,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials)
     : address_(std::move(address)),
       reader_(reader),
       on_news_(std::move(on_news)),
       counts_(std::make_shared<RegistrationCounts>()),
-      channel_(MakeChannel(address_)),
+      channel_(MakeChannel(address_, credentials)),
       stub_(ns::RegistryService::NewStub(channel_)) {}
 
 RegistrationSession::~RegistrationSession() {

@@ -6,6 +6,8 @@
 
 #pragma once
 
+#include <grpcpp/security/credentials.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -41,7 +43,9 @@ struct Registration {
 class RegistrationSession {
  public:
   // Reads journals as `reader`. `on_news`: Step has something to do.
-  RegistrationSession(std::string address, size_t reader, std::function<void()> on_news);
+  RegistrationSession(std::string address, size_t reader, std::function<void()> on_news,
+                      const std::shared_ptr<grpc::ChannelCredentials>& credentials =
+                          grpc::InsecureChannelCredentials());
   // Ends the call, which takes the broker out of routes.
   ~RegistrationSession();
 

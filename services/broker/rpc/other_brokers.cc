@@ -31,7 +31,10 @@ struct OtherBrokers::Question {
 };
 
 OtherBrokers::OtherBrokers(const Options& options)
-    : group_(options.group), is_master_(options.is_master), routes_(options.name_services) {}
+    : group_(options.group),
+      is_master_(options.is_master),
+      relay_(limits_, options.credentials),
+      routes_(options.name_services, options.credentials) {}
 
 bool OtherBrokers::Enter(Relay::Kind kind, uint64_t bytes) {
   const size_t most = kind == Relay::Kind::kPoll ? limits_.polls : limits_.calls;

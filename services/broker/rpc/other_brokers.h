@@ -37,6 +37,7 @@ class OtherBrokers {
     // What its group's master is to get goes nowhere else; a slave passes it on to the master.
     bool is_master = false;
     std::vector<std::string> name_services;  // host:port
+    std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
   };
   explicit OtherBrokers(const Options& options);
 
@@ -100,7 +101,7 @@ class OtherBrokers {
     uint64_t bytes = 0;
   };
   std::array<Waiting, 2> waiting_ ABSL_GUARDED_BY(mutex_);  // for a route, by kind
-  Relay relay_{limits_};
+  Relay relay_;
   ClusterRoutes routes_;  // goes first: what it is asked ends at the relay
 };
 
