@@ -23,7 +23,9 @@
 namespace dunlin::broker {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Admin = admin::v1::AdminService::Stub;
 using Messaging = v2::MessagingService::Stub;
 using Rule = admin::v1::AccessRule;
@@ -246,6 +248,31 @@ TEST_F(AccessTest, EachUserDoesWhatItMay) {
   beat.mutable_group()->set_name("workers");
   EXPECT_EQ(CodeOf("consumer", &Messaging::Heartbeat, beat), v2::OK);
   EXPECT_EQ(CodeOf("producer", &Messaging::Heartbeat, beat), v2::UNAUTHORIZED);
+}
+
+TEST_F(AccessTest, ClientsAreOfTheirUser) {
+  MakeUser("consumer", {MakeRule(Rule::TOPIC, "orders", {Rule::SUB}),
+                        MakeRule(Rule::GROUP, "workers", {Rule::SUB})});
+  MakeUser("stranger", {});
+  EXPECT_EQ(SendAs("admin", "orders"), v2::OK);
+  EXPECT_EQ(ReceiveAs("consumer", "orders", "workers"), v2::OK);
+  const auto clients = [&] {
+    admin::v1::ListClientsResponse list;
+    EXPECT_TRUE(Command("admin", &Admin::ListClients, {}, &list).ok());
+    std::vector<std::string> names;
+    for (const admin::v1::Client& client : list.clients()) names.push_back(client.client_id());
+    return names;
+  };
+  EXPECT_THAT(clients(), Contains("consumer/client"));
+  // The name of a client is no secret: with it alone nobody may end what it has.
+  EXPECT_EQ(
+      CodeOf("stranger", &Messaging::NotifyClientTermination, v2::NotifyClientTerminationRequest()),
+      v2::OK);
+  EXPECT_THAT(clients(), Contains("consumer/client"));
+  EXPECT_EQ(
+      CodeOf("consumer", &Messaging::NotifyClientTermination, v2::NotifyClientTerminationRequest()),
+      v2::OK);
+  EXPECT_THAT(clients(), Not(Contains("consumer/client")));
 }
 
 TEST_F(AccessTest, LeasesAndOffsetsAreOfThoseWhoMayConsume) {

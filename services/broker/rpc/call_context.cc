@@ -46,6 +46,9 @@ CallContext ReadCallContext(const AccessControl& access,
                             const grpc::CallbackServerContext& context) {
   CallContext call = ReadCallContext(context);
   call.caller = ReadCaller(access, context);
+  if (call.caller.user != nullptr && !call.client_id.empty()) {
+    call.client_id.insert(0, call.caller.user->name + "/");
+  }
   return call;
 }
 

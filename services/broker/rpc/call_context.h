@@ -12,7 +12,9 @@
 namespace dunlin::broker {
 
 struct CallContext {
-  std::string client_id;   // x-mq-client-id; empty when missing or blank
+  // x-mq-client-id; empty when missing or blank. With access control "user/id": who names another
+  // user's client ends neither its leases nor its subscriptions.
+  std::string client_id;
   std::string language;    // x-mq-language, free text
   std::string version;     // x-mq-client-version
   std::string name_space;  // x-mq-namespace: for resources that name none
