@@ -23,6 +23,7 @@ import sys
 import tarfile
 import time
 import traceback
+from pathlib import Path
 
 from machines import Failure, await_, run
 from main import images, programs, say
@@ -30,6 +31,7 @@ from nodes import ROOT, Nodes, check_possible
 
 SPACE, GROUP, NAMES = "mq", "dunlin-broker-a", "dunlin-names"
 SUPER_USER = "dunlin-super-user"  # the Secret
+KEYS = "keys"  # the Secret that clients have before there is access control
 MEMBERS = 3
 OPERATOR = "app.kubernetes.io/component=operator"
 PATIENCE_SECONDS, LOOK_SECONDS = 240, 0.5
@@ -40,8 +42,9 @@ SCENARIOS_MIN, SCENARIOS_MAX = 3, 5
 HOURS = 72  # of retention, unless set
 # Of the longest time in which no way had anything acknowledged. A killed or cut off master's lease
 # of 8 s has to run out, and machines that test this are slow.
+VERSION = "version"  # not a scenario among others: there is no way back
 PAUSE_BOUND_SECONDS = {"kill": 20, "delete": 10, "update": 10, "scale": 10, "grow": 10, "cut": 30,
-                       "api": 10, "operator": 10, "drain": 10}
+                       "api": 10, "operator": 10, "drain": 10, VERSION: 10}
 
 
 def await_cluster(condition, what):
@@ -56,13 +59,15 @@ def address(pod):
 class Release:
     """The chart, installed as its documentation says, into a namespace of restricted pods."""
 
-    def __init__(self, nodes):
-        self.nodes = nodes
+    def __init__(self, nodes, source=ROOT):
+        """`source` is the checkout that it is installed from."""
+        self.nodes, self.source = nodes, source
         self.helm_program = run(ROOT / "charts/tools/helm/build.sh").splitlines()[-1]
-        with tarfile.open(images()[0]) as archive:
+
+    def tag(self):
+        with tarfile.open(images(self.source)[0]) as archive:
             names = json.load(archive.extractfile("manifest.json"))[0]["RepoTags"]
-        tag = names[0].rsplit(":", 1)[1]
-        self.values = {"%simage.tag" % of: tag for of in ("", "operator.", "test.")}
+        return names[0].rsplit(":", 1)[1]
 
     def kubectl(self, *words, **options):
         return self.nodes.control.kubectl("--namespace", SPACE, *words, **options)
@@ -79,15 +84,28 @@ class Release:
         self.nodes.control.kubectl("create", "namespace", SPACE)
         self.nodes.control.kubectl("label", "namespace", SPACE,
                                    "pod-security.kubernetes.io/enforce=restricted")
-        self.helm("install", "dunlin", ROOT / "charts/dunlin", *self.settings())
+        if self.source != ROOT:
+            self.kubectl("create", "secret", "generic", KEYS, "--from-literal=accessKey=admin",
+                         "--from-literal=secretKey=%032x" % random.getrandbits(128))
+        self.helm("install", "dunlin", self.source / "charts/dunlin", *self.settings())
 
     def upgrade(self, value, setting):
         """What was set before stays, also by a run before this."""
         self.helm("upgrade", "dunlin", ROOT / "charts/dunlin", "--reuse-values", "--set",
                   "cluster.brokerGroupDefaults.%s=%s" % (value, setting))
 
+    def change_version(self):
+        """To that of this checkout, as the documentation says."""
+        self.source = ROOT
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f",
+                     ROOT / "charts/dunlin/crds")
+        self.helm("upgrade", "dunlin", ROOT / "charts/dunlin", "--reset-then-reuse-values",
+                  *self.settings(), "--set", "accessControl.enabled=true", "--set",
+                  "accessControl.existingSecret=" + KEYS)
+
     def settings(self):
-        return [word for value in self.values.items() for word in ("--set", "%s=%s" % value)]
+        return [word for of in ("", "operator.", "test.")
+                for word in ("--set", "%simage.tag=%s" % (of, self.tag()))]
 
     def is_there(self):
         return self.kubectl("get", "bg", GROUP, "--ignore-not-found", check=False) != ""
@@ -116,21 +134,20 @@ class Release:
         return self.group()["status"]
 
     def credentials(self):
-        """Variables of who may do everything, as the chart has made him; none without access
-        control."""
-        shown = self.kubectl("get", "secret", SUPER_USER, "-o", "json", "--ignore-not-found")
-        if not shown:
+        """Variables of who may do everything, as the chart has made him, or we before."""
+        secrets = [json.loads(shown) for shown in
+                   (self.kubectl("get", "secret", name, "-o", "json", "--ignore-not-found")
+                    for name in (KEYS, SUPER_USER)) if shown]
+        if not secrets:
             return {}
-        data = json.loads(shown)["data"]
+        data = secrets[0]["data"]
         return {variable: base64.b64decode(data[key]).decode() for variable, key in (
             ("DUNLIN_ACCESS_KEY", "accessKey"), ("DUNLIN_SECRET_KEY", "secretKey"))}
 
     def dunlinctl(self, *words):
-        credentials = self.credentials()
-        signed = ["--access-key", credentials["DUNLIN_ACCESS_KEY"], "--secret-key-file",
-                  "/etc/dunlin-access/secretKey"] if credentials else []
+        """In a pod, whose variables say who calls."""
         return self.kubectl("exec", GROUP + "-1", "-c", "dunlin", "--", "dunlinctl", "--endpoint",
-                            "%s.%s.svc:9876" % (NAMES, SPACE), *signed, *words)
+                            "%s.%s.svc:9876" % (NAMES, SPACE), *words)
 
 
 class Clients:
@@ -222,6 +239,31 @@ class Faults:
             text = self.release.kubectl("get", "configmap", name, "-o", "yaml")
             if re.search(r"time_hours: %d\b" % self.hours, text) is None:
                 raise Failure("the setting is not in the configuration of all members:\n" + text)
+
+    def version(self):
+        """the chart, CRDs and images of another version, and access control switched on"""
+        _, epoch = self.master()
+        self.release.change_version()
+        self.release.await_whole(epoch_above=epoch)
+        self.release.kubectl("rollout", "status", "--timeout=120s", "deployment/dunlin-operator")
+        tag = self.release.tag()
+        old = [image for pod in self.release.get("pods")["items"] if "deletionTimestamp" not in
+               pod["metadata"] and pod["status"]["phase"] == "Running"
+               for image in [one["image"] for one in pod["spec"]["containers"]]
+               if not image.endswith(":" + tag)]
+        if old:
+            raise Failure("images of another version are still there: %s" % ", ".join(old))
+        self.check_access()
+
+    def check_access(self):
+        self.release.dunlinctl("topic", "list")
+        try:
+            self.release.dunlinctl("topic", "list", "--secret-key-file", "/etc/hostname")
+        except Failure as failure:
+            if "signature is not one of user admin" in str(failure):
+                return
+            raise
+        raise Failure("a call that is signed with another secret is not refused")
 
     def scale(self):
         """three members, five, three"""
@@ -353,7 +395,7 @@ class Faults:
             raise Failure("the group is said to be drained still: " + json.dumps(status))
 
 
-SCENARIOS = tuple(PAUSE_BOUND_SECONDS)
+SCENARIOS = tuple(one for one in PAUSE_BOUND_SECONDS if one != VERSION)
 
 
 def told(window):
@@ -442,9 +484,9 @@ def helm_test(release):
         raise Failure(done)
 
 
-def run_all(nodes, rounds, program):
+def run_all(nodes, rounds, program, source):
     tally = Tally()
-    release = Release(nodes)
+    release = Release(nodes, source)
 
     def install():
         if not release.is_there():
@@ -475,6 +517,8 @@ def main():
     parser.add_argument("--sequences", type=int, default=0, metavar="N",
                         help="that many sequences of scenarios, by lot")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="of the lot (default: 1)")
+    parser.add_argument("--from", type=Path, default=ROOT, dest="source", metavar="DIRECTORY",
+                        help="a checkout of an earlier version, with bin/images, that comes first")
     options = parser.parse_args()
     unknown = set(options.scenarios) - set(SCENARIOS)
     if unknown:
@@ -484,15 +528,18 @@ def main():
         rounds = list(sequences(options.sequences, options.seed))
     else:
         rounds = [(one, [one]) for one in options.scenarios or SCENARIOS]
+    source = options.source.resolve()
+    if source != ROOT:
+        rounds.insert(0, (VERSION, [VERSION]))
     nodes = Nodes(options.id)
     made = not nodes.directory.exists()
     try:
         check_possible()
         program = clients_program()
         if made:
-            nodes.up(programs(), 3, images())
+            nodes.up(programs(), 3, images(ROOT) + (images(source) if source != ROOT else []))
         nodes.check_up()
-        return run_all(nodes, rounds, program)
+        return run_all(nodes, rounds, program, source)
     except Failure as failure:
         say("nodes: %s" % failure)
         return 1

@@ -31,9 +31,9 @@ def programs():
     return Path(done.stdout.splitlines()[-1])
 
 
-def images():
-    """Those that the chart uses."""
-    found = [ROOT / "bin/images" / (name + ".tar") for name in IMAGES]
+def images(source=ROOT):
+    """Those that the chart uses, of a checkout."""
+    found = [source / "bin/images" / (name + ".tar") for name in IMAGES]
     missing = [str(path) for path in found if not path.exists()]
     if missing:
         raise Failure("there is no %s: `./dev image` makes it" % ", ".join(missing))
