@@ -29,6 +29,8 @@ using k8s::Json;
 
 // Between two requests to a group, of which the first was declined or has not shown yet.
 constexpr std::chrono::seconds kPatience{10};
+// And when it was only too early for it.
+constexpr std::chrono::seconds kTooEarly{2};
 // When what is cached turned out to be of the past.
 constexpr std::chrono::seconds kSoon{1};
 // Between two requests for larger volumes, of which the first was refused.
@@ -86,6 +88,7 @@ struct BrokerGroupController::Request {
   std::string what;
   int64_t epoch = 0;
   Timestamp at{};
+  std::chrono::seconds again = kPatience;  // after which it may be asked for again
   absl::Status answer;
 };
 
@@ -361,11 +364,28 @@ absl::Status BrokerGroupController::SwitchOver(Round& round) {
   }
   const std::string& to = round.plan.switchover->to;
   ASSIGN_OR_RETURN(const GroupControl::Master master, MasterOf(round));
+  const bool waits = request.again == kTooEarly && request.epoch == master.epoch;
   request = {.what = "switchover",
              .epoch = master.epoch,
              .at = around_.clock.Now(),
+             .again = kPatience,
              .answer = around_.control.SwitchOver(master, to)};
-  if (!request.answer.ok()) {
+  if (absl::IsAborted(request.answer)) {
+    // A member that has just come back is not found by all others at once.
+    if (!waits) {
+      around_.events.Record(*round.observed.group,
+                            {.type = k8s::EventType::kNormal,
+                             .reason = "SwitchoverWaits",
+                             .action = "Switchover",
+                             .note = fmt::format("{} hands over to {} later: {}", master.member, to,
+                                                 FromAbsl(request.answer.message()))});
+    }
+    round.plan.events.clear();
+    round.plan.answered.clear();
+    round.plan.look_again = std::min(round.plan.look_again, kTooEarly);
+    request.again = kTooEarly;
+    request.answer = absl::OkStatus();
+  } else if (!request.answer.ok()) {
     round.plan.events = {{.type = k8s::EventType::kWarning,
                           .reason = kSwitchoverFailed,
                           .action = "Switchover",
@@ -389,6 +409,7 @@ absl::Status BrokerGroupController::ChangeMembers(Round& round) {
   request = {.what = what,
              .epoch = master.epoch,
              .at = around_.clock.Now(),
+             .again = kPatience,
              .answer = around_.control.ChangeMembers(master, change)};
   if (!request.answer.ok()) {
     round.plan.events = {{.type = k8s::EventType::kWarning,
@@ -403,7 +424,7 @@ absl::Status BrokerGroupController::ChangeMembers(Round& round) {
 // Then it is not asked again, nor told.
 bool BrokerGroupController::AskedJustNow(Round& round, Request& request, const std::string& what) {
   const bool asked = request.what == what && request.epoch == EpochOf(round.observed) &&
-                     around_.clock.Now() - request.at < kPatience;
+                     around_.clock.Now() - request.at < request.again;
   if (asked) round.plan.events.clear();
   return asked;
 }

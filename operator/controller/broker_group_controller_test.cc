@@ -280,6 +280,33 @@ TEST_F(BrokerGroupControllerTest, ADeclinedSwitchoverIsSeenAndAskedForAgainLater
   EXPECT_EQ(ConditionReason("SwitchoverFailed"), "");
 }
 
+TEST_F(BrokerGroupControllerTest, ASwitchoverThatIsTooEarlyIsAskedForAgainSoonAndToldOnce) {
+  Settle();
+  Edit(SecretType(), {"shop", "orders-replication"}, {{"data", {{"secret", "c2VjcmV0"}}}});
+  Edit(BrokerGroupType(), Orders(),
+       {{"metadata", {{"annotations", {{"dunlin.dev/switchover-to", "orders-2"}}}}}});
+  Tell();
+  control_.answer = absl::AbortedError("orders-1 does not reach orders-2: no such name");
+  server_.TakeCalls();
+  for (size_t asked = 1; asked <= 3; ++asked) {
+    const auto again = Reconcile();
+    ASSERT_OK(again);
+    EXPECT_EQ(*again, std::chrono::seconds(2));
+    EXPECT_THAT(control_.asked, SizeIs(asked));
+    EXPECT_EQ(ConditionReason("SwitchoverFailed"), "");
+    const auto events = server_.TakeCalls();
+    EXPECT_EQ(std::count(events.begin(), events.end(), "POST events"), asked == 1 ? 1 : 0);
+    clock_.Advance(std::chrono::seconds(2));
+    Tell();
+  }
+  EXPECT_EQ(k8s::AnnotationOf(server_.Get(BrokerGroupType(), Orders()), "dunlin.dev/switchover-to"),
+            "orders-2");
+  control_.answer = absl::OkStatus();
+  ASSERT_OK(Reconcile());
+  EXPECT_EQ(k8s::AnnotationOf(server_.Get(BrokerGroupType(), Orders()), "dunlin.dev/switchover-to"),
+            "");
+}
+
 TEST_F(BrokerGroupControllerTest, TheMasterHandsOverWhenItsNodeIsCordoned) {
   Settle();
   Edit(SecretType(), {"shop", "orders-replication"}, {{"data", {{"secret", "c2VjcmV0"}}}});

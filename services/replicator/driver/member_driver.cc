@@ -151,7 +151,11 @@ void MemberDriver::HandOver(milliseconds patience) {
   std::future<void> handed_over = done->get_future();
   Put([this, done] {
     handed_over_ = [done] { done->set_value(); };
-    if (!SwitchOverToAny()) std::exchange(handed_over_, nullptr)();
+    if (member_->mastership() == nullptr) {
+      member_->Leave();
+    } else if (!SwitchOverToAny()) {
+      std::exchange(handed_over_, nullptr)();
+    }
   });
   if (handed_over.wait_for(patience) != std::future_status::ready) {
     log::Warning("nobody took over within {} ms", patience.count());
@@ -326,13 +330,16 @@ bool MemberDriver::SwitchOverToAny() {
   return false;
 }
 
-void MemberDriver::TellHandedOver() {
-  if (!handed_over_ || member_->mastership() != nullptr) return;
+bool MemberDriver::HasHandedOver() const {
+  if (member_->mastership() != nullptr || member_->IsWaitedFor()) return false;
   const std::optional<GroupView>& view = member_->view();
-  const bool ours =
-      view.has_value() && view->lease.has_value() && view->lease->name == options_.identity.member;
-  if (ours) return;
-  log::Info("{} has let go of the lease", options_.identity.member);
+  return !view.has_value() || !view->lease.has_value() ||
+         view->lease->name != options_.identity.member;
+}
+
+void MemberDriver::TellHandedOver() {
+  if (!handed_over_ || !HasHandedOver()) return;
+  log::Info("nobody waits for {} any more", options_.identity.member);
   std::exchange(handed_over_, nullptr)();
 }
 
@@ -453,14 +460,41 @@ void MemberDriver::AskPledge(const PledgeRequest& request, Pledged answer) {
   });
 }
 
+std::vector<MemberName> MemberDriver::FollowersOf(const MemberName& successor) const {
+  const Mastership* const mastership = member_->mastership();
+  if (mastership == nullptr) return {};
+  const bool all = options_.member.mode == Mode::kQuorum;
+  std::vector<MemberName> followers;
+  for (const auto& [name, slave] : mastership->slaves()) {
+    const bool counts = all ? member_->options().members.contains(name)
+                            : mastership->in_sync().written().contains(name);
+    if (counts && name != successor && slave.stream != 0) followers.push_back(name);
+  }
+  return followers;
+}
+
+// A successor that is found by some and not by all, as when its name is known to no name server
+// yet, would wait for those that do not find it, and so would everybody who sends.
 void MemberDriver::SwitchOver(const MemberName& successor, Answered answer) {
-  Put([this, successor, answer = std::move(answer)]() mutable {
-    answer(coordinator_.elects()
-               ? member_->SwitchOver(successor, Now())
-               : absl::FailedPreconditionError(
-                     "the configuration says who is master, and nobody else can be elected: change "
-                     "replication.master, the same at all members, and start them anew"));
+  if (!coordinator_.elects()) {
+    return answer(absl::FailedPreconditionError(
+        "the configuration says who is master, and nobody else can be elected: change "
+        "replication.master, the same at all members, and start them anew"));
+  }
+  Put([this, successor, answer = std::make_shared<Answered>(std::move(answer))] {
+    peers_->AskReached(FollowersOf(successor), successor,
+                       [this, successor, answer](const absl::Status& reached) {
+                         Put([this, successor, answer, reached] {
+                           (*answer)(reached.ok() ? member_->SwitchOver(successor, Now())
+                                                  : absl::AbortedError(reached.message()));
+                         });
+                       });
   });
+}
+
+void MemberDriver::Reach(const MemberName& peer, Answered answer) {
+  const auto told = std::make_shared<Answered>(std::move(answer));
+  peers_->Reach(peer, [told](const absl::Status& reached) { (*told)(reached); });
 }
 
 void MemberDriver::ElectUnclean(Answered answer) {
@@ -544,7 +578,8 @@ void MemberDriver::AcknowledgeFrames() {
   const std::optional<Ack> ack = member_->ack(framed_stream_);
   if (!ack.has_value()) return;
   const bool news = ack->received != acknowledged_.received ||
-                    ack->flushed != acknowledged_.flushed || ack->epoch != acknowledged_.epoch;
+                    ack->flushed != acknowledged_.flushed || ack->epoch != acknowledged_.epoch ||
+                    ack->leaving != acknowledged_.leaving;
   if (frames_ == 0 && !news) return;
   acknowledged_ = *ack;
   receiver_->Acknowledge(framed_stream_, *ack, std::exchange(frames_, 0),

@@ -78,13 +78,17 @@ class MemberDriver final : private LogSender::Listener, private LogReceiver::Lis
   void Describe(Described answer) ABSL_LOCKS_EXCLUDED(asking_mutex_);
   void AskPromise(const MemberName& candidate, Epoch epoch, Promised answer);
   void AskPledge(const PledgeRequest& request, Pledged answer);
+  // All that are in sync reach the successor first.
   void SwitchOver(const MemberName& successor, Answered answer);
+  // Whether this member reaches another one: as of Peers.
+  void Reach(const MemberName& peer, Answered answer);
   void ElectUnclean(Answered answer);
   void ChangeRoster(const RosterChange& change, Answered answer);
 
   // A master hands over to a slave that has everything, if there is one, and returns when it has
-  // let go of its lease, or after `patience`: so that nobody waits for a lease to run out. To be
-  // called before Stop.
+  // let go of its lease; a slave says that it goes, and returns when its master waits for it no
+  // more; or after `patience`: so that nobody waits for a lease to run out, nor for who has gone.
+  // To be called before Stop.
   void HandOver(std::chrono::milliseconds patience);
 
   // Of the thread so far: many of them in a time in which nothing happens are a mistake.
@@ -135,9 +139,12 @@ class MemberDriver final : private LogSender::Listener, private LogReceiver::Lis
   // The members are those of the group's record (member_roster.cc).
   void ApplyRoster();
   void DescribeRoster(v1::GetMemberResponse& description) const;
+  // Who has to follow another master, should `successor` become it.
+  std::vector<MemberName> FollowersOf(const MemberName& successor) const;
   // To a slave that can take over, rather one that has everything already; false: there is none.
   bool SwitchOverToAny();
   void TellHandedOver();
+  bool HasHandedOver() const;
   void Fail(const absl::Status& why);
 
   void WritePage();

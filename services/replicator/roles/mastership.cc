@@ -145,10 +145,16 @@ bool Mastership::ShouldLeave(const MemberName& name, LogOffset confirm, Instant 
   return now - slave.caught_up_at >= LagLimit();
 }
 
+bool Mastership::IsLeaving(const MemberName& name) const {
+  const auto found = slaves_.find(name);
+  return options_.mode == Mode::kSync && found != slaves_.end() && found->second.ack.has_value() &&
+         found->second.ack->leaving;
+}
+
 bool Mastership::ShouldJoin(const MemberName& name, const Slave& slave, LogOffset confirm,
                             Instant now) const {
   if (!options_.members.contains(name) || slave.stream == 0) return false;
-  if (!slave.ack.has_value() || slave.ack->epoch != epoch_) return false;
+  if (!slave.ack.has_value() || slave.ack->epoch != epoch_ || slave.ack->leaving) return false;
   // Who would have to leave at once does not join.
   if (now - slave.caught_up_at >= LagLimit()) return false;
   return options_.mode != Mode::kSync || OffsetOf(*slave.ack) >= confirm;
@@ -157,8 +163,14 @@ bool Mastership::ShouldJoin(const MemberName& name, const Slave& slave, LogOffse
 std::optional<std::set<MemberName>> Mastership::WantedSet(LogOffset confirm, Instant now) const {
   if (!begun_ || options_.mode == Mode::kQuorum || in_sync_.changing()) return std::nullopt;
   std::set<MemberName> wanted = {options_.name};
+  std::set<MemberName> leaving;
   for (const MemberName& name : in_sync_.written()) {
-    if (!ShouldLeave(name, confirm, now)) wanted.insert(name);
+    if (ShouldLeave(name, confirm, now)) continue;
+    (IsLeaving(name) ? leaving : wanted).insert(name);
+  }
+  // Without it there would be too few, and nothing would be taken already now.
+  while (wanted.size() < options_.min_in_sync && !leaving.empty()) {
+    wanted.insert(leaving.extract(leaving.begin()));
   }
   for (const auto& [name, slave] : slaves_) {
     if (!in_sync_.written().contains(name) && ShouldJoin(name, slave, confirm, now)) {

@@ -75,6 +75,8 @@ class Mastership {
 
  private:
   bool ShouldLeave(const MemberName& name, LogOffset confirm, Instant now) const;
+  // SYNC: it is about to stop.
+  bool IsLeaving(const MemberName& name) const;
   bool ShouldJoin(const MemberName& name, const Slave& slave, LogOffset confirm, Instant now) const;
   Acknowledged AcknowledgedOffsets(const LogState& own) const;
   bool Connected(const Slave& slave, Instant now) const;

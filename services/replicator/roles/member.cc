@@ -33,6 +33,7 @@ LogPosition Member::position() const {
 
 std::string Member::WhyNotElectable() const {
   if (IsOutside()) return WhyOutside();
+  if (leaving_) return "it is about to stop";
   const bool won_before_it_could_begin = view_->record.has_value() &&
                                          view_->record->master == options_.name &&
                                          view_->record->epoch > log_.history.last();

@@ -83,6 +83,10 @@ class Member {
   void OnStreamBroken(uint64_t stream, Instant now);
   // What to acknowledge now: none before the mirror is ready.
   std::optional<Ack> ack(uint64_t stream) const;
+  // This process is about to stop: the master need not wait for it, nor anybody elect it.
+  void Leave() { leaving_ = true; }
+  // SYNC: the master still waits for it, and could do without it.
+  bool IsWaitedFor() const;
 
   // ---- peers ----
   PeerState peer_state() const { return {position(), highest_epoch_}; }
@@ -239,6 +243,7 @@ class Member {
   bool mirror_ready_ = false;
   std::optional<LogOffset> stream_confirm_;  // as the newest frame said
   LogOffset master_start_;
+  bool leaving_ = false;
 
   Abstention abstention_;
 

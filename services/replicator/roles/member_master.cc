@@ -298,8 +298,10 @@ absl::Status Member::SwitchOver(const MemberName& target, Instant now) {
     return absl::FailedPreconditionError("a switchover to " + switch_over_->target +
                                          " is under way");
   }
-  if (mastership_->slaves().at(target).stream == 0) {
-    return absl::FailedPreconditionError(target + " is not connected");
+  const Mastership::Slave& slave = mastership_->slaves().at(target);
+  if (slave.stream == 0) return absl::FailedPreconditionError(target + " is not connected");
+  if (slave.ack.has_value() && slave.ack->leaving) {
+    return absl::FailedPreconditionError(target + " is about to stop");
   }
   if (options_.mode != Mode::kQuorum && !mastership_->in_sync().written().contains(target)) {
     return absl::FailedPreconditionError(target + " is not in the in-sync set; wait until it is");

@@ -114,6 +114,44 @@ TEST_F(MemberMasterTest, ABrokenMemberLeavesAfterASecondAndCountsUntilThatIsWrit
   EXPECT_EQ(Accepting::kYes, page().accepting);
 }
 
+TEST_F(MemberMasterTest, WhoIsAboutToStopIsNotWaitedFor) {
+  BeMaster(Mode::kSync, {"a", "b", "c"});
+  Join(1, "b");
+  Join(2, "c");
+  AckLeaving(2);
+  const auto update = Take<action::Update>();
+  ASSERT_TRUE(update.has_value());
+  EXPECT_EQ((std::set<MemberName>{"a", "b"}), update->record.in_sync);
+  Append(50);
+  AckTo(1, 150, 150);
+  EXPECT_EQ(LogOffset(100), page().replicated) << "it counts until that is written";
+  Accept(*update);
+  EXPECT_EQ(LogOffset(150), page().replicated);
+  AckLeaving(2);
+  EXPECT_FALSE(Take<action::Update>().has_value()) << "it has all, and does not join again";
+  EXPECT_FALSE(member().SwitchOver("c", now()).ok());
+  // As it comes back.
+  member().OnSlaveGone(2, now());
+  Join(3, "c");
+  const auto back = Take<action::Update>();
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ((std::set<MemberName>{"a", "b", "c"}), back->record.in_sync);
+}
+
+TEST_F(MemberMasterTest, WithoutWhomThereWouldBeTooFewIsWaitedForUntilItHasGone) {
+  BeMaster(Mode::kSync, {"a", "b", "c"});
+  Join(1, "b");
+  Join(2, "c");
+  AckLeaving(1);
+  AckLeaving(2);
+  const auto update = Take<action::Update>();
+  ASSERT_TRUE(update.has_value());
+  EXPECT_EQ(2u, update->record.in_sync.size()) << "one of them";
+  Accept(*update);
+  EXPECT_FALSE(Take<action::Update>().has_value());
+  EXPECT_EQ(Accepting::kYes, page().accepting);
+}
+
 TEST_F(MemberMasterTest, AChangeWithUnknownOutcomeIsRepeatedAndCountsMeanwhile) {
   BeMaster(Mode::kSync, {"a", "b", "c"});
   Join(1, "b");

@@ -126,7 +126,17 @@ void Member::OnStreamBroken(uint64_t stream, Instant now) {
 std::optional<Ack> Member::ack(uint64_t stream) const {
   if (stream != stream_ || stream_ == 0 || !mirror_ready_) return std::nullopt;
   if (stream_epoch_ < highest_epoch_) return std::nullopt;
-  return Ack{.epoch = log_.history.last(), .received = log_.end, .flushed = log_.flushed};
+  return Ack{.epoch = log_.history.last(),
+             .received = log_.end,
+             .flushed = log_.flushed,
+             .leaving = leaving_};
+}
+
+bool Member::IsWaitedFor() const {
+  if (options_.mode != Mode::kSync || !ack(stream_).has_value()) return false;
+  if (!view_.has_value() || !view_->record.has_value()) return false;
+  const std::set<MemberName>& in_sync = view_->record->in_sync;
+  return in_sync.contains(options_.name) && in_sync.size() > options_.min_in_sync;
 }
 
 // As slave: what the master says, as far as this log goes. As master: what the rule says.

@@ -35,6 +35,24 @@ TEST_F(MemberSlaveTest, ALogThatIsAPrefixIsFollowedAtOnce) {
   EXPECT_EQ(LogOffset(100), member().ack(1).value().received);
 }
 
+TEST_F(MemberSlaveTest, SaysThatItStopsAndKnowsWhenNobodyWaitsForIt) {
+  BeSlave(Mode::kSync, Flush::kSync, 80);
+  See(View(5, "b", {"a", "b", "c"}, "b"));
+  EXPECT_FALSE(member().IsWaitedFor()) << "it does not follow yet";
+  member().OnStreamStart(1, Start(Point{Epoch(4), LogOffset(100)}), now());
+  EXPECT_FALSE(member().ack(1).value().leaving);
+  member().Leave();
+  EXPECT_TRUE(member().ack(1).value().leaving);
+  EXPECT_TRUE(member().IsWaitedFor());
+  See(View(5, "b", {"b", "c"}, "b"));
+  EXPECT_FALSE(member().IsWaitedFor());
+  See(View(5, "b", {"a", "b"}, "b"));
+  EXPECT_FALSE(member().IsWaitedFor()) << "the master cannot do without it";
+  See(View(5, "b", {"a", "b"}));
+  Pass(seconds(5));
+  EXPECT_FALSE(Take<action::Elect>().has_value());
+}
+
 TEST_F(MemberSlaveTest, TruncatesBeforeItAcknowledgesAnything) {
   BeSlave(Mode::kSync, Flush::kSync, 80);
   member().OnStreamStart(1, Start(Point{Epoch(4), LogOffset(90)}), now());

@@ -86,6 +86,7 @@ struct Ack {
   Epoch epoch;  // newest entry of the slave's history
   LogOffset received;
   LogOffset flushed;
+  bool leaving = false;  // it stops soon, and need not be waited for
 };
 
 // Answer to GetMember.

@@ -101,6 +101,22 @@ grpc::ServerUnaryReactor* ReplicationServiceImpl::Pledge(grpc::CallbackServerCon
   return reactor;
 }
 
+grpc::ServerUnaryReactor* ReplicationServiceImpl::Reach(grpc::CallbackServerContext* context,
+                                                        const v1::ReachRequest* request,
+                                                        v1::ReachResponse* response) {
+  const grpc::Status checked =
+      Check(request->group(), request->credential(), "Reach", request->member());
+  if (!checked.ok()) return Finished(*context, checked);
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  driver_.Reach(request->member(),
+                [response, answer = Answer(reactor)](const absl::Status& reached) mutable {
+                  if (absl::IsNotFound(reached)) return answer.Finish(ToGrpc(reached));
+                  response->set_problem(std::string(reached.message()));
+                  answer.Finish(grpc::Status::OK);
+                });
+  return reactor;
+}
+
 grpc::ServerUnaryReactor* ReplicationServiceImpl::Switchover(grpc::CallbackServerContext* context,
                                                              const v1::SwitchoverRequest* request,
                                                              v1::SwitchoverResponse* /*response*/) {

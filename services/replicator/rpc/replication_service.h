@@ -21,10 +21,11 @@ class ReplicationServiceImpl final
           v1::ReplicationService::WithCallbackMethod_GetMember<
               v1::ReplicationService::WithCallbackMethod_Promise<
                   v1::ReplicationService::WithCallbackMethod_Pledge<
-                      v1::ReplicationService::WithCallbackMethod_Switchover<
-                          v1::ReplicationService::WithCallbackMethod_Elect<
-                              v1::ReplicationService::WithCallbackMethod_ChangeMembers<
-                                  v1::ReplicationService::Service>>>>>>> {
+                      v1::ReplicationService::WithCallbackMethod_Reach<
+                          v1::ReplicationService::WithCallbackMethod_Switchover<
+                              v1::ReplicationService::WithCallbackMethod_Elect<
+                                  v1::ReplicationService::WithCallbackMethod_ChangeMembers<
+                                      v1::ReplicationService::Service>>>>>>>> {
  public:
   // All must outlive the server this is registered with.
   ReplicationServiceImpl(const Identity& identity, MemberDriver& driver, const Clock& clock)
@@ -43,6 +44,9 @@ class ReplicationServiceImpl final
   grpc::ServerUnaryReactor* Pledge(grpc::CallbackServerContext* context,
                                    const v1::PledgeRequest* request,
                                    v1::PledgeResponse* response) override;
+  grpc::ServerUnaryReactor* Reach(grpc::CallbackServerContext* context,
+                                  const v1::ReachRequest* request,
+                                  v1::ReachResponse* response) override;
   grpc::ServerUnaryReactor* Switchover(grpc::CallbackServerContext* context,
                                        const v1::SwitchoverRequest* request,
                                        v1::SwitchoverResponse* response) override;

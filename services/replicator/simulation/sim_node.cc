@@ -198,6 +198,14 @@ void SimNode::SwitchOver(const MemberName& target) {
   });
 }
 
+void SimNode::Leave() {
+  Deliver([this] {
+    world_.Trace(name() + ": is about to stop");
+    member_->Leave();
+    SendAck(0);
+  });
+}
+
 void SimNode::ChangeRoster(const RosterChange& change) {
   Deliver([this, change] {
     // By force an operator may take away what the group needs to go on.

@@ -73,6 +73,8 @@ class SimNode {
   void Resume();
   // An operator's command, to whatever member this is.
   void SwitchOver(const MemberName& target);
+  // It says that it will stop; to be crashed soon.
+  void Leave();
   void ChangeRoster(const RosterChange& change);
   // Writes other voters into the record without asking the rules. REQUIRES: a bug that does it.
   void ChangeRosterBlindly();

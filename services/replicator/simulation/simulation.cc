@@ -115,8 +115,12 @@ class Group {
         StartLater(node, how_long);
         break;
       case 2:
-        node.CrashReplicator();
-        StartLater(node, how_long);
+        node.Leave();
+        world_.After(world_.random().Between(Duration(0), Duration(milliseconds(500))),
+                     [this, &node, how_long] {
+                       node.CrashReplicator();
+                       StartLater(node, how_long);
+                     });
         break;
       case 3:
         CutPower(node);

@@ -1,5 +1,7 @@
 #include "services/replicator/transport/peers.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "services/base/log.h"
@@ -136,6 +138,88 @@ void Peers::AskPledges(Epoch epoch, Duration time, const OnPledge& told) {
     };
     call->stub->async()->Pledge(&call->context, &call->request, &call->response,
                                 std::move(answered));
+  }
+}
+
+void Peers::Reach(const MemberName& peer, OnReached told) {
+  const auto call = Open<v1::GetMemberRequest, v1::GetMemberResponse>(peer);
+  if (call == nullptr) {
+    return told(absl::NotFoundError(
+        fmt::format("{} knows no other member {}, or stops", identity_.member, peer)));
+  }
+  // Whoever asked waits as long as for any other answer.
+  call->context.set_deadline(std::chrono::system_clock::now() + options_.timeout / 2);
+  auto answered = [this, call, told = std::move(told)](const grpc::Status& status) {
+    const v1::GetMemberResponse& answer = call->response;
+    absl::Status reached;
+    if (!status.ok()) {
+      reached = absl::UnavailableError(status.error_message());
+    } else if (answer.member() != call->peer || answer.group() != identity_.group) {
+      reached = absl::UnavailableError(fmt::format("at its address is member '{}' of group '{}'",
+                                                   answer.member(), answer.group()));
+    }
+    Answered(call->context);
+    told(reached);
+  };
+  call->stub->async()->GetMember(&call->context, &call->request, &call->response,
+                                 std::move(answered));
+}
+
+namespace {
+
+// Gathers what several have to say. Answers come on several threads.
+class Verdict {
+ public:
+  Verdict(size_t answers, Peers::OnReached told) : missing_(answers), told_(std::move(told)) {}
+
+  void Add(const std::string& problem) {
+    absl::Status verdict;
+    {
+      MutexLock lock(mutex_);
+      if (!problem.empty()) problems_ += (problems_.empty() ? "" : "; ") + problem;
+      if (--missing_ > 0) return;
+      if (!problems_.empty()) verdict = absl::UnavailableError(problems_);
+    }
+    told_(verdict);
+  }
+
+ private:
+  Mutex mutex_;
+  size_t missing_ ABSL_GUARDED_BY(mutex_);
+  std::string problems_ ABSL_GUARDED_BY(mutex_);
+  const Peers::OnReached told_;
+};
+
+}  // namespace
+
+void Peers::AskReached(const std::vector<MemberName>& from, const MemberName& peer,
+                       OnReached told) {
+  if (from.empty()) return told(absl::OkStatus());
+  const auto verdict = std::make_shared<Verdict>(from.size(), std::move(told));
+  for (const MemberName& asked : from) {
+    const auto call = Open<v1::ReachRequest, v1::ReachResponse>(asked);
+    if (call == nullptr) {
+      verdict->Add(asked + " is no member any more");
+      continue;
+    }
+    call->request.set_group(identity_.group);
+    call->request.set_member(peer);
+    *call->request.mutable_credential() = MakeCredential(
+        identity_.secret, identity_.member, {"Reach", identity_.group, asked, peer}, clock_.Now());
+    auto answered = [this, call, peer, verdict](const grpc::Status& status) {
+      std::string problem;
+      if (!status.ok() && status.error_code() != grpc::StatusCode::UNIMPLEMENTED) {
+        problem = fmt::format("{} does not say whether it reaches {}: {}", call->peer, peer,
+                              status.error_message());
+      } else if (!call->response.problem().empty()) {
+        problem =
+            fmt::format("{} does not reach {}: {}", call->peer, peer, call->response.problem());
+      }
+      Answered(call->context);
+      verdict->Add(problem);
+    };
+    call->stub->async()->Reach(&call->context, &call->request, &call->response,
+                               std::move(answered));
   }
 }
 

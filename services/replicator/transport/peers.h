@@ -16,6 +16,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+
 #include "proto/dunlin/replication/v1/replication.grpc.pb.h"
 #include "services/base/clock.h"
 #include "services/base/mutex.h"
@@ -34,6 +36,7 @@ class Peers {
   using OnState = std::function<void(const MemberName&, const PeerState&)>;
   using OnPledge = std::function<void(const MemberName&, const PledgeAnswer&)>;
   using OnPromise = std::function<void(const MemberName&, const PromiseAnswer&)>;
+  using OnReached = std::function<void(const absl::Status&)>;
 
   // `addresses`: of the others at least. `clock` must outlive it.
   Peers(Identity identity, std::map<MemberName, std::string> addresses, Options options,
@@ -48,6 +51,14 @@ class Peers {
   void AskPromises(Epoch epoch, const OnPromise& told) ABSL_LOCKS_EXCLUDED(mutex_);
   // As master of `epoch`.
   void AskPledges(Epoch epoch, Duration time, const OnPledge& told) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Whether this member reaches `peer`. OK, NOT_FOUND (there is none), or UNAVAILABLE, why not;
+  // told once, perhaps before this returns.
+  void Reach(const MemberName& peer, OnReached told) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether all of `from` reach `peer`; UNAVAILABLE says who does not and why. Told once, as above.
+  // A member of a version that cannot be asked counts as one that does.
+  void AskReached(const std::vector<MemberName>& from, const MemberName& peer, OnReached told)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Cancels what is under way, and returns when nothing will be told any more. Idempotent.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);

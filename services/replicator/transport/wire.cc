@@ -77,6 +77,7 @@ v1::Ack ToWire(const Ack& ack) {
   wire.set_received(ack.received.value());
   wire.set_flushed(ack.flushed.value());
   wire.set_epoch(ack.epoch.value());
+  wire.set_leaving(ack.leaving);
   return wire;
 }
 
@@ -85,7 +86,8 @@ absl::StatusOr<Ack> FromWire(const v1::Ack& ack) {
     return absl::InvalidArgumentError(
         fmt::format("flushed up to {}, but received up to {} only", ack.flushed(), ack.received()));
   }
-  return Ack{Epoch(ack.epoch()), LogOffset(ack.received()), LogOffset(ack.flushed())};
+  return Ack{Epoch(ack.epoch()), LogOffset(ack.received()), LogOffset(ack.flushed()),
+             ack.leaving()};
 }
 
 v1::PromiseResponse ToWire(const PromiseAnswer& answer) {

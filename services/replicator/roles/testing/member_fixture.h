@@ -161,6 +161,14 @@ class MemberFixture : public testing::Test {
                    now_);
   }
 
+  // It has all, and is about to stop.
+  void AckLeaving(uint64_t stream) {
+    member_->OnAck(
+        stream,
+        {.epoch = log_.history.last(), .received = log_.end, .flushed = log_.end, .leaving = true},
+        now_);
+  }
+
   static constexpr Duration kTtl = std::chrono::seconds(8);
 
   LogState log_;
