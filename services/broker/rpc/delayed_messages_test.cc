@@ -15,6 +15,7 @@
 #include "services/broker/rpc/testing/messaging_service_fixture.h"
 #include "services/broker/rpc/testing/stream_clients.h"
 #include "services/broker/rpc/testing/topic_admin.h"
+#include "services/broker/timers/recall_handle.h"
 
 namespace dunlin::broker {
 namespace {
@@ -201,6 +202,18 @@ TEST_F(DelayedMessagesTest, ARecallSaysPreciselyWhatIsWrong) {
   EXPECT_EQ(Recall("no base64!").status().code(), v2::BAD_REQUEST);
   EXPECT_EQ(Recall(handle.substr(4)).status().code(), v2::BAD_REQUEST);
   EXPECT_EQ(Recall(handle).status().code(), v2::OK);
+}
+
+// Who may send to one topic and makes a handle up takes nothing out of another one.
+TEST_F(DelayedMessagesTest, AHandleThatNamesAnotherTopicRecallsNothing) {
+  CreateTopic("other", {admin::v1::DELAY});
+  RecallHandle handle =
+      DecodeRecallHandle(SendDelayed("hello", seconds(10)).recall_handle()).value();
+  handle.topic =
+      DecodeRecallHandle(SendDelayed("mine", seconds(10), "other").recall_handle())->topic;
+  EXPECT_EQ(Recall(Encode(handle), "other").status().code(), v2::BAD_REQUEST);
+  clock_.Advance(seconds(10));
+  EXPECT_THAT(Bodies(ReceiveSome("delayed", "group")), ElementsAre("hello"));
 }
 
 TEST_F(DelayedMessagesTest, StreamsCarryThemToo) {

@@ -52,7 +52,8 @@ void RecallMessage(ServiceContext& services, const CallContext& call,
   auto shared = std::make_shared<Done>(std::move(done));
   const absl::Status accepted =
       services.executor.Run([&services, handle = *std::move(handle), shared] {
-        const absl::Status recalled = Recall(services.log, services.dispatcher, handle.timer);
+        const absl::Status recalled =
+            Recall(services.log, services.dispatcher, handle.timer, handle.topic);
         if (!recalled.ok()) return (*shared)(recalled);
         (*shared)(handle.message_id);
       });

@@ -88,7 +88,7 @@ TEST_P(ScenarioTest, EachComesOnceAndNoneEarlyWhateverTheClockDoes) {
     if (below(3) == 0) EXPECT_OK(rig.engine->Step());  // not all that was stored is indexed
     if (below(4) == 0 && !pending.empty()) {
       auto key = std::next(pending.begin(), below(static_cast<int>(pending.size())));
-      const absl::Status status = Recall(rig.store.log(), rig.store.dispatcher(), *key);
+      const absl::Status status = Recall(rig.store.log(), rig.store.dispatcher(), *key, rig.id);
       if (status.ok()) {
         ++recalled;
         pending.erase(key);
@@ -133,13 +133,15 @@ TEST(RecallTest, SaysWhatHappened) {
   const store::Timer timer =
       rig.store.Park({rig.id, 0}, rig.store.clock().Now() + milliseconds(20));
   EXPECT_EQ(CodeOf(Recall(rig.store.log(), rig.store.dispatcher(),
-                          {timer.key.due, LogOffset(uint64_t{1} << 40)})),
+                          {timer.key.due, LogOffset(uint64_t{1} << 40)}, rig.id)),
             PublicCode::kBadRequest);
   EXPECT_EQ(CodeOf(Recall(rig.store.log(), rig.store.dispatcher(),
-                          {timer.key.due + minutes(1), timer.key.id})),
+                          {timer.key.due + minutes(1), timer.key.id}, rig.id)),
             PublicCode::kMessageNotFound);
-  EXPECT_OK(Recall(rig.store.log(), rig.store.dispatcher(), timer.key));
-  EXPECT_OK(Recall(rig.store.log(), rig.store.dispatcher(), timer.key));
+  EXPECT_EQ(CodeOf(Recall(rig.store.log(), rig.store.dispatcher(), timer.key, TopicId(77))),
+            PublicCode::kBadRequest);
+  EXPECT_OK(Recall(rig.store.log(), rig.store.dispatcher(), timer.key, rig.id));
+  EXPECT_OK(Recall(rig.store.log(), rig.store.dispatcher(), timer.key, rig.id));
 }
 
 }  // namespace

@@ -33,7 +33,8 @@ absl::Status Append(store::CommitLog& log, store::TimerKey timer) {
 
 }  // namespace
 
-absl::Status Recall(store::CommitLog& log, store::Dispatcher& dispatcher, store::TimerKey timer) {
+absl::Status Recall(store::CommitLog& log, store::Dispatcher& dispatcher, store::TimerKey timer,
+                    TopicId topic) {
   if (timer.id >= log.end()) {
     return PublicError(PublicCode::kBadRequest,
                        "the recall handle is of a message that this broker does not hold");
@@ -43,6 +44,11 @@ absl::Status Recall(store::CommitLog& log, store::Dispatcher& dispatcher, store:
   while (std::chrono::steady_clock::now() < deadline) {
     if (seen > timer.id) {
       const absl::StatusOr<store::Timer> taken = dispatcher.timers().Take(timer);
+      if (taken.ok() && taken->queue.topic != topic) {
+        dispatcher.timers().GiveBack({&*taken, 1});
+        return PublicError(PublicCode::kBadRequest,
+                           "the recall handle is of a message of another topic");
+      }
       if (taken.ok()) {
         const absl::Status appended = Append(log, timer);
         // A log that failed may have it all the same: the timer stays taken, as it would be after
