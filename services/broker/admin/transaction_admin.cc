@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "services/base/status_macros.h"
+#include "services/broker/admin/lookups.h"
 #include "services/broker/codes/public_code.h"
 #include "services/broker/wire/stored_message.h"
 
@@ -54,6 +55,7 @@ absl::StatusOr<LogOffset> ParseToken(const std::string& token) {
 
 absl::StatusOr<std::shared_ptr<const Topic>> TransactionAdmin::FindTopic(
     const std::string& name_space, const std::string& name) const {
+  RETURN_IF_ERROR(CheckTopicName(name_space, name));
   std::shared_ptr<const Topic> topic = rooms_.topics.FindTopic(name_space, name);
   if (topic != nullptr) return topic;
   return absl::NotFoundError(fmt::format("there is no topic {}; `dunlinctl topic list` shows all",
@@ -149,6 +151,13 @@ void TransactionAdmin::Get(const admin::v1::GetTransactionRequest& request, Then
         admin::v1::GetTransactionResponse response;
         Delivered half;
         *response.mutable_transaction() = Shown(*topic, *found, half);
+        // The id says what its sender wants it to; the index and the log say of which topic it is.
+        const bool open = found->state == store::TransactionState::kOpen;
+        const TopicId of = open ? found->queue.topic : half.message.header().queue.topic;
+        if (of != topic->id) {
+          return then(absl::InvalidArgumentError(
+              fmt::format("the transaction is not one of topic {}", topic->name)));
+        }
         response.mutable_transaction()->set_transaction_id(id);
         response.set_message(half.message.payload().data(), half.message.payload().size());
         then(std::move(response));
@@ -178,7 +187,7 @@ void TransactionAdmin::Recheck(const admin::v1::RecheckTransactionRequest& reque
       Find(request.namespace_(), request.topic(), request.transaction_id());
   if (!named.ok()) return then(named.status());
   broker::Recheck(
-      rooms_.log, rooms_.lookup, named->id, rooms_.clock.Now(),
+      rooms_.log, rooms_.lookup, {named->topic, named->id}, rooms_.clock.Now(),
       [then = std::move(then)](const absl::Status& status) mutable { then(Canonical(status)); });
 }
 

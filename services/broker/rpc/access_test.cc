@@ -429,6 +429,45 @@ TEST_F(AccessTest, StreamsBindWhatTheirUserMayAndNoLongerThanThat) {
   EXPECT_EQ(response.detached(0).status().code(), v2::UNAUTHORIZED);
 }
 
+TEST_F(AccessTest, NothingIsCommittedOrSettledAnyMore) {
+  const Rule topic = MakeRule(Rule::TOPIC, "orders", {Rule::SUB});
+  const Rule group = MakeRule(Rule::GROUP, "workers", {Rule::SUB});
+  MakeUser("committer", {topic, group});
+  MakeUser("worker", {topic, group});
+  EXPECT_EQ(SendAs("admin", "orders"), v2::OK);
+  Subscriber committer(*streams_, "workers", As("committer"));
+  v1::SubscribeRequest attach;
+  attach.mutable_attach()->set_binding(1);
+  attach.mutable_attach()->mutable_offset()->set_start(v1::OffsetMode::COMMIT_ONLY);
+  EXPECT_EQ(committer.Attach(attach, "orders").status().code(), v2::OK);
+  Subscriber worker(*streams_, "workers", As("worker"), /*credit=*/64u << 10);
+  EXPECT_EQ(worker.AttachGroup("orders").status().code(), v2::OK);
+  EXPECT_EQ(worker.Bodies(1).size(), 1u);
+
+  ChangeUser("committer", {topic});  // not the group any more
+  ChangeUser("worker", {topic});
+  v1::SubscribeRequest commit;
+  commit.mutable_commit()->set_binding(1);
+  commit.mutable_commit()->set_queue_offset(1);
+  committer.Write(commit);
+  worker.Settle(0, 0, 0, v1::Verdict::ACK);
+  for (Subscriber* stream : {&committer, &worker}) {
+    const v1::SubscribeResponse response = stream->Read();
+    ASSERT_EQ(response.detached_size(), 1) << response.ShortDebugString();
+    EXPECT_EQ(response.detached(0).status().code(), v2::UNAUTHORIZED);
+  }
+  attach.mutable_attach()->set_binding(2);
+  EXPECT_EQ(committer.Attach(attach, "orders").status().code(), v2::UNAUTHORIZED);
+}
+
+TEST_F(AccessTest, ClientIdsHaveBounds) {
+  auto context = std::make_unique<grpc::ClientContext>();
+  context->AddMetadata("x-mq-client-id", std::string(600, 'x'));
+  v2::HeartbeatResponse response;
+  EXPECT_TRUE(stub_->Heartbeat(context.get(), {}, &response).ok());
+  EXPECT_EQ(response.status().code(), v2::BAD_REQUEST) << response.status().message();
+}
+
 TEST_F(AccessTest, AStreamOfAGroupThatIsNotItsUsersEnds) {
   MakeUser("consumer", {MakeRule(Rule::TOPIC, "orders", {Rule::SUB})});
   auto context = As("consumer");

@@ -51,7 +51,9 @@ class Attachment : public Waiter, public std::enable_shared_from_this<Attachment
   virtual void Release() {}
 
   // It gets nothing more when this ends. Before the first frame.
-  void SetPermit(Permit permit) { permit_ = std::move(permit); }
+  void SetPermit(const Permit& permit) { permit_ = permit_of_reader_ = permit; }
+  // Whether the caller may still settle and commit: by who reads the stream. Errors: as of Permit.
+  absl::Status CheckReader() { return permit_of_reader_.Check(); }
 
   uint32_t binding() const { return binding_; }
   TopicId topic() const { return topic_id_; }
@@ -80,6 +82,7 @@ class Attachment : public Waiter, public std::enable_shared_from_this<Attachment
 
  private:
   Permit permit_;  // NextFrame only
+  Permit permit_of_reader_;
   const uint32_t binding_;
   const std::function<void(Attachment&)> ready_;
 };

@@ -1,5 +1,7 @@
 #include "services/broker/rpc/call_checks.h"
 
+#include <fmt/format.h>
+
 #include "services/base/status_macros.h"
 #include "services/broker/admission/names.h"
 #include "services/broker/codes/public_code.h"
@@ -25,6 +27,14 @@ absl::Status CheckGroupName(const CallContext& call, const v2::Resource& resourc
 }
 
 absl::Status CheckClientId(const CallContext& call) {
+  // Kept in tables and traces; a host's name, a process and a number fit.
+  constexpr size_t kMaxClientId = 512;
+  if (call.client_id.size() > kMaxClientId) {
+    return PublicError(PublicCode::kBadRequest,
+                       fmt::format("the client id (x-mq-client-id) has {} bytes; at most {} are "
+                                   "allowed",
+                                   call.client_id.size(), kMaxClientId));
+  }
   if (!call.client_id.empty()) return absl::OkStatus();
   return PublicError(PublicCode::kClientIdRequired,
                      "the header x-mq-client-id is missing or blank; name the client instance");

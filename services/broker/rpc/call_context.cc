@@ -8,6 +8,9 @@
 namespace dunlin::broker {
 namespace {
 
+// Of what is shown to people and kept for each client.
+constexpr size_t kMaxFreeText = 128;
+
 std::string_view View(const grpc::CallbackServerContext& context, const char* name) {
   auto found = context.client_metadata().find(name);
   if (found == context.client_metadata().end()) return {};
@@ -33,8 +36,8 @@ std::string Printable(std::string text) {
 CallContext ReadCallContext(const grpc::CallbackServerContext& context) {
   CallContext call;
   call.client_id = Header(context, "x-mq-client-id");
-  call.language = Header(context, "x-mq-language");
-  call.version = Header(context, "x-mq-client-version");
+  call.language = View(context, "x-mq-language").substr(0, kMaxFreeText);
+  call.version = View(context, "x-mq-client-version").substr(0, kMaxFreeText);
   call.name_space = Header(context, "x-mq-namespace");
   call.zone = Printable(Header(context, "x-dunlin-zone"));
   call.peer = context.peer();

@@ -90,7 +90,6 @@ PublishCall::PublishCall(ServiceContext& services, OpenStreams& open_streams,
     : services_(services),
       open_streams_(open_streams),
       call_(ReadCallContext(services.access, context)),
-      client_(services.trace.NumberOf(call_.client_id)),
       limits_(StreamLimitsOf(services.config)) {}
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublishCall::Start(
@@ -102,6 +101,8 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublishCall::Start(
   if (const absl::Status known = CheckCaller(call->call_); !known.ok()) {
     call->End(BrokenStream(known));
   } else {
+    // Not of strangers: names are kept.
+    call->client_ = services.trace.NumberOf(call->call_.client_id);
     open_streams.Add(call);
     MutexLock lock(call->mutex_);
     call->ReadOn();

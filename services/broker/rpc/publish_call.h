@@ -110,7 +110,7 @@ class PublishCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   ServiceContext& services_;
   OpenStreams& open_streams_;
   const CallContext call_;
-  const uint32_t client_;  // in the trace
+  uint32_t client_ = 0;  // in the trace
   const Limits limits_;
   std::shared_ptr<PublishCall> self_;  // until OnDone
 

@@ -239,6 +239,8 @@ absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::MakeAttachment(const 
                        ? MakeOffsetAttachment(attach, topic, std::move(filter), attached)
                        : MakeGroupAttachment(attach, topic, std::move(filter)));
   made->SetPermit(PermitFor(services_, call_, *topic, kToSub, group_.get()));
+  // The group's was looked at when the stream began.
+  RETURN_IF_ERROR(made->CheckReader());
   return made;
 }
 
@@ -325,6 +327,10 @@ absl::Status SubscribeCall::Settle(const v1::Settle& settle) {
   if (!found.ok()) return absl::OkStatus();  // it was detached meanwhile
   auto* const group = dynamic_cast<GroupAttachment*>(found->get());
   if (group == nullptr) return absl::InvalidArgumentError("verdicts are of group mode only");
+  if (const absl::Status may = group->CheckReader(); !may.ok()) {
+    Detach(settle.binding(), may);
+    return absl::OkStatus();
+  }
   v1::SubscribeResponse answers;
   for (const v1::Verdict& verdict : settle.verdicts()) {
     if (!v1::Verdict::Outcome_IsValid(verdict.outcome())) {
@@ -348,9 +354,13 @@ absl::Status SubscribeCall::Settle(const v1::Settle& settle) {
 absl::Status SubscribeCall::Commit(const v1::CommitOffset& commit) {
   const absl::StatusOr<std::shared_ptr<Attachment>> found = Find(commit.binding());
   if (!found.ok()) return absl::OkStatus();
-  const auto* const attachment = dynamic_cast<OffsetAttachment*>(found->get());
+  auto* const attachment = dynamic_cast<OffsetAttachment*>(found->get());
   if (attachment == nullptr || group_ == nullptr) {
     return absl::InvalidArgumentError("offsets are committed in offset mode, for a group");
+  }
+  if (const absl::Status may = attachment->CheckReader(); !may.ok()) {
+    Detach(commit.binding(), may);
+    return absl::OkStatus();
   }
   if (services_.read_only) return absl::OkStatus();  // as `attached` has said
   if (services_.topics.FindTopic(attachment->topic()) == nullptr ||

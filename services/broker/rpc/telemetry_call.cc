@@ -122,6 +122,7 @@ absl::Status TelemetryCall::ReadSettings(const v2::Settings& sent, Command& answ
   absl::Status refusal = CheckClientProperties(sent.client_properties());
   if (refusal.ok()) refusal = CheckAccess(sent);
   if (!refusal.ok()) {
+    StopAsking();
     *answer.mutable_status() = ToWire(refusal);
     return absl::OkStatus();
   }
@@ -129,9 +130,24 @@ absl::Status TelemetryCall::ReadSettings(const v2::Settings& sent, Command& answ
                    MergeSettings(sent, group.get(), services_.config, call_.language));
   services_.clients.Update(info);
   publishes_ = std::move(publishes);
+  AskWhilePermitted(sent);
   // Clients drop settings that come without an OK.
   *answer.mutable_status() = OkOnWire();
   return absl::OkStatus();
+}
+
+void TelemetryCall::StopAsking() {
+  publishes_.clear();
+  if (session_ != nullptr) services_.producer_sessions.Remove(session_);
+}
+
+void TelemetryCall::AskWhilePermitted(const v2::Settings& sent) {
+  Permit permit(services_.access, call_.caller);
+  for (const v2::Resource& topic : sent.publishing().topics()) {
+    permit.Add(TopicNeed(kToPub, NamespaceOf(call_, topic), topic.name()));
+  }
+  MutexLock lock(mutex_);
+  permit_ = std::move(permit);
 }
 
 absl::Status TelemetryCall::CheckAccess(const v2::Settings& sent) const {
@@ -170,6 +186,8 @@ bool TelemetryCall::Offer(const std::string& command) {
   if (finishing_ || offers_.count >= kMaxOffers || (offers_.count > 0 && too_many_bytes)) {
     return false;
   }
+  // A question holds another producer's message.
+  if (!permit_.Check().ok()) return false;
   const grpc::Slice slice = CopiedSlice(command);
   ++offers_.count;
   offers_.bytes += command.size();

@@ -11,6 +11,7 @@
 
 #include "proto/apache/rocketmq/v2/service.pb.h"
 #include "services/base/mutex.h"
+#include "services/broker/access/permit.h"
 #include "services/broker/rpc/call_context.h"
 #include "services/broker/rpc/command_streams.h"
 #include "services/broker/rpc/service_context.h"
@@ -48,6 +49,9 @@ class TelemetryCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   absl::Status Take(const grpc::ByteBuffer& bytes);
   // Fills the answer; an error ends the stream.
   absl::Status ReadSettings(const apache::rocketmq::v2::Settings& sent, Command& answer);
+  // The producer is asked nothing any more, or only while it may send to what it announced.
+  void StopAsking() ABSL_LOCKS_EXCLUDED(mutex_);
+  void AskWhilePermitted(const apache::rocketmq::v2::Settings& sent) ABSL_LOCKS_EXCLUDED(mutex_);
   // Whether the caller may do what it says that it will.
   absl::Status CheckAccess(const apache::rocketmq::v2::Settings& sent) const;
   void FinishWhenWritten(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -73,6 +77,7 @@ class TelemetryCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   bool finishing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::Status result_ ABSL_GUARDED_BY(mutex_);
+  Permit permit_ ABSL_GUARDED_BY(mutex_);  // to send to the topics that were announced
 };
 
 }  // namespace dunlin::broker

@@ -17,6 +17,7 @@
 #include "services/broker/rpc/testing/messaging_service_fixture.h"
 #include "services/broker/rpc/testing/stream_clients.h"
 #include "services/broker/rpc/testing/topic_admin.h"
+#include "services/broker/transactions/transaction_id.h"
 
 namespace dunlin::broker {
 namespace {
@@ -365,6 +366,34 @@ TEST_F(TransactionsTest, AParkedOneIsSeenAndEndedByOperators) {
   grpc::ClientContext second;
   EXPECT_EQ(Admin()->RecheckTransaction(&second, again, &rechecked).error_code(),
             grpc::StatusCode::FAILED_PRECONDITION);
+}
+
+// Who may look into one topic and makes an id up sees nothing of another one.
+TEST_F(TransactionsTest, AnIdThatNamesAnotherTopicShowsNothing) {
+  CreateTopic("other", {admin::v1::TRANSACTION});
+  const std::string open = Prepare("secret");
+  const std::string ended = Prepare("committed");
+  EXPECT_EQ(End(ended, "committed", v2::COMMIT).code(), v2::OK);
+  v2::SendMessageRequest send;
+  AddMessage(send, "other", "mine")->mutable_system_properties()->set_message_type(v2::TRANSACTION);
+  const std::string mine = Call(&Stub::SendMessage, send).entries(0).transaction_id();
+  admin::v1::GetTransactionRequest request;
+  request.set_topic("other");
+  admin::v1::GetTransactionResponse response;
+  for (const std::string& victim : {open, ended}) {
+    TransactionId id = DecodeTransactionId(victim).value();
+    id.topic = DecodeTransactionId(mine)->topic;
+    request.set_transaction_id(Encode(id));
+    grpc::ClientContext context;
+    EXPECT_EQ(Admin()->GetTransaction(&context, request, &response).error_code(),
+              grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(response.message(), "");
+  }
+  request.set_transaction_id(mine);
+  request.set_topic("a-namespace/other");
+  grpc::ClientContext context;
+  const grpc::Status status = Admin()->GetTransaction(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << status.error_message();
 }
 
 TEST_F(TransactionsTest, FailsLikeAnyOtherAndBecomesADeadLetter) {

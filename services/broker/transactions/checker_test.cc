@@ -85,9 +85,12 @@ class Rig {
     return ended.get();
   }
   absl::Status CheckAgain(LogOffset transaction) {
+    return CheckAgain(transaction, topics->FindTopic(id));
+  }
+  absl::Status CheckAgain(LogOffset transaction, std::shared_ptr<const Topic> of) {
     std::promise<absl::Status> promise;
     std::future<absl::Status> made = promise.get_future();
-    Recheck(store.log(), *lookup, transaction, store.clock().Now(),
+    Recheck(store.log(), *lookup, {std::move(of), transaction}, store.clock().Now(),
             [promise = std::move(promise)](const absl::Status& status) mutable {
               promise.set_value(status);
             });
@@ -192,6 +195,10 @@ TEST(CheckerTest, AParkedOneIsCheckedAgainWhenSomebodyAsksForIt) {
   for (int i = 0; i < 17; ++i) rig.StepAfter(seconds(30));
   EXPECT_EQ(rig.Index().counts().parked, 1u);
   rig.producers.asked.clear();
+  auto other = std::make_shared<Topic>(*rig.topics->FindTopic(rig.id));
+  other->id = TopicId(77);
+  EXPECT_EQ(CodeOf(rig.CheckAgain(half, other)), PublicCode::kInvalidTransactionId);
+  EXPECT_EQ(rig.Index().counts().parked, 1u) << "it stays as it was";
   EXPECT_OK(rig.CheckAgain(half));
   for (int i = 0; i < 17; ++i) {
     rig.Step();

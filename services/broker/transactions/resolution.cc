@@ -61,13 +61,17 @@ void Append(store::CommitLog& log, TransactionLookup& lookup, const Transaction&
                    : status);
 }
 
+absl::Status NoneOfTopic() {
+  return PublicError(PublicCode::kInvalidTransactionId,
+                     "the transaction is none of this topic as it is now");
+}
+
 void End(store::CommitLog& log, TransactionLookup& lookup, const Transaction& half,
          const Ending& ending, EndingDone done) {
   if (half.state != TransactionState::kOpen) return done(EndedAlready(half.state, ending.commit));
   if (half.queue.topic != ending.topic->id || half.queue.queue >= ending.topic->queues()) {
     lookup.GiveBack(half);
-    return done(PublicError(PublicCode::kInvalidTransactionId,
-                            "the transaction is none of this topic as it is now"));
+    return done(NoneOfTopic());
   }
   const std::string bytes = ResolutionOf(half, ending.commit).SerializeAsString();
   const std::string_view payload = bytes;
@@ -83,12 +87,16 @@ void End(store::CommitLog& log, TransactionLookup& lookup, const Transaction& ha
 }
 
 void CheckAgain(store::CommitLog& log, TransactionLookup& lookup, const Transaction& half,
-                Timestamp now, EndingDone done) {
+                const Rechecking& checking, Timestamp now, EndingDone done) {
   if (half.state != TransactionState::kOpen) {
     return done(PublicError(PublicCode::kPreconditionFailed,
                             half.state == TransactionState::kCommitted
                                 ? "the transaction was committed: there is nothing to check"
                                 : "the transaction was rolled back: there is nothing to check"));
+  }
+  if (half.queue.topic != checking.topic->id) {
+    lookup.GiveBack(half);
+    return done(NoneOfTopic());
   }
   storage::v1::TransactionChecks checks;
   AddCheck(CheckPolicy::Again(half, now), checks);
@@ -111,12 +119,13 @@ void Resolve(store::CommitLog& log, TransactionLookup& lookup, Ending ending, En
   });
 }
 
-void Recheck(store::CommitLog& log, TransactionLookup& lookup, LogOffset id, Timestamp now,
+void Recheck(store::CommitLog& log, TransactionLookup& lookup, Rechecking checking, Timestamp now,
              EndingDone done) {
-  lookup.Take(id, [&log, &lookup, now,
+  const LogOffset id = checking.transaction;
+  lookup.Take(id, [&log, &lookup, now, checking = std::move(checking),
                    done = std::move(done)](const absl::StatusOr<Transaction>& half) mutable {
     if (!half.ok()) return done(half.status());
-    CheckAgain(log, lookup, *half, now, std::move(done));
+    CheckAgain(log, lookup, *half, checking, now, std::move(done));
   });
 }
 

@@ -32,7 +32,11 @@ void Resolve(store::CommitLog& log, TransactionLookup& lookup, Ending ending, En
 
 // An open transaction is checked again from the beginning, at once. Errors as above;
 // PRECONDITION_FAILED: it has ended.
-void Recheck(store::CommitLog& log, TransactionLookup& lookup, LogOffset id, Timestamp now,
+struct Rechecking {
+  std::shared_ptr<const Topic> topic;  // of the half message
+  LogOffset transaction;
+};
+void Recheck(store::CommitLog& log, TransactionLookup& lookup, Rechecking checking, Timestamp now,
              EndingDone done);
 
 }  // namespace dunlin::broker

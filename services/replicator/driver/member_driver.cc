@@ -339,7 +339,7 @@ bool MemberDriver::HasHandedOver() const {
 
 void MemberDriver::TellHandedOver() {
   if (!handed_over_ || !HasHandedOver()) return;
-  log::Info("nobody waits for {} any more", options_.identity.member);
+  log::Info("{} has let go of the lease, and nobody waits for it", options_.identity.member);
   std::exchange(handed_over_, nullptr)();
 }
 

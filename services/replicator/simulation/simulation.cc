@@ -115,12 +115,7 @@ class Group {
         StartLater(node, how_long);
         break;
       case 2:
-        node.Leave();
-        world_.After(world_.random().Between(Duration(0), Duration(milliseconds(500))),
-                     [this, &node, how_long] {
-                       node.CrashReplicator();
-                       StartLater(node, how_long);
-                     });
+        LeaveAndEnd(node, how_long);
         break;
       case 3:
         CutPower(node);
@@ -214,6 +209,15 @@ class Group {
 
   bool IsMember(const SimNode& node) const {
     return !options_.members_change || RosterNow().contains(node.name());
+  }
+
+  void LeaveAndEnd(SimNode& node, Duration how_long) {
+    node.Leave();
+    world_.After(world_.random().Between(Duration(0), Duration(milliseconds(500))),
+                 [this, &node, how_long] {
+                   node.CrashReplicator();
+                   StartLater(node, how_long);
+                 });
   }
 
   void StartLater(SimNode& node, Duration delay) {

@@ -103,8 +103,16 @@ std::string Contents(const RecordView& record) {
       return Text<storage::v1::TransactionChecks>(record.payload());
     case RecordKind::kProgress:
       return Text<storage::v1::ProgressChanges>(record.payload());
-    case RecordKind::kConfig:
-      return Text<storage::v1::ConfigChange>(record.payload());
+    case RecordKind::kConfig: {
+      // Dumps are shown to others.
+      storage::v1::ConfigChange change;
+      if (!change.ParseFromArray(record.payload().data(),
+                                 static_cast<int>(record.payload().size()))) {
+        return "undecodable";
+      }
+      if (change.has_put_user()) change.mutable_put_user()->set_secret("(not shown)");
+      return change.ShortDebugString();
+    }
     case RecordKind::kSnapshot: {
       storage::v1::SnapshotPart part;
       part.ParseFromArray(record.payload().data(), static_cast<int>(record.payload().size()));

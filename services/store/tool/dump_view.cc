@@ -104,11 +104,22 @@ std::string TransactionText(std::string_view key, std::string_view value) {
                          : "parked");
 }
 
+// Dumps are shown to others: no secret.
+std::string UserText(std::string_view value) {
+  storage::v1::User user;
+  if (!user.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
+    return std::string(kUndecodable);
+  }
+  user.set_secret("(not shown)");
+  return "user " + user.ShortDebugString();
+}
+
 std::string RowText(Family family, std::string_view key, std::string_view value) {
   switch (family) {
     case Family::kMeta:
       return fmt::format("{} {}", key, Text<storage::v1::Checkpoint>(value));
     case Family::kConfig:
+      if (key.starts_with(kUserPrefix)) return UserText(value);
       if (key.starts_with(kLitePrefix)) return "lite topic " + Text<storage::v1::LiteTopic>(value);
       return key.starts_with(kTopicPrefix) ? "topic " + Text<storage::v1::Topic>(value)
                                            : "group " + Text<storage::v1::Group>(value);
