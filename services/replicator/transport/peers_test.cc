@@ -47,7 +47,7 @@ class Member final : public v1::ReplicationService::Service {
     server_ = builder.BuildAndStart();
     address_ = "127.0.0.1:" + std::to_string(port);
   }
-  const std::string& address() const { return address_; }
+  const std::string& Address() const { return address_; }
 
   grpc::Status GetMember(grpc::ServerContext* /*context*/, const v1::GetMemberRequest* /*request*/,
                          v1::GetMemberResponse* response) override {
@@ -88,10 +88,10 @@ class ReachTest : public ::testing::Test {
   Member b_{"b"};
   Member c_{"c"};
   Peers peers_{Identity{.group = "group", .member = "a", .others = {"b", "c"}, .secret = {}},
-               {{"b", b_.address()},
-                {"c", c_.address()},
+               {{"b", b_.Address()},
+                {"c", c_.Address()},
                 {"away", "127.0.0.1:1"},
-                {"d", b_.address()},
+                {"d", b_.Address()},
                 {"nameless", "no-such-host.invalid:10912"}},
                Peers::Options{},
                clock_};
