@@ -233,10 +233,12 @@ Lane& ProducerCore::MakeLane(const LaneTable& table, uint32_t place) {
     const LaneTable::Slot& slot = table.slots[place];
     const size_t streams = slot.at->target.streams.size();
     Lane*& made = slot.at->made[slot.queue];
-    if (made == nullptr) {
-      made = AddLane(*slot.at, slot.queue);
-      made->place.store(place, std::memory_order_relaxed);
-    }
+    // Of a table that was replaced meanwhile the place is another one: a lane that believes in it
+    // never lets the turn go on.
+    const bool is_current = slot.at->topic.table.load(std::memory_order_relaxed) == &table;
+    const bool is_new = made == nullptr;
+    if (is_new) made = AddLane(*slot.at, slot.queue);
+    if (is_new || is_current) made->place.store(place, std::memory_order_relaxed);
     lane = made;
     table.lanes[place].store(lane, std::memory_order_release);
     is_late = shut_down_ && slot.at->target.streams.size() > streams;
