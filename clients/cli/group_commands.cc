@@ -23,7 +23,7 @@ struct GroupOptions {
   std::string name;
   uint32_t max_attempts = 0;
   std::vector<int64_t> retry_delays_ms;
-  std::string description;
+  std::optional<std::string> description;
   std::string order;
   std::optional<uint32_t> priority_factor;
   std::string start;
@@ -94,7 +94,7 @@ Group ToProto(const GroupOptions& options, const Connection& connection) {
     backoff.set_max_ms(std::stoll(options.exponential[1]));
     backoff.set_multiplier(std::stod(options.exponential[2]));
   }
-  group.set_description(options.description);
+  if (options.description.has_value()) group.set_description(*options.description);
   admin::v1::DeliveryOrder order = admin::v1::DELIVERY_ORDER_UNSPECIFIED;
   admin::v1::DeliveryOrder_Parse(options.order, &order);
   group.set_delivery_order(order);

@@ -26,7 +26,7 @@ struct TopicOptions {
   uint32_t queues = 0;
   std::vector<std::string> kinds;
   std::string permission;
-  std::string description;
+  std::optional<std::string> description;
   std::optional<double> max_age_hours;
   std::optional<uint64_t> max_queue_bytes;
   std::optional<bool> delete_consumed;
@@ -109,7 +109,7 @@ Topic ToProto(const TopicOptions& options, const Connection& connection) {
   admin::v1::Permission permission = admin::v1::PERMISSION_UNSPECIFIED;
   admin::v1::Permission_Parse(options.permission, &permission);
   topic.set_permission(permission);
-  topic.set_description(options.description);
+  if (options.description.has_value()) topic.set_description(*options.description);
   if (options.max_age_hours.has_value()) {
     topic.mutable_retention()->set_max_age_ms(
         static_cast<int64_t>(*options.max_age_hours * 3'600'000));

@@ -160,6 +160,13 @@ std::string KindsText(const admin::v1::Topic& topic) {
   return text;
 }
 
+// Without one it stays as it is at the broker.
+template <typename Proto>
+void Describe(const Json& resource, Proto& proto) {
+  std::string description(k8s::StringAt(resource, {"spec", "description"}));
+  if (!description.empty()) proto.set_description(std::move(description));
+}
+
 bool IsLite(const admin::v1::Topic& topic) {
   return topic.kinds_size() == 1 && topic.kinds(0) == admin::v1::LITE;
 }
@@ -198,7 +205,7 @@ absl::StatusOr<admin::v1::Topic> TopicOf(const Json& resource) {
         static_cast<uint32_t>(k8s::IntAt(resource, {"spec", "queues"}, kDefaultQueues)));
   }
   topic.set_permission(PermissionOf(k8s::StringAt(resource, {"spec", "permission"})));
-  topic.set_description(std::string(k8s::StringAt(resource, {"spec", "description"})));
+  Describe(resource, topic);
   *topic.mutable_send_rate() = RateOf(resource, "sendRate");
   RETURN_IF_ERROR(ReadRetention(resource, *topic.mutable_retention()));
   topic.set_compacted(k8s::BoolAt(resource, {"spec", "compacted"}));
@@ -215,7 +222,7 @@ absl::StatusOr<admin::v1::Group> ConsumerGroupOf(const Json& resource) {
   group.set_name(NameOf(resource, "groupName"));
   group.set_max_attempts(static_cast<uint32_t>(k8s::IntAt(resource, {"spec", "maxAttempts"})));
   RETURN_IF_ERROR(ReadRetry(resource, group));
-  group.set_description(std::string(k8s::StringAt(resource, {"spec", "description"})));
+  Describe(resource, group);
   group.set_delivery_order(k8s::StringAt(resource, {"spec", "deliveryOrder"}) == "InOrder"
                                ? admin::v1::IN_ORDER
                                : admin::v1::CONCURRENT);

@@ -128,6 +128,8 @@ TEST(DeclaredTest, WhatIsNotDeclaredIsTheBrokers) {
   there.add_retry_delays_ms(1000);
   there.set_description("somebody's");
   EXPECT_THAT(DifferencesOf(*group, there), IsEmpty());
+  // Set, even to nothing, it would be a change.
+  EXPECT_FALSE(group->has_description());
 }
 
 TEST(DeclaredTest, EachDifferenceIsTold) {

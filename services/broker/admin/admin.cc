@@ -45,7 +45,7 @@ absl::StatusOr<admin::v1::Topic> Admin::UpdateTopic(const admin::v1::Topic& topi
   spec.retention = Changed(old->retention, topic.retention());
   if (spec.kinds == 0) spec.kinds = old->kinds;
   if (topic.permission() == admin::v1::PERMISSION_UNSPECIFIED) spec.access = old->access;
-  if (spec.description.empty()) spec.description = old->description;
+  if (!topic.has_description()) spec.description = old->description;
   spec.send_rate = Changed(old->send_rate, topic.send_rate());
   if (!topic.has_lite_expiration_minutes()) spec.lite_expiration = old->lite_expiration;
   ASSIGN_OR_RETURN(const std::shared_ptr<const Topic> updated, rooms_.topics.UpdateTopic(spec));

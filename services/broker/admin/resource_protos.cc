@@ -165,7 +165,7 @@ absl::Status Merge(const admin::v1::Group& proto, const config::v1::BrokerConfig
     group.retry_delays.clear();
     for (int64_t delay : proto.retry_delays_ms()) group.retry_delays.emplace_back(delay);
   }
-  if (!proto.description().empty()) group.description = proto.description();
+  if (proto.has_description()) group.description = proto.description();
   if (proto.delivery_order() != admin::v1::DELIVERY_ORDER_UNSPECIFIED) {
     group.fifo = proto.delivery_order() == admin::v1::IN_ORDER;
   }

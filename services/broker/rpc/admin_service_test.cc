@@ -244,6 +244,8 @@ TEST_F(AdminServiceTest, AnUpdateKeepsWhatItDoesNotName) {
   updated = Call(&Stub::UpdateTopic, update);
   EXPECT_EQ(updated.queues(), 5u);
   EXPECT_EQ(updated.read_queues(), 6u);
+  update.mutable_topic()->set_description("");
+  EXPECT_EQ(Call(&Stub::UpdateTopic, update).description(), "");
   update.mutable_topic()->set_name("other");
   EXPECT_EQ(Refusal(&Stub::UpdateTopic, update, "no topic other"), StatusCode::NOT_FOUND);
 }
@@ -312,8 +314,13 @@ TEST_F(AdminServiceTest, AGroupIsMadeChangedAndListed) {
   v1::UpdateGroupRequest update;
   update.mutable_group()->set_name("group");
   update.mutable_group()->set_max_attempts(3);
+  update.mutable_group()->set_description("what it is for");
   v1::Group updated = Call(&Stub::UpdateGroup, update);
   EXPECT_EQ(updated.max_attempts(), 3u);
+  update.mutable_group()->clear_description();
+  EXPECT_EQ(Call(&Stub::UpdateGroup, update).description(), "what it is for");
+  update.mutable_group()->set_description("");
+  EXPECT_EQ(Call(&Stub::UpdateGroup, update).description(), "");
   EXPECT_EQ(updated.retry_delays_ms_size(), 3);
   v1::ExponentialBackoff& backoff = *update.mutable_group()->mutable_exponential();
   backoff.set_initial_ms(100);
