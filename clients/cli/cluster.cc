@@ -79,9 +79,8 @@ int Unreachable(const Broker& broker) {
   return kUnreachable;
 }
 
-}  // namespace
-
-int FindBrokers(Connection& connection, std::vector<Broker>& found) {
+// `gone`: also groups without members.
+int Find(Connection& connection, bool gone, std::vector<Broker>& found) {
   std::vector<ns::GroupState> groups;
   grpc::Status status;
   if (!ListGroups(connection, groups, status)) {
@@ -95,8 +94,9 @@ int FindBrokers(Connection& connection, std::vector<Broker>& found) {
     return kOk;
   }
   for (const ns::GroupState& group : groups) {
-    if (group.members().empty()) continue;  // has gone
-    const bool has_master = group.acting_master().empty() && group.members(0).id() == 0;
+    if (group.members().empty() && !gone) continue;
+    const bool has_master =
+        !group.members().empty() && group.acting_master().empty() && group.members(0).id() == 0;
     found.push_back(
         At(connection, group.name(), has_master ? AddressOf(group.members(0).endpoints()) : ""));
   }
@@ -108,10 +108,19 @@ int FindBrokers(Connection& connection, std::vector<Broker>& found) {
   return Select(connection, found);
 }
 
+}  // namespace
+
+int FindBrokers(Connection& connection, std::vector<Broker>& found) {
+  return Find(connection, false, found);
+}
+
 int FindReachable(Connection& connection, std::vector<Broker>& found) {
-  if (const int exit = FindBrokers(connection, found); exit != kOk) return exit;
+  if (const int exit = Find(connection, true, found); exit != kOk) return exit;
   for (const Broker& broker : found) {
-    if (broker.connection == nullptr) return Unreachable(broker);
+    if (broker.connection != nullptr) continue;
+    const int exit = Unreachable(broker);
+    fmt::print(stderr, "Nothing was done.\n");
+    return exit;
   }
   return kOk;
 }

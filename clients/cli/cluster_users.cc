@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <memory>
 
 #include "clients/cli/access_rule_text.h"
@@ -46,7 +47,7 @@ grpc::Status Delete(Connection& at, const std::string& name) {
 
 ClusterObject ObjectOf(const std::string& name) {
   ClusterObject object;
-  object.kind = "user";
+  object.kind = object.family = "user";
   object.name = name;
   object.get = [name](Connection& at) {
     User user;
@@ -66,30 +67,6 @@ std::vector<std::string> SortedRules(const User& user) {
   return rules;
 }
 
-// What the groups have before a change.
-struct Before {
-  std::vector<std::pair<const Broker*, User>> users;
-  std::vector<const Broker*> without;
-};
-
-int Look(const Connection& connection, const std::vector<Broker>& brokers, const std::string& name,
-         Before& before) {
-  for (const Broker& broker : brokers) {
-    User user;
-    const grpc::Status status = Get(*broker.connection, name, user);
-    if (status.ok()) {
-      before.users.emplace_back(&broker, std::move(user));
-    } else if (IsNotFound(status) && IsCluster(brokers)) {
-      before.without.push_back(&broker);
-    } else {
-      return connection.Report(status);
-    }
-  }
-  if (!before.users.empty()) return kOk;
-  fmt::print(stderr, "dunlinctl: no broker of the cluster has user {}\n", name);
-  return kNotFound;
-}
-
 }  // namespace
 
 int CreateUserEverywhere(Connection& connection, const User& user, const ShowUser& shown) {
@@ -105,45 +82,25 @@ int CreateUserEverywhere(Connection& connection, const User& user, const ShowUse
 
 int UpdateUserEverywhere(Connection& connection, const UserChange& change, const ShowUser& shown,
                          bool& changed) {
-  changed = false;
-  std::vector<Broker> brokers;
-  if (const int exit = FindReachable(connection, brokers); exit != kOk) return exit;
-  // All are asked before anything is changed.
-  Before before;
-  if (const int exit = Look(connection, brokers, change.name, before); exit != kOk) return exit;
-  std::vector<std::vector<std::string>> rows = {{"GROUP", "USER", "TO MEND IT"}};
-  bool failed = !before.without.empty();
+  std::map<std::string, User> before;
   User updated;
-  for (auto& [broker, user] : before.users) {
+  ClusterObject object = ObjectOf(change.name);
+  object.get = [&](Connection& at) {
+    return Get(at, change.name, before[at.options().broker_group]);
+  };
+  // Without an undo: brokers do not tell a secret, and who was shut out is not let in again.
+  ClusterChange at_all;
+  at_all.apply = [&](Connection& at) {
+    User user = before[at.options().broker_group];
     change.apply(user);
-    const grpc::Status status = Update(*broker->connection, user, updated);
-    if (status.ok()) {
-      changed = true;
-      rows.push_back({broker->group, "changed", "-"});
-      continue;
-    }
-    // Most likely the next one would say the same.
-    if (!changed && !IsOpen(status)) return broker->connection->Report(status);
-    if (!IsCluster(brokers)) {
-      changed = true;
-      return broker->connection->Report(status);
-    }
-    failed = changed = true;
-    rows.push_back({broker->group,
-                    fmt::format("{}: {}", IsOpen(status) ? "may be changed" : "as it was",
-                                status.error_message()),
-                    fmt::format("{} --broker {}", change.again, broker->group)});
-  }
-  if (failed) {
-    for (const Broker* broker : before.without) {
-      rows.push_back(
-          {broker->group, "there is none",
-           fmt::format("dunlinctl user create {} --broker {} ...", change.name, broker->group)});
-    }
-    fmt::print(stderr, "dunlinctl: user {} was not changed everywhere:\n{}", change.name,
-               Table(rows));
-    return kRefused;
-  }
+    return Update(at, user, updated);
+  };
+  at_all.again = change.again;
+  at_all.make = fmt::format("dunlinctl user create {}", change.name);
+  std::vector<Broker> brokers;
+  const int exit = UpdateAtAll(connection, object, at_all, brokers);
+  changed = !brokers.empty();
+  if (exit != kOk) return exit;
   shown(connection, updated);
   ShowWhere(connection, brokers);
   return kOk;

@@ -144,7 +144,7 @@ TEST_F(ClusterUsersTest, AChangeThatIsNotMadeEverywhereIsToldGroupByGroup) {
   EXPECT_EQ(Update(), kRefused);
   EXPECT_FALSE(brokers_["a"].users["ann"].enabled());
   EXPECT_THAT(said_, HasSubstr("user ann was not changed everywhere"));
-  EXPECT_THAT(said_, HasSubstr("a      changed"));
+  EXPECT_THAT(said_, HasSubstr("a             changed"));
   EXPECT_THAT(said_, HasSubstr("may be changed: gone away  the same with --broker b"));
   EXPECT_THAT(said_, HasSubstr("dunlinctl user create ann --broker c"));
   EXPECT_TRUE(changed_);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "clients/cli/cluster.h"
+#include "clients/cli/cluster_consumer_groups.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/confirm.h"
 #include "clients/cli/group_output.h"
@@ -114,14 +115,14 @@ Group ToProto(const GroupOptions& options, const Connection& connection) {
   return group;
 }
 
-int Show(const Connection& connection, const grpc::Status& status, const Group& group) {
-  if (!status.ok()) return connection.Report(status);
-  if (connection.options().format == Format::kJson) {
-    PrintJson(connection, group);
-  } else {
-    std::fputs(Table({Header(), Row(group)}).c_str(), stdout);
-  }
-  return kOk;
+ShowGroup ShowWith(const Connection& connection) {
+  return [&connection](const Group& group) {
+    if (connection.options().format == Format::kJson) {
+      PrintJson(connection, group);
+    } else {
+      std::fputs(Table({Header(), Row(group)}).c_str(), stdout);
+    }
+  };
 }
 
 int List(Connection& connection) {
@@ -180,15 +181,6 @@ int Describe(Connection& connection, const GroupOptions& options) {
   return kOk;
 }
 
-int Delete(Connection& connection, const GroupOptions& options) {
-  admin::v1::DeleteGroupRequest request;
-  request.set_namespace_(connection.options().name_space);
-  request.set_name(options.name);
-  admin::v1::DeleteGroupResponse response;
-  const auto context = connection.Context();
-  return connection.Report(connection.admin().DeleteGroup(context.get(), request, &response));
-}
-
 int Reset(Connection& connection, const GroupOptions& options) {
   admin::v1::ResetOffsetRequest request;
   request.set_namespace_(connection.options().name_space);
@@ -214,24 +206,6 @@ int Reset(Connection& connection, const GroupOptions& options) {
     std::fputs(QueueTable(response.queues()).c_str(), stdout);
   }
   return kOk;
-}
-
-int Create(Connection& connection, const GroupOptions& options) {
-  admin::v1::CreateGroupRequest request;
-  *request.mutable_group() = ToProto(options, connection);
-  Group created;
-  const auto context = connection.Context();
-  return Show(connection, connection.admin().CreateGroup(context.get(), request, &created),
-              created);
-}
-
-int Update(Connection& connection, const GroupOptions& options) {
-  admin::v1::UpdateGroupRequest request;
-  *request.mutable_group() = ToProto(options, connection);
-  Group updated;
-  const auto context = connection.Context();
-  return Show(connection, connection.admin().UpdateGroup(context.get(), request, &updated),
-              updated);
 }
 
 // Where the group is: brokers know it by its first consumer there, or by `create`.
@@ -341,7 +315,8 @@ void AddGroupCommands(CLI::App& app, Command& command) {
       "group", "Create, change, list, describe, move, pause, delete consumer groups");
   group.require_subcommand(1);
 
-  CLI::App& create = *group.add_subcommand("create", "Create a consumer group");
+  CLI::App& create = *group.add_subcommand(
+      "create", "Create a consumer group; in a cluster at all broker groups, or at none");
   AddSpec(create, *options);
   create.footer(
       "\nExamples:\n  dunlinctl group create billing --max-attempts 5 --retry-delays-ms "
@@ -349,16 +324,20 @@ void AddGroupCommands(CLI::App& app, Command& command) {
       "  dunlinctl group create agents --lite-bind-topic sessions --lite-model EXCLUSIVE");
   create.callback([options, &command] {
     command = [options](Connection& connection) {
-      return AtAll(connection, [&](Connection& at) { return Create(at, *options); });
+      return CreateGroupEverywhere(connection, ToProto(*options, connection), ShowWith(connection));
     };
   });
 
-  CLI::App& update =
-      *group.add_subcommand("update", "Change a group; what is not given stays as it is");
+  CLI::App& update = *group.add_subcommand(
+      "update",
+      "Change a group; what is not given stays as it is. In a cluster at all broker groups that "
+      "have it, or at none");
   AddSpec(update, *options);
   update.footer("\nExample: dunlinctl group update billing --retry-exponential 1000,60000,2");
   update.callback([options, &command] {
-    command = [options](Connection& connection) { return AtGroup(connection, *options, Update); };
+    command = [options](Connection& connection) {
+      return UpdateGroupEverywhere(connection, ToProto(*options, connection), ShowWith(connection));
+    };
   });
 
   group.add_subcommand("list", "List all consumer groups")->callback([&command] {
@@ -375,7 +354,8 @@ void AddGroupCommands(CLI::App& app, Command& command) {
   AddReset(group, options, command);
   AddGroupMoves(group, command);
 
-  CLI::App& remove = *group.add_subcommand("delete", "Delete a group with its progress");
+  CLI::App& remove = *group.add_subcommand(
+      "delete", "Delete a group with its progress; in a cluster at all broker groups that have it");
   remove.add_option("NAME", options->name, "Name of the group")->required();
   AddYes(remove, options->yes);
   remove.callback([options, &command] {
@@ -383,7 +363,7 @@ void AddGroupCommands(CLI::App& app, Command& command) {
       const bool goes_on = Confirmed(
           options->yes,
           fmt::format("deleting group {} forgets how far it has consumed", options->name));
-      return goes_on ? AtGroup(connection, *options, Delete) : static_cast<int>(kUsage);
+      return goes_on ? DeleteGroupEverywhere(connection, options->name) : static_cast<int>(kUsage);
     };
   });
 }

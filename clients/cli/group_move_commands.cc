@@ -8,11 +8,14 @@
 #include <string>
 
 #include "clients/cli/cluster.h"
+#include "clients/cli/cluster_consumer_groups.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/group_output.h"
 
 namespace dunlin::cli {
 namespace {
+
+using admin::v1::Group;
 
 struct MoveOptions {
   std::string name;
@@ -61,17 +64,13 @@ int Clone(Connection& connection, const MoveOptions& options) {
 }
 
 int SetPaused(Connection& connection, const std::string& name, bool paused) {
-  admin::v1::UpdateGroupRequest request;
-  request.mutable_group()->set_namespace_(connection.options().name_space);
-  request.mutable_group()->set_name(name);
-  request.mutable_group()->set_paused(paused);
-  admin::v1::Group updated;
-  const auto context = connection.Context();
-  const grpc::Status status = connection.admin().UpdateGroup(context.get(), request, &updated);
-  if (status.ok() && connection.options().format == Format::kJson) {
-    PrintJson(connection, updated);
-  }
-  return connection.Report(status);
+  Group change;
+  change.set_namespace_(connection.options().name_space);
+  change.set_name(name);
+  change.set_paused(paused);
+  return UpdateGroupEverywhere(connection, change, [&](const Group& updated) {
+    if (connection.options().format == Format::kJson) PrintJson(connection, updated);
+  });
 }
 
 void AddSkip(CLI::App& group, Command& command) {
@@ -124,18 +123,12 @@ void AddGroupMoves(CLI::App& group, Command& command) {
       "pause", "Deliver nothing to a group until it is resumed; its consumers wait");
   pause.add_option("NAME", *name, "Name of the group")->required();
   pause.callback([name, &command] {
-    command = [name](Connection& connection) {
-      return AtHolders(connection, "group " + *name,
-                       [&](Connection& at) { return SetPaused(at, *name, true); });
-    };
+    command = [name](Connection& connection) { return SetPaused(connection, *name, true); };
   });
   CLI::App& resume = *group.add_subcommand("resume", "Deliver to a paused group again, at once");
   resume.add_option("NAME", *name, "Name of the group")->required();
   resume.callback([name, &command] {
-    command = [name](Connection& connection) {
-      return AtHolders(connection, "group " + *name,
-                       [&](Connection& at) { return SetPaused(at, *name, false); });
-    };
+    command = [name](Connection& connection) { return SetPaused(connection, *name, false); };
   });
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 
 #include "services/base/strings.h"
@@ -63,6 +64,17 @@ std::string BytesText(int64_t bytes) {
 }
 
 std::string OrDash(std::string text) { return text.empty() ? "-" : text; }
+
+std::string ShellWord(std::string_view text) {
+  const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+           std::string_view("%+,-./:=@_").find(c) != std::string_view::npos;
+  });
+  if (plain) return std::string(text);
+  std::string quoted = "'";
+  for (char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
 
 std::string BodyText(std::string_view body) {
   const bool text = std::all_of(body.begin(), body.end(), [](char c) {

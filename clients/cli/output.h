@@ -27,6 +27,9 @@ std::string BytesText(int64_t bytes);
 // For an empty cell of a table that is not the last one.
 std::string OrDash(std::string text);
 
+// As one word of a shell's command.
+std::string ShellWord(std::string_view text);
+
 // The body of a message for a terminal: as it is when it is text, base64 otherwise.
 std::string BodyText(std::string_view body);
 

@@ -75,6 +75,14 @@ TEST(MessageTextTest, PlaceTagKeysAndPropertiesOnOneLineThenTheBody) {
             "01AB orders/3@17 attempt=2 tag=new key=k1 key=k2 a=1 b=2\none order\n");
 }
 
+TEST(OutputTest, OneWordForAShell) {
+  EXPECT_EQ(ShellWord("orders_2-a"), "orders_2-a");
+  EXPECT_EQ(ShellWord("2026-11-20T22:00:00Z"), "2026-11-20T22:00:00Z");
+  EXPECT_EQ(ShellWord(""), "''");
+  EXPECT_EQ(ShellWord("a|b"), "'a|b'");
+  EXPECT_EQ(ShellWord("shop's orders"), "'shop'\\''s orders'");
+}
+
 TEST(MessageIdTest, HasTheFormOfTheSdks) {
   std::set<std::string> ids;
   for (int i = 0; i < 100; ++i) {

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -111,8 +112,7 @@ Topic ToProto(const TopicOptions& options, const Connection& connection) {
   topic.set_permission(permission);
   if (options.description.has_value()) topic.set_description(*options.description);
   if (options.max_age_hours.has_value()) {
-    topic.mutable_retention()->set_max_age_ms(
-        static_cast<int64_t>(*options.max_age_hours * 3'600'000));
+    topic.mutable_retention()->set_max_age_ms(std::llround(*options.max_age_hours * 3'600'000));
   }
   if (options.max_queue_bytes.has_value()) {
     topic.mutable_retention()->set_max_queue_bytes(*options.max_queue_bytes);
@@ -182,16 +182,6 @@ int Describe(Connection& connection, const std::string& name) {
   return kOk;
 }
 
-int Update(Connection& connection, const Topic& topic) {
-  admin::v1::UpdateTopicRequest request;
-  *request.mutable_topic() = topic;
-  Topic updated;
-  const auto context = connection.Context();
-  const grpc::Status status = connection.admin().UpdateTopic(context.get(), request, &updated);
-  if (status.ok()) Show(connection, updated);
-  return connection.Report(status);
-}
-
 int Delete(Connection& connection, const TopicOptions& options) {
   if (!Confirmed(
           options.yes,
@@ -256,14 +246,16 @@ void AddTopicCommands(CLI::App& app, Command& command) {
     };
   });
 
-  CLI::App& update =
-      *topic.add_subcommand("update", "Change a topic; what is not given stays as it is");
+  CLI::App& update = *topic.add_subcommand(
+      "update",
+      "Change a topic; what is not given stays as it is. In a cluster at all broker groups that "
+      "have it, or at none");
   AddSpec(update, *options);
   update.footer("\nExample: dunlinctl topic update orders --queues 32");
   update.callback([options, &command] {
     command = [options](Connection& connection) {
-      return AtHolders(connection, "topic " + options->name,
-                       [&](Connection& at) { return Update(at, ToProto(*options, at)); });
+      return UpdateTopicEverywhere(connection, ToProto(*options, connection),
+                                   [&](const Topic& updated) { Show(connection, updated); });
     };
   });
 
@@ -282,7 +274,8 @@ void AddTopicCommands(CLI::App& app, Command& command) {
 
   AddLiteTopicCommands(topic, command);
 
-  CLI::App& remove = *topic.add_subcommand("delete", "Delete a topic with its messages");
+  CLI::App& remove = *topic.add_subcommand(
+      "delete", "Delete a topic with its messages; in a cluster at all broker groups that have it");
   remove.add_option("NAME", options->name, "Name of the topic")->required();
   AddYes(remove, options->yes);
   remove.callback([options, &command] {

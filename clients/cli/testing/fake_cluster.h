@@ -23,6 +23,7 @@ class FakeNames final : public nameservice::v1::RegistryService::Service {
     for (const auto& [name, port] : ports) {
       nameservice::v1::GroupState& group = *response->add_groups();
       group.set_name(name);
+      if (port == 0) continue;
       auto& address = *group.add_members()->mutable_endpoints()->add_addresses();
       address.set_host("127.0.0.1");
       address.set_port(port);
@@ -30,6 +31,7 @@ class FakeNames final : public nameservice::v1::RegistryService::Service {
     return grpc::Status::OK;
   }
 
+  // 0: all members of the group have gone.
   std::map<std::string, int> ports;
 };
 
