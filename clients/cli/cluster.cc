@@ -79,6 +79,19 @@ int Unreachable(const Broker& broker) {
   return kUnreachable;
 }
 
+// Adds those that a name service which has just started knew before, and that are not back yet.
+void AddAwaited(Connection& connection, std::vector<Broker>& found) {
+  ns::ListClustersResponse clusters;
+  const auto context = connection.Context();
+  // Without an answer there are those that it listed a moment ago.
+  if (!connection.registry().ListClusters(context.get(), {}, &clusters).ok()) return;
+  for (const std::string& name : clusters.awaited_groups()) {
+    const bool known = std::any_of(found.begin(), found.end(),
+                                   [&](const Broker& broker) { return broker.group == name; });
+    if (!known) found.push_back(At(connection, name, ""));
+  }
+}
+
 // `gone`: also groups without members.
 int Find(Connection& connection, bool gone, std::vector<Broker>& found) {
   std::vector<ns::GroupState> groups;
@@ -100,6 +113,7 @@ int Find(Connection& connection, bool gone, std::vector<Broker>& found) {
     found.push_back(
         At(connection, group.name(), has_master ? AddressOf(group.members(0).endpoints()) : ""));
   }
+  if (gone) AddAwaited(connection, found);
   if (found.empty()) {
     fmt::print(stderr, "dunlinctl: the name service at {} knows no broker\n",
                connection.options().endpoint);

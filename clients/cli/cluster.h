@@ -21,7 +21,8 @@ struct Broker {
 // All broker groups, or those that --broker names. Not kOk: it was reported.
 int FindBrokers(Connection& connection, std::vector<Broker>& found);
 // As FindBrokers, for what is to be so at all of them: also groups that have gone and are
-// remembered. kUnreachable when one cannot be reached.
+// remembered, or that a name service which has just started waits for. kUnreachable when one cannot
+// be reached.
 int FindReachable(Connection& connection, std::vector<Broker>& found);
 // Those that hold the topic, and take messages of it if `writable`.
 int FindHolders(Connection& connection, const std::string& topic, bool writable,

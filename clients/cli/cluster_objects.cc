@@ -88,7 +88,7 @@ struct Begun {
   grpc::Status failure;  // of the last of these
 
   // All of it, or nobody knows.
-  size_t done() const { return IsOpen(failure) ? tried : tried - 1; }
+  size_t Done() const { return IsOpen(failure) ? tried : tried - 1; }
   bool IsSure(const Broker* broker) const {
     return broker != brokers[tried - 1] || !IsOpen(failure);
   }
@@ -108,7 +108,7 @@ void TakeBack(const Begun& begun, const ClusterObject& object, const Undo& undo)
   bool failed = false;
   for (size_t i = 0; i < begun.brokers.size(); ++i) {
     const Broker& broker = *begun.brokers[i];
-    const grpc::Status status = i < begun.done() ? undo.act(*broker.connection) : grpc::Status::OK;
+    const grpc::Status status = i < begun.Done() ? undo.act(*broker.connection) : grpc::Status::OK;
     if (status.ok() || IsNotFound(status)) {
       rows.push_back({broker.group, undo.before, "-"});
       continue;
@@ -144,7 +144,7 @@ int DoAtAllOrNone(const std::vector<const Broker*>& brokers, const ClusterObject
       fmt::print(stderr, "dunlinctl: broker group {} did not {} it\n", broker->group, verb);
     }
     const int exit = broker->connection->Report(begun.failure);
-    if (is_cluster && begun.done() > 0) TakeBack(begun, object, undo);
+    if (is_cluster && begun.Done() > 0) TakeBack(begun, object, undo);
     return exit;
   }
   return kOk;

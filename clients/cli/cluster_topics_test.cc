@@ -138,6 +138,16 @@ TEST_F(ClusterTopicsTest, NothingIsDoneWhenOneHasGoneNotLongAgo) {
   EXPECT_EQ(QueuesAt("c"), 3u);
 }
 
+TEST_F(ClusterTopicsTest, NothingIsDoneWhenOneIsAwaited) {
+  GiveAll();
+  names_.awaited = "b";
+  topic_.set_queues(8);
+  EXPECT_EQ(Update(), kOk) << "it is there";
+  names_.awaited = "d";
+  EXPECT_EQ(Update(), kUnreachable);
+  EXPECT_THAT(said_, HasSubstr("broker group d has no master now"));
+}
+
 TEST_F(ClusterTopicsTest, AChangeIsMadeAtAllThatHaveIt) {
   Give("a", 1);
   Give("c", 1);

@@ -31,6 +31,14 @@ class FakeNames final : public nameservice::v1::RegistryService::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status ListClusters(grpc::ServerContext* /*context*/,
+                            const nameservice::v1::ListClustersRequest* /*request*/,
+                            nameservice::v1::ListClustersResponse* response) override {
+    if (!awaited.empty()) response->add_awaited_groups(awaited);
+    return grpc::Status::OK;
+  }
+
+  std::string awaited;
   // 0: all members of the group have gone.
   std::map<std::string, int> ports;
 };
