@@ -1,6 +1,6 @@
 // Loopback ports that nobody listens on at this moment, for servers that tests start, and start
-// again at the same place. Somebody else may take one before it is used; in a test's sandbox nobody
-// else is there.
+// again at the same place. Of those that the kernel gives to no connection by itself. Somebody else
+// may take one before it is used; in a test's sandbox nobody else is there. For one thread.
 
 #pragma once
 
