@@ -42,6 +42,7 @@ Broker At(const Connection& connection, const std::string& group, const std::str
 // False: the endpoint is no name service, or does not answer (`status`).
 bool ListGroups(Connection& connection, std::vector<ns::GroupState>& groups, grpc::Status& status) {
   ns::ListBrokerGroupsRequest request;
+  *request.mutable_endpoints() = connection.Endpoints();
   do {
     ns::ListBrokerGroupsResponse page;
     const auto context = connection.Context();

@@ -57,6 +57,7 @@ void AddRows(const ns::GroupState& group, std::vector<std::vector<std::string>>&
 int ListClusters(Connection& connection) {
   ns::ListBrokerGroupsResponse all;
   ns::ListBrokerGroupsRequest request;
+  *request.mutable_endpoints() = connection.Endpoints();
   do {
     ns::ListBrokerGroupsResponse page;
     const auto context = connection.Context();

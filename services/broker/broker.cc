@@ -33,6 +33,8 @@
 #include "services/broker/lite/lite_subscriptions.h"
 #include "services/broker/lite/lite_table.h"
 #include "services/broker/producers/producer_table.h"
+#include "services/broker/registration/external_address.h"
+#include "services/broker/registration/name_service_ports.h"
 #include "services/broker/registration/registration_metrics.h"
 #include "services/broker/rpc/admin_service.h"
 #include "services/broker/rpc/command_streams.h"
@@ -99,23 +101,6 @@ absl::Status AwaitConfirmed(store::CommitLog& log, const Broker::Mastership& mas
     seen = log.confirmed().WaitAbove(seen, milliseconds(50));
   }
   return absl::OkStatus();
-}
-
-// Of the name services that clients may have as access point: those of the cluster, and the one in
-// the same process.
-std::vector<int32_t> NameServicePorts(const config::v1::DunlinConfig& config) {
-  std::vector<std::string> addresses(config.broker().name_services().begin(),
-                                     config.broker().name_services().end());
-  if (config.name_service().enabled()) {
-    addresses.push_back(config.name_service().server().listen_address());
-    addresses.push_back(config.name_service().server().advertised_address());
-  }
-  std::vector<int32_t> ports;
-  for (const std::string& address : addresses) {
-    const std::optional<HostPort> parsed = ParseHostPort(address);
-    if (parsed.has_value() && parsed->port != 0) ports.push_back(parsed->port);
-  }
-  return ports;
 }
 
 std::vector<WaitingRoom::Place> PlacesOf(const std::vector<LitePlace>& lite) {
@@ -201,6 +186,7 @@ class Broker::Rooms {
   std::unique_ptr<Compactor> compactor;
   CommandStreams command_streams;
   std::shared_ptr<grpc::ChannelCredentials> peer_credentials;
+  std::shared_ptr<ExternalAddress> external_address;  // a registration may outlive the rooms
   std::unique_ptr<OtherBrokers> others;
   std::optional<ServiceContext> context;
   std::optional<OrphanLink> orphan_link;
@@ -269,6 +255,7 @@ absl::Status Broker::Rooms::Open(const config::v1::DunlinConfig& config, FileSys
                                  const Clock& clock, const std::function<void()>& on_failure) {
   settings = &config.broker();
   ASSIGN_OR_RETURN(peer_credentials, PeerCredentials(config.peer_tls(), files));
+  external_address = std::make_shared<ExternalAddress>(config.broker(), files);
   RETURN_IF_ERROR(slave ? FollowLog(config, files, clock) : OpenLog(config, files, clock));
   store::DispatcherOptions dispatcher_options;
   dispatcher_options.checkpoint_interval = milliseconds(config.store().checkpoint_interval_ms());
@@ -372,6 +359,7 @@ void Broker::Rooms::MakeServices(const config::v1::DunlinConfig& config, const C
                                  "localhost",
                                  0,
                                  ports,
+                                 *external_address,
                                  others.get(),
                                  slave,
                                  mark});
@@ -557,6 +545,11 @@ absl::Status Broker::Register(const std::vector<std::string>& name_services, Sta
   hello.set_zone(context.config.zone());
   hello.set_replicator_port(standing.replicator_port);
   hello.set_acting_master_allowed(true);
+  options.external_endpoints = [external = rooms_->external_address] {
+    const std::optional<HostPort> address = external->Get();
+    return address.has_value() ? EndpointsOf(address->host, address->port)
+                               : apache::rocketmq::v2::Endpoints();
+  };
   ASSIGN_OR_RETURN(rooms_->registrar, Registrar::Start(options, rooms_->topics, context.clock));
   return absl::OkStatus();
 }

@@ -56,6 +56,7 @@ absl::Status Serve(const config::v1::NameServiceConfig& config) {
   metrics->Add(std::make_shared<CertificateMetric>(
       GrpcServer::CertificateFile(config.server(), config.data_dir())));
   metrics->Add(service->metrics());
+  service->AddInsidePorts(config.server(), server->port());
   server->SetServing(true);
 
   AnnounceReady("dunlin-nameservice", Listening(config.server().listen_address(), server->port()),

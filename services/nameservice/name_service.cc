@@ -19,6 +19,7 @@
 #include "services/nameservice/values/saved_state.h"
 #include "services/relay/relay.h"
 #include "services/runtime/executor.h"
+#include "services/runtime/host_port.h"
 
 namespace dunlin::nameservice {
 namespace {
@@ -144,6 +145,12 @@ absl::StatusOr<std::unique_ptr<NameService>> NameService::Start(
                    SavedState::Open(files, place.data_dir + kStateFile));
   return std::unique_ptr<NameService>(
       new NameService(std::make_shared<Rooms>(config, std::move(saved), place, clock)));
+}
+
+void NameService::AddInsidePorts(const config::v1::ServerConfig& server, uint16_t listening) {
+  rooms_->directory.AddInsidePort(listening);
+  const std::optional<HostPort> advertised = ParseHostPort(server.advertised_address());
+  if (advertised.has_value()) rooms_->directory.AddInsidePort(advertised->port);
 }
 
 std::vector<grpc::Service*> NameService::services() const {

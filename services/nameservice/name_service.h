@@ -6,6 +6,7 @@
 #include <grpcpp/security/credentials.h>
 #include <prometheus/collectable.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,6 +40,10 @@ class NameService {
       const config::v1::RegistryConfig& config, const Place& place, FileSystem& files,
       const Clock& clock);
   ~NameService();
+
+  // Those that clients inside the brokers' network reach name services by; others are outside, and
+  // are told brokers' external addresses. Before the server is SetServing.
+  void AddInsidePorts(const config::v1::ServerConfig& server, uint16_t listening);
 
   // To be registered with a gRPC server that is stopped before the name service is.
   std::vector<grpc::Service*> services() const;

@@ -45,6 +45,7 @@ absl::StatusOr<EmbeddedNames> EmbeddedNames::Start(const config::v1::DunlinConfi
   }
   names.server_ = *std::move(server);
   names.address_ = Reached(of_server.listen_address(), names.server_->port());
+  names.service_->AddInsidePorts(of_server, names.server_->port());
   names.server_->SetServing(true);
   log::Info("the name service listens on {}",
             Listening(of_server.listen_address(), names.server_->port()));

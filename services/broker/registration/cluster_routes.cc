@@ -54,14 +54,15 @@ ClusterRoutes::~ClusterRoutes() {
   while (open_ > 0) changed_.Wait(mutex_);
 }
 
-void ClusterRoutes::Query(const v2::Resource& topic, const std::string& zone, Then then) {
+void ClusterRoutes::Query(const v2::Resource& topic, const Viewer& viewer, Then then) {
   {
     MutexLock lock(mutex_);
     ++open_;
   }
   auto question = std::make_shared<Question>();
   *question->request.mutable_topic() = topic;
-  question->zone = zone;
+  *question->request.mutable_endpoints() = viewer.reached;
+  question->zone = viewer.zone;
   question->asking = first_.load(std::memory_order_relaxed);
   question->then = std::move(then);
   Ask(std::move(question));

@@ -39,9 +39,16 @@ class ClusterRoutes {
                              grpc::InsecureChannelCredentials());
   ~ClusterRoutes();
 
+  // For whom a route is.
+  struct Viewer {
+    std::string zone;
+    // How it has reached the cluster: from outside, brokers have other addresses. Empty: this
+    // broker itself.
+    apache::rocketmq::v2::Endpoints reached = {};
+  };
   // `topic` with its namespace. `then` is called once, on a thread of gRPC. A topic that no broker
   // holds has a route without queues. UNAVAILABLE: no name service knows; what the last one said.
-  void Query(const apache::rocketmq::v2::Resource& topic, const std::string& zone, Then then)
+  void Query(const apache::rocketmq::v2::Resource& topic, const Viewer& viewer, Then then)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   // May be asked even after the object is gone.

@@ -85,7 +85,7 @@ absl::StatusOr<v2::QueryRouteResponse> Query(ClusterRoutes& routes) {
   std::promise<absl::StatusOr<v2::QueryRouteResponse>> answer;
   v2::Resource topic;
   topic.set_name("t");
-  routes.Query(topic, "", [&answer](absl::StatusOr<v2::QueryRouteResponse> route) {
+  routes.Query(topic, {}, [&answer](absl::StatusOr<v2::QueryRouteResponse> route) {
     answer.set_value(std::move(route));
   });
   return answer.get_future().get();

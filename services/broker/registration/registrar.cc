@@ -34,7 +34,7 @@ absl::StatusOr<std::unique_ptr<Registrar>> Registrar::Start(const Options& optio
 }
 
 Registrar::Registrar(const Options& options, std::shared_ptr<TopicTable> topics, const Clock& clock)
-    : clock_(clock) {
+    : clock_(clock), external_endpoints_(options.external_endpoints) {
   for (size_t i = 0; i < options.name_services.size(); ++i) {
     sessions_.push_back(std::make_unique<RegistrationSession>(
         options.name_services[i], i, [this] { Wake(); }, options.credentials));
@@ -103,6 +103,9 @@ void Registrar::Loop() {
       if (stopping_) return;
       news_ = false;
       registration = registration_;
+    }
+    if (external_endpoints_) {
+      *registration.hello.mutable_external_endpoints() = external_endpoints_();
     }
     const Timestamp now = clock_.Now();
     Timestamp next = now + kLongestWait;

@@ -12,6 +12,7 @@
 #include <grpcpp/security/credentials.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -35,6 +36,8 @@ class Registrar {
     std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
     // Who the broker is; the version of its topics is left out.
     nameservice::v1::Hello hello;
+    // Asked every second: where clients outside reach the broker. May outlive the caller.
+    std::function<apache::rocketmq::v2::Endpoints()> external_endpoints;
   };
   // `clock` must outlive the registrar. INVALID_ARGUMENT: a name service has no port.
   static absl::StatusOr<std::unique_ptr<Registrar>> Start(const Options& options,
@@ -72,6 +75,7 @@ class Registrar {
   void Wake() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Clock& clock_;
+  const std::function<apache::rocketmq::v2::Endpoints()> external_endpoints_;  // may be empty
   mutable Mutex mutex_;
   CondVar changed_;
   std::string master_ ABSL_GUARDED_BY(mutex_);

@@ -78,10 +78,13 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* PassOnRead(const ServiceContext& ser
   return Call::Start(std::move(call));
 }
 
-void AskCluster(const ServiceContext& services, const CallContext& caller, v2::Resource topic,
+// `Request` has a topic and says how the client reached us.
+template <typename Request>
+void AskCluster(const ServiceContext& services, const CallContext& caller, const Request& request,
                 ClusterRoutes::Then then) {
+  v2::Resource topic = request.topic();
   topic.set_resource_namespace(std::string(NamespaceOf(caller, topic)));
-  services.others->routes().Query(topic, caller.zone, std::move(then));
+  services.others->routes().Query(topic, {caller.zone, request.endpoints()}, std::move(then));
 }
 
 using RouteCall = UnaryCall<v2::QueryRouteRequest, v2::QueryRouteResponse>;
@@ -95,7 +98,7 @@ void AnswerRoute(const ServiceContext& services, RouteCall& call,
 // As the name services tell it; when they do not, what is here, which may be newer.
 void AnswerRouteOfCluster(const ServiceContext& services, const CallContext& caller,
                           RouteCall& call) {
-  AskCluster(services, caller, call.request().topic(),
+  AskCluster(services, caller, call.request(),
              [&services, caller, &call](absl::StatusOr<ClusterRoutes::Route> route) {
                if (!route.ok() || route->message_queues().empty()) {
                  return AnswerRoute(
@@ -165,7 +168,7 @@ grpc::ServerUnaryReactor* MessagingServiceImpl::QueryAssignment(Context* context
         if (!status.ok() || services_.others == nullptr) return call.Done(status);
         // A client asks one broker and means all of them.
         AskCluster(
-            services_, caller, call.request().topic(),
+            services_, caller, call.request(),
             [this, &call](const absl::StatusOr<ClusterRoutes::Route>& route) {
               if (!route.ok()) {
                 // A client takes a shorter answer for a change, and keeps what it has at an error.

@@ -458,6 +458,29 @@ TEST_F(MessagingServiceTest, NobodyIsSentToANameServiceForMessages) {
   EXPECT_EQ(assigned_at("broker.example", 8081), "broker.example:8081");
 }
 
+// Clients outside name a name service's mapped port to every broker that they ask.
+TEST_F(MessagingServiceTest, WhoIsOutsideIsToldTheExternalAddress) {
+  StopAll();
+  config_.mutable_broker()->set_external_address("mq.example.com:8181");
+  Start();
+  broker_->SetAdvertisedAddress("broker.local", 8081);
+  Send("topic", "body");
+  v2::QueryRouteRequest request;
+  request.mutable_topic()->set_name("topic");
+  request.mutable_endpoints()->set_scheme(v2::DOMAIN_NAME);
+  request.mutable_endpoints()->add_addresses()->set_host("names.example.com");
+  request.mutable_endpoints()->mutable_addresses(0)->set_port(30'876);
+  const auto host = [&] {
+    const auto response = Call(&v2::MessagingService::Stub::QueryRoute, request);
+    return response.message_queues(0).broker().endpoints().addresses(0).host();
+  };
+  EXPECT_EQ(host(), "mq.example.com");
+  request.mutable_endpoints()->mutable_addresses(0)->set_port(8081);
+  EXPECT_EQ(host(), "names.example.com");
+  request.clear_endpoints();
+  EXPECT_EQ(host(), "broker.local");
+}
+
 TEST_F(MessagingServiceTest, RoutesNameAllKindsThatATopicTakes) {
   admin::v1::CreateTopicRequest create;
   create.mutable_topic()->set_name("several");

@@ -77,7 +77,7 @@ void OtherBrokers::Find(const Request& request, Destination to, const absl::Stat
   const v2::Resource topic = to.topic;
   auto question = std::make_shared<Question>(
       Question{std::move(caller), std::move(to), request.method, refusal, std::move(found)});
-  routes_.Query(topic, context.zone,
+  routes_.Query(topic, {context.zone},
                 [this, kind, bytes, question](const absl::StatusOr<ClusterRoutes::Route>& route) {
                   Leave(kind, bytes);
                   question->found(FindIn(route, *question), question->caller);

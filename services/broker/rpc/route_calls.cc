@@ -4,13 +4,16 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "services/base/status_macros.h"
 #include "services/broker/codes/public_code.h"
+#include "services/broker/registration/external_address.h"
 #include "services/broker/rpc/endpoints.h"
 #include "services/broker/rpc/resources.h"
+#include "services/runtime/host_port.h"
 
 namespace dunlin::broker {
 
@@ -18,14 +21,21 @@ namespace v2 = apache::rocketmq::v2;
 
 namespace {
 
-// By their ports: a client may reach the hosts under any name.
-bool AreOfNameService(const ServiceContext& services, const v2::Endpoints& endpoints) {
+// How a client has reached us, or another server that it means us by. By the port: the hosts may
+// have any name.
+enum class Way { kOfBroker, kOfNameService, kUnknown };
+
+Way WayOf(const ServiceContext& services, const v2::Endpoints& endpoints) {
   const std::vector<int32_t>& ports = services.name_service_ports;
-  return std::any_of(endpoints.addresses().begin(), endpoints.addresses().end(),
-                     [&](const v2::Address& address) {
-                       return address.port() != services.advertised_port &&
-                              std::find(ports.begin(), ports.end(), address.port()) != ports.end();
-                     });
+  Way way = Way::kUnknown;
+  for (const v2::Address& address : endpoints.addresses()) {
+    if (address.port() == services.advertised_port) {
+      if (way == Way::kUnknown) way = Way::kOfBroker;
+    } else if (std::find(ports.begin(), ports.end(), address.port()) != ports.end()) {
+      way = Way::kOfNameService;
+    }
+  }
+  return way;
 }
 
 // To whoever asks this broker.
@@ -39,9 +49,18 @@ Access AccessAt(const ServiceContext& services, const Topic& topic) {
 void FillBroker(const ServiceContext& services, const v2::Endpoints& asked, v2::Broker& broker) {
   broker.set_name(services.config.broker_name());
   broker.set_id(0);
-  if (asked.addresses_size() > 0 && !AreOfNameService(services, asked)) {
-    *broker.mutable_endpoints() = asked;
-    return;
+  if (asked.addresses_size() > 0) {
+    const Way way = WayOf(services, asked);
+    if (way == Way::kUnknown) {
+      if (const std::optional<HostPort> external = services.external_address.Get(); external) {
+        *broker.mutable_endpoints() = EndpointsOf(external->host, external->port);
+        return;
+      }
+    }
+    if (way != Way::kOfNameService) {
+      *broker.mutable_endpoints() = asked;
+      return;
+    }
   }
   *broker.mutable_endpoints() = EndpointsOf(services.advertised_host, services.advertised_port);
 }

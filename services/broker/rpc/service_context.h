@@ -21,6 +21,7 @@
 #include "services/broker/filter/filter_cache.h"
 #include "services/broker/producers/producer_table.h"
 #include "services/broker/progress/progress.h"
+#include "services/broker/registration/external_address.h"
 #include "services/broker/rpc/command_streams.h"
 #include "services/broker/rpc/other_brokers.h"
 #include "services/broker/topics/topic_table.h"
@@ -66,6 +67,8 @@ struct ServiceContext {
   int32_t advertised_port = 0;
   // Where clients reach name services; not where they reach this broker.
   std::vector<int32_t> name_service_ports;
+  // Where clients outside of the brokers' network reach this one.
+  ExternalAddress& external_address;
   // Those of the cluster, as far as name services know them; null: there are none.
   OtherBrokers* others = nullptr;
   // Of a slave: the log is somebody else's to write. Only what reads is served.

@@ -24,6 +24,12 @@ struct RouteTable::Member {
   v1::DataVersion version;  // of the topics that it has, as far as it said
   bool asked = false;       // for all its topics, and they are not all there yet
   uint32_t round = 0;       // of its table, as far as all of that was taken; 0: not all
+
+  bool has_external_endpoints() const { return !hello.external_endpoints().addresses().empty(); }
+  // Where clients reach it that are outside of the brokers' network, or inside.
+  const apache::rocketmq::v2::Endpoints& EndpointsFrom(bool outside) const {
+    return outside && has_external_endpoints() ? hello.external_endpoints() : hello.endpoints();
+  }
 };
 
 struct RouteTable::Group {

@@ -55,6 +55,63 @@ TEST_F(RouteTableTest, QueuesThatTakeNoMoreMessagesAreReadOnly) {
   EXPECT_EQ(route.message_queues(2).broker().endpoints().addresses(0).host(), "a-0");
 }
 
+v2::Endpoints Port(int port) {
+  v2::Endpoints endpoints;
+  endpoints.add_addresses()->set_host("some.name");
+  endpoints.mutable_addresses(0)->set_port(port);
+  return endpoints;
+}
+
+TEST_F(RouteTableTest, WhoComesByAPortThatNobodyInsideHasIsToldExternalAddresses) {
+  Start();
+  table_->AddInsidePort(9876);
+  v1::Hello hello = Hello("a", "a-0", 0);
+  hello.mutable_external_endpoints()->set_scheme(v2::DOMAIN_NAME);
+  hello.mutable_external_endpoints()->add_addresses()->set_host("a.example.com");
+  hello.mutable_external_endpoints()->mutable_addresses(0)->set_port(8181);
+  EXPECT_OK(table_->Register(SessionId(1), hello, now_, changes_));
+  EXPECT_OK(Tell(1, {Topic("t", 1)}));
+  const auto host_of = [](const v2::Endpoints& endpoints) { return endpoints.addresses(0).host(); };
+  const auto told = [&](const v2::Endpoints& reached) {
+    const auto queues = table_->FindQueues(Topic("t").topic(), "t", {}, reached);
+    const v1::BrokerGroup group = table_->FindGroup("a", reached);
+    v1::ListBrokerGroupsRequest list;
+    *list.mutable_endpoints() = reached;
+    const v1::ListBrokerGroupsResponse listed = table_->ListGroups(list, now_);
+    EXPECT_EQ(host_of(queues[0].queue.broker().endpoints()), host_of(group.members(0).endpoints()));
+    EXPECT_EQ(host_of(listed.groups(0).members(0).endpoints()),
+              host_of(group.members(0).endpoints()));
+    EXPECT_EQ(host_of(listed.groups(0).members(0).external_endpoints()), "a.example.com");
+    return host_of(group.members(0).endpoints());
+  };
+  EXPECT_EQ(told({}), "a-0") << "who does not say";
+  EXPECT_EQ(told(Port(8081)), "a-0");
+  EXPECT_EQ(told(Port(9876)), "a-0");
+  EXPECT_EQ(told(Port(8181)), "a.example.com");
+  EXPECT_EQ(told(Port(30'876)), "a.example.com");
+  // Members that have moved and gone do not count.
+  hello.mutable_endpoints()->mutable_addresses(0)->set_port(8082);
+  changes_ = {};
+  EXPECT_OK(table_->Register(SessionId(1), hello, now_, changes_));
+  EXPECT_THAT(changes_.groups, ElementsAre("a"));
+  EXPECT_EQ(told(Port(8081)), "a.example.com");
+  EXPECT_EQ(told(Port(8082)), "a-0");
+}
+
+TEST_F(RouteTableTest, AMemberWithoutAnExternalAddressIsToldAsItIs) {
+  Start();
+  Join(1, "a", {Topic("t", 1)});
+  EXPECT_EQ(table_->FindGroup("a", Port(30'876)).members(0).endpoints().addresses(0).host(), "a-0");
+}
+
+TEST_F(RouteTableTest, AnExternalAddressOfNoUseIsRefused) {
+  Start();
+  v1::Hello hello = Hello("a", "a-0", 0);
+  hello.mutable_external_endpoints()->add_addresses()->set_host("a.example.com");
+  EXPECT_THAT(table_->Register(SessionId(1), hello, now_, changes_),
+              StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr("port 0")));
+}
+
 TEST_F(RouteTableTest, QueuesOfBrokersAreNamedByTurns) {
   Start();
   Join(1, "a", {Topic("t", 1)});

@@ -55,6 +55,9 @@ absl::Status CheckHello(const v1::Hello& hello) {
         fmt::format("a hello with role {} and id {}; the id is 0 for a MASTER, 1 to {} for others",
                     v1::MemberRole_Name(hello.role()), hello.id(), kMaxMemberId));
   }
+  if (!hello.external_endpoints().addresses().empty()) {
+    RETURN_IF_ERROR(CheckEndpoints(hello.external_endpoints()));
+  }
   return CheckEndpoints(hello.endpoints());
 }
 
@@ -166,6 +169,7 @@ absl::Status RouteTable::Register(SessionId session, const v1::Hello& hello, Tim
                      fmt::format("member {} has the id {} of broker group {} now, with epoch {}",
                                  name, hello.id(), group.name, hello.epoch())),
                  changes);
+      CountPorts(other->second.hello, -1);
       group.members.erase(other);
       --counts_.members;
     }
@@ -173,6 +177,8 @@ absl::Status RouteTable::Register(SessionId session, const v1::Hello& hello, Tim
   }
   const auto [place, is_new] = group.members.try_emplace(name);
   Member& member = place->second;
+  if (!is_new) CountPorts(member.hello, -1);
+  CountPorts(hello, 1);
   if (is_new) {
     ++counts_.members;
   } else if (member.session != session) {
@@ -193,6 +199,12 @@ absl::Status RouteTable::Register(SessionId session, const v1::Hello& hello, Tim
   AskForTopics(group, changes);
   LookIfReady(changes);
   return absl::OkStatus();
+}
+
+void RouteTable::CountPorts(const v1::Hello& hello, int by) {
+  for (const v2::Address& address : hello.endpoints().addresses()) {
+    if ((inside_ports_[address.port()] += by) == 0) inside_ports_.erase(address.port());
+  }
 }
 
 void RouteTable::EndSession(SessionId session, absl::Status reason, Changes& changes) {
@@ -400,6 +412,7 @@ void RouteTable::Hear(SessionId session, Timestamp now) {
 void RouteTable::RemoveMember(Group& group, const std::string& name, Timestamp now,
                               Changes& changes) {
   const Audience before = AudienceOf(group);
+  CountPorts(group.members.at(name).hello, -1);
   group.members.erase(name);
   --counts_.members;
   changes.groups.push_back(group.name);

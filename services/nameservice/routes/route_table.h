@@ -109,11 +109,16 @@ class RouteTable {
   // The route of a topic, with a version and a status whose text is left to the caller: OK, or
   // TOPIC_NOT_FOUND. Of brokers in `zone` unless that is empty.
   v1::Route FindRoute(std::string_view qualified_name, std::string_view zone = {}) const;
-  // A group as clients see it; without members when there is none.
-  v1::BrokerGroup FindGroup(std::string_view name) const;
+  // A group as clients see it that have reached us so; without members when there is none.
+  v1::BrokerGroup FindGroup(std::string_view name,
+                            const apache::rocketmq::v2::Endpoints& reached = {}) const;
   // The same route for those who ask by QueryRoute. Empty: no such topic.
   std::vector<QueuesAt> FindQueues(const apache::rocketmq::v2::Resource& topic,
-                                   std::string_view qualified_name, std::string_view zone) const;
+                                   std::string_view qualified_name, std::string_view zone,
+                                   const apache::rocketmq::v2::Endpoints& reached = {}) const;
+
+  // One that a name service has: clients that reach one by it are inside the brokers' network.
+  void AddInsidePort(int32_t port) { ++inside_ports_[port]; }
 
   // For tools and members.
   std::optional<v1::GroupState> DescribeGroup(std::string_view name, Timestamp now) const;
@@ -188,6 +193,10 @@ class RouteTable {
   void Drop(Group& group, Topic& topic, Changes& changes);
   void DropIfHeld(Group& group, const apache::rocketmq::v2::Resource& topic, Changes& changes);
 
+  // The ports of a member that comes (1) or goes (-1).
+  void CountPorts(const v1::Hello& hello, int by);
+  // Who has reached us by a port that nobody inside has is outside; who does not say is inside.
+  bool IsOutside(const apache::rocketmq::v2::Endpoints& reached) const;
   static bool InZone(const Group& group, std::string_view zone);
   v1::Route RouteOf(const Topic& topic, std::string_view zone) const;
 
@@ -200,6 +209,7 @@ class RouteTable {
   Groups groups_;
   Topics topics_;
   absl::flat_hash_map<SessionId, Session> sessions_;
+  absl::flat_hash_map<int32_t, int> inside_ports_;  // how many have it
   Counts counts_;
 };
 

@@ -79,7 +79,15 @@ v1::Route RouteTable::FindRoute(std::string_view qualified_name, std::string_vie
   return route;
 }
 
-v1::BrokerGroup RouteTable::FindGroup(std::string_view name) const {
+bool RouteTable::IsOutside(const v2::Endpoints& reached) const {
+  const auto& addresses = reached.addresses();
+  return !addresses.empty() &&
+         std::none_of(addresses.begin(), addresses.end(), [this](const v2::Address& address) {
+           return inside_ports_.contains(address.port());
+         });
+}
+
+v1::BrokerGroup RouteTable::FindGroup(std::string_view name, const v2::Endpoints& reached) const {
   v1::BrokerGroup group;
   group.set_name(std::string(name));
   const auto found = groups_.find(name);
@@ -87,11 +95,12 @@ v1::BrokerGroup RouteTable::FindGroup(std::string_view name) const {
   const Group& known = *found->second;
   const Member* const acting = known.acting_master();
   const Member* const served_by = known.served_by();
+  const bool outside = IsOutside(reached);
   for (const auto& [member_name, member] : known.members) {
     v2::Broker& broker = *group.add_members();
     broker.set_name(known.name);
     broker.set_id(&member == acting ? 0 : static_cast<int32_t>(member.hello.id()));
-    *broker.mutable_endpoints() = member.hello.endpoints();
+    *broker.mutable_endpoints() = member.EndpointsFrom(outside);
     if (served_by == nullptr) group.set_epoch(std::max(group.epoch(), member.hello.epoch()));
   }
   std::sort(group.mutable_members()->begin(), group.mutable_members()->end(),
@@ -102,11 +111,12 @@ v1::BrokerGroup RouteTable::FindGroup(std::string_view name) const {
 }
 
 std::vector<QueuesAt> RouteTable::FindQueues(const v2::Resource& topic,
-                                             std::string_view qualified_name,
-                                             std::string_view zone) const {
+                                             std::string_view qualified_name, std::string_view zone,
+                                             const v2::Endpoints& reached) const {
   std::vector<QueuesAt> brokers;
   const auto found = topics_.find(qualified_name);
   if (found == topics_.end()) return brokers;
+  const bool outside = IsOutside(reached);
   for (const Queues& held : found->second->queues) {
     const Group& group = *held.group;
     const Member* const served_by = group.served_by();
@@ -120,7 +130,7 @@ std::vector<QueuesAt> RouteTable::FindQueues(const v2::Resource& topic,
     broker.queue.set_permission(read_only ? ReadOnly(permission) : permission);
     broker.queue.mutable_broker()->set_name(group.name);
     broker.queue.mutable_broker()->set_id(0);
-    *broker.queue.mutable_broker()->mutable_endpoints() = served_by->hello.endpoints();
+    *broker.queue.mutable_broker()->mutable_endpoints() = served_by->EndpointsFrom(outside);
     FillKinds(held.kinds, broker.queue);
   }
   return brokers;
@@ -143,6 +153,9 @@ std::optional<v1::GroupState> RouteTable::DescribeGroup(std::string_view name,
     *described.mutable_endpoints() = member.hello.endpoints();
     described.set_zone(member.hello.zone());
     described.set_replicator_port(member.hello.replicator_port());
+    if (member.has_external_endpoints()) {
+      *described.mutable_external_endpoints() = member.hello.external_endpoints();
+    }
     described.set_silent_ms(static_cast<uint64_t>((now - member.heard).count()));
   }
   std::sort(state.mutable_members()->begin(), state.mutable_members()->end(),
@@ -190,6 +203,14 @@ v1::ListBrokerGroupsResponse RouteTable::ListGroups(const v1::ListBrokerGroupsRe
       break;
     }
     *response.add_groups() = *DescribeGroup(group->first, now);
+  }
+  if (!IsOutside(asked.endpoints())) return response;
+  for (v1::GroupState& group : *response.mutable_groups()) {
+    for (v1::GroupMember& member : *group.mutable_members()) {
+      if (member.has_external_endpoints()) {
+        *member.mutable_endpoints() = member.external_endpoints();
+      }
+    }
   }
   return response;
 }

@@ -56,7 +56,8 @@ class RefusedTelemetry final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
 // Where the queues of a topic are that a client asks for.
 absl::StatusOr<std::vector<QueuesAt>> Find(const RouteDirectory& directory,
                                            const broker::CallContext& caller,
-                                           const v2::Resource& topic) {
+                                           const v2::Resource& topic,
+                                           const v2::Endpoints& reached) {
   RETURN_IF_ERROR(broker::CheckClientId(caller));
   RETURN_IF_ERROR(broker::CheckTopicName(caller, topic));
   if (!directory.ready()) {
@@ -65,7 +66,7 @@ absl::StatusOr<std::vector<QueuesAt>> Find(const RouteDirectory& directory,
                        "again in a second, or ask another one");
   }
   const std::string name = broker::QualifiedName(broker::NamespaceOf(caller, topic), topic.name());
-  std::vector<QueuesAt> brokers = directory.FindQueues(topic, name, caller.zone);
+  std::vector<QueuesAt> brokers = directory.FindQueues(topic, name, {reached, caller.zone});
   if (brokers.empty()) {
     return PublicError(PublicCode::kTopicNotFound, NoSuchTopic(topic.name(), caller.zone));
   }
@@ -85,7 +86,8 @@ absl::Status CheckNumber(const v2::Resource& topic, const std::vector<QueuesAt>&
 absl::Status Route(const RouteDirectory& directory, const broker::CallContext& caller,
                    const v2::QueryRouteRequest& request, v2::QueryRouteResponse& response) {
   RETURN_IF_ERROR(broker::CheckEndpoints(request.endpoints()));
-  ASSIGN_OR_RETURN(const std::vector<QueuesAt> brokers, Find(directory, caller, request.topic()));
+  ASSIGN_OR_RETURN(const std::vector<QueuesAt> brokers,
+                   Find(directory, caller, request.topic(), request.endpoints()));
   RETURN_IF_ERROR(CheckNumber(request.topic(), brokers));
   for (v2::MessageQueue& queue : QueuesByTurns(brokers)) {
     *response.add_message_queues() = std::move(queue);
@@ -107,7 +109,9 @@ bool TakesFifo(const v2::MessageQueue& queue) {
 absl::Status Assign(const RouteDirectory& directory, const broker::CallContext& caller,
                     const v2::QueryAssignmentRequest& request,
                     v2::QueryAssignmentResponse& response) {
-  ASSIGN_OR_RETURN(std::vector<QueuesAt> brokers, Find(directory, caller, request.topic()));
+  RETURN_IF_ERROR(broker::CheckEndpoints(request.endpoints()));
+  ASSIGN_OR_RETURN(std::vector<QueuesAt> brokers,
+                   Find(directory, caller, request.topic(), request.endpoints()));
   RETURN_IF_ERROR(broker::CheckGroupName(caller, request.group()));
   std::erase_if(brokers, [](const QueuesAt& broker) { return !Readable(broker.queue); });
   if (brokers.empty()) {
@@ -129,7 +133,8 @@ absl::Status Assign(const RouteDirectory& directory, const broker::CallContext& 
 absl::StatusOr<broker::Holder> FindHolder(const RouteDirectory& directory,
                                           const broker::CallContext& caller,
                                           const broker::Destination& to, const char* method) {
-  ASSIGN_OR_RETURN(const std::vector<QueuesAt> brokers, Find(directory, caller, to.topic));
+  const v2::Endpoints inside;  // whoever asks: it is this server that goes there
+  ASSIGN_OR_RETURN(const std::vector<QueuesAt> brokers, Find(directory, caller, to.topic, inside));
   broker::Holders holders;
   for (const QueuesAt& at : brokers) {
     holders[at.queue.broker().name()] = broker::AddressOf(at.queue.broker().endpoints());

@@ -167,9 +167,9 @@ bool RouteDirectory::ready() const {
 
 std::vector<QueuesAt> RouteDirectory::FindQueues(const apache::rocketmq::v2::Resource& topic,
                                                  std::string_view qualified_name,
-                                                 std::string_view zone) const {
+                                                 const broker::RouteViewer& viewer) const {
   MutexLock lock(mutex_);
-  return table_.FindQueues(topic, qualified_name, zone);
+  return table_.FindQueues(topic, qualified_name, viewer.zone, viewer.endpoints);
 }
 
 std::optional<v1::GroupState> RouteDirectory::DescribeGroup(std::string_view name) const {
@@ -222,10 +222,15 @@ std::optional<v1::Route> RouteDirectory::FindRoute(const broker::RouteViewer& vi
   return route;
 }
 
-v1::BrokerGroup RouteDirectory::FindGroup(const broker::RouteViewer& /*viewer*/,
+v1::BrokerGroup RouteDirectory::FindGroup(const broker::RouteViewer& viewer,
                                           std::string_view name) {
   MutexLock lock(mutex_);
-  return table_.FindGroup(name);
+  return table_.FindGroup(name, viewer.endpoints);
+}
+
+void RouteDirectory::AddInsidePort(int32_t port) {
+  MutexLock lock(mutex_);
+  table_.AddInsidePort(port);
 }
 
 std::string NoSuchTopic(std::string_view name, std::string_view zone) {

@@ -70,6 +70,8 @@ class RouteDirectory final : public broker::RouteSource {
   absl::Status Apply(SessionId session, const v1::TopicChanges& topics) ABSL_LOCKS_EXCLUDED(mutex_);
   void Hear(SessionId session) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Unregister(const v1::MemberIdentity& identity) ABSL_LOCKS_EXCLUDED(mutex_);
+  // One that a name service has (RouteTable).
+  void AddInsidePort(int32_t port) ABSL_LOCKS_EXCLUDED(mutex_);
   // A few times a second.
   void Step() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -82,7 +84,8 @@ class RouteDirectory final : public broker::RouteSource {
   bool ready() const ABSL_LOCKS_EXCLUDED(mutex_);
   // Empty: no such topic, as far as is known; ready() says how far.
   std::vector<QueuesAt> FindQueues(const apache::rocketmq::v2::Resource& topic,
-                                   std::string_view qualified_name, std::string_view zone) const
+                                   std::string_view qualified_name,
+                                   const broker::RouteViewer& viewer) const
       ABSL_LOCKS_EXCLUDED(mutex_);
   std::optional<v1::GroupState> DescribeGroup(std::string_view name) const
       ABSL_LOCKS_EXCLUDED(mutex_);
