@@ -49,7 +49,7 @@ std::string NameOrNumber(const std::string& name, int number) {
 AccessRule::Resource ResourceOf(std::string_view text) {
   for (const auto resource :
        {AccessRule::CLUSTER, AccessRule::NAMESPACE, AccessRule::TOPIC, AccessRule::GROUP}) {
-    if (text == Lower(AccessRule::Resource_Name(resource))) return resource;
+    if (Lower(std::string(text)) == Lower(AccessRule::Resource_Name(resource))) return resource;
   }
   return AccessRule::RESOURCE_UNSPECIFIED;
 }
@@ -57,7 +57,7 @@ AccessRule::Resource ResourceOf(std::string_view text) {
 AccessRule::Action ActionOf(std::string_view text) {
   for (int action = AccessRule::ALL; action <= AccessRule::Action_MAX; ++action) {
     const auto known = static_cast<AccessRule::Action>(action);
-    if (text == Lower(AccessRule::Action_Name(known))) return known;
+    if (Lower(std::string(text)) == Lower(AccessRule::Action_Name(known))) return known;
   }
   return AccessRule::ACTION_UNSPECIFIED;
 }

@@ -79,10 +79,17 @@ TEST(AccessRuleTextTest, WhatANewerBrokerKnowsIsANumber) {
   EXPECT_EQ(RuleText(rule), "77:n:88");
 }
 
+// As refusals and documentation write them.
+TEST(AccessRuleTextTest, CapitalsAreFine) {
+  const auto rule = ParseRule("TOPIC:Orders:PUB,Sub", AccessRule::ALLOW);
+  ASSERT_TRUE(rule.ok());
+  EXPECT_EQ(RuleText(*rule), "topic:Orders:pub,sub");
+}
+
 TEST(AccessRuleTextTest, ErrorsSayWhichPartIsWrong) {
   EXPECT_THAT(ErrorOf(""), HasSubstr("\"\" is no resource"));
   EXPECT_THAT(ErrorOf("orders:pub"), HasSubstr("\"orders\" is no resource: choose topic"));
-  EXPECT_THAT(ErrorOf("TOPIC:a:pub"), HasSubstr("\"TOPIC\" is no resource"));
+  EXPECT_THAT(ErrorOf("topics:a:pub"), HasSubstr("\"topics\" is no resource"));
   EXPECT_THAT(ErrorOf("topic:orders"), HasSubstr("2 of the 3 parts RESOURCE:NAME:ACTION"));
   EXPECT_THAT(ErrorOf("topic:orders"), HasSubstr("topic:orders:pub,sub"));
   EXPECT_THAT(ErrorOf("topic:a:b:pub"), HasSubstr("4 of the 3 parts"));

@@ -92,7 +92,9 @@ int UpdateUserEverywhere(Connection& connection, const UserChange& change, const
   ClusterChange at_all;
   at_all.apply = [&](Connection& at) {
     User user = before[at.options().broker_group];
-    change.apply(user);
+    if (const absl::Status applied = change.apply(user); !applied.ok()) {
+      return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, std::string(applied.message()));
+    }
     return Update(at, user, updated);
   };
   at_all.again = change.again;

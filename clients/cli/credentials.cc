@@ -60,8 +60,9 @@ std::string CredentialsHint(const Credentials& credentials) {
            "DUNLIN_SECRET_KEY_FILE.";
   }
   return fmt::format(
-      "The request was signed as user {0}. A super user sees with `dunlinctl user get {0}` what "
-      "that is allowed, and changes it with `dunlinctl user update {0}`.",
+      "The request was signed as user {0}. A super user sees with `dunlinctl user get {0}` whether "
+      "there is one and what it may do, and changes its rules with `dunlinctl user update {0} "
+      "--add-allow`, its secret with `--secret-file` or `--generate`.",
       credentials.access_key);
 }
 

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -7,12 +8,15 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+
 #include "clients/cli/access_rule_text.h"
 #include "clients/cli/cluster.h"
 #include "clients/cli/cluster_users.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/confirm.h"
 #include "clients/cli/credentials.h"
+#include "services/base/strings.h"
 
 namespace dunlin::cli {
 namespace {
@@ -31,6 +35,9 @@ struct UserOptions {
   bool generate = false;
   std::vector<std::string> allowed;
   std::vector<std::string> denied;
+  std::vector<std::string> also_allowed;
+  std::vector<std::string> also_denied;
+  std::vector<std::string> removed;
   bool no_rules = false;
   bool yes = false;
 };
@@ -97,23 +104,43 @@ bool TakeSecret(const UserOptions& options, std::string& secret) {
   return true;
 }
 
+void AddRules(const std::vector<std::string>& texts, AccessRule::Decision decision, User& user) {
+  // They were checked when they were parsed.
+  for (const std::string& text : texts) *user.add_rules() = *ParseRule(text, decision);
+}
+
+absl::Status RemoveRule(const std::string& text, User& user) {
+  const std::string wanted = RuleText(*ParseRule(text, AccessRule::ALLOW));
+  auto& rules = *user.mutable_rules();
+  const auto kept = std::remove_if(
+      rules.begin(), rules.end(), [&](const AccessRule& rule) { return RuleText(rule) == wanted; });
+  if (kept == rules.end()) {
+    return absl::InvalidArgumentError(
+        ToAbsl(fmt::format("user {0} has no rule {1}: `dunlinctl user get {0}` shows those that it "
+                           "has",
+                           user.name(), wanted)));
+  }
+  rules.erase(kept, rules.end());
+  return absl::OkStatus();
+}
+
 // Sets what is given.
-void Apply(const UserOptions& options, const std::string& secret, User& user) {
+absl::Status Apply(const UserOptions& options, const std::string& secret, User& user) {
   user.set_secret(secret);
   if (options.super) user.set_type(admin::v1::SUPER_USER);
   if (options.normal) user.set_type(admin::v1::NORMAL_USER);
   if (options.enabled) user.set_enabled(true);
   if (options.disabled) user.set_enabled(false);
   if (options.description.has_value()) user.set_description(*options.description);
-  if (!options.no_rules && options.allowed.empty() && options.denied.empty()) return;
-  user.clear_rules();
-  // They were checked when they were parsed.
-  for (const std::string& text : options.allowed) {
-    *user.add_rules() = *ParseRule(text, AccessRule::ALLOW);
+  if (options.no_rules || !options.allowed.empty() || !options.denied.empty()) user.clear_rules();
+  for (const std::string& text : options.removed) {
+    if (absl::Status removed = RemoveRule(text, user); !removed.ok()) return removed;
   }
-  for (const std::string& text : options.denied) {
-    *user.add_rules() = *ParseRule(text, AccessRule::DENY);
-  }
+  AddRules(options.allowed, AccessRule::ALLOW, user);
+  AddRules(options.also_allowed, AccessRule::ALLOW, user);
+  AddRules(options.denied, AccessRule::DENY, user);
+  AddRules(options.also_denied, AccessRule::DENY, user);
+  return absl::OkStatus();
 }
 
 int Create(Connection& connection, const UserOptions& options) {
@@ -128,7 +155,7 @@ int Create(Connection& connection, const UserOptions& options) {
   if (!TakeSecret(options, secret)) return kUsage;
   User user;
   user.set_name(options.name);
-  Apply(options, secret, user);
+  Apply(options, secret, user).IgnoreError();  // nothing is removed
   return CreateUserEverywhere(connection, user, ShowWith(options.generate ? secret : ""));
 }
 
@@ -136,7 +163,8 @@ bool ChangesNothing(const UserOptions& options) {
   const bool sets_flag = options.super || options.normal || options.enabled || options.disabled ||
                          options.generate || options.no_rules;
   return !sets_flag && !options.description.has_value() && options.secret_file.empty() &&
-         options.allowed.empty() && options.denied.empty();
+         options.allowed.empty() && options.denied.empty() && options.also_allowed.empty() &&
+         options.also_denied.empty() && options.removed.empty();
 }
 
 int Update(Connection& connection, const UserOptions& options) {
@@ -151,7 +179,7 @@ int Update(Connection& connection, const UserOptions& options) {
   if (!TakeSecret(options, secret)) return kUsage;
   UserChange change;
   change.name = options.name;
-  change.apply = [&](User& user) { Apply(options, secret, user); };
+  change.apply = [&](User& user) { return Apply(options, secret, user); };
   change.again =
       options.generate ? "the same with the secret below in a --secret-file and" : "the same with";
   bool changed = false;
@@ -248,14 +276,35 @@ constexpr char kRules[] =
     "\nRules:\n"
     "  topic:orders:pub                   send to topic orders; with topic:ns/orders that of "
     "namespace ns\n"
-    "  topic:orders*:pub,sub              all topics that begin so\n"
-    "  group:*:sub                        be a consumer of any group\n"
+    "  topic:orders*:pub,sub              all topics that begin so, in the same namespace; all of "
+    "the default one: topic:/*\n"
+    "  group:*:sub                        be a consumer of any group, in all namespaces\n"
     "  namespace:team-a:all               everything with the topics and groups of a namespace\n"
     "  cluster:get                        what is of no topic and no group\n"
     "  topic:orders:pub@10.0.0.0/8,::1    only from these addresses\n"
     "Actions: all, or some of pub, sub, create, update, delete, get, list. To consume takes sub on "
     "the topic and on\n"
     "the group. What no rule allows is refused.\n";
+
+// Changes of single rules; the others stay.
+void AddRuleChanges(CLI::App& update, UserOptions& options) {
+  const auto add = [&](const char* name, std::vector<std::string>& rules, const char* text) {
+    update.add_option(name, rules, text)
+        ->type_name("RULE")
+        ->allow_extra_args(false)
+        ->check(CheckRuleText)
+        ->excludes(update.get_option("--allow"))
+        ->excludes(update.get_option("--deny"))
+        ->excludes(update.get_option("--no-rules"));
+  };
+  add("--add-allow", options.also_allowed,
+      "One more rule of what it may do; the others stay; may be repeated");
+  add("--add-deny", options.also_denied,
+      "One more rule of what it may not do; the others stay; may be repeated");
+  add("--remove-rule", options.removed,
+      "A rule that it is not to have any more, as `user get` shows it; the others stay; may be "
+      "repeated");
+}
 
 void AddChanges(CLI::App& user, Command& command, const std::shared_ptr<UserOptions>& options) {
   CLI::App& create = *user.add_subcommand(
@@ -272,8 +321,8 @@ void AddChanges(CLI::App& user, Command& command, const std::shared_ptr<UserOpti
 
   CLI::App& update = *user.add_subcommand(
       "update",
-      "Change a user; what is not given stays as it is. Rules that are given are all that it has "
-      "then");
+      "Change a user; what is not given stays as it is. Rules given by --allow and --deny are all "
+      "that it has then; --add-allow, --add-deny and --remove-rule change single ones");
   AddSpec(update, *options);
   update.add_flag("--normal", options->normal, "It may do what its rules allow")
       ->excludes(update.get_option("--super"));
@@ -282,9 +331,12 @@ void AddChanges(CLI::App& user, Command& command, const std::shared_ptr<UserOpti
                 "It has no rules any more; needed with --super when it has some")
       ->excludes(update.get_option("--allow"))
       ->excludes(update.get_option("--deny"));
+  AddRuleChanges(update, *options);
   update.footer(std::string(kRules) +
                 "\nExamples:\n"
-                "  dunlinctl user update shop --allow topic:orders:pub --allow topic:refunds:pub\n"
+                "  dunlinctl user update shop --add-allow topic:refunds:pub\n"
+                "  dunlinctl user update shop --remove-rule topic:refunds:pub --add-deny "
+                "'topic:secret*:all'\n"
                 "  dunlinctl user update shop --disabled");
   update.callback([options, &command] {
     command = [options](Connection& connection) { return Update(connection, *options); };

@@ -103,6 +103,24 @@ TEST_F(UserCommandsTest, AnUpdateKeepsWhatItDoesNotName) {
   EXPECT_EQ(Ann().secret_fingerprint(), "secret-of-ann");
 }
 
+TEST_F(UserCommandsTest, SingleRulesComeAndGo) {
+  ASSERT_EQ(Do({"create", "ann", "--secret-file", Write("secret-of-ann"), "--allow",
+                "topic:orders:pub", "--deny", "topic:secret*:all"}),
+            kOk);
+  EXPECT_EQ(Do({"update", "ann", "--add-allow", "topic:refunds:pub", "--remove-rule",
+                "topic:secret*:all"}),
+            kOk);
+  ASSERT_EQ(Ann().rules_size(), 2);
+  EXPECT_EQ(Ann().rules(0).name(), "orders");
+  EXPECT_EQ(Ann().rules(1).name(), "refunds");
+  EXPECT_EQ(Do({"update", "ann", "--add-deny", "topic:*:delete"}), kOk);
+  ASSERT_EQ(Ann().rules_size(), 3);
+  EXPECT_EQ(Ann().rules(2).decision(), admin::v1::AccessRule::DENY);
+  EXPECT_NE(Do({"update", "ann", "--remove-rule", "topic:other:pub"}), kOk);
+  EXPECT_THAT(said_, HasSubstr("has no rule topic:other:pub"));
+  EXPECT_EQ(Ann().rules_size(), 3);
+}
+
 TEST_F(UserCommandsTest, UsersAreShownForEachGroup) {
   ASSERT_EQ(Do({"create", "ann", "--secret-file", Write("secret-of-ann"), "--enabled"}), kOk);
   for (const std::vector<std::string>& arguments :

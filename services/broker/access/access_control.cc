@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "services/base/request_signature.h"
 #include "services/base/status_macros.h"
+#include "services/broker/access/refusal_log.h"
 #include "services/broker/admission/text.h"
 
 namespace dunlin::broker {
@@ -21,29 +23,29 @@ void Count(AccessControl::Refusal reason) {
   Counters()[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
 }
 
-absl::Status Stranger(AccessControl::Refusal reason, const std::string& message) {
+// `user`: as it calls itself.
+absl::Status Stranger(AccessControl::Refusal reason, std::string_view user, const IpAddress& from,
+                      const std::string& message) {
   Count(reason);
+  RefusalLog::Get().Add(AccessControl::kRefusals[static_cast<size_t>(reason)], user, from, "");
   return absl::UnauthenticatedError(message);
 }
 
-absl::Status Disabled(std::string_view name) {
-  return Stranger(AccessControl::Refusal::kDisabledUser,
+absl::Status Disabled(std::string_view name, const IpAddress& from) {
+  return Stranger(AccessControl::Refusal::kDisabledUser, name, from,
                   fmt::format("user {} is disabled; `dunlinctl user update {} --enabled` changes "
                               "that",
                               name, name));
 }
 
-absl::Status UnknownUser(std::string_view name) {
-  return Stranger(AccessControl::Refusal::kUnknownUser,
-                  fmt::format("there is no user (access key) {} at this broker; `dunlinctl user "
-                              "create` makes one",
+// The same for both: who guesses is not to learn which users there are. The log and the metric tell
+// them apart.
+absl::Status WrongKeys(AccessControl::Refusal reason, std::string_view name,
+                       const IpAddress& from) {
+  return Stranger(reason, name, from,
+                  fmt::format("the signature is not one of user {}: this broker has no user with "
+                              "that access key, or its secret key is another one",
                               Quoted(name)));
-}
-
-absl::Status WrongSecret(std::string_view name) {
-  return Stranger(
-      AccessControl::Refusal::kSignature,
-      fmt::format("the signature is not one of user {}: its secret key is another one", name));
 }
 
 }  // namespace
@@ -67,7 +69,7 @@ Caller AccessControl::Identify(const SignedHeaders& headers) const {
   const std::optional<Claim> claim = ParseAuthorization(headers.authorization);
   if (!claim.has_value() || claim->access_key.empty()) {
     caller.status = Stranger(
-        Refusal::kAnonymous,
+        Refusal::kAnonymous, "", caller.from,
         headers.authorization.empty() || claim.has_value()
             ? "the call is not signed, and this broker has access control: give the client an "
               "access key and a secret key"
@@ -77,12 +79,12 @@ Caller AccessControl::Identify(const SignedHeaders& headers) const {
   }
   caller.user = Find(claim->access_key);
   if (caller.user == nullptr) {
-    caller.status = UnknownUser(claim->access_key);
+    caller.status = WrongKeys(Refusal::kUnknownUser, claim->access_key, caller.from);
   } else if (headers.date_time.empty() ||
              !IsSignature(claim->signature, headers.date_time, caller.user->secret)) {
-    caller.status = WrongSecret(caller.user->name);
+    caller.status = WrongKeys(Refusal::kSignature, caller.user->name, caller.from);
   } else if (!caller.user->enabled) {
-    caller.status = Disabled(caller.user->name);
+    caller.status = Disabled(caller.user->name, caller.from);
   }
   if (!caller.status.ok()) caller.user = nullptr;
   return caller;
@@ -92,10 +94,20 @@ absl::StatusOr<std::shared_ptr<const User>> AccessControl::Now(const Caller& cal
   RETURN_IF_ERROR(caller.status);
   if (caller.user == nullptr) return absl::UnauthenticatedError("nobody has looked who calls");
   std::shared_ptr<const User> now = Find(caller.user->name);
-  if (now == nullptr) return UnknownUser(caller.user->name);
-  if (now->secret != caller.user->secret) return WrongSecret(now->name);
-  if (!now->enabled) return Disabled(now->name);
+  if (now == nullptr) return WrongKeys(Refusal::kUnknownUser, caller.user->name, caller.from);
+  if (now->secret != caller.user->secret) {
+    return WrongKeys(Refusal::kSignature, now->name, caller.from);
+  }
+  if (!now->enabled) return Disabled(now->name, caller.from);
   return now;
+}
+
+absl::Status AccessControl::CheckIdentity(const Caller& caller) const {
+  return enabled() ? Now(caller).status() : absl::OkStatus();
+}
+
+bool AccessControl::IsDenied(const Caller& caller, const Need& need) const {
+  return enabled() && caller.user != nullptr && DenyingRule(*caller.user, need, caller.from) > 0;
 }
 
 absl::Status AccessControl::Check(const Caller& caller, const Need& need) const {
@@ -103,16 +115,24 @@ absl::Status AccessControl::Check(const Caller& caller, const Need& need) const 
   ASSIGN_OR_RETURN(const std::shared_ptr<const User> user, Now(caller));
   if (Allows(*user, need, caller.from)) return absl::OkStatus();
   Count(Refusal::kNotAllowed);
-  return absl::PermissionDeniedError(
-      fmt::format("user {} is not allowed {}; `dunlinctl user update {} --allow ...` changes that",
-                  user->name, Describe(need), user->name));
+  const std::string what = Describe(need);
+  RefusalLog::Get().Add(kRefusals[static_cast<size_t>(Refusal::kNotAllowed)], user->name,
+                        caller.from, what);
+  const size_t rule = DenyingRule(*user, need, caller.from);
+  const std::string why =
+      rule == 0 ? std::string("no rule allows it") : fmt::format("its rule {} denies it", rule);
+  return absl::PermissionDeniedError(fmt::format(
+      "user {0} is not allowed {1}: {2}; `dunlinctl user get {0}` shows its rules, `dunlinctl user "
+      "update {0} --{3} ...` changes them",
+      user->name, what, why, rule == 0 ? "add-allow" : "remove-rule"));
 }
 
-absl::Status AccessControl::CheckNewUser(std::string_view name) const {
+absl::Status AccessControl::CheckNotOfFile(std::string_view name) const {
   if (super_user_ == nullptr || super_user_->Find(name) == nullptr) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      fmt::format("user {} is the one of access.super_user, whose secret is in a file: choose "
-                  "another name",
+      fmt::format("user {} is the one of access.super_user, which may do everything and whose "
+                  "secret is in the file of access.super_user_secret_file at each broker: it is in "
+                  "no list, and is changed there; another user needs another name",
                   name));
 }
 

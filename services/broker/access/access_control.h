@@ -61,8 +61,13 @@ class AccessControl {
   // PERMISSION_DENIED: the caller may not do this. UNAUTHENTICATED: as of Identify, also of a user
   // that was deleted, disabled or given another secret since.
   absl::Status Check(const Caller& caller, const Need& need) const;
-  // A name that a user of the table may not have: INVALID_ARGUMENT.
-  absl::Status CheckNewUser(std::string_view name) const;
+  // UNAUTHENTICATED: as of Check, whatever the caller may do.
+  absl::Status CheckIdentity(const Caller& caller) const;
+  // Whether a rule of the caller's, as it was when it called, denies it: for what is left out of
+  // lists. Counts nothing.
+  bool IsDenied(const Caller& caller, const Need& need) const;
+  // INVALID_ARGUMENT: no user of the table may have that name, it is the one of the file.
+  absl::Status CheckNotOfFile(std::string_view name) const;
 
   // Another one whenever what Check said may not be so any more.
   uint64_t version() const;

@@ -101,13 +101,45 @@ TEST_F(AccessControlTest, StrangersAreToldWhatIsWrong) {
   EXPECT_THAT(status(Authorization({"", ""}, kTime), kTime),
               StatusIs(StatusCode::kUnauthenticated, HasSubstr("not signed")));
   EXPECT_THAT(status(Authorization({"eve", "secret-of-eve"}, kTime), kTime),
-              StatusIs(StatusCode::kUnauthenticated, HasSubstr("no user (access key) \"eve\"")));
+              StatusIs(StatusCode::kUnauthenticated, HasSubstr("not one of user \"eve\"")));
   EXPECT_THAT(status(Authorization({"alice", "guessed-secret"}, kTime), kTime),
-              StatusIs(StatusCode::kUnauthenticated, HasSubstr("not one of user alice")));
+              StatusIs(StatusCode::kUnauthenticated, HasSubstr("not one of user \"alice\"")));
+  // Both alike, but for the name.
+  std::string of_eve(status(Authorization({"eve", "secret-of-eve"}, kTime), kTime).message());
+  of_eve.replace(of_eve.find("eve"), 3, "alice");
+  EXPECT_EQ(of_eve,
+            std::string(status(Authorization({"alice", "guessed"}, kTime), kTime).message()));
   const std::string signed_then = Authorization({"alice", "secret-of-alice"}, kTime);
   EXPECT_THAT(status(signed_then, "20260102T030406Z"), StatusIs(StatusCode::kUnauthenticated));
   EXPECT_THAT(status(signed_then, ""), StatusIs(StatusCode::kUnauthenticated));
   EXPECT_OK(status(signed_then, kTime));
+}
+
+TEST_F(AccessControlTest, WhoIsRefusedIsToldWhetherARuleDeniesIt) {
+  const Caller caller = Sign("alice", "secret-of-alice");
+  EXPECT_THAT(access_.Check(caller, TopicNeed(BitOf(Action::kPub), "", "other")),
+              StatusIs(StatusCode::kPermissionDenied, HasSubstr("no rule allows it")));
+  User alice = Alice();
+  AccessRule denial = alice.rules[0];
+  denial.deny = true;
+  alice.rules.push_back(denial);
+  users_.Put(alice);
+  EXPECT_THAT(access_.Check(caller, SendOrders()),
+              StatusIs(StatusCode::kPermissionDenied,
+                       HasSubstr(::testing::PrintToString(alice.rules.size()) + " denies it")));
+  EXPECT_FALSE(access_.IsDenied(caller, SendOrders())) << "as it was when it called";
+  EXPECT_TRUE(access_.IsDenied(Sign("alice", "secret-of-alice"), SendOrders()));
+  EXPECT_FALSE(AccessControl().IsDenied(Caller(), SendOrders()));
+}
+
+TEST_F(AccessControlTest, WhoCallsIsLookedAtWithoutWhatItWants) {
+  const Caller caller = Sign("alice", "secret-of-alice");
+  EXPECT_OK(access_.CheckIdentity(caller));
+  EXPECT_OK(AccessControl().CheckIdentity(Caller()));
+  User alice = Alice();
+  alice.enabled = false;
+  users_.Put(alice);
+  EXPECT_THAT(access_.CheckIdentity(caller), StatusIs(StatusCode::kUnauthenticated));
 }
 
 TEST_F(AccessControlTest, WhoWasNotLookedAtIsNobody) {
@@ -191,9 +223,9 @@ TEST_F(SuperUserFileTest, ItsUserMayDoEverything) {
   const Caller admin = access.Identify({header, kTime, kPeer});
   ASSERT_OK(admin.status);
   EXPECT_OK(access.Check(admin, {.super = true}));
-  EXPECT_THAT(access.CheckNewUser("admin"),
+  EXPECT_THAT(access.CheckNotOfFile("admin"),
               StatusIs(StatusCode::kInvalidArgument, HasSubstr("access.super_user")));
-  EXPECT_OK(access.CheckNewUser("bob"));
+  EXPECT_OK(access.CheckNotOfFile("bob"));
 }
 
 TEST_F(SuperUserFileTest, AChangedFileIsPickedUp) {

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <string>
@@ -53,6 +54,16 @@ IpAddress IpAddress::OfPeer(std::string_view peer) {
     if (host.ends_with(close)) host.remove_suffix(close.size());
   }
   return Parse(host.substr(0, host.find('%'))).value_or(IpAddress());  // without a zone
+}
+
+std::string IpAddress::Text() const {
+  if (bytes == IpAddress().bytes) return "unknown";
+  const bool is_v4 = IsMapped(*this);
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  const char* const shown =
+      inet_ntop(is_v4 ? AF_INET : AF_INET6, bytes.data() + (is_v4 ? kMapped.size() : 0),
+                text.data(), text.size());
+  return shown == nullptr ? "unknown" : shown;
 }
 
 std::optional<AddressRange> AddressRange::Parse(std::string_view text) {

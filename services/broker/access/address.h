@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace dunlin::broker {
@@ -16,6 +17,9 @@ struct IpAddress {
   static std::optional<IpAddress> Parse(std::string_view text);
   // As gRPC names who is at the other end: "ipv4:10.0.0.1:4711", "ipv6:%5B::1%5D:4711".
   static IpAddress OfPeer(std::string_view peer);
+
+  // "10.0.0.1", "fd00::1"; "unknown" without one.
+  std::string Text() const;
 };
 
 class AddressRange {

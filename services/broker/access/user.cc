@@ -44,6 +44,15 @@ std::string_view NameOf(ResourceKind kind) {
   return "";
 }
 
+// The topics of a group, which brokers make and write themselves.
+constexpr uint32_t kActionsOnTopicsOfGroups = BitOf(Action::kSub) | BitOf(Action::kUpdate) |
+                                              BitOf(Action::kDelete) | BitOf(Action::kGet) |
+                                              BitOf(Action::kList);
+
+uint32_t ActionsOf(const AccessRule& rule) {
+  return (rule.actions & BitOf(Action::kAll)) != 0 ? kKnownActions : rule.actions;
+}
+
 absl::Status CheckResourceName(const AccessRule& rule) {
   if (rule.pattern == NamePattern::kAny || rule.resource == ResourceKind::kCluster) {
     if (rule.name.empty()) return absl::OkStatus();
@@ -58,9 +67,14 @@ absl::Status CheckResourceName(const AccessRule& rule) {
   const bool legal = std::all_of(name.begin(), name.end(), MayStandInResourceName) &&
                      std::all_of(name_space.begin(), name_space.end(), MayStandInResourceName) &&
                      (may_be_qualified || name.size() == rule.name.size());
+  if (rule.name.size() > 255) {
+    return Invalid(
+        fmt::format("it has a name of {} bytes, more than the 255 of the longest one: {}",
+                    rule.name.size(), Quoted(rule.name)));
+  }
   // "ns/" is the beginning of all names in ns.
   const bool empty = name.empty() && rule.pattern == NamePattern::kLiteral;
-  if (!legal || empty || rule.name.size() > 255) {
+  if (!legal || empty) {
     return Invalid(fmt::format("it has a name that is none: {}; use a-z A-Z 0-9 _ - % |{}",
                                Quoted(rule.name), may_be_qualified ? ", or namespace/name" : ""));
   }
@@ -141,16 +155,25 @@ bool Matches(const AccessRule& rule, const Need& need, const IpAddress& from) {
                      [&](const AddressRange& range) { return range.Contains(from); });
 }
 
-// What is about dead letters, or what is to be tried again, is about the group they are of.
+// What is about dead letters, or what is to be tried again, is about the group they are of; nobody
+// but who may do everything makes such a topic, or sends to it.
 Need Resolved(Need need) {
   if (need.resource != ResourceKind::kTopic) return need;
-  for (const std::string_view prefix : {kDeadLetterPrefix, kRetryPrefix}) {
-    if (!need.name.starts_with(prefix)) continue;
-    need.resource = ResourceKind::kGroup;
-    need.name.remove_prefix(prefix.size());
-    break;
-  }
+  const std::string_view group = GroupOfTopic(need.name);
+  if (group.empty()) return need;
+  if ((need.any_of & kActionsOnTopicsOfGroups) == 0) return {.super = true};
+  need.any_of &= kActionsOnTopicsOfGroups;
+  need.resource = ResourceKind::kGroup;
+  need.name = group;
   return need;
+}
+
+// Names come from callers, also those that are none.
+std::string Shown(std::string_view qualified) {
+  const bool legal = !qualified.empty() && qualified.size() <= 255 &&
+                     std::all_of(qualified.begin(), qualified.end(),
+                                 [](char c) { return MayStandInResourceName(c) || c == '/'; });
+  return legal ? std::string(qualified) : Quoted(qualified);
 }
 
 }  // namespace
@@ -204,8 +227,8 @@ absl::Status CheckUser(User& user) {
 }
 
 std::string Describe(const Need& asked) {
-  if (asked.super) return "what only users of type SUPER_USER may";
   const Need need = Resolved(asked);
+  if (need.super) return "what only users of type SUPER_USER may";
   std::string actions;
   for (size_t action = 1; action < kActionNames.size(); ++action) {
     if ((need.any_of & uint32_t{1} << action) == 0) continue;
@@ -222,20 +245,38 @@ std::string Describe(const Need& asked) {
   }
   const std::string_view kind = need.resource == ResourceKind::kTopic ? "topic" : "group";
   if (need.all) return fmt::format("{} on any {}", actions, kind);
-  return fmt::format("{} on {} {}", actions, kind, QualifiedName(need.name_space, need.name));
+  return fmt::format("{} on {} {}", actions, kind,
+                     Shown(QualifiedName(need.name_space, need.name)));
+}
+
+size_t DenyingRule(const User& user, const Need& asked, const IpAddress& from) {
+  const Need need = Resolved(asked);
+  if (need.super) return 0;
+  for (size_t i = 0; i < user.rules.size(); ++i) {
+    const AccessRule& rule = user.rules[i];
+    if (rule.deny && Matches(rule, need, from) && (need.any_of & ActionsOf(rule)) != 0) {
+      return i + 1;
+    }
+  }
+  return 0;
+}
+
+std::string_view GroupOfTopic(std::string_view topic) {
+  for (const std::string_view prefix : {kDeadLetterPrefix, kRetryPrefix}) {
+    if (topic.starts_with(prefix)) return topic.substr(prefix.size());
+  }
+  return "";
 }
 
 bool Allows(const User& user, const Need& asked, const IpAddress& from) {
   if (user.super) return true;
-  if (asked.super) return false;
   const Need need = Resolved(asked);
+  if (need.super) return false;
   uint32_t allowed = 0;
   uint32_t denied = 0;
   for (const AccessRule& rule : user.rules) {
     if (!Matches(rule, need, from)) continue;
-    const uint32_t actions =
-        (rule.actions & BitOf(Action::kAll)) != 0 ? kKnownActions : rule.actions;
-    (rule.deny ? denied : allowed) |= actions;
+    (rule.deny ? denied : allowed) |= ActionsOf(rule);
   }
   return (need.any_of & allowed & ~denied) != 0;
 }

@@ -78,10 +78,17 @@ inline Need TopicNeed(uint32_t any_of, std::string_view name_space, std::string_
 inline Need GroupNeed(uint32_t any_of, std::string_view name_space, std::string_view name) {
   return {any_of, ResourceKind::kGroup, name_space, name};
 }
+// The group that a topic is of, with its dead letters or with what is to be tried again: rules
+// about the group count for it, and none about topics. Empty: it is one like any other.
+std::string_view GroupOfTopic(std::string_view topic);
+
 // "to PUB on topic orders".
 std::string Describe(const Need& need);
 
 // What no rule allows is refused; what one denies is refused whatever allows it.
 bool Allows(const User& user, const Need& need, const IpAddress& from);
+// Of what is refused: the first rule that denies something of it, counted from 1; 0: none does, and
+// none allows it.
+size_t DenyingRule(const User& user, const Need& need, const IpAddress& from);
 
 }  // namespace dunlin::broker

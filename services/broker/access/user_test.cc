@@ -173,10 +173,25 @@ TEST(UserTest, RangesAreParsedWithCare) {
   EXPECT_TRUE(AddressRange::Parse("0.0.0.0/0")->Contains(Here()));
 }
 
+// Brokers make and write the topics of groups themselves.
+TEST(UserTest, NobodySendsToTheDeadLettersOfAGroup) {
+  const User user = UserWith({Rule(ResourceKind::kGroup, "workers", kAll),
+                              Rule(ResourceKind::kTopic, "", kAll, NamePattern::kAny)});
+  for (const char* topic : {"%DLQ%workers", "%RETRY%workers"}) {
+    EXPECT_FALSE(Allows(user, TopicNeed(kPub, "", topic), Here()));
+    EXPECT_FALSE(Allows(user, TopicNeed(BitOf(Action::kCreate), "", topic), Here()));
+    EXPECT_TRUE(Allows(user, TopicNeed(kPub | kSub, "", topic), Here()));
+    EXPECT_TRUE(Allows(user, TopicNeed(BitOf(Action::kDelete), "", topic), Here()));
+  }
+}
+
 TEST(UserTest, WhatIsNeededIsSaidInWords) {
   EXPECT_EQ(Describe(TopicNeed(kPub | kSub, "ns", "orders")), "PUB or SUB on topic ns/orders");
   EXPECT_EQ(Describe(TopicNeed(kSub, "", "%DLQ%workers")), "SUB on group workers");
   EXPECT_EQ(Describe(ClusterNeed(Action::kGet)), "GET on the cluster");
+  EXPECT_EQ(Describe(TopicNeed(kPub, "", "a\nb")), "PUB on topic \"a\\x0ab\"");
+  EXPECT_EQ(Describe(TopicNeed(kPub, "", "")), "PUB on topic \"\"");
+  EXPECT_LT(Describe(TopicNeed(kPub, "", std::string(100'000, 'a'))).size(), 100u);
   EXPECT_EQ(
       Describe({.any_of = BitOf(Action::kList), .resource = ResourceKind::kGroup, .all = true}),
       "LIST on any group");
@@ -214,6 +229,7 @@ TEST(UserTest, RefusesUsersThatCannotBe) {
       {"has a name", rule(Rule(ResourceKind::kTopic, "t", kPub, NamePattern::kAny))},
       {"has a name", rule(Rule(ResourceKind::kCluster, "t", BitOf(Action::kGet)))},
       {"name that is none", rule(Rule(ResourceKind::kTopic, "a b", kPub))},
+      {"name of 256 bytes", rule(Rule(ResourceKind::kTopic, std::string(256, 'a'), kPub))},
       {"name that is none", rule(Rule(ResourceKind::kTopic, "a/b/c", kPub))},
       {"name that is none", rule(Rule(ResourceKind::kTopic, "ns/", kPub))},
       {"name that is none", rule(Rule(ResourceKind::kNamespace, "a/b", kPub))},

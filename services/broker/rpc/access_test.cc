@@ -310,6 +310,59 @@ TEST_F(AccessTest, TelemetrySaysWhatMayNotBeDone) {
   EXPECT_TRUE(stream->Finish().ok());
 }
 
+TEST_F(AccessTest, WhoIsNobodyAnyMoreIsNotHeardOnItsOldStream) {
+  MakeUser("producer", {MakeRule(Rule::TOPIC, "orders", {Rule::PUB})});
+  auto context = As("producer");
+  auto stream = stub_->Telemetry(context.get());
+  v2::TelemetryCommand command;
+  command.mutable_settings()->set_client_type(v2::PRODUCER);
+  command.mutable_settings()->mutable_publishing()->add_topics()->set_name("orders");
+  stream->Write(command);
+  v2::TelemetryCommand answer;
+  ASSERT_TRUE(stream->Read(&answer));
+  EXPECT_EQ(answer.status().code(), v2::OK);
+  admin::v1::DeleteUserRequest deletion;
+  deletion.set_name("producer");
+  EXPECT_TRUE(Command("admin", &Admin::DeleteUser, deletion).ok());
+  stream->Write(command);
+  ASSERT_TRUE(stream->Read(&answer));
+  EXPECT_EQ(answer.status().code(), v2::UNAUTHORIZED);
+  EXPECT_FALSE(stream->Read(&answer)) << "the stream ends";
+}
+
+TEST_F(AccessTest, ListsLeaveOutWhatIsDenied) {
+  Rule no_orders = MakeRule(Rule::TOPIC, "orders", {Rule::ALL});
+  no_orders.set_decision(Rule::DENY);
+  MakeUser("lister", {MakeRule(Rule::TOPIC, "", {Rule::ALL}), no_orders});
+  admin::v1::CreateTopicRequest create;
+  create.mutable_topic()->set_name("refunds");
+  EXPECT_TRUE(Command("admin", &Admin::CreateTopic, create).ok());
+  const auto names = [&](const std::string& user) {
+    admin::v1::ListTopicsResponse listed;
+    EXPECT_TRUE(Command(user, &Admin::ListTopics, {}, &listed).ok());
+    std::vector<std::string> names;
+    for (const auto& topic : listed.topics()) names.push_back(topic.name());
+    return names;
+  };
+  EXPECT_THAT(names("admin"), ::testing::IsSupersetOf({"orders", "refunds"}));
+  EXPECT_THAT(names("lister"), ::testing::Contains("refunds"));
+  EXPECT_THAT(names("lister"), ::testing::Not(::testing::Contains("orders")));
+}
+
+TEST_F(AccessTest, AnUpdateDoesNotEnableByTheWay) {
+  MakeUser("producer", {});
+  admin::v1::UpdateUserRequest update;
+  update.mutable_user()->set_name("producer");
+  update.mutable_user()->set_enabled(false);
+  admin::v1::User updated;
+  EXPECT_TRUE(Command("admin", &Admin::UpdateUser, update, &updated).ok());
+  EXPECT_FALSE(updated.enabled());
+  update.mutable_user()->clear_enabled();
+  update.mutable_user()->set_secret("another-secret");
+  EXPECT_TRUE(Command("admin", &Admin::UpdateUser, update, &updated).ok());
+  EXPECT_FALSE(updated.enabled());
+}
+
 TEST_F(AccessTest, CommandsAreOfThoseWhoMayGiveThem) {
   MakeUser("reader", {MakeRule(Rule::TOPIC, "orders", {Rule::GET})});
   MakeUser("keeper",
@@ -368,6 +421,10 @@ TEST_F(AccessTest, UsersThatCannotBeAreRefused) {
   request.mutable_user()->set_secret("some-secret");
   EXPECT_THAT(Command("admin", &Admin::CreateUser, request).error_message(),
               HasSubstr("access.super_user"));
+  admin::v1::GetUserRequest get;
+  get.set_name("admin");
+  EXPECT_THAT(Command("admin", &Admin::GetUser, get).error_message(),
+              HasSubstr("access.super_user_secret_file"));
   request.mutable_user()->set_name("bob");
   request.mutable_user()->set_secret("short");
   EXPECT_EQ(Command("admin", &Admin::CreateUser, request).error_code(),
@@ -375,6 +432,9 @@ TEST_F(AccessTest, UsersThatCannotBeAreRefused) {
   request.mutable_user()->set_secret("some-secret");
   *request.mutable_user()->add_rules() = MakeRule(Rule::TOPIC, "a b", {Rule::PUB});
   EXPECT_THAT(Command("admin", &Admin::CreateUser, request).error_message(), HasSubstr("rule 1"));
+  request.mutable_user()->mutable_rules(0)->set_name("%DLQ%workers");
+  EXPECT_THAT(Command("admin", &Admin::CreateUser, request).error_message(),
+              HasSubstr("GROUP \"workers\""));
   request.mutable_user()->mutable_rules(0)->set_name("a");
   request.mutable_user()->mutable_rules(0)->add_actions(static_cast<Rule::Action>(77));
   EXPECT_THAT(Command("admin", &Admin::CreateUser, request).error_message(),

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 
 #include "services/base/status_macros.h"
+#include "services/broker/rpc/admin_answers.h"
 #include "services/broker/rpc/admin_needs.h"
 #include "services/broker/rpc/buffers.h"
 #include "services/broker/rpc/call_context.h"
@@ -41,9 +42,8 @@ auto OrNothing(Then then) {
 }  // namespace
 
 template <typename Request>
-absl::Status AdminServiceImpl::Admit(const Context& context, const Bytes& request,
+absl::Status AdminServiceImpl::Admit(const Caller& caller, const Bytes& request,
                                      Request& parsed) const {
-  const Caller caller = ReadCaller(access_, context);
   RETURN_IF_ERROR(caller.status);
   RETURN_IF_ERROR(CheckRequestSize(request));
   RETURN_IF_ERROR(Parse(request, parsed));
@@ -55,13 +55,19 @@ template <typename Request, typename Command>
 grpc::ServerUnaryReactor* AdminServiceImpl::Answer(const Context& context, const Bytes& request,
                                                    Bytes& response, Command obey) {
   auto* call = new AdminCall<Request>();
-  absl::Status status = Admit(context, request, call->Message());
+  const Caller caller = ReadCaller(access_, context);
+  absl::Status status = Admit(caller, request, call->Message());
   if (status.ok()) {
-    status = executor_.Run([call, &response, obey = std::move(obey)]() mutable {
-      const auto result = obey(call->Message());
-      if (result.ok()) response = Serialize(*result);
-      call->Finish(ToGrpc(result.status()));
-    });
+    status = executor_.Run(
+        [this, call, caller, peer = context.peer(), &response, obey = std::move(obey)]() mutable {
+          auto result = obey(call->Message());
+          LogChange(call->Message(), caller, peer, result.status());
+          if (result.ok()) {
+            LeaveOutDenied(access_, caller, *result);
+            response = Serialize(*result);
+          }
+          call->Finish(ToGrpc(result.status()));
+        });
   }
   if (!status.ok()) call->Finish(ToGrpc(status));
   return call;
@@ -72,12 +78,14 @@ grpc::ServerUnaryReactor* AdminServiceImpl::AnswerLater(const Context& context,
                                                         const Bytes& request, Bytes& response,
                                                         Command obey) {
   auto* call = new AdminCall<Request>();
-  const absl::Status status = Admit(context, request, call->Message());
+  const Caller caller = ReadCaller(access_, context);
+  const absl::Status status = Admit(caller, request, call->Message());
   if (!status.ok()) {
     call->Finish(ToGrpc(status));
     return call;
   }
-  obey(call->Message(), [call, &response](const auto& result) {
+  obey(call->Message(), [call, caller, peer = context.peer(), &response](const auto& result) {
+    LogChange(call->Message(), caller, peer, result.status());
     if (result.ok()) response = Serialize(*result);
     call->Finish(ToGrpc(result.status()));
   });

@@ -112,7 +112,7 @@ class AdminServiceImpl : public internal::AdminMethods {
   Unary* AnswerLater(const Context& context, const Bytes& request, Bytes& response, Command obey);
   // Fills `parsed`. Errors: those of its size and form, UNAUTHENTICATED, PERMISSION_DENIED.
   template <typename Request>
-  absl::Status Admit(const Context& context, const Bytes& request, Request& parsed) const;
+  absl::Status Admit(const Caller& caller, const Bytes& request, Request& parsed) const;
 
   Admin& admin_;
   TransactionAdmin& transactions_;

@@ -322,7 +322,6 @@ absl::StatusOr<std::shared_ptr<Attachment>> SubscribeCall::Find(uint32_t binding
 }
 
 absl::Status SubscribeCall::Settle(const v1::Settle& settle) {
-  services_.clients.Touch(call_.client_id);
   const absl::StatusOr<std::shared_ptr<Attachment>> found = Find(settle.binding());
   if (!found.ok()) return absl::OkStatus();  // it was detached meanwhile
   auto* const group = dynamic_cast<GroupAttachment*>(found->get());
@@ -331,6 +330,7 @@ absl::Status SubscribeCall::Settle(const v1::Settle& settle) {
     Detach(settle.binding(), may);
     return absl::OkStatus();
   }
+  services_.clients.Touch(call_.client_id);
   v1::SubscribeResponse answers;
   for (const v1::Verdict& verdict : settle.verdicts()) {
     if (!v1::Verdict::Outcome_IsValid(verdict.outcome())) {

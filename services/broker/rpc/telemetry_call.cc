@@ -66,6 +66,13 @@ TelemetryCall::TelemetryCall(ServiceContext& services, const grpc::CallbackServe
 
 void TelemetryCall::OnReadDone(bool ok) {
   if (!ok) return FinishWhenWritten(grpc::Status::OK);  // half-closed by the client
+  // Who is nobody any more keeps no leases by talking on.
+  if (const absl::Status known = services_.access.CheckIdentity(call_.caller); !known.ok()) {
+    Command answer;
+    *answer.mutable_status() = ToWire(known);
+    Send(answer);
+    return FinishWhenWritten(grpc::Status::OK);
+  }
   services_.clients.Touch(call_.client_id);
   if (const absl::Status status = Take(received_); !status.ok()) {
     return FinishWhenWritten(
