@@ -12,14 +12,15 @@
 #include <cstdio>
 #include <string>
 
+#include "client_options.h"
+
 namespace {
 
 constexpr int kMessages = 5;
 
 absl::Status Run(const std::string& endpoint, const std::string& topic, const std::string& group) {
-  dunlin::ClientOptions client_options;
-  client_options.endpoint = endpoint;
-  const absl::StatusOr<dunlin::Client> client = dunlin::Client::Connect(client_options);
+  const absl::StatusOr<dunlin::Client> client =
+      dunlin::Client::Connect(ClientOptionsOf(endpoint.c_str()));
   if (!client.ok()) return client.status();
 
   std::atomic<int> received{0};

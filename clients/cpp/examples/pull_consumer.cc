@@ -8,10 +8,11 @@
 #include <chrono>
 #include <cstdio>
 
+#include "client_options.h"
+
 int main(int argc, char** argv) {
-  dunlin::ClientOptions client_options;
-  if (argc > 1) client_options.endpoint = argv[1];
-  const absl::StatusOr<dunlin::Client> client = dunlin::Client::Connect(client_options);
+  const absl::StatusOr<dunlin::Client> client =
+      dunlin::Client::Connect(ClientOptionsOf(argc > 1 ? argv[1] : nullptr));
   if (!client.ok()) {
     std::fprintf(stderr, "%s\n", client.status().ToString().c_str());
     return 1;

@@ -12,6 +12,8 @@
 #include <cstdlib>
 #include <string>
 
+#include "client_options.h"
+
 namespace {
 
 constexpr int kOrders = 10;
@@ -40,9 +42,8 @@ class Orders {
 }  // namespace
 
 int main(int argc, char** argv) {
-  dunlin::ClientOptions client_options;
-  if (argc > 1) client_options.endpoint = argv[1];
-  const absl::StatusOr<dunlin::Client> client = dunlin::Client::Connect(client_options);
+  const absl::StatusOr<dunlin::Client> client =
+      dunlin::Client::Connect(ClientOptionsOf(argc > 1 ? argv[1] : nullptr));
   if (!client.ok()) {
     std::fprintf(stderr, "%s\n", client.status().ToString().c_str());
     return 1;
