@@ -118,6 +118,11 @@ absl::Status AccessControl::Check(const Caller& caller, const Need& need) const 
   const std::string what = Describe(need);
   RefusalLog::Get().Add(kRefusals[static_cast<size_t>(Refusal::kNotAllowed)], user->name,
                         caller.from, what);
+  if (IsForSuperUsers(need)) {
+    return absl::PermissionDeniedError(
+        fmt::format("user {} is not allowed {}; `dunlinctl user update {} --super` makes it one",
+                    user->name, what, user->name));
+  }
   const size_t rule = DenyingRule(*user, need, caller.from);
   const std::string why =
       rule == 0 ? std::string("no rule allows it") : fmt::format("its rule {} denies it", rule);

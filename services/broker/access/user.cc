@@ -226,6 +226,8 @@ absl::Status CheckUser(User& user) {
   return absl::OkStatus();
 }
 
+bool IsForSuperUsers(const Need& need) { return Resolved(need).super; }
+
 std::string Describe(const Need& asked) {
   const Need need = Resolved(asked);
   if (need.super) return "what only users of type SUPER_USER may";

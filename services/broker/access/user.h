@@ -78,6 +78,9 @@ inline Need TopicNeed(uint32_t any_of, std::string_view name_space, std::string_
 inline Need GroupNeed(uint32_t any_of, std::string_view name_space, std::string_view name) {
   return {any_of, ResourceKind::kGroup, name_space, name};
 }
+// Only users of type SUPER_USER may do it, whatever rules say.
+bool IsForSuperUsers(const Need& need);
+
 // The group that a topic is of, with its dead letters or with what is to be tried again: rules
 // about the group count for it, and none about topics. Empty: it is one like any other.
 std::string_view GroupOfTopic(std::string_view topic);
