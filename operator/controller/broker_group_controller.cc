@@ -179,6 +179,7 @@ void BrokerGroupController::Observe(Round& round) {
                 observed.live);
   }
   observed.claims = around_.caches.OfGroup(PersistentVolumeClaimType(), key);
+  observed.services = around_.caches.OfGroup(ServiceType(), key);
   const Refusal& refusal = round.memory->refusal;
   const Json* const size = k8s::Find(group, {"spec", "storage", "size"});
   if (size != nullptr && refusal.size == *size &&

@@ -24,6 +24,7 @@ absl::StatusOr<std::chrono::milliseconds> NameServiceController::Reconcile(
   }
   const std::shared_ptr<Written> written = WrittenOf(*observed.resource);
   observed.stateful_set = caches_.Get(StatefulSetType(), key);
+  observed.outside_service = caches_.Get(ServiceType(), {key.space, key.name + "-outside"});
   observed.broker_groups = static_cast<int>(caches_.Referring(BrokerGroupType(), key).size());
   for (const k8s::ResourceType& type :
        {ConfigMapType(), ServiceType(), PodDisruptionBudgetType(), StatefulSetType()}) {

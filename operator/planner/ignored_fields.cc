@@ -44,8 +44,6 @@ std::string IgnoredFields(const Observed& observed) {
       "allowUncleanElection");
   add(!k8s::StringAt(group, {"spec", "failover", "coordinator", "etcd", "tlsSecretName"}).empty(),
       "failover", "coordinator.etcd.tlsSecretName");
-  const std::string_view expose = k8s::StringAt(group, {"spec", "expose", "type"});
-  add(!expose.empty() && expose != "ClusterIP", "expose", "type");
   add(k8s::BoolAt(group, {"spec", "monitoring", "podMonitor", "enabled"}, false), "monitoring",
       "podMonitor");
   return ignored;

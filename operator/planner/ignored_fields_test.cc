@@ -42,7 +42,7 @@ TEST(IgnoredFieldsTest, EachThatHasNoEffectIsNamed) {
             "failover.coordinator.etcd.tlsSecretName");
   EXPECT_EQ(Ignored(R"({"expose": {"type": "NodePort"},
                         "monitoring": {"podMonitor": {"enabled": true}}})"),
-            "expose.type, monitoring.podMonitor");
+            "monitoring.podMonitor");
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "operator/k8s/conditions.h"
 #include "operator/planner/config_text.h"
+#include "operator/planner/outside.h"
 #include "operator/planner/pod_parts.h"
 #include "operator/planner/resource_types.h"
 #include "operator/planner/yaml_text.h"
@@ -104,15 +105,23 @@ Json MembersService(const Spec& spec) {
 
 Json AccessService(const Spec& spec) {
   Json service = spec.NewChild(ServiceType(), spec.name);
-  const std::string_view type = k8s::StringAt(spec.resource, {"spec", "expose", "type"});
-  Json port = ServicePort("grpc", kNameServicePort);
+  service["spec"] = {{"type", "ClusterIP"},
+                     {"selector", spec.Selector()},
+                     {"ports", Json::array({ServicePort("grpc", kNameServicePort)})}};
+  return service;
+}
+
+std::string OutsideServiceName(const Spec& spec) { return spec.name + "-outside"; }
+
+// A Service of its own: its port is not the one inside, by which clients outside are known.
+Json OutsideService(const Spec& spec) {
+  Json service = spec.NewChild(ServiceType(), OutsideServiceName(spec));
+  service["spec"] = OutsideServiceSpec(spec.resource, kNameServicePort, kOutsideNameServicePort);
+  service["spec"]["selector"] = spec.Selector();
   if (const int64_t node_port = k8s::IntAt(spec.resource, {"spec", "expose", "nodePort"});
       node_port > 0) {
-    port["nodePort"] = node_port;
+    service["spec"]["ports"][0]["nodePort"] = node_port;
   }
-  service["spec"] = {{"type", type.empty() ? "ClusterIP" : type},
-                     {"selector", spec.Selector()},
-                     {"ports", Json::array({port})}};
   if (const Json* const annotations = k8s::Find(spec.resource, {"spec", "expose", "annotations"})) {
     service["metadata"]["annotations"] = *annotations;
   }
@@ -202,6 +211,7 @@ std::vector<Plan::Apply> Objects(const ObservedNameService& observed, const Spec
   objects.push_back({ConfigMapType(), std::move(config)});
   objects.push_back({ServiceType(), MembersService(spec)});
   objects.push_back({ServiceType(), AccessService(spec)});
+  if (IsExposed(spec.resource)) objects.push_back({ServiceType(), OutsideService(spec)});
   if (spec.HasBudget()) {
     Json budget = spec.NewChild(PodDisruptionBudgetType(), spec.name);
     budget["spec"] = {{"maxUnavailable", 1}, {"selector", {{"matchLabels", spec.Selector()}}}};
@@ -297,17 +307,24 @@ Json StatusOf(const ObservedNameService& observed, const Spec& spec, const Defau
     endpoints.push_back(
         fmt::format("{0}-{1}.{0}-members.{2}.svc:{3}", spec.name, i, spec.space, kNameServicePort));
   }
-  return {{"observedGeneration", k8s::GenerationOf(spec.resource)},
-          {"phase", verdict.phase},
-          {"replicas", sight.there},
-          {"readyReplicas", sight.ready},
-          {"updatedReplicas", sight.updated},
-          {"selector", selector},
-          {"address", fmt::format("{}.{}.svc:{}", spec.name, spec.space, kNameServicePort)},
-          {"endpoints", endpoints},
-          {"brokerGroups", observed.broker_groups},
-          {"image", spec.Image(defaults)},
-          {"conditions", Conditions(spec, sight, verdict, !config.ok(), now)}};
+  Json status = {{"observedGeneration", k8s::GenerationOf(spec.resource)},
+                 {"phase", verdict.phase},
+                 {"replicas", sight.there},
+                 {"readyReplicas", sight.ready},
+                 {"updatedReplicas", sight.updated},
+                 {"selector", selector},
+                 {"address", fmt::format("{}.{}.svc:{}", spec.name, spec.space, kNameServicePort)},
+                 {"endpoints", endpoints},
+                 {"brokerGroups", observed.broker_groups},
+                 {"image", spec.Image(defaults)},
+                 {"conditions", Conditions(spec, sight, verdict, !config.ok(), now)}};
+  if (observed.outside_service != nullptr && IsExposed(spec.resource)) {
+    // Ports of nodes are at each of them.
+    if (std::string address = AddressOfService(*observed.outside_service, "*"); !address.empty()) {
+      status["externalAddress"] = std::move(address);
+    }
+  }
+  return status;
 }
 
 }  // namespace
@@ -329,6 +346,11 @@ Plan PlanNameService(const ObservedNameService& observed, const Defaults& defaul
           observed.applied.contains(PodDisruptionBudgetType().kind + "/" + spec.name)) {
         plan.removals.push_back(
             {.type = PodDisruptionBudgetType(), .object = {spec.space, spec.name}});
+      }
+      if (!IsExposed(spec.resource) &&
+          observed.applied.contains(ServiceType().kind + "/" + OutsideServiceName(spec))) {
+        plan.removals.push_back(
+            {.type = ServiceType(), .object = {spec.space, OutsideServiceName(spec)}});
       }
     }
   }

@@ -4,6 +4,7 @@
 // |---|---|
 // | Service NAME-members | headless: names of instances, for brokers, which register with each |
 // | Service NAME | access point of clients: every instance that is ready |
+// | Service NAME-outside | with spec.expose: the same for clients outside of Kubernetes |
 // | ConfigMap NAME-config | the configuration file |
 // | StatefulSet NAME | the instances; its controller replaces them one at a time |
 // | PodDisruptionBudget NAME | one may be away |
@@ -28,7 +29,8 @@ inline constexpr std::string_view kNameServiceLabel = "dunlin.dev/nameservice";
 
 struct ObservedNameService {
   k8s::Object resource;
-  k8s::Object stateful_set;  // null: it is not there
+  k8s::Object stateful_set;     // null: it is not there
+  k8s::Object outside_service;  // the Service NAME-outside; null: it is not there
   // As in Observed.
   std::map<std::string, std::string> applied;
   std::map<std::string, k8s::Object> live;

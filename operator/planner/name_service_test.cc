@@ -161,11 +161,43 @@ TEST_F(NameServiceTest, ItIsExposedAsAsked) {
           "annotations": {"example.com/internal": "true"}})");
   resource_["spec"]["podDisruptionBudget"] = {{"enabled", false}};
   const Plan plan = Make();
-  const Json service = Find(plan, "Service", "names");
+  EXPECT_EQ(Find(plan, "Service", "names")["spec"]["type"], "ClusterIP");
+  const Json service = Find(plan, "Service", "names-outside");
   EXPECT_EQ(service["spec"]["type"], "NodePort");
   EXPECT_EQ(service["spec"]["ports"][0]["nodePort"], 30876);
+  EXPECT_EQ(service["spec"]["ports"][0]["port"], 9976);
+  EXPECT_EQ(service["spec"]["ports"][0]["targetPort"], 9876);
+  EXPECT_EQ(service["spec"]["selector"], Find(plan, "Service", "names")["spec"]["selector"]);
   EXPECT_EQ(k8s::AnnotationOf(service, "example.com/internal"), "true");
   EXPECT_TRUE(Find(plan, "PodDisruptionBudget", "names").is_null());
+}
+
+TEST_F(NameServiceTest, TheAddressOutsideIsShown) {
+  resource_["spec"]["expose"] = Json::parse(R"({"type": "NodePort", "port": 9999})");
+  EXPECT_FALSE(Make().status.contains("externalAddress"));
+  Json service = Find(Make(), "Service", "names-outside");
+  service["spec"]["ports"][0]["nodePort"] = 30123;
+  observed_.outside_service = std::make_shared<const Json>(service);
+  EXPECT_EQ(Make().status["externalAddress"], "*:30123");
+  resource_["spec"]["expose"]["type"] = "LoadBalancer";
+  service["spec"]["type"] = "LoadBalancer";
+  observed_.outside_service = std::make_shared<const Json>(service);
+  EXPECT_FALSE(Make().status.contains("externalAddress"));
+  service["status"]["loadBalancer"] = Json::parse(R"({"ingress": [{"hostname": "lb.example"}]})");
+  observed_.outside_service = std::make_shared<const Json>(service);
+  EXPECT_EQ(Make().status["externalAddress"], "lb.example:9999");
+}
+
+TEST_F(NameServiceTest, WhatIsNotExposedAnyMoreGoes) {
+  resource_["spec"]["expose"] = Json::parse(R"({"type": "NodePort"})");
+  for (const Plan::Apply& apply : Make().applies) {
+    observed_.applied[apply.type.kind + "/" + k8s::KeyOf(apply.object).name] = "x";
+  }
+  EXPECT_THAT(Make().removals, IsEmpty());
+  resource_["spec"]["expose"]["type"] = "ClusterIP";
+  const Plan plan = Make();
+  ASSERT_EQ(plan.removals.size(), 1u);
+  EXPECT_EQ(plan.removals[0].object.name, "names-outside");
 }
 
 TEST_F(NameServiceTest, PausedOrDeletedIsHandsOff) {

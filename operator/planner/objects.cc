@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "operator/planner/children.h"
 #include "operator/planner/config_text.h"
 #include "operator/planner/credentials.h"
 #include "operator/planner/members.h"
+#include "operator/planner/outside.h"
 #include "operator/planner/pod_parts.h"
 #include "operator/planner/resource_types.h"
 
@@ -17,33 +19,10 @@ namespace {
 using k8s::Json;
 using k8s::ResourceType;
 
-// What pods are found by: nothing in it ever changes.
-Json Selector(const BrokerGroupSpec& spec) {
-  return {{"app.kubernetes.io/name", "dunlin"},
-          {"app.kubernetes.io/component", "broker"},
-          {std::string(kGroupLabel), spec.name}};
-}
-
-Json Labels(const BrokerGroupSpec& spec) {
-  Json labels = Selector(spec);
-  labels["app.kubernetes.io/instance"] = spec.name;
-  labels["app.kubernetes.io/managed-by"] = "dunlin-operator";
-  labels["dunlin.dev/cluster"] = spec.cluster_name;
-  return labels;
-}
-
-Json NewChild(const Json& group, const BrokerGroupSpec& spec, const ResourceType& type,
-              const std::string& name) {
-  Json child = k8s::NewObject(type, {spec.space, name});
-  child["metadata"]["labels"] = Labels(spec);
-  child["metadata"]["ownerReferences"] = Json::array({k8s::ControllerReference(group)});
-  return child;
-}
-
 Json NewService(const Json& group, const BrokerGroupSpec& spec, const std::string& name) {
   Json service = NewChild(group, spec, ServiceType(), name);
   service["spec"] = {{"type", "ClusterIP"},
-                     {"selector", Selector(spec)},
+                     {"selector", SelectorLabels(spec)},
                      {"ports", {ServicePort("grpc", kClientPort)}}};
   return service;
 }
@@ -70,7 +49,7 @@ Json Budget(const Json& group, const BrokerGroupSpec& spec, std::string_view rol
             int min_available) {
   Json budget = NewChild(group, spec, PodDisruptionBudgetType(),
                          role == "master" ? spec.name + "-master" : spec.name);
-  Json selector = Selector(spec);
+  Json selector = SelectorLabels(spec);
   selector[std::string(kRoleLabel)] = role;
   budget["spec"] = {{"minAvailable", min_available}, {"selector", {{"matchLabels", selector}}}};
   return budget;
@@ -135,6 +114,7 @@ Json BrokerContainer(const BrokerGroupSpec& spec, const Defaults& defaults, cons
   if (const Json* const resources = k8s::Find(group, {"spec", "resources"})) {
     container["resources"] = *resources;
   }
+  if (IsExposed(group)) TellOutsideAddress(container);
   return container;
 }
 
@@ -158,7 +138,7 @@ Json PodTemplate(const Json& group, const BrokerGroupSpec& spec, const Defaults&
   constexpr int kGraceSeconds = 60;
   constexpr int kSecretMode = 0440;  // fsGroup makes it the pod's
   Json pod;
-  pod["metadata"]["labels"] = Labels(spec);
+  pod["metadata"]["labels"] = GroupLabels(spec);
   pod["metadata"]["annotations"] = {{std::string(kMembersAnnotation), fmt::to_string(members)}};
   // The file does not change under a member, also not when one of its containers starts again:
   // another one is another revision.
@@ -170,7 +150,7 @@ Json PodTemplate(const Json& group, const BrokerGroupSpec& spec, const Defaults&
       {"automountServiceAccountToken", spec.NeedsAccount()},
       {"terminationGracePeriodSeconds", kGraceSeconds},
       {"securityContext", RestrictedPod()},
-      {"topologySpreadConstraints", SpreadOverNodes(Selector(spec))},
+      {"topologySpreadConstraints", SpreadOverNodes(SelectorLabels(spec))},
       {"volumes",
        {{{"name", "config"}, {"configMap", {{"name", file}}}},
         {{"name", "secret"},
@@ -190,13 +170,14 @@ Json PodTemplate(const Json& group, const BrokerGroupSpec& spec, const Defaults&
                                         {"items", Json::array({entry})},
                                         {"defaultMode", kSecretMode}}}});
   }
+  if (IsExposed(group)) pod["spec"]["volumes"].push_back(OutsideVolume(spec));
   if (const Json* const secrets = k8s::Find(group, {"spec", "imagePullSecrets"})) {
     pod["spec"]["imagePullSecrets"] = *secrets;
   }
   const Json* const over = k8s::Find(group, {"spec", "podTemplate"});
   if (over == nullptr) return pod;
   Json merged = Merged(std::move(pod), *over);
-  PutLabels(Labels(spec), merged);
+  PutLabels(GroupLabels(spec), merged);
   return merged;
 }
 
@@ -208,7 +189,7 @@ Json MembersSet(const Observed& observed, const BrokerGroupSpec& spec, const Def
                  {"serviceName", spec.name + "-members"},
                  {"podManagementPolicy", "Parallel"},
                  {"updateStrategy", {{"type", "OnDelete"}}},
-                 {"selector", {{"matchLabels", Selector(spec)}}},
+                 {"selector", {{"matchLabels", SelectorLabels(spec)}}},
                  {"template", PodTemplate(group, spec, defaults, config,
                                           ListedMembers(observed, spec, replicas))},
                  {"volumeClaimTemplates", VolumeClaims(group, observed.stateful_set.get())},
@@ -269,7 +250,7 @@ bool HasNames(const Json& list) {
 
 std::string SelectorOf(const BrokerGroupSpec& spec) {
   std::string text;
-  const Json selector = Selector(spec);
+  const Json selector = SelectorLabels(spec);
   for (const auto& [name, value] : selector.items()) {
     text += fmt::format("{}{}={}", text.empty() ? "" : ",", name, value.get<std::string>());
   }
@@ -308,6 +289,9 @@ std::vector<Plan::Apply> ObjectsOf(const Observed& observed, const BrokerGroupSp
   objects.push_back({ServiceType(), MembersService(group, spec)});
   objects.push_back({ServiceType(), NewService(group, spec, spec.name)});
   objects.push_back({ServiceType(), MasterService(group, spec)});
+  for (Plan::Apply& outside : OutsideObjects(observed, spec, replicas)) {
+    objects.push_back(std::move(outside));
+  }
   if (spec.disruption_budget) {
     // Of the slaves one may go; where there is one alone it may, too. While there is no master all
     // pods are slaves by their label.
@@ -340,8 +324,9 @@ bool IsApplied(const Plan::Apply& apply, const std::map<std::string, std::string
   return now == live.end() || Holds(*now->second, apply.object);
 }
 
-std::vector<Plan::Removal> Removals(const Observed& observed, const BrokerGroupSpec& spec) {
-  std::vector<Plan::Removal> removals;
+std::vector<Plan::Removal> Removals(const Observed& observed, const BrokerGroupSpec& spec,
+                                    int replicas) {
+  std::vector<Plan::Removal> removals = OutsideRemovals(observed, spec, replicas);
   if (spec.disruption_budget) return removals;
   for (const std::string& name : {spec.name, spec.name + "-master"}) {
     if (!observed.applied.contains(PodDisruptionBudgetType().kind + "/" + name)) continue;
@@ -357,7 +342,7 @@ std::vector<Plan::Removal> FormerFiles(const Observed& observed, const BrokerGro
   for (auto known = observed.applied.lower_bound(kind);
        known != observed.applied.end() && known->first.starts_with(kind); ++known) {
     std::string name = known->first.substr(kind.size());
-    if (name == FileNameOf(spec, config_hash)) continue;
+    if (name == FileNameOf(spec, config_hash) || name == OutsideAddressesOf(spec)) continue;
     removals.push_back({.type = ConfigMapType(), .object = {spec.space, std::move(name)}});
   }
   return removals;

@@ -23,14 +23,14 @@
 #include <vector>
 
 #include "operator/k8s/object.h"
+#include "operator/planner/children.h"
 #include "operator/planner/observed.h"
 #include "operator/planner/plan.h"
 #include "operator/planner/spec.h"
 
 namespace dunlin::op {
 
-inline constexpr std::string_view kRoleLabel = "dunlin.dev/role";  // master, slave
-inline constexpr std::string_view kGroupLabel = "dunlin.dev/group";
+inline constexpr std::string_view kRoleLabel = "dunlin.dev/role";       // master, slave
 inline constexpr std::string_view kFingerprint = "dunlin.dev/applied";  // annotation
 
 // By which `kubectl scale` and autoscalers find the pods.
@@ -59,8 +59,10 @@ std::vector<Plan::Apply> ObjectsOf(const Observed& observed, const BrokerGroupSp
                                    const Defaults& defaults, const std::string& config,
                                    int replicas);
 
-// What the group has and is to have no more: disruption budgets, when they are off.
-std::vector<Plan::Removal> Removals(const Observed& observed, const BrokerGroupSpec& spec);
+// What the group has and is to have no more: disruption budgets, when they are off; what is for
+// clients outside, when it is exposed no more, or has fewer members.
+std::vector<Plan::Removal> Removals(const Observed& observed, const BrokerGroupSpec& spec,
+                                    int replicas);
 
 // ConfigMaps of former configurations. REQUIRES: all pods are of the newest revision.
 std::vector<Plan::Removal> FormerFiles(const Observed& observed, const BrokerGroupSpec& spec,

@@ -42,7 +42,8 @@ struct Observed {
   // Of the nodes under these pods those that are to be emptied (drain.h). Without nodes in sight:
   // none.
   std::set<std::string> emptied_nodes;
-  std::vector<k8s::Object> claims;  // PersistentVolumeClaims
+  std::vector<k8s::Object> claims;    // PersistentVolumeClaims
+  std::vector<k8s::Object> services;  // of the group
   // Why the API server does not let claims grow to the size that is asked for. Empty: it was not
   // asked, or does.
   std::string growth_refused;

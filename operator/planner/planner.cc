@@ -185,7 +185,7 @@ void PlanGroup(const Observed& observed, const BrokerGroupSpec& spec,
     outcome.stalled_reason = "NameTaken";
     outcome.stalled_message = observed.taken;
   }
-  plan.removals = Removals(observed, spec);
+  plan.removals = Removals(observed, spec, outcome.scale.replicas);
   plan.growths = outcome.volumes.growths;
   plan.secret = MemberSecret(*observed.group, spec);
   outcome.rollout =

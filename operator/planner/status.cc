@@ -9,6 +9,7 @@
 #include "operator/k8s/rfc3339.h"
 #include "operator/planner/ignored_fields.h"
 #include "operator/planner/objects.h"
+#include "operator/planner/outside.h"
 
 namespace dunlin::op {
 namespace {
@@ -159,6 +160,9 @@ Json MembersStatus(const Observed& observed, const std::vector<Member>& members)
         !revision.empty()) {
       entry["revision"] = revision;
     }
+    if (std::string outside = OutsideAddressOf(observed, member.pod); !outside.empty()) {
+      entry["externalAddress"] = std::move(outside);
+    }
     if (std::string size = VolumeSizeOf(observed, member.pod); !size.empty()) {
       entry["volumeSize"] = std::move(size);
     }
@@ -202,6 +206,24 @@ void AddAccessDiffers(const Observed& observed, std::vector<Condition>& made) {
              fmt::join(observed.others_access.begin(),
                        observed.others_access.begin() + static_cast<std::ptrdiff_t>(told), ", "),
              told < observed.others_access.size() ? ", and more," : "")));
+}
+
+// While a member has no address clients outside do not reach it; those inside do.
+void AddExposed(const Observed& observed, const std::vector<Member>& members,
+                std::vector<Condition>& made) {
+  if (!IsExposed(*observed.group)) return;
+  std::string unknown;
+  for (const Member& member : members) {
+    if (!OutsideAddressOf(observed, member.pod).empty()) continue;
+    unknown += (unknown.empty() ? "" : ", ") + member.pod;
+  }
+  made.push_back(
+      Is("Exposed", unknown.empty(), unknown.empty() ? "AddressesKnown" : "AddressesMissing",
+         unknown.empty()
+             ? ""
+             : fmt::format("no address outside is known yet of {}: their Services (POD-outside) "
+                           "have no address of a load balancer, or their pods no node",
+                           unknown)));
 }
 
 // Ours only: other managers' conditions are theirs to apply.
@@ -276,6 +298,7 @@ Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
     made.push_back(
         Is("Draining", true, spec.paused ? "Paused" : outcome.drain.reason, outcome.drain.why));
   }
+  AddExposed(observed, members, made);
   AddAccessDiffers(observed, made);
   if (const std::string ignored = IgnoredFields(observed); !ignored.empty()) {
     made.push_back(Is("NotSupported", true, "FieldsIgnored",
