@@ -44,7 +44,7 @@ HOURS = 72  # of retention, unless set
 # of 8 s has to run out, and machines that test this are slow.
 VERSION = "version"  # not a scenario among others: there is no way back
 PAUSE_BOUND_SECONDS = {"kill": 20, "delete": 10, "update": 10, "scale": 10, "grow": 10, "cut": 30,
-                       "api": 10, "operator": 10, "drain": 10, VERSION: 10}
+                       "api": 10, "operator": 10, "drain": 10, "expose": 10, VERSION: 10}
 
 
 def await_cluster(condition, what):
@@ -89,10 +89,11 @@ class Release:
                          "--from-literal=secretKey=%032x" % random.getrandbits(128))
         self.helm("install", "dunlin", self.source / "charts/dunlin", *self.settings())
 
-    def upgrade(self, value, setting):
-        """What was set before stays, also by a run before this."""
-        self.helm("upgrade", "dunlin", ROOT / "charts/dunlin", "--reuse-values", "--set",
-                  "cluster.brokerGroupDefaults.%s=%s" % (value, setting))
+    def upgrade(self, value, setting, *others):
+        """What was set before stays, also by a run before this. `others`: of the chart."""
+        words = [word for one in ("cluster.brokerGroupDefaults.%s=%s" % (value, setting), *others)
+                 for word in ("--set", one)]
+        self.helm("upgrade", "dunlin", ROOT / "charts/dunlin", "--reuse-values", *words)
 
     def change_version(self):
         """To that of this checkout, as the documentation says."""
@@ -143,6 +144,12 @@ class Release:
         data = secrets[0]["data"]
         return {variable: base64.b64decode(data[key]).decode() for variable, key in (
             ("DUNLIN_ACCESS_KEY", "accessKey"), ("DUNLIN_SECRET_KEY", "secretKey"))}
+
+    def dunlinctl_outside(self, endpoint, *words):
+        """On a machine of its own."""
+        variables = ["%s=%s" % one for one in self.credentials().items()]
+        return self.nodes.control.machine.run("env", *variables, ROOT / "bin/dunlinctl",
+                                              "--endpoint", endpoint, *words)
 
     def dunlinctl(self, *words):
         """In a pod, whose variables say who calls."""
@@ -234,7 +241,7 @@ class Faults:
         # Of all pods: each names the ConfigMap that it was made with.
         names = {volume["configMap"]["name"]
                  for pod in self.release.get("pods", "-l", "dunlin.dev/group=" + GROUP)["items"]
-                 for volume in pod["spec"]["volumes"] if "configMap" in volume}
+                 for volume in pod["spec"]["volumes"] if volume["name"] == "config"}
         for name in names:
             text = self.release.kubectl("get", "configmap", name, "-o", "yaml")
             if re.search(r"time_hours: %d\b" % self.hours, text) is None:
@@ -264,6 +271,43 @@ class Faults:
                 return
             raise
         raise Failure("a call that is signed with another secret is not refused")
+
+    def expose(self):
+        """members and name services get ports of nodes, by which a client outside sends and
+        receives, while those inside go on by the addresses inside"""
+        self.master()
+        self.release.upgrade("expose.type", "NodePort", "cluster.nameService.expose.type=NodePort")
+        self.release.await_whole()
+        await_cluster(lambda: None not in self.outside_addresses(),
+                      lambda: "members without an external address: %s" % self.release.group())
+        port = await_cluster(self.outside_port, "the name service has no external address")
+        endpoint = "%s:%s" % (self.nodes.nodes[0].address, port)
+        # Kubelets bring another ConfigMap to running pods a minute or so later.
+        await_cluster(lambda: self.told_outside(endpoint) == set(self.outside_addresses()),
+                      lambda: "told %s, not %s" % (self.told_outside(endpoint),
+                                                   self.outside_addresses()))
+        topic = "outside-%d" % int(time.time())
+        self.release.dunlinctl_outside(endpoint, "topic", "create", topic)
+        self.release.dunlinctl_outside(endpoint, "produce", topic, "from outside")
+        got = self.release.dunlinctl_outside(endpoint, "consume", topic, "--group", "outside",
+                                             "--count", "1")
+        if "from outside" not in got:
+            raise Failure("what was sent from outside does not come: " + got)
+
+    def outside_addresses(self):
+        """Of each member; None while there is none."""
+        return [member.get("externalAddress") for member in
+                self.release.group().get("status", {}).get("members", [])] or [None]
+
+    def outside_port(self):
+        shown = self.release.get("nameservice", NAMES).get("status", {}).get("externalAddress", "")
+        return shown.rpartition(":")[2]
+
+    def told_outside(self, endpoint):
+        listed = self.release.dunlinctl_outside(endpoint, "cluster", "list", "-o", "json")
+        return {"%s:%s" % (address["host"], address["port"])
+                for group in json.loads(listed)["groups"] for member in group["members"]
+                for address in member["endpoints"]["addresses"]}
 
     def scale(self):
         """three members, five, three"""
