@@ -17,7 +17,6 @@ namespace dunlin::op {
 namespace {
 
 using k8s::Json;
-using k8s::ResourceType;
 
 Json NewService(const Json& group, const BrokerGroupSpec& spec, const std::string& name) {
   Json service = NewChild(group, spec, ServiceType(), name);
