@@ -57,7 +57,8 @@ int Look(const std::vector<Broker>& brokers, const ClusterObject& object, Before
     } else if (IsNotFound(status) && IsCluster(brokers)) {
       before.without.push_back(&broker);
     } else {
-      if (IsCluster(brokers)) {
+      // What makes no sense is none of the group's matter.
+      if (IsCluster(brokers) && status.error_code() != grpc::StatusCode::INVALID_ARGUMENT) {
         fmt::print(stderr,
                    "dunlinctl: broker group {} does not tell whether it has {} {}; --broker leaves "
                    "it out. Nothing was done\n",

@@ -9,8 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
-
 #include "clients/cli/connection.h"
 
 namespace dunlin::cli {
@@ -23,8 +21,7 @@ int CreateUserEverywhere(Connection& connection, const admin::v1::User& user,
 
 struct UserChange {
   std::string name;
-  // INVALID_ARGUMENT: the user is not such that it could be done.
-  std::function<absl::Status(admin::v1::User&)> apply;
+  std::function<void(admin::v1::User&)> apply;
   // How to do at a group that is left what was done at the others: "the same with".
   std::string again;
 };

@@ -61,12 +61,7 @@ class ClusterUsersTest : public ClusterTest<FakeUsers> {
   }
   // Disables it.
   int Update() {
-    const UserChange change{"ann",
-                            [](User& user) {
-                              user.set_enabled(false);
-                              return absl::OkStatus();
-                            },
-                            "the same with"};
+    const UserChange change{"ann", [](User& user) { user.set_enabled(false); }, "the same with"};
     return Run([&] { return UpdateUserEverywhere(*connection_, change, Shown(), changed_); });
   }
   int Get() {

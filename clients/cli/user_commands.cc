@@ -4,11 +4,10 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include "absl/status/status.h"
 
 #include "clients/cli/access_rule_text.h"
 #include "clients/cli/cluster.h"
@@ -16,7 +15,6 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/confirm.h"
 #include "clients/cli/credentials.h"
-#include "services/base/strings.h"
 
 namespace dunlin::cli {
 namespace {
@@ -37,7 +35,8 @@ struct UserOptions {
   std::vector<std::string> denied;
   std::vector<std::string> also_allowed;
   std::vector<std::string> also_denied;
-  std::vector<std::string> removed;
+  std::vector<std::string> no_longer_allowed;
+  std::vector<std::string> no_longer_denied;
   bool no_rules = false;
   bool yes = false;
 };
@@ -104,28 +103,34 @@ bool TakeSecret(const UserOptions& options, std::string& secret) {
   return true;
 }
 
+// Rules of options were checked when they were parsed. One that is there already stays alone.
 void AddRules(const std::vector<std::string>& texts, AccessRule::Decision decision, User& user) {
-  // They were checked when they were parsed.
-  for (const std::string& text : texts) *user.add_rules() = *ParseRule(text, decision);
+  for (const std::string& text : texts) {
+    AccessRule rule = *ParseRule(text, decision);
+    const bool known =
+        std::any_of(user.rules().begin(), user.rules().end(), [&](const AccessRule& other) {
+          return other.decision() == decision && RuleText(other) == RuleText(rule);
+        });
+    if (!known) *user.add_rules() = std::move(rule);
+  }
 }
 
-absl::Status RemoveRule(const std::string& text, User& user) {
-  const std::string wanted = RuleText(*ParseRule(text, AccessRule::ALLOW));
+// Whether it was there. A command may be repeated: at some groups it may have been done.
+bool RemoveRule(const std::string& text, AccessRule::Decision decision, User& user) {
+  const std::string wanted = RuleText(*ParseRule(text, decision));
   auto& rules = *user.mutable_rules();
-  const auto kept = std::remove_if(
-      rules.begin(), rules.end(), [&](const AccessRule& rule) { return RuleText(rule) == wanted; });
-  if (kept == rules.end()) {
-    return absl::InvalidArgumentError(
-        ToAbsl(fmt::format("user {0} has no rule {1}: `dunlinctl user get {0}` shows those that it "
-                           "has",
-                           user.name(), wanted)));
-  }
+  const auto kept = std::remove_if(rules.begin(), rules.end(), [&](const AccessRule& rule) {
+    return rule.decision() == decision && RuleText(rule) == wanted;
+  });
+  const bool found = kept != rules.end();
   rules.erase(kept, rules.end());
-  return absl::OkStatus();
+  return found;
 }
 
 // Sets what is given.
-absl::Status Apply(const UserOptions& options, const std::string& secret, User& user) {
+// Of `options.removed_...` those that it had are put into `removed`.
+void Apply(const UserOptions& options, const std::string& secret, User& user,
+           std::set<std::string>& removed) {
   user.set_secret(secret);
   if (options.super) user.set_type(admin::v1::SUPER_USER);
   if (options.normal) user.set_type(admin::v1::NORMAL_USER);
@@ -133,14 +138,16 @@ absl::Status Apply(const UserOptions& options, const std::string& secret, User& 
   if (options.disabled) user.set_enabled(false);
   if (options.description.has_value()) user.set_description(*options.description);
   if (options.no_rules || !options.allowed.empty() || !options.denied.empty()) user.clear_rules();
-  for (const std::string& text : options.removed) {
-    if (absl::Status removed = RemoveRule(text, user); !removed.ok()) return removed;
+  for (const std::string& text : options.no_longer_allowed) {
+    if (RemoveRule(text, AccessRule::ALLOW, user)) removed.insert(text);
+  }
+  for (const std::string& text : options.no_longer_denied) {
+    if (RemoveRule(text, AccessRule::DENY, user)) removed.insert(text);
   }
   AddRules(options.allowed, AccessRule::ALLOW, user);
   AddRules(options.also_allowed, AccessRule::ALLOW, user);
   AddRules(options.denied, AccessRule::DENY, user);
   AddRules(options.also_denied, AccessRule::DENY, user);
-  return absl::OkStatus();
 }
 
 int Create(Connection& connection, const UserOptions& options) {
@@ -155,7 +162,8 @@ int Create(Connection& connection, const UserOptions& options) {
   if (!TakeSecret(options, secret)) return kUsage;
   User user;
   user.set_name(options.name);
-  Apply(options, secret, user).IgnoreError();  // nothing is removed
+  std::set<std::string> removed;  // nothing is
+  Apply(options, secret, user, removed);
   return CreateUserEverywhere(connection, user, ShowWith(options.generate ? secret : ""));
 }
 
@@ -164,7 +172,24 @@ bool ChangesNothing(const UserOptions& options) {
                          options.generate || options.no_rules;
   return !sets_flag && !options.description.has_value() && options.secret_file.empty() &&
          options.allowed.empty() && options.denied.empty() && options.also_allowed.empty() &&
-         options.also_denied.empty() && options.removed.empty();
+         options.also_denied.empty() && options.no_longer_allowed.empty() &&
+         options.no_longer_denied.empty();
+}
+
+// Says which rules no group had. How the command ends then.
+int TellNotFound(const UserOptions& options, const std::set<std::string>& removed) {
+  int exit = kOk;
+  for (const auto* const texts : {&options.no_longer_allowed, &options.no_longer_denied}) {
+    for (const std::string& text : *texts) {
+      if (removed.contains(text)) continue;
+      fmt::print(stderr,
+                 "dunlinctl: user {0} has no rule to {1} {2}: `dunlinctl user get {0}` shows those "
+                 "that it has\n",
+                 options.name, texts == &options.no_longer_allowed ? "allow" : "deny", text);
+      exit = kNotFound;
+    }
+  }
+  return exit;
 }
 
 int Update(Connection& connection, const UserOptions& options) {
@@ -179,7 +204,8 @@ int Update(Connection& connection, const UserOptions& options) {
   if (!TakeSecret(options, secret)) return kUsage;
   UserChange change;
   change.name = options.name;
-  change.apply = [&](User& user) { return Apply(options, secret, user); };
+  std::set<std::string> removed;
+  change.apply = [&](User& user) { Apply(options, secret, user, removed); };
   change.again =
       options.generate ? "the same with the secret below in a --secret-file and" : "the same with";
   bool changed = false;
@@ -189,7 +215,7 @@ int Update(Connection& connection, const UserOptions& options) {
   if (exit != kOk && changed && options.generate) {
     fmt::print(stderr, "secret key, which is not shown again: {}\n", secret);
   }
-  return exit;
+  return exit == kOk ? TellNotFound(options, removed) : exit;
 }
 
 int List(Connection& connection) {
@@ -301,9 +327,10 @@ void AddRuleChanges(CLI::App& update, UserOptions& options) {
       "One more rule of what it may do; the others stay; may be repeated");
   add("--add-deny", options.also_denied,
       "One more rule of what it may not do; the others stay; may be repeated");
-  add("--remove-rule", options.removed,
-      "A rule that it is not to have any more, as `user get` shows it; the others stay; may be "
-      "repeated");
+  add("--remove-allow", options.no_longer_allowed,
+      "A rule to allow that it is not to have any more, as `user get` shows it; may be repeated");
+  add("--remove-deny", options.no_longer_denied,
+      "A rule to deny that it is not to have any more, as `user get` shows it; may be repeated");
 }
 
 void AddChanges(CLI::App& user, Command& command, const std::shared_ptr<UserOptions>& options) {
@@ -322,7 +349,8 @@ void AddChanges(CLI::App& user, Command& command, const std::shared_ptr<UserOpti
   CLI::App& update = *user.add_subcommand(
       "update",
       "Change a user; what is not given stays as it is. Rules given by --allow and --deny are all "
-      "that it has then; --add-allow, --add-deny and --remove-rule change single ones");
+      "that it has then; --add-allow, --add-deny, --remove-allow and --remove-deny change single "
+      "ones");
   AddSpec(update, *options);
   update.add_flag("--normal", options->normal, "It may do what its rules allow")
       ->excludes(update.get_option("--super"));
@@ -335,7 +363,7 @@ void AddChanges(CLI::App& user, Command& command, const std::shared_ptr<UserOpti
   update.footer(std::string(kRules) +
                 "\nExamples:\n"
                 "  dunlinctl user update shop --add-allow topic:refunds:pub\n"
-                "  dunlinctl user update shop --remove-rule topic:refunds:pub --add-deny "
+                "  dunlinctl user update shop --remove-allow topic:refunds:pub --add-deny "
                 "'topic:secret*:all'\n"
                 "  dunlinctl user update shop --disabled");
   update.callback([options, &command] {

@@ -280,8 +280,8 @@ class Faults:
         self.release.await_whole()
         await_cluster(lambda: None not in self.outside_addresses(),
                       lambda: "members without an external address: %s" % self.release.group())
-        port = await_cluster(self.outside_port, "the name service has no external address")
-        endpoint = "%s:%s" % (self.nodes.nodes[0].address, port)
+        await_cluster(self.outside_port, "the name service has no external address")
+        endpoint = "%s:%s" % (self.nodes.nodes[0].address, self.outside_port())
         # Kubelets bring another ConfigMap to running pods a minute or so later.
         await_cluster(lambda: self.told_outside(endpoint) == set(self.outside_addresses()),
                       lambda: "told %s, not %s" % (self.told_outside(endpoint),

@@ -16,6 +16,7 @@
 #include "operator/planner/coordination.h"
 #include "operator/planner/credentials.h"
 #include "operator/planner/drain.h"
+#include "operator/planner/outside.h"
 #include "operator/planner/planner.h"
 #include "operator/planner/resource_types.h"
 #include "operator/planner/spec.h"
@@ -180,6 +181,11 @@ void BrokerGroupController::Observe(Round& round) {
   }
   observed.claims = around_.caches.OfGroup(PersistentVolumeClaimType(), key);
   observed.services = around_.caches.OfGroup(ServiceType(), key);
+  for (const k8s::Object& file : around_.caches.OfGroup(ConfigMapType(), key)) {
+    if (k8s::KeyOf(*file).name == OutsideAddressesOf(BrokerGroupSpec(group))) {
+      observed.outside_addresses = file;
+    }
+  }
   const Refusal& refusal = round.memory->refusal;
   const Json* const size = k8s::Find(group, {"spec", "storage", "size"});
   if (size != nullptr && refusal.size == *size &&

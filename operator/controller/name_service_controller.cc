@@ -24,7 +24,9 @@ absl::StatusOr<std::chrono::milliseconds> NameServiceController::Reconcile(
   }
   const std::shared_ptr<Written> written = WrittenOf(*observed.resource);
   observed.stateful_set = caches_.Get(StatefulSetType(), key);
-  observed.outside_service = caches_.Get(ServiceType(), {key.space, key.name + "-outside"});
+  for (const k8s::Object& service : caches_.OfNameService(ServiceType(), key)) {
+    if (k8s::KeyOf(*service).name == key.name + "-outside") observed.outside_service = service;
+  }
   observed.broker_groups = static_cast<int>(caches_.Referring(BrokerGroupType(), key).size());
   for (const k8s::ResourceType& type :
        {ConfigMapType(), ServiceType(), PodDisruptionBudgetType(), StatefulSetType()}) {

@@ -44,6 +44,7 @@ struct Observed {
   std::set<std::string> emptied_nodes;
   std::vector<k8s::Object> claims;    // PersistentVolumeClaims
   std::vector<k8s::Object> services;  // of the group
+  k8s::Object outside_addresses;      // the ConfigMap NAME-outside; null: it is not there
   // Why the API server does not let claims grow to the size that is asked for. Empty: it was not
   // asked, or does.
   std::string growth_refused;

@@ -29,6 +29,16 @@ std::string PodOf(const BrokerGroupSpec& spec, int ordinal) {
 
 std::string ServiceOf(std::string_view pod) { return fmt::format("{}{}", pod, kSuffix); }
 
+// "orders-0-outside" of the group orders, and not the Service of a group that is called so.
+bool IsOfMember(std::string_view service, const BrokerGroupSpec& spec) {
+  const std::string prefix = spec.name + "-";
+  if (!service.starts_with(prefix) || !service.ends_with(kSuffix)) return false;
+  service.remove_prefix(prefix.size());
+  if (service.size() <= kSuffix.size()) return false;
+  service.remove_suffix(kSuffix.size());
+  return service.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 k8s::Object Find(const std::vector<k8s::Object>& objects, const std::string& name) {
   const auto found = std::find_if(objects.begin(), objects.end(), [&](const k8s::Object& object) {
     return k8s::KeyOf(*object).name == name;
@@ -73,19 +83,21 @@ Json OutsideServiceSpec(const Json& resource, int port, int default_outside_port
           {"ports", Json::array({grpc})}};
 }
 
-std::string AddressOfService(const Json& service, std::string_view node) {
+std::string AddressAt(const Json& service, std::string_view host) {
   const Json* const ports = k8s::Find(service, {"spec", "ports"});
   if (ports == nullptr || !ports->is_array() || ports->empty()) return "";
-  if (k8s::StringAt(service, {"spec", "type"}) == "NodePort") {
-    const auto port = static_cast<uint16_t>(k8s::IntAt((*ports)[0], {"nodePort"}));
-    return port == 0 || node.empty() ? "" : FormatHostPort({std::string(node), port});
-  }
+  const bool of_nodes = k8s::StringAt(service, {"spec", "type"}) == "NodePort";
+  const auto port =
+      static_cast<uint16_t>(k8s::IntAt((*ports)[0], {of_nodes ? "nodePort" : "port"}));
+  return port == 0 || host.empty() ? "" : FormatHostPort({std::string(host), port});
+}
+
+std::string AddressOfService(const Json& service, std::string_view node) {
+  if (k8s::StringAt(service, {"spec", "type"}) == "NodePort") return AddressAt(service, node);
   const Json* const ingress = k8s::Find(service, {"status", "loadBalancer", "ingress"});
   if (ingress == nullptr || !ingress->is_array() || ingress->empty()) return "";
-  std::string_view host = k8s::StringAt((*ingress)[0], {"ip"});
-  if (host.empty()) host = k8s::StringAt((*ingress)[0], {"hostname"});
-  const auto port = static_cast<uint16_t>(k8s::IntAt((*ports)[0], {"port"}));
-  return port == 0 || host.empty() ? "" : FormatHostPort({std::string(host), port});
+  const std::string_view ip = k8s::StringAt((*ingress)[0], {"ip"});
+  return AddressAt(service, ip.empty() ? k8s::StringAt((*ingress)[0], {"hostname"}) : ip);
 }
 
 std::string OutsideAddressesOf(const BrokerGroupSpec& spec) {
@@ -101,11 +113,13 @@ std::string OutsideAddressOf(const Observed& observed, const std::string& pod) {
   const k8s::Object member = Find(observed.pods, pod);
   std::string_view node;
   if (member != nullptr) node = k8s::StringAt(*member, {"status", "hostIP"});
-  if (!advertised.empty()) node = advertised;
-  const std::string known = AddressOfService(*service, node);
-  const std::optional<HostPort> address = ParseHostPort(known);
-  if (advertised.empty() || !address.has_value()) return known;
-  return FormatHostPort({advertised, address->port});
+  if (!advertised.empty()) return AddressAt(*service, advertised);
+  std::string known = AddressOfService(*service, node);
+  if (!known.empty() || observed.outside_addresses == nullptr) return known;
+  // While its pod is replaced its address stays as it was: ports of nodes are at all of them.
+  known = k8s::StringAt(*observed.outside_addresses, {"data", pod});
+  if (known.ends_with('\n')) known.pop_back();
+  return known;
 }
 
 std::vector<Plan::Apply> OutsideObjects(const Observed& observed, const BrokerGroupSpec& spec,
@@ -134,7 +148,7 @@ std::vector<Plan::Removal> OutsideRemovals(const Observed& observed, const Broke
   std::vector<Plan::Removal> removals;
   for (const k8s::Object& service : observed.services) {
     std::string name = k8s::KeyOf(*service).name;
-    if (!name.ends_with(kSuffix) || wanted.contains(name)) continue;
+    if (!IsOfMember(name, spec) || wanted.contains(name)) continue;
     removals.push_back({.type = ServiceType(), .object = {spec.space, std::move(name)}});
   }
   const std::string addresses = OutsideAddressesOf(spec);

@@ -30,6 +30,9 @@ bool IsExposed(const k8s::Json& resource);
 // Of type spec.expose.type, with `port` of the pods under spec.expose.port; without a selector.
 k8s::Json OutsideServiceSpec(const k8s::Json& resource, int port, int default_outside_port);
 
+// host:port of a Service at this host; empty: its port is not known yet.
+std::string AddressAt(const k8s::Json& service, std::string_view host);
+
 // host:port by which a Service is reached from outside; empty: it is not known yet. `node`: of the
 // nodes one that its ports are at.
 std::string AddressOfService(const k8s::Json& service, std::string_view node);

@@ -22,7 +22,6 @@ namespace {
 using k8s::Json;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-using ::testing::Not;
 
 class OutsideTest : public PlannerFixture {
  protected:
@@ -133,6 +132,37 @@ TEST_F(OutsideTest, LoadBalancersTellTheirAddress) {
   EXPECT_EQ(data["orders-2"], "[2001:db8::1]:9001\n");
   EXPECT_EQ(Condition(plan, "Exposed"), "True AddressesKnown");
   EXPECT_EQ(Condition(plan, "Ready").substr(0, 4), Condition(Make(), "Ready").substr(0, 4));
+}
+
+TEST_F(OutsideTest, AnAddressStaysWhileItsPodIsReplaced) {
+  Expose(R"({"type": "NodePort"})");
+  Serve(Make());
+  Settle();
+  OnNodes();
+  observed_.outside_addresses = Shared(Find(Make(), "ConfigMap/orders-outside"));
+  Json away = *observed_.pods[1];
+  away["status"].erase("hostIP");
+  observed_.pods[1] = Shared(std::move(away));
+  const Plan plan = Make();
+  EXPECT_EQ(Find(plan, "ConfigMap/orders-outside")["data"]["orders-1"], "10.0.0.7:30081\n");
+  EXPECT_EQ(Condition(plan, "Exposed"), "True AddressesKnown");
+}
+
+TEST_F(OutsideTest, AdvertisedHostsNeedNoAddressOfALoadBalancer) {
+  Expose(
+      R"({"type": "LoadBalancer", "advertisedHosts": ["a.example", "b.example:1", "c.example"]})");
+  Serve(Make());
+  const Json data = Find(Make(), "ConfigMap/orders-outside")["data"];
+  EXPECT_EQ(data["orders-0"], "a.example:8181\n");
+  EXPECT_EQ(data["orders-1"], "b.example:1\n");
+}
+
+TEST_F(OutsideTest, AServiceOfAGroupThatIsCalledSoStays) {
+  group_["metadata"]["name"] = "orders-outside";
+  Serve(Make());
+  EXPECT_THAT(Outside(Removed(Make())), IsEmpty());
+  Expose(R"({"type": "NodePort"})");
+  EXPECT_THAT(Outside(Removed(Make())), IsEmpty());
 }
 
 TEST_F(OutsideTest, WhatIsNotExposedAnyMoreGoes) {

@@ -27,7 +27,9 @@ void Count(AccessControl::Refusal reason) {
 absl::Status Stranger(AccessControl::Refusal reason, std::string_view user, const IpAddress& from,
                       const std::string& message) {
   Count(reason);
-  RefusalLog::Get().Add(AccessControl::kRefusals[static_cast<size_t>(reason)], user, from, "");
+  const auto index = static_cast<size_t>(reason);
+  static_assert(AccessControl::kRefusals.size() == RefusalLog::kReasons);
+  RefusalLog::Get(index).Add(AccessControl::kRefusals[index], user, from, "");
   return absl::UnauthenticatedError(message);
 }
 
@@ -116,8 +118,8 @@ absl::Status AccessControl::Check(const Caller& caller, const Need& need) const 
   if (Allows(*user, need, caller.from)) return absl::OkStatus();
   Count(Refusal::kNotAllowed);
   const std::string what = Describe(need);
-  RefusalLog::Get().Add(kRefusals[static_cast<size_t>(Refusal::kNotAllowed)], user->name,
-                        caller.from, what);
+  constexpr auto kIndex = static_cast<size_t>(Refusal::kNotAllowed);
+  RefusalLog::Get(kIndex).Add(kRefusals[kIndex], user->name, caller.from, what);
   if (IsForSuperUsers(need)) {
     return absl::PermissionDeniedError(
         fmt::format("user {} is not allowed {}; `dunlinctl user update {} --super` makes it one",
@@ -129,7 +131,7 @@ absl::Status AccessControl::Check(const Caller& caller, const Need& need) const 
   return absl::PermissionDeniedError(fmt::format(
       "user {0} is not allowed {1}: {2}; `dunlinctl user get {0}` shows its rules, `dunlinctl user "
       "update {0} --{3} ...` changes them",
-      user->name, what, why, rule == 0 ? "add-allow" : "remove-rule"));
+      user->name, what, why, rule == 0 ? "add-allow" : "remove-deny"));
 }
 
 absl::Status AccessControl::CheckNotOfFile(std::string_view name) const {

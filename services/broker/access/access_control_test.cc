@@ -121,9 +121,13 @@ TEST_F(AccessControlTest, WhoIsRefusedIsToldWhetherARuleDeniesIt) {
               StatusIs(StatusCode::kPermissionDenied, HasSubstr("no rule allows it")));
   User alice = Alice();
   AccessRule denial = alice.rules[0];
+  // It is not for want of this one that nobody may read.
+  denial.actions = BitOf(Action::kAll);
   denial.deny = true;
   alice.rules.push_back(denial);
   users_.Put(alice);
+  EXPECT_THAT(access_.Check(caller, TopicNeed(BitOf(Action::kSub), "", "orders")),
+              StatusIs(StatusCode::kPermissionDenied, HasSubstr("no rule allows it")));
   EXPECT_THAT(access_.Check(caller, SendOrders()),
               StatusIs(StatusCode::kPermissionDenied,
                        HasSubstr(::testing::PrintToString(alice.rules.size()) + " denies it")));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <chrono>
 #include <limits>
 #include <string>
@@ -16,9 +17,9 @@ constexpr int64_t kIntervalNs = std::chrono::nanoseconds(std::chrono::seconds(1)
 
 }  // namespace
 
-RefusalLog& RefusalLog::Get() {
-  static RefusalLog log;
-  return log;
+RefusalLog& RefusalLog::Get(size_t reason) {
+  static std::array<RefusalLog, kReasons> logs;
+  return logs.at(reason);
 }
 
 void RefusalLog::Add(std::string_view reason, std::string_view user, const IpAddress& from,

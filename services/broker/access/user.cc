@@ -254,13 +254,20 @@ std::string Describe(const Need& asked) {
 size_t DenyingRule(const User& user, const Need& asked, const IpAddress& from) {
   const Need need = Resolved(asked);
   if (need.super) return 0;
+  uint32_t allowed = 0;
+  for (const AccessRule& rule : user.rules) {
+    if (!rule.deny && Matches(rule, need, from)) allowed |= ActionsOf(rule);
+  }
   for (size_t i = 0; i < user.rules.size(); ++i) {
     const AccessRule& rule = user.rules[i];
-    if (rule.deny && Matches(rule, need, from) && (need.any_of & ActionsOf(rule)) != 0) {
-      return i + 1;
-    }
+    if (!rule.deny || (need.any_of & allowed & ActionsOf(rule)) == 0) continue;
+    if (Matches(rule, need, from)) return i + 1;
   }
   return 0;
+}
+
+bool IsTopicOfGroup(std::string_view topic) {
+  return topic.starts_with(kDeadLetterPrefix) || topic.starts_with(kRetryPrefix);
 }
 
 std::string_view GroupOfTopic(std::string_view topic) {

@@ -84,14 +84,16 @@ bool IsForSuperUsers(const Need& need);
 // The group that a topic is of, with its dead letters or with what is to be tried again: rules
 // about the group count for it, and none about topics. Empty: it is one like any other.
 std::string_view GroupOfTopic(std::string_view topic);
+// Also the mere beginning of such names.
+bool IsTopicOfGroup(std::string_view topic);
 
 // "to PUB on topic orders".
 std::string Describe(const Need& need);
 
 // What no rule allows is refused; what one denies is refused whatever allows it.
 bool Allows(const User& user, const Need& need, const IpAddress& from);
-// Of what is refused: the first rule that denies something of it, counted from 1; 0: none does, and
-// none allows it.
+// Of what is refused: the first rule without which some of it might be allowed, counted from 1; 0:
+// there is none, since no rule allows it.
 size_t DenyingRule(const User& user, const Need& need, const IpAddress& from);
 
 }  // namespace dunlin::broker

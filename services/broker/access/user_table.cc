@@ -10,12 +10,13 @@
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/broker/access/user_rows.h"
+#include "services/broker/admission/text.h"
 
 namespace dunlin::broker {
 namespace {
 
 absl::Status NoUser(std::string_view name) {
-  return absl::NotFoundError(fmt::format("there is no user {}", name));
+  return absl::NotFoundError(fmt::format("there is no user {}", Quoted(name)));
 }
 
 }  // namespace

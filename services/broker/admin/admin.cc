@@ -82,10 +82,12 @@ absl::StatusOr<admin::v1::GetTopicResponse> Admin::GetTopic(
 }
 
 absl::StatusOr<admin::v1::ListTopicsResponse> Admin::ListTopics(
-    const admin::v1::ListTopicsRequest& request) {
+    const admin::v1::ListTopicsRequest& request, const Hidden& hidden) {
   admin::v1::ListTopicsResponse response;
+  auto topics = rooms_.topics.Topics();
+  std::erase_if(topics, [&](const auto& topic) { return hidden(topic->name_space, topic->name); });
   ASSIGN_OR_RETURN(const auto page,
-                   Page(rooms_.topics.Topics(), request.page_size(), request.page_token(),
+                   Page(std::move(topics), request.page_size(), request.page_token(),
                         *response.mutable_next_page_token()));
   for (const auto& topic : page) *response.add_topics() = ToProto(*topic);
   return response;
@@ -166,10 +168,12 @@ absl::StatusOr<admin::v1::GetGroupResponse> Admin::GetGroup(
 }
 
 absl::StatusOr<admin::v1::ListGroupsResponse> Admin::ListGroups(
-    const admin::v1::ListGroupsRequest& request) {
+    const admin::v1::ListGroupsRequest& request, const Hidden& hidden) {
   admin::v1::ListGroupsResponse response;
+  auto groups = rooms_.topics.Groups();
+  std::erase_if(groups, [&](const auto& group) { return hidden(group->name_space, group->name); });
   ASSIGN_OR_RETURN(const auto page,
-                   Page(rooms_.topics.Groups(), request.page_size(), request.page_token(),
+                   Page(std::move(groups), request.page_size(), request.page_token(),
                         *response.mutable_next_page_token()));
   for (const auto& group : page) *response.add_groups() = ToProto(*group);
   return response;

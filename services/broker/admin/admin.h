@@ -5,6 +5,9 @@
 
 #pragma once
 
+#include <functional>
+#include <string_view>
+
 #include "absl/status/statusor.h"
 
 #include "proto/dunlin/admin/v1/admin.pb.h"
@@ -16,6 +19,9 @@
 #include "services/store/log/record.h"
 
 namespace dunlin::broker {
+
+// What a list is to leave out.
+using Hidden = std::function<bool(std::string_view name_space, std::string_view name)>;
 
 class Admin {
  public:
@@ -32,14 +38,14 @@ class Admin {
   absl::StatusOr<admin::v1::Topic> UpdateTopic(const admin::v1::Topic& topic);
   absl::StatusOr<admin::v1::GetTopicResponse> GetTopic(const admin::v1::GetTopicRequest& request);
   absl::StatusOr<admin::v1::ListTopicsResponse> ListTopics(
-      const admin::v1::ListTopicsRequest& request);
+      const admin::v1::ListTopicsRequest& request, const Hidden& hidden);
   absl::Status DeleteTopic(const admin::v1::DeleteTopicRequest& request);
 
   absl::StatusOr<admin::v1::Group> CreateGroup(const admin::v1::Group& group);
   absl::StatusOr<admin::v1::Group> UpdateGroup(const admin::v1::Group& group);
   absl::StatusOr<admin::v1::GetGroupResponse> GetGroup(const admin::v1::GetGroupRequest& request);
   absl::StatusOr<admin::v1::ListGroupsResponse> ListGroups(
-      const admin::v1::ListGroupsRequest& request);
+      const admin::v1::ListGroupsRequest& request, const Hidden& hidden);
   absl::Status DeleteGroup(const admin::v1::DeleteGroupRequest& request);
 
   absl::StatusOr<admin::v1::ListLiteTopicsResponse> ListLiteTopics(

@@ -1,5 +1,6 @@
 #include "services/broker/registration/external_address.h"
 
+#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -19,25 +20,49 @@ std::string Trimmed(std::string text) {
   return text;
 }
 
+// Name services take no other into routes.
+std::optional<HostPort> Usable(std::string_view text) {
+  constexpr size_t kMaxHost = 255;
+  std::optional<HostPort> address = ParseHostPort(text);
+  if (address.has_value() && (address->port == 0 || address->host.size() > kMaxHost)) {
+    address.reset();
+  }
+  return address;
+}
+
 }  // namespace
 
 ExternalAddress::ExternalAddress(const config::v1::BrokerConfig& config, FileSystem& files)
-    : configured_(ParseHostPort(config.external_address())),
+    : configured_(Usable(config.external_address())),
       path_(config.external_address_file()),
-      files_(files) {}
+      files_(files) {
+  if (!config.external_address().empty() && !configured_.has_value()) {
+    log::Warning("broker.external_address: {} is none that clients could use: give host:port",
+                 config.external_address());
+  }
+}
 
 std::optional<HostPort> ExternalAddress::Get() {
   if (path_.empty()) return configured_;
-  MutexLock lock(mutex_);
-  if (const auto now = std::chrono::steady_clock::now(); now >= look_at_) {
-    look_at_ = now + kLookInterval;
-    Look();
+  bool looks = false;
+  {
+    MutexLock lock(mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    looks = now >= look_at_ && !looking_;
+    if (looks) {
+      looking_ = true;
+      look_at_ = now + kLookInterval;
+    }
   }
+  // Others go on with what is known while one reads, however long that takes.
+  if (looks) Take(ReadWholeFile(files_, path_));
+  MutexLock lock(mutex_);
   return in_file_.has_value() ? in_file_ : configured_;
 }
 
-void ExternalAddress::Look() {
-  absl::StatusOr<std::string> read = ReadWholeFile(files_, path_);
+void ExternalAddress::Take(absl::StatusOr<std::string> read) {
+  MutexLock lock(mutex_);
+  looking_ = false;
   std::string problem;
   std::string text;
   if (read.ok()) {
@@ -45,8 +70,7 @@ void ExternalAddress::Look() {
   } else if (!absl::IsNotFound(read.status())) {
     problem = read.status().ToString();
   }
-  std::optional<HostPort> found = ParseHostPort(text);
-  if (found.has_value() && found->port == 0) found.reset();
+  std::optional<HostPort> found = Usable(text);
   if (problem.empty() && !text.empty() && !found.has_value()) {
     problem = "\"" + text.substr(0, 256) + "\" is not host:port";
   }

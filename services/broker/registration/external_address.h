@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 
+#include "absl/status/statusor.h"
+
 #include "proto/dunlin/config/v1/config.pb.h"
 #include "services/base/file.h"
 #include "services/base/mutex.h"
@@ -26,13 +28,14 @@ class ExternalAddress {
   std::optional<HostPort> Get() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  void Look() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Take(absl::StatusOr<std::string> read) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const std::optional<HostPort> configured_;
   const std::string path_;  // empty: there is no file
   FileSystem& files_;
   Mutex mutex_;
   std::chrono::steady_clock::time_point look_at_ ABSL_GUARDED_BY(mutex_);
+  bool looking_ ABSL_GUARDED_BY(mutex_) = false;  // somebody reads the file
   std::optional<HostPort> in_file_ ABSL_GUARDED_BY(mutex_);
   std::string refused_ ABSL_GUARDED_BY(mutex_);  // what was logged already
 };

@@ -347,6 +347,33 @@ TEST_F(AccessTest, ListsLeaveOutWhatIsDenied) {
   EXPECT_THAT(names("admin"), ::testing::IsSupersetOf({"orders", "refunds"}));
   EXPECT_THAT(names("lister"), ::testing::Contains("refunds"));
   EXPECT_THAT(names("lister"), ::testing::Not(::testing::Contains("orders")));
+  // Nor as the name that a page ends with.
+  admin::v1::ListTopicsRequest one;
+  one.set_page_size(1);
+  admin::v1::ListTopicsResponse page;
+  EXPECT_TRUE(Command("lister", &Admin::ListTopics, one, &page).ok());
+  EXPECT_EQ(page.topics_size(), 1);
+  EXPECT_NE(page.next_page_token(), "orders");
+}
+
+// Made while everybody could make one; the file's is the one that counts.
+TEST_F(AccessTest, AUserThatTheFileHidesMayGo) {
+  StopAll();
+  config_.mutable_access()->set_enabled(false);
+  Restart();
+  admin::v1::CreateUserRequest planted;
+  planted.mutable_user()->set_name("admin");
+  planted.mutable_user()->set_secret("somebody-elses");
+  planted.mutable_user()->set_type(admin::v1::SUPER_USER);
+  EXPECT_TRUE(Command("", &Admin::CreateUser, planted).ok());
+  StopAll();
+  config_.mutable_access()->set_enabled(true);
+  Restart();
+  admin::v1::DeleteUserRequest deletion;
+  deletion.set_name("admin");
+  EXPECT_TRUE(Command("admin", &Admin::DeleteUser, deletion).ok());
+  EXPECT_THAT(Command("admin", &Admin::DeleteUser, deletion).error_message(),
+              HasSubstr("access.super_user_secret_file"));
 }
 
 TEST_F(AccessTest, AnUpdateDoesNotEnableByTheWay) {

@@ -1,6 +1,7 @@
 #include "services/broker/rpc/admin_answers.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "services/base/log.h"
 #include "services/broker/admission/text.h"
@@ -10,6 +11,13 @@ namespace dunlin::broker {
 namespace {
 
 constexpr std::string_view kRequest = "Request";
+
+// Messages may repeat what was asked for: on one line, and not all of it.
+std::string TextOf(const absl::Status& outcome) {
+  constexpr size_t kMost = 500;
+  const std::string text = outcome.ToString();
+  return HasControlCharacter(text) || text.size() > kMost ? Quoted(text) : text;
+}
 
 template <typename Items, typename IsGone>
 void Erase(Items& items, IsGone is_gone) {
@@ -25,26 +33,23 @@ void LogChange(std::string_view request, std::string_view object, const Caller& 
   log::Info("{}{}{} by {} from {}{}{}", request, object.empty() ? "" : " ",
             object.empty() ? std::string() : Quoted(object),
             caller.user == nullptr ? "anybody" : "user " + caller.user->name, peer,
-            outcome.ok() ? "" : " failed: ", outcome.ok() ? std::string() : outcome.ToString());
+            outcome.ok() ? "" : " failed: ", outcome.ok() ? std::string() : TextOf(outcome));
+}
+
+Hidden DeniedTopics(const AccessControl& access, Caller caller) {
+  return [&access, caller = std::move(caller)](std::string_view name_space, std::string_view name) {
+    return access.IsDenied(caller, TopicNeed(BitOf(Action::kList), name_space, name));
+  };
+}
+
+Hidden DeniedGroups(const AccessControl& access, Caller caller) {
+  return [&access, caller = std::move(caller)](std::string_view name_space, std::string_view name) {
+    return access.IsDenied(caller, GroupNeed(BitOf(Action::kList), name_space, name));
+  };
 }
 
 void LeaveOutDenied(const AccessControl& access, const Caller& caller,
-                    admin::v1::ListTopicsResponse& response) {
-  Erase(*response.mutable_topics(), [&](const admin::v1::Topic& topic) {
-    return access.IsDenied(caller,
-                           TopicNeed(BitOf(Action::kList), topic.namespace_(), topic.name()));
-  });
-}
-
-void LeaveOutDenied(const AccessControl& access, const Caller& caller,
-                    admin::v1::ListGroupsResponse& response) {
-  Erase(*response.mutable_groups(), [&](const admin::v1::Group& group) {
-    return access.IsDenied(caller,
-                           GroupNeed(BitOf(Action::kList), group.namespace_(), group.name()));
-  });
-}
-
-void LeaveOutDenied(const AccessControl& access, const Caller& caller,
+                    const admin::v1::ListDeadLettersRequest& /*request*/,
                     admin::v1::ListDeadLettersResponse& response) {
   Erase(*response.mutable_groups(), [&](const admin::v1::DeadLetterStatus& status) {
     return access.IsDenied(caller,
@@ -53,7 +58,9 @@ void LeaveOutDenied(const AccessControl& access, const Caller& caller,
 }
 
 void LeaveOutDenied(const AccessControl& access, const Caller& caller,
+                    const admin::v1::ListTransactionsRequest& request,
                     admin::v1::ListTransactionsResponse& response) {
+  if (!request.topic().empty()) return;  // it was looked at whether the caller may see this one
   Erase(*response.mutable_transactions(), [&](const admin::v1::Transaction& transaction) {
     const auto [name_space, name] = SplitQualifiedName(transaction.topic());
     return access.IsDenied(caller, TopicNeed(BitOf(Action::kList), name_space, name));

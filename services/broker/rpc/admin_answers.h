@@ -10,6 +10,7 @@
 
 #include "proto/dunlin/admin/v1/admin.pb.h"
 #include "services/broker/access/access_control.h"
+#include "services/broker/admin/admin.h"
 
 namespace dunlin::broker {
 
@@ -43,16 +44,19 @@ void LogChange(const Request& request, const Caller& caller, const std::string& 
   LogChange(Request::descriptor()->name(), ObjectOf(request), caller, peer, outcome);
 }
 
-template <typename Response>
+// For Admin::ListTopics and ListGroups: what a rule of the caller's denies. `access` must outlive
+// it.
+Hidden DeniedTopics(const AccessControl& access, Caller caller);
+Hidden DeniedGroups(const AccessControl& access, Caller caller);
+
+template <typename Request, typename Response>
 void LeaveOutDenied(const AccessControl& /*access*/, const Caller& /*caller*/,
-                    const Response& /*response*/) {}
+                    const Request& /*request*/, const Response& /*response*/) {}
 void LeaveOutDenied(const AccessControl& access, const Caller& caller,
-                    admin::v1::ListTopicsResponse& response);
-void LeaveOutDenied(const AccessControl& access, const Caller& caller,
-                    admin::v1::ListGroupsResponse& response);
-void LeaveOutDenied(const AccessControl& access, const Caller& caller,
+                    const admin::v1::ListDeadLettersRequest& request,
                     admin::v1::ListDeadLettersResponse& response);
 void LeaveOutDenied(const AccessControl& access, const Caller& caller,
+                    const admin::v1::ListTransactionsRequest& request,
                     admin::v1::ListTransactionsResponse& response);
 
 }  // namespace dunlin::broker

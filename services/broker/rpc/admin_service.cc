@@ -1,6 +1,7 @@
 #include "services/broker/rpc/admin_service.h"
 
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -31,6 +32,16 @@ class AdminCall final : public grpc::ServerUnaryReactor {
   Request request_;
 };
 
+// Some commands depend on who gives them.
+template <typename Command, typename Request>
+auto Obey(Command& obey, const Request& request, const Caller& caller) {
+  if constexpr (std::is_invocable_v<Command&, const Request&, const Caller&>) {
+    return obey(request, caller);
+  } else {
+    return obey(request);
+  }
+}
+
 // For an answer that says no more than that it went well.
 template <typename Response, typename Then>
 auto OrNothing(Then then) {
@@ -60,10 +71,10 @@ grpc::ServerUnaryReactor* AdminServiceImpl::Answer(const Context& context, const
   if (status.ok()) {
     status = executor_.Run(
         [this, call, caller, peer = context.peer(), &response, obey = std::move(obey)]() mutable {
-          auto result = obey(call->Message());
+          auto result = Obey(obey, std::as_const(call->Message()), caller);
           LogChange(call->Message(), caller, peer, result.status());
           if (result.ok()) {
-            LeaveOutDenied(access_, caller, *result);
+            LeaveOutDenied(access_, caller, call->Message(), *result);
             response = Serialize(*result);
           }
           call->Finish(ToGrpc(result.status()));
@@ -119,7 +130,9 @@ grpc::ServerUnaryReactor* AdminServiceImpl::ListTopics(Context* context, const B
                                                        Bytes* response) {
   using Request = admin::v1::ListTopicsRequest;
   return Answer<Request>(*context, *request, *response,
-                         [this](const Request& asked) { return admin_.ListTopics(asked); });
+                         [this](const Request& asked, const Caller& caller) {
+                           return admin_.ListTopics(asked, DeniedTopics(access_, caller));
+                         });
 }
 
 grpc::ServerUnaryReactor* AdminServiceImpl::DeleteTopic(Context* context, const Bytes* request,
@@ -160,7 +173,9 @@ grpc::ServerUnaryReactor* AdminServiceImpl::ListGroups(Context* context, const B
                                                        Bytes* response) {
   using Request = admin::v1::ListGroupsRequest;
   return Answer<Request>(*context, *request, *response,
-                         [this](const Request& asked) { return admin_.ListGroups(asked); });
+                         [this](const Request& asked, const Caller& caller) {
+                           return admin_.ListGroups(asked, DeniedGroups(access_, caller));
+                         });
 }
 
 grpc::ServerUnaryReactor* AdminServiceImpl::DeleteGroup(Context* context, const Bytes* request,

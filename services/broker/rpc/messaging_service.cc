@@ -84,7 +84,8 @@ void AskCluster(const ServiceContext& services, const CallContext& caller, const
                 ClusterRoutes::Then then) {
   v2::Resource topic = request.topic();
   topic.set_resource_namespace(std::string(NamespaceOf(caller, topic)));
-  services.others->routes().Query(topic, {caller.zone, request.endpoints()}, std::move(then));
+  services.others->routes().Query(
+      topic, {caller.zone, ReachedFromOutside(services, request.endpoints())}, std::move(then));
 }
 
 using RouteCall = UnaryCall<v2::QueryRouteRequest, v2::QueryRouteResponse>;

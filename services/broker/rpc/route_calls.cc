@@ -46,6 +46,10 @@ Access AccessAt(const ServiceContext& services, const Topic& topic) {
 
 }  // namespace
 
+v2::Endpoints ReachedFromOutside(const ServiceContext& services, const v2::Endpoints& endpoints) {
+  return WayOf(services, endpoints) == Way::kUnknown ? endpoints : v2::Endpoints();
+}
+
 void FillBroker(const ServiceContext& services, const v2::Endpoints& asked, v2::Broker& broker) {
   broker.set_name(services.config.broker_name());
   broker.set_id(0);

@@ -33,9 +33,15 @@ void AddAssignments(const ServiceContext& services,
                     const apache::rocketmq::v2::QueryAssignmentRequest& request,
                     apache::rocketmq::v2::QueryAssignmentResponse& response);
 
+// How name services are to be told that somebody has reached the cluster by `endpoints`: empty,
+// when their port is one that this broker knows to be inside.
+apache::rocketmq::v2::Endpoints ReachedFromOutside(
+    const ServiceContext& services, const apache::rocketmq::v2::Endpoints& endpoints);
+
 // This broker as a member of its group. `asked` are the endpoints that the client says it used, or
 // empty: it gets them back, so that address translation and port mappings just work, unless they
-// are a name service's. A client names its access point to whomever it asks.
+// are a name service's, or it is outside and the broker has an external address. A client names its
+// access point to whomever it asks.
 void FillBroker(const ServiceContext& services, const apache::rocketmq::v2::Endpoints& asked,
                 apache::rocketmq::v2::Broker& broker);
 
