@@ -190,9 +190,10 @@ TEST_F(CrdsTest, DefaultsAreFilledInAtEveryLevel) {
   EXPECT_EQ(spec["clusterName"], "DefaultCluster");
   EXPECT_EQ(spec["replication"],
             Json::parse(R"({"mode": "Sync", "flush": "Async", "minInSyncReplicas": 1,
-                            "maxLagSeconds": 15})"));
+                            "maxLagSeconds": 3})"));
   EXPECT_EQ(spec["failover"]["coordinator"]["type"], "Kubernetes");
   EXPECT_EQ(spec["failover"]["masterLeaseSeconds"], 8);
+  EXPECT_EQ(spec["failover"]["switchoverTimeoutSeconds"], 10);
   EXPECT_EQ(spec["storage"]["retention"]["whenDeleted"], "Retain");
   EXPECT_EQ(spec["update"]["progressDeadlineSeconds"], 600);
   EXPECT_EQ(spec["expose"]["type"], "ClusterIP");

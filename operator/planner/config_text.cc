@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <charconv>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,55 @@ std::vector<std::string> NameServers(const Json& group, const k8s::Object& name_
   return addresses;
 }
 
+// What is as programs have it anyway is left out: those of an image of an earlier version do not
+// know all of it.
+void AddElections(const Json& group, const BrokerGroupSpec& spec, Json& replication) {
+  struct Setting {
+    std::string_view section;
+    std::string_view field;
+    const char* name;
+    int64_t otherwise;
+  };
+  constexpr std::array<Setting, 3> kSettings = {
+      {{"replication", "maxLagSeconds", "max_lag_seconds", 3},
+       {"failover", "delaySeconds", "election_delay_seconds", 0},
+       {"failover", "switchoverTimeoutSeconds", "switchover_timeout_seconds", 10}}};
+  for (const Setting& setting : kSettings) {
+    const int64_t value =
+        k8s::IntAt(group, {"spec", setting.section, setting.field}, setting.otherwise);
+    if (value != setting.otherwise) replication[setting.name] = value;
+  }
+  // Without a coordinator that elects nobody is elected anyway.
+  if (!spec.HasRecord()) return;
+  if (k8s::StringAt(group, {"spec", "failover", "mode"}) == "Manual") {
+    replication["election"] = "MANUAL";
+  }
+  if (k8s::BoolAt(group, {"spec", "failover", "allowUncleanElection"}, false)) {
+    constexpr int kUncleanAfterSeconds = 30;
+    replication["unclean_election_after_seconds"] = kUncleanAfterSeconds;
+  }
+}
+
+void AddEtcd(const Json& group, const BrokerGroupSpec& spec, Json& replication) {
+  std::string endpoints;
+  if (const Json* const given =
+          k8s::Find(group, {"spec", "failover", "coordinator", "etcd", "endpoints"});
+      given != nullptr && given->is_array()) {
+    for (const Json& endpoint : *given) {
+      endpoints += (endpoints.empty() ? "" : ", ") + endpoint.get<std::string>();
+    }
+  }
+  replication["coordinator"] = "ETCD";
+  replication["etcd_endpoints"] = endpoints;
+  // Groups of other namespaces may have the same name.
+  replication["etcd_prefix"] = "/dunlin/" + spec.space;
+  if (spec.etcd_tls_secret.empty()) return;
+  replication["etcd_ca_file"] = fmt::format("{}/ca.crt", kEtcdTlsDirectory);
+  if (!spec.etcd_client_certificate) return;
+  replication["etcd_certificate_file"] = fmt::format("{}/tls.crt", kEtcdTlsDirectory);
+  replication["etcd_private_key_file"] = fmt::format("{}/tls.key", kEtcdTlsDirectory);
+}
+
 Json Replication(const Json& group, const BrokerGroupSpec& spec, int members) {
   std::string list;
   for (int i = 0; i < members; ++i) {
@@ -53,27 +103,16 @@ Json Replication(const Json& group, const BrokerGroupSpec& spec, int members) {
       {"listen_address", fmt::format("0.0.0.0:{}", kReplicatorPort)},
       {"metrics_listen_address", fmt::format("0.0.0.0:{}", kReplicatorMetricsPort)},
       {"secret_file", fmt::format("{}/{}", kSecretDirectory, kSecretKey)}};
+  AddElections(group, spec, replication);
   switch (spec.coordinator) {
     case BrokerGroupSpec::Coordinator::kKubernetes:
       replication["coordinator"] = "KUBERNETES";
       replication["kubernetes_lease"] = spec.lease;
       replication["kubernetes_namespace"] = spec.space;
       break;
-    case BrokerGroupSpec::Coordinator::kEtcd: {
-      std::string endpoints;
-      if (const Json* const given =
-              k8s::Find(group, {"spec", "failover", "coordinator", "etcd", "endpoints"});
-          given != nullptr && given->is_array()) {
-        for (const Json& endpoint : *given) {
-          endpoints += (endpoints.empty() ? "" : ", ") + endpoint.get<std::string>();
-        }
-      }
-      replication["coordinator"] = "ETCD";
-      replication["etcd_endpoints"] = endpoints;
-      // Groups of other namespaces may have the same name.
-      replication["etcd_prefix"] = "/dunlin/" + spec.space;
+    case BrokerGroupSpec::Coordinator::kEtcd:
+      AddEtcd(group, spec, replication);
       break;
-    }
     case BrokerGroupSpec::Coordinator::kStatic:
       replication["coordinator"] = "STATIC";
       replication["master"] = spec.name + "-0";

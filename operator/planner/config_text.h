@@ -22,6 +22,7 @@ inline constexpr char kConfigDirectory[] = "/etc/dunlin";
 inline constexpr char kTlsDirectory[] = "/etc/dunlin-tls";
 inline constexpr char kSecretDirectory[] = "/etc/dunlin-secret";
 inline constexpr char kAccessDirectory[] = "/etc/dunlin-access";
+inline constexpr char kEtcdTlsDirectory[] = "/etc/dunlin-etcd";
 inline constexpr char kSecretKey[] = "secret";  // of the Secret; a file of that name
 
 // How many members the configuration lists: what a group begins with, kept as it was written first,

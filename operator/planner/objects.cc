@@ -18,6 +18,8 @@ namespace {
 
 using k8s::Json;
 
+constexpr int kSecretMode = 0440;  // fsGroup makes it the pod's
+
 Json NewService(const Json& group, const BrokerGroupSpec& spec, const std::string& name) {
   Json service = NewChild(group, spec, ServiceType(), name);
   service["spec"] = {{"type", "ClusterIP"},
@@ -128,14 +130,28 @@ Json ReplicatorContainer(const BrokerGroupSpec& spec, const Defaults& defaults, 
   if (spec.tls_required) {
     container["env"].push_back({{"name", "DUNLIN_SERVER__TLS__MODE"}, {"value", "BOTH"}});
   }
+  if (!spec.etcd_tls_secret.empty()) {
+    container["volumeMounts"].push_back(
+        {{"name", "etcd-tls"}, {"mountPath", kEtcdTlsDirectory}, {"readOnly", true}});
+  }
   return container;
+}
+
+// Its entries are named: a pod whose Secret lacks one waits, and the kubelet says for what.
+Json EtcdTlsVolume(const BrokerGroupSpec& spec) {
+  std::vector<std::string> names = {"ca.crt"};
+  if (spec.etcd_client_certificate) names.insert(names.end(), {"tls.crt", "tls.key"});
+  Json items = Json::array();
+  for (const std::string& name : names) items.push_back({{"key", name}, {"path", name}});
+  return {{"name", "etcd-tls"},
+          {"secret",
+           {{"secretName", spec.etcd_tls_secret}, {"items", items}, {"defaultMode", kSecretMode}}}};
 }
 
 Json PodTemplate(const Json& group, const BrokerGroupSpec& spec, const Defaults& defaults,
                  const std::string& config, int members) {
   // Handing over, the end of calls under way, and what is still to be written.
   constexpr int kGraceSeconds = 60;
-  constexpr int kSecretMode = 0440;  // fsGroup makes it the pod's
   Json pod;
   pod["metadata"]["labels"] = GroupLabels(spec);
   pod["metadata"]["annotations"] = {{std::string(kMembersAnnotation), fmt::to_string(members)}};
@@ -169,6 +185,7 @@ Json PodTemplate(const Json& group, const BrokerGroupSpec& spec, const Defaults&
                                         {"items", Json::array({entry})},
                                         {"defaultMode", kSecretMode}}}});
   }
+  if (!spec.etcd_tls_secret.empty()) pod["spec"]["volumes"].push_back(EtcdTlsVolume(spec));
   if (IsExposed(group)) pod["spec"]["volumes"].push_back(OutsideVolume(spec));
   if (const Json* const secrets = k8s::Find(group, {"spec", "imagePullSecrets"})) {
     pod["spec"]["imagePullSecrets"] = *secrets;

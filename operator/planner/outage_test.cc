@@ -147,12 +147,5 @@ TEST_F(OutageTest, WithoutAMasterOneOfAllMayBeEvicted) {
   EXPECT_EQ(needed(), 1);
 }
 
-TEST_F(OutageTest, WhatIsIgnoredIsSaid) {
-  Settle();
-  EXPECT_EQ(Condition(Make(), "NotSupported"), "");
-  group_["spec"]["failover"]["delaySeconds"] = 60;
-  EXPECT_EQ(Condition(Make(), "NotSupported"), "True FieldsIgnored");
-}
-
 }  // namespace
 }  // namespace dunlin::op

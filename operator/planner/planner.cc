@@ -15,6 +15,7 @@
 #include "operator/planner/config_text.h"
 #include "operator/planner/drain.h"
 #include "operator/planner/members.h"
+#include "operator/planner/preference.h"
 #include "operator/planner/resource_types.h"
 #include "operator/planner/rollout.h"
 #include "operator/planner/spec.h"
@@ -131,9 +132,13 @@ void PlanDisturbance(const Observed& observed, const BrokerGroupSpec& spec,
                                    .uid = std::string(k8s::UidOf(*found->object))};
     plan.events.push_back(Tell(k8s::EventType::kNormal, "ReplacingMember", "Update",
                                fmt::format("{} is replaced: {}", found->pod, outcome.rollout.why)));
-  } else if (outcome.volumes.renews_set && outcome.rollout.kind == RolloutStep::Kind::kDone &&
-             outcome.scale.why.empty() && !scaling_in) {
-    PlanRenewal(observed, plan);
+  } else if (outcome.rollout.kind == RolloutStep::Kind::kDone && outcome.scale.why.empty() &&
+             !scaling_in) {
+    if (outcome.volumes.renews_set) {
+      PlanRenewal(observed, plan);
+    } else if (!outcome.preference.handover.empty()) {
+      PlanSwitchover(observed, outcome.preference.handover, outcome.preference.why, plan);
+    }
   }
 }
 
@@ -216,6 +221,7 @@ Plan PlanBrokerGroup(const Observed& observed, const Defaults& defaults, Timesta
   outcome.revision_known = IsRevisionKnown(observed);
   outcome.drain = NextDrainStep(spec, members);
   outcome.volumes = NextVolumesStep(observed, spec);
+  outcome.preference = NextPreferenceStep(observed, spec, members, now);
   const bool hands_off = spec.paused || k8s::IsBeingDeleted(*observed.group);
   // They are the group's own doing, which others are to see.
   if (!k8s::IsBeingDeleted(*observed.group)) plan.applies = RoleLabels(observed);

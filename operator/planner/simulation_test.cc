@@ -23,6 +23,7 @@ namespace {
 
 using k8s::Json;
 
+constexpr char kPreferred[] = "g-0";
 // The image whose servers never become ready.
 constexpr char kBroken[] = "v3";
 
@@ -46,6 +47,10 @@ class World {
         "spec": {"nameServers": ["n:1"], "storage": {"size": "1Gi"}, "image": "v0",
                  "replication": {"minInSyncReplicas": 1}}})");
     group_["spec"]["replicas"] = 1 + Random(5);
+    // Time stands still.
+    if (Random(2) == 0) {
+      group_["spec"]["failover"] = {{"preferredMaster", kPreferred}, {"minIntervalSeconds", 0}};
+    }
   }
 
   void Step(bool faults) {
@@ -70,6 +75,7 @@ class World {
     return last_status_.is_object() && k8s::IsConditionTrue(last_status_["conditions"], "Ready") &&
            static_cast<int>(pods_.size()) == k8s::IntAt(group_, {"spec", "replicas"}) &&
            roster_.size() == pods_.size() &&
+           (!group_["spec"].contains("failover") || master_ == kPreferred) &&
            std::all_of(pods_.begin(), pods_.end(), [&](const auto& entry) {
              return entry.second.revision == UpdateRevision() && entry.second.ready &&
                     IsVoter(entry.first);

@@ -40,6 +40,12 @@ BrokerGroupSpec::BrokerGroupSpec(const k8s::Json& group)
           static_cast<int>(k8s::IntAt(group, {"spec", "replication", "minInSyncReplicas"}, 1))),
       replication_mode(ReplicationMode(k8s::StringAt(group, {"spec", "replication", "mode"}))),
       coordinator(CoordinatorOf(k8s::StringAt(group, {"spec", "failover", "coordinator", "type"}))),
+      etcd_tls_secret(
+          k8s::StringAt(group, {"spec", "failover", "coordinator", "etcd", "tlsSecretName"})),
+      etcd_client_certificate(k8s::BoolAt(
+          group, {"spec", "failover", "coordinator", "etcd", "clientCertificate"}, true)),
+      preferred_master(k8s::StringAt(group, {"spec", "failover", "preferredMaster"})),
+      min_switchover_interval(k8s::IntAt(group, {"spec", "failover", "minIntervalSeconds"}, 30)),
       lease(name + "-master"),
       secret(name + "-replication"),
       account(name + "-member"),

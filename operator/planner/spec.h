@@ -27,6 +27,12 @@ struct BrokerGroupSpec {
   int min_in_sync = 1;
   std::string replication_mode;  // of the configuration file: ASYNC, SYNC, QUORUM
   Coordinator coordinator = Coordinator::kKubernetes;
+  // With kEtcd: the Secret with the certificates for TLS; empty: plaintext.
+  std::string etcd_tls_secret;
+  bool etcd_client_certificate = true;  // etcd asks for one
+  std::string preferred_master;         // a pod; empty: whoever it is
+  // After a change of the master, before the group is asked to hand over to the preferred one.
+  std::chrono::seconds min_switchover_interval{30};
   std::string lease;    // with kKubernetes: the Lease that says who is master
   std::string secret;   // the Secret by which members know each other
   std::string account;  // with kKubernetes: the ServiceAccount of the pods

@@ -7,7 +7,6 @@
 
 #include "operator/k8s/conditions.h"
 #include "operator/k8s/rfc3339.h"
-#include "operator/planner/ignored_fields.h"
 #include "operator/planner/objects.h"
 #include "operator/planner/outside.h"
 
@@ -226,6 +225,20 @@ void AddExposed(const Observed& observed, const std::vector<Member>& members,
                            unknown)));
 }
 
+// The newest change of the master that was seen; null: none was yet. A master that comes back in
+// another epoch is one, too.
+Json RoleChangeOf(const Observed& observed, const Sight& sight, Timestamp now) {
+  const Json* const before = k8s::Find(*observed.group, {"status"});
+  const Json* const last = before == nullptr ? nullptr : k8s::Find(*before, {"lastRoleChange"});
+  if (!sight.has_master) return last == nullptr ? Json() : *last;
+  const int64_t epoch = observed.coordination->epoch;
+  if (last != nullptr && k8s::IntAt(*last, {"epoch"}) == epoch) return *last;
+  Json change = {
+      {"to", observed.coordination->master}, {"epoch", epoch}, {"noticedAt", k8s::FormatTime(now)}};
+  if (last != nullptr) change["from"] = k8s::StringAt(*last, {"to"});
+  return change;
+}
+
 // Ours only: other managers' conditions are theirs to apply.
 Json ConditionsOf(const Json& group, const std::vector<Condition>& made, Timestamp now) {
   Json known = Json::array();
@@ -255,6 +268,9 @@ Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
   if (observed.coordination.has_value()) {
     status["master"] = sight.has_master ? observed.coordination->master : "";
     status["epoch"] = observed.coordination->epoch;
+  }
+  if (Json change = RoleChangeOf(observed, sight, now); !change.is_null()) {
+    status["lastRoleChange"] = std::move(change);
   }
   if (observed.stateful_set != nullptr) {
     for (const std::string name : {"currentRevision", "updateRevision"}) {
@@ -300,9 +316,8 @@ Json StatusOf(const Observed& observed, const BrokerGroupSpec& spec,
   }
   AddExposed(observed, members, made);
   AddAccessDiffers(observed, made);
-  if (const std::string ignored = IgnoredFields(observed); !ignored.empty()) {
-    made.push_back(Is("NotSupported", true, "FieldsIgnored",
-                      fmt::format("this operator does nothing for: {}", ignored)));
+  if (const PreferenceStep& preference = outcome.preference; !preference.reason.empty()) {
+    made.push_back(Is("PreferredMaster", preference.is_met(), preference.reason, preference.why));
   }
   status["conditions"] = ConditionsOf(*observed.group, made, now);
   return status;

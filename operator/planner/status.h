@@ -7,7 +7,7 @@
 // | InSync | every member has all that is acknowledged |
 // | StorageReady | the volumes have the size that is asked for
 // | Draining | the master's node is to be emptied; only then is it there |
-// | NotSupported | there are fields this operator does nothing for; only then is it there |
+// | PreferredMaster | the member that the spec prefers is master; only where it prefers one |
 // | Progressing | an update, a scaling or a switchover is under way |
 // | Reconciling, Stalled | for tools that follow kstatus: it goes on by itself; somebody has to act
 // | | Paused | the annotation dunlin.dev/pause-reconciliation is set |
@@ -21,6 +21,7 @@
 #include "operator/planner/drain.h"
 #include "operator/planner/members.h"
 #include "operator/planner/observed.h"
+#include "operator/planner/preference.h"
 #include "operator/planner/rollout.h"
 #include "operator/planner/spec.h"
 #include "operator/planner/volumes.h"
@@ -37,6 +38,7 @@ struct Outcome {
   ScaleStep scale;
   DrainStep drain;
   VolumesStep volumes;
+  PreferenceStep preference;
   std::string config_hash;
   std::string image;
 };
