@@ -192,7 +192,7 @@ TEST_F(CrdsTest, DefaultsAreFilledInAtEveryLevel) {
             Json::parse(R"({"mode": "Sync", "flush": "Async", "minInSyncReplicas": 1,
                             "maxLagSeconds": 3})"));
   EXPECT_EQ(spec["failover"]["coordinator"]["type"], "Kubernetes");
-  EXPECT_EQ(spec["failover"]["masterLeaseSeconds"], 8);
+  EXPECT_EQ(spec["failover"]["masterLeaseSeconds"], 6);
   EXPECT_EQ(spec["failover"]["switchoverTimeoutSeconds"], 10);
   EXPECT_EQ(spec["storage"]["retention"]["whenDeleted"], "Retain");
   EXPECT_EQ(spec["update"]["progressDeadlineSeconds"], 600);

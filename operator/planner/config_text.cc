@@ -99,7 +99,7 @@ Json Replication(const Json& group, const BrokerGroupSpec& spec, int members) {
       {"members", list},
       {"mode", spec.replication_mode},
       {"min_in_sync", spec.min_in_sync},
-      {"lease_ttl_seconds", k8s::IntAt(group, {"spec", "failover", "masterLeaseSeconds"}, 8)},
+      {"lease_ttl_seconds", k8s::IntAt(group, {"spec", "failover", "masterLeaseSeconds"}, 6)},
       {"listen_address", fmt::format("0.0.0.0:{}", kReplicatorPort)},
       {"metrics_listen_address", fmt::format("0.0.0.0:{}", kReplicatorMetricsPort)},
       {"secret_file", fmt::format("{}/{}", kSecretDirectory, kSecretKey)}};

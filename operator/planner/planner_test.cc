@@ -152,7 +152,7 @@ TEST_F(PlannerTest, MembersStartWithTheConfiguration) {
     EXPECT_EQ(replication.coordinator(), config::v1::ReplicationConfig::KUBERNETES);
     EXPECT_EQ(replication.kubernetes_lease(), "orders-master");
     EXPECT_EQ(replication.kubernetes_namespace(), "shop");
-    EXPECT_EQ(replication.lease_ttl_seconds(), 8U);
+    EXPECT_EQ(replication.lease_ttl_seconds(), 6U);
     EXPECT_EQ(replication.min_in_sync(), 1U);
     EXPECT_EQ(replication.secret_file(), "/etc/dunlin-secret/secret");
     EXPECT_EQ(config.server().advertised_address(), "orders-1.orders-members.shop.svc:8081");
