@@ -13,6 +13,7 @@
 #include "clients/cli/confirm.h"
 #include "clients/cli/group_output.h"
 #include "clients/cli/message_text.h"
+#include "clients/cli/pages.h"
 
 namespace dunlin::cli {
 namespace {
@@ -32,29 +33,22 @@ std::string TimeOf(const google::protobuf::Timestamp& time) {
 }
 
 int List(Connection& connection) {
-  admin::v1::ListDeadLettersRequest request;
-  request.set_page_size(1000);
   admin::v1::ListDeadLettersResponse all;
-  do {
-    admin::v1::ListDeadLettersResponse page;
-    const auto context = connection.Context();
-    const grpc::Status status = connection.admin().ListDeadLetters(context.get(), request, &page);
-    if (!status.ok()) return connection.Report(status);
-    all.mutable_groups()->MergeFrom(page.groups());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  const grpc::Status status = GetPages(connection, &admin::v1::AdminService::Stub::ListDeadLetters,
+                                       admin::v1::ListDeadLettersRequest(), all);
+  if (!status.ok()) return connection.Report(status);
   if (connection.options().format == Format::kJson) {
     std::fputs(Json(all).c_str(), stdout);
     return kOk;
   }
   std::vector<std::vector<std::string>> rows = {
       {"GROUP", "WAITING", "HELD", "FIRST", "END", "LAST (UTC)"}};
-  for (const admin::v1::DeadLetterStatus& status : all.groups()) {
-    std::string name = QualifiedName(status.namespace_(), status.group());
-    if (status.group_deleted()) name += " (deleted)";
-    rows.push_back({name, std::to_string(status.waiting()), std::to_string(status.held()),
-                    std::to_string(status.first_offset()), std::to_string(status.end_offset()),
-                    TimeOf(status.last_time())});
+  for (const admin::v1::DeadLetterStatus& group : all.groups()) {
+    std::string name = QualifiedName(group.namespace_(), group.group());
+    if (group.group_deleted()) name += " (deleted)";
+    rows.push_back({name, std::to_string(group.waiting()), std::to_string(group.held()),
+                    std::to_string(group.first_offset()), std::to_string(group.end_offset()),
+                    TimeOf(group.last_time())});
   }
   std::fputs(Table(rows).c_str(), stdout);
   return kOk;

@@ -13,6 +13,7 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/confirm.h"
 #include "clients/cli/group_output.h"
+#include "clients/cli/pages.h"
 #include "clients/cli/rate_options.h"
 
 namespace dunlin::cli {
@@ -126,17 +127,10 @@ ShowGroup ShowWith(const Connection& connection) {
 }
 
 int List(Connection& connection) {
-  admin::v1::ListGroupsRequest request;
-  request.set_page_size(1000);
   admin::v1::ListGroupsResponse all;
-  do {
-    admin::v1::ListGroupsResponse page;
-    const auto context = connection.Context();
-    const grpc::Status status = connection.admin().ListGroups(context.get(), request, &page);
-    if (!status.ok()) return connection.Report(status);
-    all.mutable_groups()->MergeFrom(page.groups());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  const grpc::Status status = GetPages(connection, &admin::v1::AdminService::Stub::ListGroups,
+                                       admin::v1::ListGroupsRequest(), all);
+  if (!status.ok()) return connection.Report(status);
   if (connection.options().format == Format::kJson) {
     PrintJson(connection, all);
     return kOk;

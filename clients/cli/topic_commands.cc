@@ -13,6 +13,7 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/confirm.h"
 #include "clients/cli/lite_topic_commands.h"
+#include "clients/cli/pages.h"
 #include "clients/cli/rate_options.h"
 
 namespace dunlin::cli {
@@ -129,17 +130,10 @@ Topic ToProto(const TopicOptions& options, const Connection& connection) {
 }
 
 int List(Connection& connection) {
-  admin::v1::ListTopicsRequest request;
-  request.set_page_size(1000);
   admin::v1::ListTopicsResponse all;
-  do {
-    admin::v1::ListTopicsResponse page;
-    const auto context = connection.Context();
-    const grpc::Status status = connection.admin().ListTopics(context.get(), request, &page);
-    if (!status.ok()) return connection.Report(status);
-    all.mutable_topics()->MergeFrom(page.topics());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  const grpc::Status status = GetPages(connection, &admin::v1::AdminService::Stub::ListTopics,
+                                       admin::v1::ListTopicsRequest(), all);
+  if (!status.ok()) return connection.Report(status);
   if (connection.options().format == Format::kJson) {
     PrintJson(connection, all);
     return kOk;

@@ -7,6 +7,7 @@
 
 #include "clients/cli/commands.h"
 #include "clients/cli/message_text.h"
+#include "clients/cli/pages.h"
 
 namespace dunlin::cli {
 namespace {
@@ -49,16 +50,10 @@ int List(Connection& connection, const TransactionOptions& options) {
   request.set_namespace_(connection.options().name_space);
   request.set_topic(options.topic);
   request.set_parked(options.parked);
-  request.set_page_size(1000);
   admin::v1::ListTransactionsResponse all;
-  do {
-    admin::v1::ListTransactionsResponse page;
-    const auto context = connection.Context();
-    const grpc::Status status = connection.admin().ListTransactions(context.get(), request, &page);
-    if (!status.ok()) return connection.Report(status);
-    all.mutable_transactions()->MergeFrom(page.transactions());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  const grpc::Status status =
+      GetPages(connection, &admin::v1::AdminService::Stub::ListTransactions, request, all);
+  if (!status.ok()) return connection.Report(status);
   if (connection.options().format == Format::kJson) {
     std::fputs(Json(all).c_str(), stdout);
     return kOk;

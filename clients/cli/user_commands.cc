@@ -15,6 +15,7 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/confirm.h"
 #include "clients/cli/credentials.h"
+#include "clients/cli/pages.h"
 
 namespace dunlin::cli {
 namespace {
@@ -219,17 +220,10 @@ int Update(Connection& connection, const UserOptions& options) {
 }
 
 int List(Connection& connection) {
-  admin::v1::ListUsersRequest request;
-  request.set_page_size(1000);
   admin::v1::ListUsersResponse all;
-  do {
-    admin::v1::ListUsersResponse page;
-    const auto context = connection.Context();
-    const grpc::Status status = connection.admin().ListUsers(context.get(), request, &page);
-    if (!status.ok()) return connection.Report(status);
-    all.mutable_users()->MergeFrom(page.users());
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  const grpc::Status status = GetPages(connection, &admin::v1::AdminService::Stub::ListUsers,
+                                       admin::v1::ListUsersRequest(), all);
+  if (!status.ok()) return connection.Report(status);
   if (connection.options().format == Format::kJson) {
     PrintJson(connection, all);
     return kOk;
