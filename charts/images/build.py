@@ -41,8 +41,10 @@ PROGRAMS = {
     "dunlinctl": "//:dunlinctl",
     "dunlin-operator": "//:operator",
 }
+# Those that Debian packages as they are.
+PACKAGED = {"etcd": "/usr/bin/etcd", "etcdctl": "/usr/bin/etcdctl"}
 # Name of the image, which is that of its target in the Dockerfile → what is in it. It starts the
-# program of its name.
+# program of its name, or the first.
 IMAGES = {
     "dunlin": ["dunlin", "dunlin-broker", "dunlin-replicator", "dunlin-nameservice", "dunlinctl"],
     "dunlin-broker": ["dunlin-broker"],
@@ -50,6 +52,7 @@ IMAGES = {
     "dunlin-nameservice": ["dunlin-nameservice"],
     "dunlinctl": ["dunlinctl"],
     "dunlin-operator": ["dunlin-operator"],
+    "dunlin-etcd": ["etcd", "etcdctl"],
 }
 
 # Files that no program names but needs.
@@ -93,6 +96,14 @@ def programs():
                           "--starlark:expr=target.files.to_list()[0].path", target)
         found[name] = ROOT / path.strip()
     return found
+
+
+def packaged():
+    for path in PACKAGED.values():
+        if not os.path.exists(path):
+            raise Failure("there is no %s: run ./dev setup" % path)
+        debian.check_unchanged(path)
+    return {name: Path(path) for name, path in PACKAGED.items()}
 
 
 def put(root, path, content, mode=0o644):
@@ -169,8 +180,10 @@ class Builder:
 
     def prepare(self, found):
         """The context of the Dockerfile: a folder for the base and one for each image."""
-        needs = {name: debian.libraries(str(program)) for name, program in found.items()}
-        shared = set.intersection(*needs.values())
+        others = packaged()
+        needs = {name: debian.libraries(str(program))
+                 for name, program in {**found, **others}.items()}
+        shared = set.intersection(*(needs[name] for name in found))
         base = make_base(self.context / "base", shared)
         (self.context / "home").mkdir()
         for name, programs_of_it in IMAGES.items():
@@ -179,6 +192,11 @@ class Builder:
             packages = base | add_libraries(root, libraries - shared)
             sums = {}
             for program in programs_of_it:
+                if program in others:
+                    put(root, PACKAGED[program], others[program].read_bytes(), 0o755)
+                    packages |= {debian.owner(PACKAGED[program])}
+                    add_package(root, debian.owner(PACKAGED[program]))
+                    continue
                 at = root / "usr/bin" / program
                 put(root, "/usr/bin/" + program, found[program].read_bytes(), 0o755)
                 # Names of functions stay, for stack traces; lines and types go.

@@ -73,7 +73,9 @@ def document(image, version, revision, programs, packages, distribution, epoch):
         "SPDXID": "SPDXRef-DOCUMENT",
         "name": "%s-%s" % (image, version),
         "documentNamespace": "https://dunlin.dev/spdx/%s-%s-%s" % (
-            image, version, hashlib.sha256("".join(programs.values()).encode()).hexdigest()[:16]),
+            image, version, hashlib.sha256("".join(
+                [*programs.values(), *(one.version for one in sorted(packages))]
+            ).encode()).hexdigest()[:16]),
         "creationInfo": {"created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
                          "creators": ["Tool: dev-image"]},
         "packages": own + entries,

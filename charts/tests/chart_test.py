@@ -40,7 +40,7 @@ def pod_specs(objects):
     for one in objects:
         if one["kind"] == "Pod":
             yield one["metadata"]["name"], one["spec"]
-        elif one["kind"] == "Deployment":
+        elif one["kind"] in ("Deployment", "StatefulSet"):
             yield one["metadata"]["name"], one["spec"]["template"]["spec"]
 
 
@@ -201,6 +201,56 @@ class ChartTest(unittest.TestCase):
                 {"name": "b", "failover": {"coordinator": {
                     "type": "Etcd", "etcd": {"endpoints": ["etcd:12379"]}}}}]}}))
 
+    def test_members_find_the_etcd_of_the_release(self):
+        objects = self.rendered({
+            "etcd": {"enabled": True},
+            "cluster": {"brokerGroups": [
+                {"name": "a", "failover": {"coordinator": {"type": "Etcd"}}},
+                {"name": "b"},
+                {"name": "c", "failover": {"coordinator": {
+                    "type": "Etcd", "etcd": {"endpoints": ["other:2379"]}}}}]}})
+        coordinators = {name: group["spec"]["failover"]["coordinator"]
+                        for name, group in named(objects, "BrokerGroup").items()}
+        hosts = ["shop-dunlin-etcd-%d.shop-dunlin-etcd.mq.svc" % number for number in range(3)]
+        self.assertEqual({
+            "shop-dunlin-a": {"type": "Etcd", "etcd": {
+                "endpoints": [host + ":2379" for host in hosts],
+                "tlsSecretName": "shop-dunlin-etcd-client"}},
+            "shop-dunlin-b": {"type": "Kubernetes"},
+            "shop-dunlin-c": {"type": "Etcd", "etcd": {"endpoints": ["other:2379"]}},
+        }, coordinators)
+        secrets = named(objects, "Secret")
+        own, members = secrets["shop-dunlin-etcd"], secrets["shop-dunlin-etcd-client"]
+        with tempfile.TemporaryDirectory() as scratch:
+            def openssl(*words):
+                return subprocess.run(["openssl", *words], cwd=scratch, text=True,
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            for name, secret in (("own", own), ("members", members)):
+                Path(scratch, name + ".crt").write_text(text_of(secret, "tls.crt"))
+                Path(scratch, name + "-ca.crt").write_text(text_of(secret, "ca.crt"))
+            # Each trusts what the other shows.
+            for ca, certificate, purpose in (("members", "own", "sslserver"),
+                                             ("own", "own", "sslclient"),
+                                             ("own", "members", "sslclient")):
+                done = openssl("verify", "-CAfile", ca + "-ca.crt", "-purpose", purpose,
+                               certificate + ".crt")
+                self.assertEqual(0, done.returncode, done.stdout)
+            for host in [*hosts, "localhost"]:
+                self.assertIn("does match", openssl("x509", "-noout", "-in", "own.crt",
+                                                    "-checkhost", host).stdout)
+
+    def test_certificates_of_etcd_may_be_ones_own(self):
+        objects = self.rendered({
+            "etcd": {"enabled": True, "tls": {"secretName": "one", "clientSecretName": "other"}},
+            "cluster": {"brokerGroupDefaults": {"failover": {"coordinator": {"type": "Etcd"}}}}})
+        self.assertNotIn("shop-dunlin-etcd", named(objects, "Secret"))
+        (group,) = named(objects, "BrokerGroup").values()
+        self.assertEqual("other",
+                         group["spec"]["failover"]["coordinator"]["etcd"]["tlsSecretName"])
+        volumes = named(objects, "StatefulSet")["shop-dunlin-etcd"]["spec"]["template"]["spec"][
+            "volumes"]
+        self.assertEqual(["one"], [volume["secret"]["secretName"] for volume in volumes])
+
     def test_pods_are_scraped_in_all_namespaces_that_are_watched(self):
         def selector(values):
             monitors = named(self.rendered({"operator": values, "monitoring": {
@@ -311,6 +361,30 @@ class ApiServerTest(unittest.TestCase):
         self.assertEqual("", left)
         self.assertIn("brokergroups.dunlin.dev", self.control_plane.kubectl(
             "get", "crd", "-o", "name").stdout, "CRDs, and so what they keep, stay")
+
+    def test_an_upgrade_leaves_etcd_as_it_is(self):
+        environment = ["--kubeconfig", self.control_plane.kubeconfig, "--namespace", "shop"]
+
+        def secrets():
+            return {one["metadata"]["name"]: one["data"] for one in json.loads(
+                self.control_plane.kubectl("-n", "shop", "get", "secrets", "-l",
+                                           "app.kubernetes.io/component=etcd", "-o",
+                                           "json").stdout)["items"]}
+        status, text, said = helm.helm("install", "dunlin", helm.CHART, *environment, "--set",
+                                       "etcd.enabled=true,cluster.enabled=false")
+        self.assertEqual(0, status, text + said)
+        made = secrets()
+        self.assertEqual({"dunlin-etcd", "dunlin-etcd-client"}, set(made))
+        status, text, said = helm.helm("upgrade", "dunlin", helm.CHART, *environment,
+                                       "--reuse-values", "--set", "etcd.image.tag=other")
+        self.assertEqual(0, status, text + said)
+        self.assertEqual(made, secrets(), "those who run know the others by them")
+        status, text, said = helm.helm("upgrade", "dunlin", helm.CHART, *environment,
+                                       "--reuse-values", "--set", "etcd.replicas=5")
+        self.assertNotEqual(0, status)
+        self.assertIn("etcd.replicas cannot be changed: dunlin-etcd has 3", said)
+        status, text, said = helm.helm("uninstall", "dunlin", *environment)
+        self.assertEqual(0, status, text + said)
 
 
 if __name__ == "__main__":

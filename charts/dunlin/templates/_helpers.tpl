@@ -66,6 +66,27 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{- define "dunlin.etcdName" -}}{{ include "dunlin.fullname" . }}-etcd{{- end -}}
+
+{{/* Hosts of its instances. A list as JSON. */}}
+{{- define "dunlin.etcdHosts" -}}
+{{- $hosts := list -}}
+{{- $name := include "dunlin.etcdName" . -}}
+{{- range until (int .Values.etcd.replicas) -}}
+{{- $hosts = append $hosts (printf "%s-%d.%s.%s.svc" $name . $name $.Release.Namespace) -}}
+{{- end -}}
+{{- toJson $hosts -}}
+{{- end -}}
+
+{{- define "dunlin.etcdSecretName" -}}
+{{- default (include "dunlin.etcdName" .) .Values.etcd.tls.secretName -}}
+{{- end -}}
+
+{{/* What members show it. */}}
+{{- define "dunlin.etcdClientSecretName" -}}
+{{- default (printf "%s-client" (include "dunlin.etcdName" .)) .Values.etcd.tls.clientSecretName -}}
+{{- end -}}
+
 {{- define "dunlin.nameServiceName" -}}
 {{- default (printf "%s-names" (include "dunlin.fullname" .)) .Values.cluster.nameService.name -}}
 {{- end -}}
@@ -111,6 +132,12 @@ capabilities: {drop: [ALL]}
 {{- $_ := set $common "access" (dict "enabled" true "superUserSecretName" (include "dunlin.superUserSecretName" .root)) -}}
 {{- end -}}
 {{- if $spec.nameServers }}{{- $common = omit $common "nameServiceRef" }}{{ end -}}
+{{- $coordinator := dig "failover" "coordinator" (dict) $spec -}}
+{{- if and .root.Values.etcd.enabled (eq (default "" $coordinator.type) "Etcd") (not $coordinator.etcd) -}}
+{{- $endpoints := list -}}
+{{- range include "dunlin.etcdHosts" .root | fromJsonArray }}{{- $endpoints = append $endpoints (printf "%s:2379" .) }}{{ end -}}
+{{- $_ := set $coordinator "etcd" (dict "endpoints" $endpoints "tlsSecretName" (include "dunlin.etcdClientSecretName" .root)) -}}
+{{- end -}}
 {{- toYaml (mergeOverwrite $common $spec) -}}
 {{- end -}}
 
@@ -122,6 +149,17 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 {{- if and .Values.cluster.enabled $operator.enabled $operator.watchNamespaces (not (has .Release.Namespace $operator.watchNamespaces)) -}}
 {{- fail (printf "operator.watchNamespaces leaves out %s, where the cluster of this release would be: add it, or set cluster.enabled to false" .Release.Namespace) -}}
+{{- end -}}
+{{- $own := .Values.etcd.tls -}}
+{{- if ne (empty $own.secretName) (empty $own.clientSecretName) -}}
+{{- fail "etcd.tls.secretName and etcd.tls.clientSecretName: set both, or none" -}}
+{{- end -}}
+{{- if .Values.etcd.enabled -}}
+{{- $set := lookup "apps/v1" "StatefulSet" .Release.Namespace (include "dunlin.etcdName" .) -}}
+{{- $replicas := int (dig "spec" "replicas" .Values.etcd.replicas $set) -}}
+{{- if ne $replicas (int .Values.etcd.replicas) -}}
+{{- fail (printf "etcd.replicas cannot be changed: %s has %d, which know each other; leave it" (include "dunlin.etcdName" .) $replicas) -}}
+{{- end -}}
 {{- end -}}
 {{- if and .Values.accessControl.existingSecret (not .Values.accessControl.enabled) -}}
 {{- fail "accessControl.existingSecret has no use with accessControl.enabled false: remove it, or set accessControl.enabled to true" -}}
@@ -146,6 +184,10 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 {{- if gt (int $spec.replication.minInSyncReplicas) (int $spec.replicas) -}}
 {{- fail (printf "broker group %s: replication.minInSyncReplicas (%d) exceeds replicas (%d): no message could be acknowledged; lower it" .name (int $spec.replication.minInSyncReplicas) (int $spec.replicas)) -}}
+{{- end -}}
+{{- $coordinator := dig "failover" "coordinator" (dict) $spec -}}
+{{- if and (eq (default "" $coordinator.type) "Etcd") (not $coordinator.etcd) -}}
+{{- fail (printf "broker group %s: failover.coordinator.type Etcd needs an etcd: set etcd.enabled to true, or failover.coordinator.etcd.endpoints to one of yours" .name) -}}
 {{- end -}}
 {{- if and $spec.tls (eq (default "Both" $spec.tls.mode) "Off") $spec.tls.secretName -}}
 {{- fail (printf "broker group %s: tls.secretName has no use with tls.mode Off: remove it, or set the mode to Both or Required" .name) -}}
