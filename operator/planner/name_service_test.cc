@@ -89,7 +89,12 @@ TEST_F(NameServiceTest, EverythingIsMadeAtFirst) {
   EXPECT_EQ(plan.status["address"], "names.shop.svc:9876");
   // Under the names that broker groups are told.
   EXPECT_EQ(plan.status["endpoints"][1], "names-1.names-members.shop.svc:9876");
-  const Json pod = Find(plan, "StatefulSet", "names")["spec"]["template"]["spec"];
+  const Json set = Find(plan, "StatefulSet", "names")["spec"];
+  // Of one that is there it cannot be changed, whatever version made it.
+  EXPECT_EQ(set["selector"], Json::parse(R"({"matchLabels": {
+      "app.kubernetes.io/name": "dunlin", "app.kubernetes.io/component": "nameservice",
+      "dunlin.dev/nameservice": "names"}})"));
+  const Json& pod = set["template"]["spec"];
   EXPECT_EQ(pod["containers"][0]["command"], Json::parse(R"(["dunlin-nameservice"])"));
   EXPECT_EQ(pod["containers"][0]["readinessProbe"]["grpc"]["port"], 9876);
   EXPECT_EQ(pod["securityContext"]["runAsNonRoot"], true);

@@ -54,6 +54,10 @@ TEST_F(PlannerTest, TheStatefulSet) {
   EXPECT_EQ(spec["serviceName"], "orders-members");
   EXPECT_EQ(spec["podManagementPolicy"], "Parallel");
   EXPECT_EQ(spec["updateStrategy"]["type"], "OnDelete");
+  // Of a StatefulSet that is there it cannot be changed, whatever version made it.
+  EXPECT_EQ(spec["selector"], Json::parse(R"({"matchLabels": {
+      "app.kubernetes.io/name": "dunlin", "app.kubernetes.io/component": "broker",
+      "dunlin.dev/group": "orders"}})"));
   EXPECT_EQ(spec["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"], "10Gi");
   const Json& pod = spec["template"]["spec"];
   EXPECT_EQ(pod["securityContext"]["runAsNonRoot"], true);
