@@ -62,6 +62,12 @@ class ChartTest(unittest.TestCase):
             values = yaml.safe_load(file)
         self.assertEqual(set(schema["properties"]) - {"global"}, set(values))
 
+    def test_images_are_of_the_version_of_the_programs(self):
+        with open(helm.CHART / "Chart.yaml") as file:
+            tag = yaml.safe_load(file)["appVersion"]
+        programs = (helm.ROOT / "services/base/version.h").read_text()
+        self.assertEqual(tag, re.search(r'kVersion = "([^"]+)"', programs)[1])
+
     def test_nonsense_is_refused(self):
         with open(HERE / "refused.yaml") as file:
             table = yaml.safe_load(file)

@@ -34,8 +34,9 @@ class ControlPlane:
         self.programs = Path(programs)
         self.scratch = tempfile.TemporaryDirectory()
         self.home = Path(self.scratch.name)
-        self.running = []
+        self.running = {}  # program → its process
         self.kubeconfig = self.home / "kubeconfig"
+        self.api_server = ()  # its arguments
 
     def start(self):
         etcd, peer, port = free_ports(3)
@@ -51,29 +52,42 @@ class ControlPlane:
                    "--listen-client-urls=" + url, "--advertise-client-urls=" + url,
                    "--listen-peer-urls=" + peers, "--initial-advertise-peer-urls=" + peers,
                    "--initial-cluster=one=" + peers, "--unsafe-no-fsync", "--log-level=warn")
-        self.spawn("kube-apiserver", "--etcd-servers=" + url, "--secure-port=%d" % port,
-                   "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
-                   "--cert-dir=%s" % (self.home / "certificates"),
-                   "--service-cluster-ip-range=10.96.0.0/16", "--authorization-mode=Node,RBAC",
-                   "--token-auth-file=%s" % (self.home / "tokens.csv"),
-                   "--service-account-issuer=https://kubernetes.default.svc",
-                   "--service-account-key-file=%s" % key,
-                   "--service-account-signing-key-file=%s" % key,
-                   # There are no controllers that would make accounts for pods.
-                   "--disable-admission-plugins=ServiceAccount")
+        self.api_server = (
+            "--etcd-servers=" + url, "--secure-port=%d" % port,
+            "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
+            "--cert-dir=%s" % (self.home / "certificates"),
+            "--service-cluster-ip-range=10.96.0.0/16", "--authorization-mode=Node,RBAC",
+            "--token-auth-file=%s" % (self.home / "tokens.csv"),
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--service-account-key-file=%s" % key,
+            "--service-account-signing-key-file=%s" % key,
+            # There are no controllers that would make accounts for pods.
+            "--disable-admission-plugins=ServiceAccount")
+        self.start_api_server()
+
+    def start_api_server(self):
+        self.spawn("kube-apiserver", *self.api_server)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self.kubectl("get", "--raw=/readyz", check=False).returncode != 0:
             if time.monotonic() > deadline:
                 raise RuntimeError("the API server is not ready:\n" + self.log("kube-apiserver"))
             time.sleep(0.2)
 
+    def restart_api_server(self):
+        """It knows then what is stored. A CRD that was changed counts some time later, and nobody
+        tells when."""
+        process = self.running.pop("kube-apiserver")
+        process.kill()
+        process.wait()
+        self.start_api_server()
+
     def spawn(self, program, *arguments):
         path = self.programs / program
         if not os.access(path, os.X_OK):
             raise RuntimeError("%s is not there: run ./dev kube" % path)
-        with open(self.home / (program + ".log"), "wb") as log:
-            self.running.append(subprocess.Popen([path, *arguments], stdout=log, stderr=log,
-                                                 cwd=self.home))
+        with open(self.home / (program + ".log"), "ab") as log:
+            self.running[program] = subprocess.Popen([path, *arguments], stdout=log, stderr=log,
+                                                     cwd=self.home)
 
     def log(self, program):
         return (self.home / (program + ".log")).read_text(errors="replace")[-4000:]
@@ -87,8 +101,8 @@ class ControlPlane:
         return done
 
     def stop(self):
-        for process in reversed(self.running):
+        for process in reversed(self.running.values()):
             process.terminate()
-        for process in self.running:
+        for process in self.running.values():
             process.wait()
         self.scratch.cleanup()
