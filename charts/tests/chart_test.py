@@ -200,6 +200,9 @@ class ChartTest(unittest.TestCase):
             policy = named(self.rendered(values), "NetworkPolicy")["shop-dunlin-brokers"]
             return [port["port"] for port in policy["spec"]["egress"][-1]["ports"]]
         self.assertEqual([9876, 2379], ports({}))
+        policy = named(self.rendered(), "NetworkPolicy")["shop-dunlin-brokers"]
+        # What is passed on goes to a master, wherever it is.
+        self.assertIn({"ports": [{"port": 8081, "protocol": "TCP"}]}, policy["spec"]["egress"])
         self.assertEqual([9876, 2379, 4711, 19876, 12379], ports({
             "networkPolicy": {"egressPorts": [4711, 9876]},
             "cluster": {"brokerGroups": [
