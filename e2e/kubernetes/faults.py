@@ -13,6 +13,7 @@ Three ways lead to the group, each with clients of its own: to all members by th
 
 import argparse
 import base64
+import contextlib
 import json
 import os
 import random
@@ -30,6 +31,7 @@ from main import images, programs, say
 from nodes import ROOT, Nodes, check_possible
 
 SPACE, GROUP, NAMES = "mq", "dunlin-broker-a", "dunlin-names"
+OTHER_GROUP = "dunlin-by-etcd"  # of one scenario
 SUPER_USER = "dunlin-super-user"  # the Secret
 KEYS = "keys"  # the Secret that clients have before there is access control
 MEMBERS = 3
@@ -41,10 +43,11 @@ OPERATOR_DEATHS, BETWEEN_DEATHS_SECONDS = 6, 10
 SCENARIOS_MIN, SCENARIOS_MAX = 3, 5
 HOURS = 72  # of retention, unless set
 # Of the longest time in which no way had anything acknowledged. A killed or cut off master's lease
-# of 8 s has to run out, and machines that test this are slow.
+# of 6 s has to run out, and machines that test this are slow.
 VERSION = "version"  # not a scenario among others: there is no way back
 PAUSE_BOUND_SECONDS = {"kill": 20, "delete": 10, "update": 10, "scale": 10, "grow": 10, "cut": 30,
-                       "api": 10, "operator": 10, "drain": 10, "expose": 10, VERSION: 10}
+                       "api": 10, "operator": 10, "drain": 10, "expose": 10, "etcd": 10,
+                       VERSION: 10}
 
 
 def await_cluster(condition, what):
@@ -105,8 +108,10 @@ class Release:
                   "accessControl.existingSecret=" + KEYS)
 
     def settings(self):
-        return [word for of in ("", "operator.", "test.")
-                for word in ("--set", "%simage.tag=%s" % (of, self.tag()))]
+        parts = ["", "operator.", "test."]
+        if (self.source / "charts/dunlin/templates/etcd.yaml").exists():
+            parts.append("etcd.")
+        return [word for of in parts for word in ("--set", "%simage.tag=%s" % (of, self.tag()))]
 
     def is_there(self):
         return self.kubectl("get", "bg", GROUP, "--ignore-not-found", check=False) != ""
@@ -119,20 +124,21 @@ class Release:
     def pod(self, name):
         return self.get("pod", name)
 
-    def is_whole(self, members=MEMBERS, epoch_above=0):
-        group = self.group()
+    def is_whole(self, members=MEMBERS, epoch_above=0, name=GROUP):
+        group = self.get("bg", name)
         status = group.get("status", {})
         return (status.get("phase") == "Healthy" and status.get("epoch", 0) > epoch_above
                 and status.get("observedGeneration") == group["metadata"]["generation"]
                 and status.get("readyReplicas") == status.get("inSyncReplicas") == members
                 and status.get("updatedReplicas") == members)
 
-    def await_whole(self, **wanted):
-        def how():
-            return "%s is not whole: %s" % (GROUP, json.dumps(self.group().get("status", {})))
+    def await_whole(self, name=GROUP, **wanted):
+        def status():
+            return self.get("bg", name).get("status", {})
 
-        await_cluster(lambda: self.is_whole(**wanted), how)
-        return self.group()["status"]
+        await_cluster(lambda: self.is_whole(name=name, **wanted),
+                      lambda: "%s is not whole: %s" % (name, json.dumps(status())))
+        return status()
 
     def credentials(self):
         """Variables of who may do everything, as the chart has made him, or we before."""
@@ -308,6 +314,83 @@ class Faults:
         return {"%s:%s" % (address["host"], address["port"])
                 for group in json.loads(listed)["groups"] for member in group["members"]
                 for address in member["endpoints"]["addresses"]}
+
+    def etcd(self):
+        """a second group, whose coordinator is an etcd of the chart: while the API server is away
+        its master stands still, and another member takes over"""
+        self.master()
+        self.set_etcd(True, {"name": "broker-a"},
+                      {"name": "by-etcd", "failover": {"coordinator": {"type": "Etcd"}},
+                       "storage": {"size": "1Gi"}})
+        try:
+            self.fail_over_by_etcd()
+        finally:
+            self.nodes.control.start_what_is_missing()
+            self.nodes.await_ready()
+            self.forget_etcd()
+        self.release.await_whole()
+
+    def set_etcd(self, enabled, *groups):
+        self.release.helm("upgrade", "dunlin", ROOT / "charts/dunlin", "--reuse-values",
+                          "--set-json", "cluster.brokerGroups=" + json.dumps(groups), "--set",
+                          "etcd.enabled=" + json.dumps(enabled))
+
+    def fail_over_by_etcd(self):
+        await_cluster(lambda: self.release.kubectl("get", "bg", OTHER_GROUP, "--ignore-not-found"),
+                      "the group that was asked for is not there")
+        status = self.release.await_whole(name=OTHER_GROUP)
+        master, epoch = status["master"], status["epoch"]
+        pods = {name: self.release.pod(name)
+                for name in ["%s-%d" % (OTHER_GROUP, i) for i in range(MEMBERS)]}
+        addresses = {name: pod["status"]["podIP"] for name, pod in pods.items()}
+        slaves = [one for name, one in addresses.items() if name != master]
+        topic = "by-etcd-%d" % int(time.time())
+        self.release.dunlinctl_outside(addresses[master] + ":8081", "topic", "create", topic)
+        self.nodes.control.machine.kill("kube-apiserver")
+        # Not killed: the kubelet, which needs no API server for that, would start it again.
+        node = self.nodes.node(pods[master]["spec"]["nodeName"])
+        pids = node.pids_of_pod(pods[master]["metadata"]["uid"])
+        stopped = [pids[program] for program in ("dunlin-broker", "dunlin-replicator")]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            await_cluster(lambda: self.newest_epoch(slaves) > epoch,
+                          "nobody has taken over from %s" % master)
+            await_cluster(lambda: self.is_sent(slaves, topic), "nobody takes messages")
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+        self.nodes.control.start_what_is_missing()
+        self.nodes.await_ready()
+        self.release.await_whole(name=OTHER_GROUP, epoch_above=epoch)
+
+    def newest_epoch(self, addresses):
+        """As those members know it that answer."""
+        epochs = [0]
+        for one in addresses:
+            with contextlib.suppress(Failure):
+                shown = self.release.dunlinctl_outside(one + ":10912", "--timeout", "2", "-o",
+                                                       "json", "replica", "list")
+                epochs += map(int, re.findall(r'^ *"epoch": "?([0-9]+)', shown, re.M))
+        return max(epochs)
+
+    def is_sent(self, addresses, topic):
+        """Whether one of those members takes a message: the master does."""
+        for one in addresses:
+            with contextlib.suppress(Failure):
+                self.release.dunlinctl_outside(one + ":8081", "--timeout", "5", "produce", topic,
+                                               "there")
+                return True
+        return False
+
+    def forget_etcd(self):
+        """All of it, also volumes: another etcd would not know who has what was acknowledged."""
+        self.set_etcd(False, {"name": "broker-a"})
+        await_cluster(lambda: not self.release.kubectl(
+            "get", "pods", "-l", "dunlin.dev/group=" + OTHER_GROUP, "-o", "name"),
+            "the group by etcd does not go")
+        for label in ("dunlin.dev/group=" + OTHER_GROUP, "app.kubernetes.io/component=etcd"):
+            self.release.kubectl("delete", "pvc", "-l", label, "--wait=false")
 
     def scale(self):
         """three members, five, three"""

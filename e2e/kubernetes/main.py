@@ -15,7 +15,7 @@ from pathlib import Path
 from machines import Failure
 from nodes import COUNT_MAX, ROOT, Nodes, check_possible
 
-IMAGES = ("dunlin", "dunlin-operator", "dunlinctl")
+IMAGES = ("dunlin", "dunlin-operator", "dunlinctl", "dunlin-etcd")
 
 
 def say(line):
@@ -33,7 +33,8 @@ def programs():
 
 def images(source=ROOT):
     """Those that the chart uses, of a checkout."""
-    found = [source / "bin/images" / (name + ".tar") for name in IMAGES]
+    names = IMAGES if (source / "charts/dunlin/templates/etcd.yaml").exists() else IMAGES[:-1]
+    found = [source / "bin/images" / (name + ".tar") for name in names]
     missing = [str(path) for path in found if not path.exists()]
     if missing:
         raise Failure("there is no %s: `./dev image` makes it" % ", ".join(missing))
