@@ -116,19 +116,21 @@ int SwitchOver(const Connection& connection, const Operator& by, const std::stri
   return kOk;
 }
 
-int Elect(Connection& connection, const Operator& by) {
+int Elect(Connection& connection, const Operator& by, bool accept_loss) {
   v1::GetMemberResponse member;
   grpc::Status status = AskMember(connection, member);
   if (!status.ok()) return connection.Report(status);
   v1::ElectRequest request;
   request.set_group(member.group());
-  *request.mutable_credential() = by.CredentialFor("Elect", member, "");
+  request.set_clean(!accept_loss);
+  *request.mutable_credential() = by.CredentialFor("Elect", member, accept_loss ? "" : "clean");
   v1::ElectResponse response;
   const auto context = connection.Context();
   status = v1::ReplicationService::NewStub(connection.channel())
                ->Elect(context.get(), request, &response);
   if (!status.ok()) return connection.Report(status);
-  fmt::print("{} stands for election as it is\n", member.member());
+  fmt::print("{} stands for election{}; `dunlinctl replica list` shows who is master\n",
+             member.member(), accept_loss ? " as it is" : "");
   return kOk;
 }
 
@@ -166,14 +168,17 @@ void AddReplicaCommands(CLI::App& app, Command& command) {
 
   CLI::App& elect = *replica.add_subcommand(
       "elect",
-      "Make the member at --endpoint the master although acknowledged messages may be "
-      "lost: when all that have them are gone for good");
-  const auto sure = std::make_shared<bool>(false);
-  elect.add_flag("--accept-loss", *sure, "That is what is wanted")->required();
+      "Have the member at --endpoint stand for election now, in a group without a master: it does "
+      "not wait for the former master to come back");
+  const auto accept_loss = std::make_shared<bool>(false);
+  elect.add_flag("--accept-loss", *accept_loss,
+                 "As it is, although acknowledged messages may be lost: when all members that have "
+                 "them are gone for good");
   add_secret(elect);
-  elect.callback([&command, secret_file] {
-    command = [secret_file](Connection& connection) {
-      return WithSecret(*secret_file, [&](const Operator& by) { return Elect(connection, by); });
+  elect.callback([&command, secret_file, accept_loss] {
+    command = [secret_file, accept_loss](Connection& connection) {
+      return WithSecret(*secret_file,
+                        [&](const Operator& by) { return Elect(connection, by, *accept_loss); });
     };
   });
 }

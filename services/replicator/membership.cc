@@ -43,6 +43,25 @@ absl::Status CheckMember(const Membership& membership, std::string_view setting,
       fmt::format("{} is \"{}\", which is not in replication.members", setting, name));
 }
 
+// Settings that say nothing together.
+absl::Status CheckElections(const config::v1::ReplicationConfig& config) {
+  using config::v1::ReplicationConfig;
+  const bool elects =
+      config.election_delay_seconds() > 0 || config.unclean_election_after_seconds() > 0;
+  if (config.coordinator() == ReplicationConfig::STATIC) {
+    if (!elects && config.election() == ReplicationConfig::AUTOMATIC) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        "replication.election, election_delay_seconds and unclean_election_after_seconds are of "
+        "elections, and with replication.coordinator STATIC there are none: leave them out");
+  }
+  if (config.election() == ReplicationConfig::MANUAL && elects) {
+    return absl::InvalidArgumentError(
+        "replication.election is MANUAL, where nobody stands for election by itself: leave out "
+        "election_delay_seconds and unclean_election_after_seconds");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::vector<std::string> SplitList(std::string_view text) {
@@ -75,6 +94,7 @@ std::set<MemberName> Membership::Others() const {
 
 absl::StatusOr<Membership> ReadMembership(const config::v1::ReplicationConfig& config) {
   using config::v1::ReplicationConfig;
+  RETURN_IF_ERROR(CheckElections(config));
   Membership membership;
   membership.self = config.member();
   for (const std::string& item : SplitList(config.members())) {

@@ -29,6 +29,23 @@ TEST(MembershipTest, ReadsNamesAndAddresses) {
   EXPECT_EQ(membership->Others(), (std::set<MemberName>{"b", "c"}));
 }
 
+TEST(MembershipTest, ElectionsAreOfThoseWhoElect) {
+  ReplicationConfig config = Three();
+  config.set_coordinator(ReplicationConfig::ETCD);
+  config.set_election_delay_seconds(5);
+  config.set_unclean_election_after_seconds(60);
+  EXPECT_OK(ReadMembership(config));
+  config.set_election(ReplicationConfig::MANUAL);
+  EXPECT_THAT(ReadMembership(config), StatusIs(absl::StatusCode::kInvalidArgument,
+                                               HasSubstr("replication.election is MANUAL")));
+  config.clear_election_delay_seconds();
+  config.clear_unclean_election_after_seconds();
+  EXPECT_OK(ReadMembership(config));
+  config.set_coordinator(ReplicationConfig::STATIC);
+  EXPECT_THAT(ReadMembership(config),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("STATIC there are none")));
+}
+
 TEST(MembershipTest, AGroupThatMayChangeBeginsWithIdsByPlace) {
   ReplicationConfig config = Three();
   config.set_members("b=host-b:1, a=host-a:10912, c=host-c:2");

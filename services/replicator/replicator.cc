@@ -57,7 +57,15 @@ MemberOptions MemberOptionsOf(const DunlinConfig& config, const Membership& memb
   options.mode = ModeOf(config.replication().mode());
   options.flush =
       config.store().flush_mode() == StoreConfig::SYNC_FLUSH ? Flush::kSync : Flush::kAsync;
-  options.min_in_sync = config.replication().min_in_sync();
+  const ReplicationConfig& replication = config.replication();
+  options.min_in_sync = replication.min_in_sync();
+  options.lag_limit = std::chrono::seconds(replication.max_lag_seconds());
+  options.switchover_limit = std::chrono::seconds(replication.switchover_timeout_seconds());
+  options.manual_election = replication.election() == ReplicationConfig::MANUAL;
+  options.election_delay = std::chrono::seconds(replication.election_delay_seconds());
+  if (replication.unclean_election_after_seconds() > 0) {
+    options.unclean_after = std::chrono::seconds(replication.unclean_election_after_seconds());
+  }
   return options;
 }
 

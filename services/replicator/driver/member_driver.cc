@@ -501,6 +501,10 @@ void MemberDriver::ElectUnclean(Answered answer) {
   Put([this, answer = std::move(answer)]() mutable { answer(member_->ElectUnclean(Now())); });
 }
 
+void MemberDriver::Elect(Answered answer) {
+  Put([this, answer = std::move(answer)]() mutable { answer(member_->Elect(Now())); });
+}
+
 // ---- streams of slaves ----
 
 void MemberDriver::OnHello(uint64_t stream, const Hello& hello) {

@@ -83,6 +83,7 @@ class MemberDriver final : private LogSender::Listener, private LogReceiver::Lis
   // Whether this member reaches another one: as of Peers.
   void Reach(const MemberName& peer, Answered answer);
   void ElectUnclean(Answered answer);
+  void Elect(Answered answer);
   void ChangeRoster(const RosterChange& change, Answered answer);
 
   // A master hands over to a slave that has everything, if there is one, and returns when it has

@@ -9,8 +9,10 @@ namespace {
 
 constexpr int kRankMax = 3;
 
-std::set<MemberName> Electable(const MemberOptions& options, const GroupView& view) {
-  if (options.mode == Mode::kQuorum || !view.record.has_value()) return options.members;
+std::set<MemberName> Electable(const MemberOptions& options, const GroupView& view,
+                               Candidacy::Kind kind) {
+  const bool all = kind == Candidacy::Kind::kUnclean || options.mode == Mode::kQuorum;
+  if (all || !view.record.has_value()) return options.members;
   return view.record->in_sync;
 }
 
@@ -33,12 +35,13 @@ std::string WhyNotElectable(const MemberOptions& options, const GroupView& view,
 }
 
 Candidacy::Candidacy(const MemberOptions& options, LogPosition own, const GroupView& view,
-                     Epoch highest_epoch, Instant now)
+                     Epoch highest_epoch, Instant now, Kind kind)
     : options_(options),
+      kind_(kind),
       own_(own),
       version_(view.version),
       preferred_(view.record.has_value() ? view.record->preferred : ""),
-      electable_(Electable(options, view)),
+      electable_(Electable(options, view, kind)),
       began_(now),
       highest_epoch_(highest_epoch) {
   ComputeStandAt();
@@ -56,6 +59,11 @@ int Candidacy::Rank() const {
 // The time to collect, unless all who may be elected have answered; then a step for each that is
 // better. Who is preferred does not wait; the others leave it some time.
 void Candidacy::ComputeStandAt() {
+  if (kind_ == Kind::kUnclean) {
+    // Those with more are to be there first, also when they learned a moment later that it may be.
+    stand_at_ = began_ + options_.collect_time + Rank() * options_.preferred_time;
+    return;
+  }
   if (preferred_ == options_.name) {
     stand_at_ = began_;
     return;
@@ -94,7 +102,7 @@ Candidacy::Step Candidacy::Next(Instant now) {
     if (now < stand_at_) return Step::kWait;
     epoch_ = highest_epoch_ + 1;
     highest_epoch_ = epoch_;
-    if (options_.mode != Mode::kQuorum) return Step::kElect;
+    if (options_.mode != Mode::kQuorum || kind_ == Kind::kUnclean) return Step::kElect;
     phase_ = Phase::kPromises;
     give_up_at_ = now + 5 * options_.retry_time;
     return Step::kPromise;

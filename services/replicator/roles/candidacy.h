@@ -30,9 +30,17 @@ class Candidacy {
     kGiveUp,   // somebody has more, or promised more, or a majority did not answer in time
   };
 
+  // What is asked of a candidate.
+  enum class Kind {
+    kClean,    // that it has what was acknowledged
+    kUnclean,  // nothing: whoever answers and has most of the log comes first
+  };
+
   // `highest_epoch`: that this member has seen anywhere.
   Candidacy(const MemberOptions& options, LogPosition own, const GroupView& view,
-            Epoch highest_epoch, Instant now);
+            Epoch highest_epoch, Instant now, Kind kind = Kind::kClean);
+
+  Kind kind() const { return kind_; }
 
   int64_t version() const { return version_; }
   // What would be proposed: above every epoch that was heard of. Fixed from kPromise on.
@@ -57,6 +65,7 @@ class Candidacy {
   void ComputeStandAt();
 
   const MemberOptions& options_;
+  const Kind kind_;
   const LogPosition own_;
   const int64_t version_;
   const MemberName preferred_;

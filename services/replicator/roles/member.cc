@@ -72,6 +72,7 @@ void Member::Adopt(const GroupView& view, Instant now) {
   if (view_.has_value() && view.revision < view_->revision) return;  // overtaken
   const bool same_version = view_.has_value() && view_->version == view.version;
   view_ = view;
+  vacancy_.Observe(view, now);
   AdoptRoster(view);
   if (view.record.has_value()) See(view.record->epoch);
   // A store that is there before the group's first master has missed nothing.
@@ -125,7 +126,12 @@ Instant Member::wake_at() const {
     at(stand_not_before_);
     at(release_at_);
     at(AbstainsUntil());
-    if (candidacy_ != nullptr) at(candidacy_->wake_at());
+    if (candidacy_ != nullptr) {
+      at(candidacy_->wake_at());
+    } else if (view_.has_value()) {
+      at(vacancy_.StandsAt(options_, *view_, advanced_at_));
+    }
+    at(vacancy_.UncleanAt(options_));
     return wake;
   }
   at(keep_alive_at_);
@@ -276,6 +282,7 @@ std::string Member::Describe() const {
   }
   if (!why_not.empty()) return fmt::format("no master; cannot be elected: {}", why_not);
   if (std::string why = WhyAbstains(advanced_at_); !why.empty()) return why;
+  if (std::string why = WhyWaits(); !why.empty()) return why;
   return "no master; stands for election";
 }
 

@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,6 +31,7 @@
 #include "services/replicator/roles/pledges.h"
 #include "services/replicator/roles/roster_change.h"
 #include "services/replicator/roles/types.h"
+#include "services/replicator/roles/vacancy.h"
 
 namespace dunlin::replicator {
 
@@ -106,6 +108,10 @@ class Member {
   // This member becomes master though it may lack what was acknowledged. FAILED_PRECONDITION while
   // another holds the lease, or goes on as master by the pledge of this one.
   absl::Status ElectUnclean(Instant now);
+  // This member stands for election now, by the rules of every election; it need not wait for the
+  // former master, nor for MemberOptions::manual_election. OK: it does, for kAskedTime.
+  // FAILED_PRECONDITION with the reason when it may not be elected.
+  absl::Status Elect(Instant now);
   // The master changes the group's members. OK: it is under way, and options().roster shows when it
   // is written; or there is nothing to change. FAILED_PRECONDITION, NOT_FOUND: with the reason.
   // UNAVAILABLE: not at this moment.
@@ -197,6 +203,10 @@ class Member {
   // How much of the group's log this member has.
   LogPosition position() const;
   std::string WhyNotElectable() const;
+  std::string WhyNoElection(Instant now) const;
+  bool MayStandUnclean(Instant now) const;
+  std::string UncleanWarning(std::string_view who) const;
+  std::string WhyWaits() const;
   std::string WhyDamaged() const;
   void See(Epoch epoch) { highest_epoch_ = std::max(highest_epoch_, epoch); }
 
@@ -213,6 +223,7 @@ class Member {
   std::string failure_;  // of the log; nothing is done any more
 
   // Candidate.
+  Vacancy vacancy_;
   std::unique_ptr<Candidacy> candidacy_;
   Instant stand_not_before_{};
   std::optional<Epoch> electing_;  // Elect is under way

@@ -39,13 +39,18 @@ void Member::AdvanceCandidate(Instant now) {
       stand_not_before_ = now + options_.retry_time;
       return;
     case Candidacy::Step::kElect:
-      Propose(candidacy_->epoch(), "");
+      if (candidacy_->kind() == Candidacy::Kind::kClean) return Propose(candidacy_->epoch(), "");
+      Propose(candidacy_->epoch(),
+              UncleanWarning("nobody who has all that was acknowledged came, and "
+                             "replication.unclean_election_after_seconds elects"));
       return;
   }
 }
 
 void Member::StandForElection(Instant now) {
-  if (!WhyNotElectable().empty()) return;
+  const bool unclean = MayStandUnclean(now);
+  const bool clean = WhyNotElectable().empty() && now >= vacancy_.StandsAt(options_, *view_, now);
+  if (!clean && !unclean) return;
   // An attempt that is made again asks for the same epoch: a member that cannot win does not drive
   // the epochs of the others up.
   Epoch seen = highest_epoch_;
@@ -53,8 +58,42 @@ void Member::StandForElection(Instant now) {
     seen = seen - 1;
   }
   seen = std::max(seen, log_.history.last());
-  candidacy_ = std::make_unique<Candidacy>(options_, position(), *view_, seen, now);
+  // With QUORUM it is the promises of others that are lacking then.
+  const bool as_it_is = unclean && (!clean || options_.mode == Mode::kQuorum);
+  candidacy_ =
+      std::make_unique<Candidacy>(options_, position(), *view_, seen, now,
+                                  as_it_is ? Candidacy::Kind::kUnclean : Candidacy::Kind::kClean);
   actions_.push_back(action::AskPeers{});
+}
+
+// Only a store that has had all of the group's log once, and knows of nothing that it lost since.
+bool Member::MayStandUnclean(Instant now) const {
+  return now >= vacancy_.UncleanAt(options_) && view_->record.has_value() &&
+         !view_->lease.has_value() && !IsOutside() && !leaving_ && of_group_ && !HasNothing() &&
+         promise_.has_value() && !log_.damaged.has_value() &&
+         options_.members.contains(options_.name);
+}
+
+std::string Member::UncleanWarning(std::string_view who) const {
+  return fmt::format(
+      "{} {} as it is: log {} up to {}, at least {} confirmed; confirmed records that only other "
+      "members have are lost",
+      who, options_.name, log_.history.ToString(), log_.end.value(), confirm_.value());
+}
+
+// Why this member, which could be elected, does not stand yet.
+std::string Member::WhyWaits() const {
+  const Instant stands = vacancy_.StandsAt(options_, *view_, advanced_at_);
+  if (advanced_at_ >= stands) return "";
+  const MemberName& former = view_->record->master;
+  if (options_.manual_election) {
+    return fmt::format(
+        "no master; replication.election is MANUAL: waits for {}, or for `dunlinctl replica elect`",
+        former);
+  }
+  return fmt::format("no master; waits up to {} s more for {} (replication.election_delay_seconds)",
+                     std::chrono::ceil<std::chrono::seconds>(stands - advanced_at_).count(),
+                     former);
 }
 
 void Member::Propose(Epoch epoch, std::string warning) {
@@ -137,29 +176,40 @@ void Member::OnPromiseAnswer(const MemberName& peer, const PromiseAnswer& answer
   Advance(now);
 }
 
-absl::Status Member::ElectUnclean(Instant now) {
-  if (!view_.has_value()) {
-    return absl::FailedPreconditionError("the coordinator has not answered yet; try again");
-  }
-  if (!failure_.empty()) return absl::FailedPreconditionError("the log failed: " + failure_);
-  if (IsOutside()) return absl::FailedPreconditionError(WhyOutside());
-  if (!options_.members.contains(options_.name)) {
-    return absl::FailedPreconditionError(options_.name + " is a learner");
-  }
+// Why nobody may have this member elected now, as it is or not.
+std::string Member::WhyNoElection(Instant now) const {
+  if (!view_.has_value()) return "the coordinator has not answered yet; try again";
+  if (!failure_.empty()) return "the log failed: " + failure_;
+  if (IsOutside()) return WhyOutside();
+  if (!options_.members.contains(options_.name)) return options_.name + " is a learner";
   if (view_->lease.has_value()) {
-    return absl::FailedPreconditionError(fmt::format(
-        "{} holds the lease of epoch {}; an unclean election is for a group without a master",
-        view_->lease->name, view_->lease->epoch.value()));
+    return fmt::format(
+        "{} holds the lease of epoch {}; an election is for a group without a master",
+        view_->lease->name, view_->lease->epoch.value());
   }
-  if (electing_.has_value()) return absl::FailedPreconditionError("an election is under way");
-  if (const std::string why = WhyAbstains(now); !why.empty()) {
-    return absl::FailedPreconditionError(why + "; try again then");
+  if (electing_.has_value()) return "an election is under way";
+  const std::string why = WhyAbstains(now);
+  return why.empty() ? "" : why + "; try again then";
+}
+
+absl::Status Member::Elect(Instant now) {
+  if (const std::string why = WhyNoElection(now); !why.empty()) {
+    return absl::FailedPreconditionError(why);
+  }
+  if (const std::string why = WhyNotElectable(); !why.empty()) {
+    return absl::FailedPreconditionError(why + "; `replica elect --accept-loss` takes it as it is");
+  }
+  vacancy_.Ask(now);
+  Advance(now);
+  return absl::OkStatus();
+}
+
+absl::Status Member::ElectUnclean(Instant now) {
+  if (const std::string why = WhyNoElection(now); !why.empty()) {
+    return absl::FailedPreconditionError(why);
   }
   if (!promise_.has_value()) Persist(highest_epoch_);
-  Propose(std::max(highest_epoch_, log_.history.last()) + 1,
-          fmt::format("an operator elects {} as it is: log {} up to {}, at least {} confirmed; "
-                      "confirmed records that only other members have are lost",
-                      options_.name, log_.history.ToString(), log_.end.value(), confirm_.value()));
+  Propose(std::max(highest_epoch_, log_.history.last()) + 1, UncleanWarning("an operator elects"));
   Advance(now);
   return absl::OkStatus();
 }

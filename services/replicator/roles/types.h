@@ -50,6 +50,11 @@ struct MemberOptions {
   Duration preferred_time = std::chrono::seconds(1);      // and so long for whom a switchover chose
   Duration retry_time = std::chrono::milliseconds(200);   // after what had no outcome
   Duration switchover_limit = std::chrono::seconds(10);   // then the old master goes on
+  // Elections (vacancy.h).
+  Duration election_delay = Duration(0);  // others wait so long for the former master
+  bool manual_election = false;           // others stand only when an operator says so
+  // After so long without a master one may be elected that may lack what was acknowledged.
+  std::optional<Duration> unclean_after{};
 };
 
 // The log of this member as its driver sees it.

@@ -134,12 +134,18 @@ grpc::ServerUnaryReactor* ReplicationServiceImpl::Switchover(grpc::CallbackServe
 grpc::ServerUnaryReactor* ReplicationServiceImpl::Elect(grpc::CallbackServerContext* context,
                                                         const v1::ElectRequest* request,
                                                         v1::ElectResponse* /*response*/) {
-  const grpc::Status checked = Check(request->group(), request->credential(), "Elect", "");
+  const grpc::Status checked =
+      Check(request->group(), request->credential(), "Elect", request->clean() ? "clean" : "");
   if (!checked.ok()) return Finished(*context, checked);
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  driver_.ElectUnclean([answer = Answer(reactor)](const absl::Status& begun) mutable {
+  auto finish = [answer = Answer(reactor)](const absl::Status& begun) mutable {
     answer.Finish(ToGrpc(begun));
-  });
+  };
+  if (request->clean()) {
+    driver_.Elect(std::move(finish));
+  } else {
+    driver_.ElectUnclean(std::move(finish));
+  }
   return reactor;
 }
 
