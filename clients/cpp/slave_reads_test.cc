@@ -132,6 +132,33 @@ TEST_F(SlaveReadsTest, WhenTheSlaveGoesTheMasterServesAtOnce) {
   EXPECT_EQ(Attaches(master_.seen()), 2u);
 }
 
+TEST_F(SlaveReadsTest, ASlaveThatHangsIsLeft) {
+  PullConsumer consumer = MakeConsumer();
+  ReadUntilAtSlave(consumer);
+  slave_->Hang(true);
+  ReadToEnd(consumer);
+  EXPECT_EQ(Attaches(slave_->seen()), 1u);
+  EXPECT_EQ(Attaches(master_.seen()), 2u);
+}
+
+TEST_F(SlaveReadsTest, ASlaveThatDoesNotEvenAnswerIsLeft) {
+  slave_->Hang(true);
+  PullConsumer consumer = MakeConsumer();
+  ReadUntil(consumer, [this] { return Attaches(slave_->seen()) == 1; });
+  ReadToEnd(consumer);
+  EXPECT_EQ(slave_->seen().messages, 0u);
+}
+
+TEST_F(SlaveReadsTest, ACallThatNobodyReadsByEnds) {
+  PullConsumer consumer = MakeConsumer();
+  ReadUntilAtSlave(consumer);
+  slave_->SetCold(false);
+  ReadUntil(consumer, [this] { return Attaches(master_.seen()) == 2; });
+  EXPECT_TRUE(slave_->Await([](const Seen& seen) { return seen.open_calls == 0; }));
+  ReadToEnd(consumer);
+  EXPECT_EQ(slave_->seen().subscribe_calls, 1);
+}
+
 TEST_F(SlaveReadsTest, WhenTheCallToTheSlaveBreaksTheMasterServes) {
   PullConsumer consumer = MakeConsumer();
   ReadUntilAtSlave(consumer);

@@ -292,6 +292,7 @@ void PullCore::OnAttached(const v1::Attached& attached) {
   if (assignment->slave != nullptr) {
     if (!IsServed(*assignment, attached)) return GoToMaster(*assignment);
     assignment->end = std::max(assignment->end, attached.max_offset());
+    if (attached.binding() == assignment->binding) assignment->heard_at = steady_clock::now();
     return;
   }
   const uint32_t topic_id = assignment->source->topic_id;
@@ -365,6 +366,7 @@ void PullCore::OnFrame(SubscribeStream& stream, std::shared_ptr<ReceivedFrame> f
     GoToMaster(*assignment);
     return stream.ReturnCredit(frame->bytes());
   }
+  if (assignment->slave != nullptr) assignment->heard_at = steady_clock::now();
   frames_.push_back({.stream = &stream, .frame = std::move(frame)});
   changed_.SignalAll();  // who waits for an answer waits here too
 }
@@ -505,6 +507,7 @@ void PullCore::Close() {
     changed_.SignalAll();
   }
   connection_->routes().Forget(this);
+  connection_->ticker()->Forget(this);
   mutex_.Lock();
   const std::vector<SubscribeStream*> streams = streams_.All();
   mutex_.Unlock();

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -17,7 +18,7 @@
 
 namespace dunlin::internal {
 
-class PullCore final : public SubscribeHost, public RouteListener {
+class PullCore final : public SubscribeHost, public RouteListener, public Ticking {
  public:
   PullCore(const std::shared_ptr<Connection>& connection, const PullConsumerOptions& options);
   ~PullCore() override;
@@ -49,6 +50,8 @@ class PullCore final : public SubscribeHost, public RouteListener {
   void OnRejected(SubscribeStream& stream, const absl::Status& status) override;
   void OnTrouble() override { connection_->routes().Doubt(); }
   void OnRoute(const std::string& topic, const Route& route) override;
+  // Looks after the slaves.
+  void Tick(SteadyTime now) override;
 
  private:
   // A queue from some position on. Every new position is a binding of its own, so that frames from
@@ -61,6 +64,7 @@ class PullCore final : public SubscribeHost, public RouteListener {
     SubscribeStream* slave = nullptr;  // where it is read; null: at the master
     uint32_t commit_binding = 0;       // at the master, while it is read at a slave
     SteadyTime stays_until{};          // at the master, whatever that says
+    SteadyTime heard_at{};             // when the slave brought something, or could not
     Filter filter;
     StartAt start;
     std::shared_ptr<FrameSource> source;
@@ -118,7 +122,9 @@ class PullCore final : public SubscribeHost, public RouteListener {
   void EndUse(const std::string& topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // No use to know where it is, if none of its queues is assigned.
   void LeaveIfUnused(const std::string& topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Calls are made again only to brokers that a route names.
+  // Calls that queues are read by, at brokers that a route names.
+  std::set<const SubscribeStream*> WantedStreams() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Only those are made again.
   void WantStreams() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Assignments::iterator> FindNamed(const Name& name)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -141,6 +147,9 @@ class PullCore final : public SubscribeHost, public RouteListener {
   void LeaveSlave(Assignment& assignment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // A slave that answers to take part: it has what comes next.
   static bool IsServed(const Assignment& assignment, const dunlin::broker::v1::Attached& attached);
+  // Slaves that bring nothing although they have something to bring, by what they said.
+  void LeaveSilentSlaves(SteadyTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WatchSlaves(SteadyTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The slave of the assignment is still one, by the route.
   bool IsSlave(const Assignment& assignment, const BrokerRoute& broker) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -195,6 +204,7 @@ class PullCore final : public SubscribeHost, public RouteListener {
   absl::Status last_rejection_ ABSL_GUARDED_BY(mutex_);
   uint64_t rejections_ ABSL_GUARDED_BY(mutex_) = 0;
   bool must_start_ ABSL_GUARDED_BY(mutex_) = false;  // some call was rejected
+  bool watching_ ABSL_GUARDED_BY(mutex_) = false;    // a Tick is to come
 };
 
 }  // namespace dunlin::internal

@@ -5,6 +5,7 @@
 // old place are known by their binding, and dropped.
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "clients/cpp/src/pull_core.h"
@@ -18,6 +19,12 @@ namespace v2 = apache::rocketmq::v2;
 // Who came back does not leave again for so long, whatever the reason was: slaves that lag or fail
 // would make it go to and fro, and each time what is buffered is read twice.
 constexpr std::chrono::seconds kStay{30};
+
+// A slave whose disk or process hangs keeps its calls open and brings nothing. Who reads there has
+// not reached its end, or would have left; while its filter lets nothing through a slave says so
+// about once a second.
+constexpr std::chrono::seconds kSilence{5};
+constexpr std::chrono::seconds kLook{1};
 
 const BrokerRoute* FindBroker(const Route& route, std::string_view name) {
   const auto found =
@@ -55,6 +62,7 @@ bool PullCore::GoToSlave(Assignment& assignment) {
     SubscribeStream& stream = streams_.AtSlave(broker->broker, broker->slaves[place]);
     if (slave == nullptr && stream.IsOpen()) slave = &stream;
   }
+  WatchSlaves(steady_clock::now());
   if (slave == nullptr) return false;
   if (!options_.group.empty()) {
     assignment.commit_binding = ++last_binding_;
@@ -64,6 +72,7 @@ bool PullCore::GoToSlave(Assignment& assignment) {
   }
   Unbind(assignment.master, assignment.binding);
   assignment.slave = slave;
+  assignment.heard_at = steady_clock::now();
   assignment.received = assignment.taken;
   Bind(assignment);
   WantStreams();
@@ -103,6 +112,31 @@ void PullCore::OnBroken(SubscribeStream& stream) {
     if (assignment.slave == &stream) LeaveSlave(assignment);
   }
   WantStreams();
+}
+
+void PullCore::WatchSlaves(SteadyTime now) {
+  if (std::exchange(watching_, true)) return;
+  connection_->ticker()->WakeAt(now + kLook, this);
+}
+
+void PullCore::LeaveSilentSlaves(SteadyTime now) {
+  // What was received and not polled has the credit: the slave may have none left.
+  std::set<const SubscribeStream*> unpolled;
+  for (const Buffered& buffered : frames_) unpolled.insert(buffered.stream);
+  for (auto& [key, assignment] : assignments_) {
+    if (assignment.slave == nullptr) continue;
+    if (unpolled.contains(assignment.slave)) assignment.heard_at = now;
+    if (now - assignment.heard_at >= kSilence) LeaveSlave(assignment);
+  }
+}
+
+void PullCore::Tick(SteadyTime now) {
+  MutexLock lock(mutex_);
+  if (closed_) return;
+  watching_ = false;
+  LeaveSilentSlaves(now);
+  WantStreams();
+  if (streams_.EndUnused(WantedStreams(), now)) WatchSlaves(now);
 }
 
 bool PullCore::IsSlave(const Assignment& assignment, const BrokerRoute& broker) const {

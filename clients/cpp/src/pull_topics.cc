@@ -1,7 +1,6 @@
 // The part of PullCore that is about whole topics: where they are, and all of their queues.
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "clients/cpp/src/pull_core.h"
@@ -29,7 +28,7 @@ void PullCore::LeaveIfUnused(const std::string& topic) {
   connection_->routes().Leave(topic, this);
 }
 
-void PullCore::WantStreams() {
+std::set<const SubscribeStream*> PullCore::WantedStreams() {
   std::set<const SubscribeStream*> wanted;
   for (const auto& [key, assignment] : assignments_) {
     const auto& [topic, name, queue] = key;
@@ -43,8 +42,10 @@ void PullCore::WantStreams() {
     wanted.insert(&assignment.master);
     if (assignment.slave != nullptr) wanted.insert(assignment.slave);
   }
-  streams_.SetWanted(wanted);
+  return wanted;
 }
+
+void PullCore::WantStreams() { streams_.SetWanted(WantedStreams()); }
 
 absl::StatusOr<Route> PullCore::AwaitRoute(const std::string& topic) {
   const SteadyTime deadline = steady_clock::now() + options_.request_timeout;

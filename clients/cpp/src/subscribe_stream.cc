@@ -62,6 +62,15 @@ void SubscribeStream::SetWanted(bool wanted) {
   if (!wanted && state_ == State::kBackoff) state_ = State::kIdle;
 }
 
+void SubscribeStream::Rest() {
+  MutexLock lock(mutex_);
+  wanted_ = false;
+  if (state_ == State::kBackoff) state_ = State::kIdle;
+  if (stream_ == nullptr) return;
+  moved_ = true;
+  stream_->Cancel();
+}
+
 void SubscribeStream::Start() {
   MutexLock lock(mutex_);
   if (state_ != State::kIdle || closing_) return;
@@ -72,7 +81,7 @@ void SubscribeStream::Start() {
 
 bool SubscribeStream::IsOpen() {
   MutexLock lock(mutex_);
-  return state_ == State::kOpen;
+  return state_ == State::kOpen && !moved_;
 }
 
 void SubscribeStream::Connect() {

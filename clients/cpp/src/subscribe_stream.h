@@ -53,6 +53,8 @@ class SubscribeStream final : public StreamOwner, public Ticking {
 
   // Connects, now and whenever the connection breaks. After a rejection: anew, after a while.
   void Start();
+  // Nobody has a use for the call now: it ends, until SetWanted and Start.
+  void Rest();
   // The broker has taken the call, and serves it.
   bool IsOpen();
   // Written at once if the call is open; else Attachments tells when it is.
@@ -97,7 +99,7 @@ class SubscribeStream final : public StreamOwner, public Ticking {
   Mutex mutex_;
   CondVar ended_;
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mutex_);
-  bool moved_ ABSL_GUARDED_BY(mutex_) = false;  // since the call began
+  bool moved_ ABSL_GUARDED_BY(mutex_) = false;  // the call is ended by us: that is no failure
   bool wanted_ ABSL_GUARDED_BY(mutex_) = true;
   State state_ ABSL_GUARDED_BY(mutex_) = State::kIdle;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;

@@ -4,6 +4,13 @@
 #include <utility>
 
 namespace dunlin::internal {
+namespace {
+
+// A reader that is sent away asks again with each frame until the call is open: what nobody has
+// asked for in so long nobody waits for.
+constexpr std::chrono::seconds kUnused{3};
+
+}  // namespace
 
 SubscribeStream& SubscribeStreams::At(const BrokerRoute& broker) {
   std::shared_ptr<Connection> server = connection_->To(broker.endpoint);
@@ -28,6 +35,8 @@ SubscribeStream& SubscribeStreams::AtSlave(const std::string& broker, const Slav
     known.stream->MoveTo(connection_->To(slave.endpoint));
   }
   known.endpoint = slave.endpoint;
+  known.used_at = steady_clock::now();
+  known.resting = false;
   known.stream->SetWanted(true);
   known.stream->Start();
   return *known.stream;
@@ -50,6 +59,22 @@ void SubscribeStreams::SetWanted(const std::set<const SubscribeStream*>& wanted)
   for (const auto& [member, slave] : slaves_) {
     slave.stream->SetWanted(wanted.contains(slave.stream.get()));
   }
+}
+
+bool SubscribeStreams::EndUnused(const std::set<const SubscribeStream*>& wanted, SteadyTime now) {
+  bool any = false;
+  for (auto& [member, slave] : slaves_) {
+    if (slave.resting) continue;
+    if (wanted.contains(slave.stream.get())) {
+      slave.used_at = now;
+    } else if (now - slave.used_at >= kUnused) {
+      slave.resting = true;
+      slave.stream->Rest();
+      continue;
+    }
+    any = true;
+  }
+  return any;
 }
 
 std::vector<SubscribeStream*> SubscribeStreams::All() const {

@@ -39,6 +39,9 @@ class SubscribeStreams {
   bool IsToSlave(const SubscribeStream& stream) const;
   // Calls to brokers that are not among them are not made again.
   void SetWanted(const std::set<const SubscribeStream*>& wanted);
+  // Ends calls to slaves that are not among them, unless somebody has asked for them just now.
+  // False: there are no others.
+  bool EndUnused(const std::set<const SubscribeStream*>& wanted, SteadyTime now);
   // All calls that there are; for Shutdown, which waits and needs no lock.
   std::vector<SubscribeStream*> All() const;
 
@@ -46,6 +49,8 @@ class SubscribeStreams {
   struct Slave {
     std::string endpoint;
     std::unique_ptr<SubscribeStream> stream;
+    SteadyTime used_at{};  // asked for, or read from
+    bool resting = false;
   };
 
   const std::shared_ptr<Connection> connection_;

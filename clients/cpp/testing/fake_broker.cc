@@ -203,6 +203,7 @@ grpc::Status FakeBroker::Enter(const std::string& name, grpc::ServerContextBase*
                                int Seen::*calls) {
   MutexLock lock(mutex_);
   calls_.insert(call);
+  seen_.open_calls = calls_.size();
   ++(seen_.*calls);
   changed_.SignalAll();
   return Note(name, *call);
@@ -221,6 +222,8 @@ grpc::Status FakeBroker::Note(const std::string& name, const grpc::ServerContext
 void FakeBroker::Leave(grpc::ServerContextBase* call) {
   MutexLock lock(mutex_);
   calls_.erase(call);
+  seen_.open_calls = calls_.size();
+  changed_.SignalAll();
 }
 
 void FakeBroker::Store(const std::string& topic, uint32_t queue, const v2::Message& message) {
@@ -281,6 +284,12 @@ void FakeBroker::Corrupt(int records) {
 void FakeBroker::SetCold(bool cold) {
   MutexLock lock(mutex_);
   cold_ = cold;
+}
+
+void FakeBroker::Hang(bool hang) {
+  MutexLock lock(mutex_);
+  hangs_ = hang;
+  changed_.SignalAll();
 }
 
 void FakeBroker::SetOffsetMinimum(const std::string& topic, uint32_t queue, uint64_t offset) {

@@ -85,6 +85,8 @@ class FakeBroker {
   void DetachAll(v2::Code code);
   // Whether frames say that their messages come from the disk.
   void SetCold(bool cold);
+  // Calls are taken and stay open, and nothing more is sent.
+  void Hang(bool hang);
   // Filters let nothing before `offset` through.
   void PassOver(const std::string& topic, uint32_t queue, uint64_t offset);
   // So many of the next Attaches end their call as a mistake.
@@ -110,6 +112,7 @@ class FakeBroker {
     int publish_calls = 0;
     int bindings = 0;  // of them
     int subscribe_calls = 0;
+    size_t open_calls = 0;
     int frames = 0;
     int repeated_messages = 0;     // that were stored before
     uint64_t most_unanswered = 0;  // bytes of frames
@@ -190,6 +193,7 @@ class FakeBroker {
   int reject_attaches_ ABSL_GUARDED_BY(mutex_) = 0;
   int corrupt_ ABSL_GUARDED_BY(mutex_) = 0;
   bool cold_ ABSL_GUARDED_BY(mutex_) = false;
+  bool hangs_ ABSL_GUARDED_BY(mutex_) = false;
   int detach_round_ ABSL_GUARDED_BY(mutex_) = 0;
   v2::Code detach_code_ ABSL_GUARDED_BY(mutex_) = v2::OK;
   Seen seen_ ABSL_GUARDED_BY(mutex_);

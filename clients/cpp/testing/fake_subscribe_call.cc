@@ -39,6 +39,10 @@ void SubscribeCall::Send() {
       MutexLock lock(broker_.mutex_);
       for (;;) {
         if (done_ || broker_.stopping_) return;
+        if (broker_.hangs_ && (control_.empty() || !control_.front().has_opened())) {
+          broker_.changed_.Wait(broker_.mutex_);
+          continue;
+        }
         if (detach_round_ != broker_.detach_round_) DetachAll();
         if (!broker_.hold_settled_) {
           control_.insert(control_.end(), settled_.begin(), settled_.end());
