@@ -1,6 +1,8 @@
 #include "services/replicator/coordinator/etcd_access.h"
 
 #include <fmt/format.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 
 #include <utility>
 
@@ -9,7 +11,12 @@
 namespace dunlin::replicator {
 namespace {
 
+using grpc::experimental::FileWatcherCertificateProvider;
+using grpc::experimental::TlsChannelCredentialsOptions;
+
 constexpr char kLineEnd[] = "\r\n";
+// How often the files are looked at, in seconds.
+constexpr unsigned kLookSeconds = 5;
 
 absl::StatusOr<EtcdLogin> ReadLogin(const EtcdAccessFiles& paths, FileSystem& files) {
   if (paths.user.empty() != paths.password.empty()) {
@@ -27,13 +34,26 @@ absl::StatusOr<EtcdLogin> ReadLogin(const EtcdAccessFiles& paths, FileSystem& fi
 }
 
 // gRPC says nothing of a file without a certificate, and then trusts nobody.
-absl::StatusOr<std::string> ReadPem(const std::string& path, const char* setting,
-                                    FileSystem& files) {
-  ASSIGN_OR_RETURN(std::string pem, ReadWholeFile(files, path));
+absl::Status CheckPem(const std::string& path, const char* setting, FileSystem& files) {
+  ASSIGN_OR_RETURN(const std::string pem, ReadWholeFile(files, path));
   if (pem.find("-----BEGIN ") == std::string::npos) {
     return absl::InvalidArgumentError(fmt::format("{} ({}) is no PEM file", path, setting));
   }
-  return pem;
+  return absl::OkStatus();
+}
+
+std::shared_ptr<grpc::ChannelCredentials> TlsCredentials(const EtcdAccessFiles& paths) {
+  TlsChannelCredentialsOptions options;
+  if (paths.certificate.empty()) {
+    options.set_certificate_provider(
+        std::make_shared<FileWatcherCertificateProvider>(paths.ca, kLookSeconds));
+  } else {
+    options.set_certificate_provider(std::make_shared<FileWatcherCertificateProvider>(
+        paths.private_key, paths.certificate, paths.ca, kLookSeconds));
+    options.watch_identity_key_cert_pairs();
+  }
+  options.watch_root_certs();
+  return grpc::experimental::TlsCredentials(options);
 }
 
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ReadCredentials(
@@ -51,15 +71,12 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ReadCredentials(
     }
     return grpc::InsecureChannelCredentials();
   }
-  grpc::SslCredentialsOptions tls;
-  ASSIGN_OR_RETURN(tls.pem_root_certs, ReadPem(paths.ca, "replication.etcd_ca_file", files));
+  RETURN_IF_ERROR(CheckPem(paths.ca, "replication.etcd_ca_file", files));
   if (!paths.certificate.empty()) {
-    ASSIGN_OR_RETURN(tls.pem_cert_chain,
-                     ReadPem(paths.certificate, "replication.etcd_certificate_file", files));
-    ASSIGN_OR_RETURN(tls.pem_private_key,
-                     ReadPem(paths.private_key, "replication.etcd_private_key_file", files));
+    RETURN_IF_ERROR(CheckPem(paths.certificate, "replication.etcd_certificate_file", files));
+    RETURN_IF_ERROR(CheckPem(paths.private_key, "replication.etcd_private_key_file", files));
   }
-  return grpc::SslCredentials(tls);
+  return TlsCredentials(paths);
 }
 
 }  // namespace

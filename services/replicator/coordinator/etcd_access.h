@@ -1,5 +1,6 @@
-// EtcdAccess: how a client gets into an etcd that does not take everybody: TLS, a user. The files
-// are read once, at the start.
+// EtcdAccess: how a client gets into an etcd that does not take everybody: TLS, a user. The
+// password is read once, at the start; PEM files that are replaced are picked up by the next
+// connection.
 
 #pragma once
 
@@ -29,6 +30,7 @@ struct EtcdAccess {
   EtcdLogin login;
 };
 
+// Called once in a program: gRPC 1.51 never frees what TLS is told by.
 // INVALID_ARGUMENT when one is missing that another needs; the message names the settings.
 absl::StatusOr<EtcdAccess> ReadEtcdAccess(const EtcdAccessFiles& paths, FileSystem& files);
 

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -185,17 +186,20 @@ TEST_F(EtcdUserTest, RightsThatChangeMakeTokensOld) {
 
 class EtcdTlsTest : public ::testing::Test {
  protected:
-  // Certificate, authority and client in one.
   void SetUp() override {
+    MakeCertificate("key", "certificate");
+    etcd_ = std::make_unique<EtcdServer>(
+        EtcdServer::Tls{Path("certificate"), Path("key"), Path("certificate")});
+  }
+  // Certificate, authority and client in one.
+  void MakeCertificate(const std::string& key, const std::string& certificate) {
     const std::string command = fmt::format(
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
         "-subj /CN=dunlin -addext subjectAltName=IP:127.0.0.1 "
-        "-addext extendedKeyUsage=serverAuth,clientAuth -keyout {0}/key -out {0}/certificate "
+        "-addext extendedKeyUsage=serverAuth,clientAuth -keyout {0}/{1} -out {0}/{2} "
         "2>{0}/log",
-        directory_.path());
+        directory_.path(), key, certificate);
     ASSERT_EQ(std::system(command.c_str()), 0) << "this test needs the Debian package openssl";
-    etcd_ = std::make_unique<EtcdServer>(
-        EtcdServer::Tls{Path("certificate"), Path("key"), Path("certificate")});
   }
   std::string Path(const std::string& name) const { return directory_.path() + "/" + name; }
 
@@ -216,6 +220,35 @@ TEST_F(EtcdTlsTest, WithACertificateOfItsOwnAMemberGetsIn) {
 
 TEST_F(EtcdTlsTest, WithoutOneItDoesNot) {
   const auto access = ReadEtcdAccess({.ca = Path("certificate")}, RealFiles());
+  ASSERT_OK(access);
+  Probe probe(Connect(etcd_->endpoint(), *access));
+  EXPECT_EQ(ElectA(probe).code(), absl::StatusCode::kUnavailable);
+}
+
+// As one that has run out and is renewed: etcd takes the new one alone.
+TEST_F(EtcdTlsTest, ACertificateThatIsReplacedIsPickedUp) {
+  MakeCertificate("member-key", "member-certificate");
+  const auto access = ReadEtcdAccess({.ca = Path("certificate"),
+                                      .certificate = Path("member-certificate"),
+                                      .private_key = Path("member-key")},
+                                     RealFiles());
+  ASSERT_OK(access);
+  Probe probe(Connect(etcd_->endpoint(), *access));
+  EXPECT_EQ(ElectA(probe).code(), absl::StatusCode::kUnavailable);
+  std::filesystem::copy_file(Path("key"), Path("new-key"));
+  std::filesystem::copy_file(Path("certificate"), Path("new-certificate"));
+  std::filesystem::rename(Path("new-key"), Path("member-key"));
+  std::filesystem::rename(Path("new-certificate"), Path("member-certificate"));
+  ASSERT_TRUE(Await([&] { return probe.view().has_value(); }));
+  EXPECT_OK(ElectA(probe));
+}
+
+TEST_F(EtcdTlsTest, AnotherAuthorityIsNotTrusted) {
+  MakeCertificate("other-key", "other-certificate");
+  const auto access = ReadEtcdAccess({.ca = Path("other-certificate"),
+                                      .certificate = Path("certificate"),
+                                      .private_key = Path("key")},
+                                     RealFiles());
   ASSERT_OK(access);
   Probe probe(Connect(etcd_->endpoint(), *access));
   EXPECT_EQ(ElectA(probe).code(), absl::StatusCode::kUnavailable);
