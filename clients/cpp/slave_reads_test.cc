@@ -314,6 +314,64 @@ TEST_F(SlaveReadsTest, OffsetsAreCommittedAtTheMaster) {
   EXPECT_TRUE(master_.Await(committed(read_)));
 }
 
+TEST_F(SlaveReadsTest, WhatIsCommittedWhileTheCallIsBrokenIsSentWhenItIsBack) {
+  Tell({});
+  PullConsumerOptions options;
+  options.group = "g";
+  PullConsumer consumer = MakeConsumer(options);
+  PollOnce(consumer);
+  const int calls = master_.seen().subscribe_calls;
+  master_.TurnAway({grpc::StatusCode::UNAVAILABLE, "not now"});
+  master_.BreakStreams();
+  ASSERT_TRUE(master_.Await([&](const Seen& seen) { return seen.subscribe_calls > calls; }));
+  ASSERT_TRUE(consumer.Commit("t", 0, read_).ok());
+  ASSERT_TRUE(consumer.Unassign("t", 0).ok());
+  EXPECT_TRUE(master_.seen().commits.empty());
+  master_.TurnAway(grpc::Status::OK);
+  EXPECT_TRUE(master_.Await(
+      [&](const Seen& seen) { return seen.commits.contains(0) && seen.commits.at(0) == read_; }));
+}
+
+TEST_F(SlaveReadsTest, ClosingWaitsForWhatWasCommitted) {
+  Tell({});
+  PullConsumerOptions options;
+  options.group = "g";
+  PullConsumer consumer = MakeConsumer(options);
+  PollOnce(consumer);
+  const int calls = master_.seen().subscribe_calls;
+  master_.BreakStreams();
+  ASSERT_TRUE(consumer.Commit("t", 0, read_).ok());
+  ASSERT_TRUE(master_.Await([&](const Seen& seen) { return seen.subscribe_calls > calls; }));
+  ASSERT_TRUE(consumer.Commit("t", 0, read_).ok());
+  ASSERT_TRUE(consumer.Unassign("t", 0).ok());
+  consumer.Close();
+  EXPECT_TRUE(master_.Await(
+      [&](const Seen& seen) { return seen.commits.contains(0) && seen.commits.at(0) == read_; }));
+}
+
+TEST_F(SlaveReadsTest, NothingIsCommittedInAnotherTopicOfTheName) {
+  PullConsumerOptions options;
+  options.group = "g";
+  PullConsumer consumer = MakeConsumer(options);
+  ReadUntilAtSlave(consumer);
+  const auto attaches = [](size_t count) {
+    return [count](const Seen& seen) { return seen.attaches.size() == count; };
+  };
+  ASSERT_TRUE(master_.Await(attaches(2)));  // one to read by, one to commit
+  master_.DeleteTopic("t");
+  master_.AddTopic("t");
+  master_.BreakStreams();
+  ASSERT_TRUE(master_.Await(attaches(3)));
+  consumer.Commit("t", 0, read_).IgnoreError();  // NOT_FOUND, if it is known already
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  absl::Status status;
+  while (status.ok() && std::chrono::steady_clock::now() < deadline) {
+    status = consumer.Poll(std::chrono::milliseconds(10)).status();
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound) << status;
+  EXPECT_TRUE(master_.seen().commits.empty());
+}
+
 TEST_F(SlaveReadsTest, SeekingIsDoneAtTheMaster) {
   PullConsumer consumer = MakeConsumer();
   ReadUntilAtSlave(consumer);

@@ -36,9 +36,6 @@ absl::StatusOr<BrokerRoute> BrokerOf(const Route& route, const PullCore::Name& n
       fmt::format("broker {} has no topic {}: {} have it", name.broker, name.topic, names));
 }
 
-// The broker has no room for it, or is not ready to serve it, for now.
-bool Passes(v2::Code code) { return IsTransient(code) && code != v2::PRECONDITION_FAILED; }
-
 absl::Status ToStatus(const v2::Status& status) {
   absl::Status out = FromPublic(status);
   if (status.code() == v2::ILLEGAL_OFFSET) return absl::OutOfRangeError(out.message());
@@ -237,38 +234,11 @@ absl::StatusOr<QueueBounds> PullCore::Seek(const Name& name, StartAt start) {
   return Await(key, assignment.asked);
 }
 
-absl::Status PullCore::Unassign(const Name& name) {
-  MutexLock lock(mutex_);
-  const absl::StatusOr<Assignments::iterator> found = FindNamed(name);
-  if (!found.ok()) return found.status();
-  Remove((*found)->second);
-  return absl::OkStatus();
-}
-
 absl::StatusOr<uint64_t> PullCore::Position(const Name& name) {
   MutexLock lock(mutex_);
   const absl::StatusOr<Assignments::iterator> found = FindNamed(name);
   if (!found.ok()) return found.status();
   return (*found)->second.polled;
-}
-
-absl::Status PullCore::Commit(const Name& name, uint64_t offset) {
-  if (options_.group.empty()) {
-    return absl::FailedPreconditionError("a consumer without a group commits no offsets");
-  }
-  MutexLock lock(mutex_);
-  const absl::StatusOr<Assignments::iterator> found = FindNamed(name);
-  if (!found.ok()) return found.status();
-  const Assignment& assignment = (*found)->second;
-  // The broker would take the end of the queue for it, and nobody would notice the mistake.
-  const uint64_t end = std::max(assignment.end, assignment.received);
-  if (offset > end) {
-    return absl::InvalidArgumentError(fmt::format(
-        "offset {} is behind the end of queue {} of {}: {}", offset, name.queue, name.topic, end));
-  }
-  const bool at_slave = assignment.slave != nullptr;
-  assignment.master.Commit(at_slave ? assignment.commit_binding : assignment.binding, offset);
-  return absl::OkStatus();
 }
 
 void PullCore::Report(absl::Status status) {
@@ -287,18 +257,20 @@ bool PullCore::SkipExpired(Assignment& assignment) {
 
 void PullCore::OnAttached(const v1::Attached& attached) {
   MutexLock lock(mutex_);
+  if (owed_.contains(attached.binding())) return OnOwedAttached(attached);
   Assignment* assignment = Find(attached.binding());
   if (assignment == nullptr) return;
   if (assignment->slave != nullptr) {
     if (!IsServed(*assignment, attached)) return GoToMaster(*assignment);
     assignment->end = std::max(assignment->end, attached.max_offset());
-    if (attached.binding() == assignment->binding) assignment->heard_at = steady_clock::now();
+    if (attached.binding() == assignment->binding) {
+      assignment->heard_at = steady_clock::now();
+    } else {
+      assignment->master.AllowCommits(attached.binding());
+    }
     return;
   }
-  const uint32_t topic_id = assignment->source->topic_id;
-  const bool is_another =
-      topic_id != 0 && attached.topic_id() != 0 && attached.topic_id() != topic_id;
-  if (assignment->answered && is_another) {
+  if (assignment->answered && !IsSameTopic(*assignment->source, attached)) {
     // What was read is gone: an offset of it means nothing in another topic of its name.
     Report(absl::NotFoundError(
         fmt::format("topic {} was deleted, and made anew", assignment->source->topic)));
@@ -316,6 +288,7 @@ void PullCore::OnAttached(const v1::Attached& attached) {
     assignment->end = attached.max_offset();
     assignment->bounds = {attached.start_offset(), attached.min_offset(), attached.max_offset(),
                           attached.queues()};
+    assignment->master.AllowCommits(attached.binding());
   } else if (assignment->answered || !assignment->awaited) {
     // It had been attached before the connection broke, or is a new queue of a topic.
     const bool expired = attached.status().code() == v2::ILLEGAL_OFFSET &&
@@ -377,7 +350,12 @@ std::vector<v1::Attach> PullCore::Attachments(SubscribeStream& stream) {
   for (const auto& [key, assignment] : assignments_) {
     if (&assignment.stream() == &stream) attachments.push_back(MakeAttach(assignment));
     if (&assignment.master != &stream || assignment.commit_binding == 0) continue;
-    attachments.push_back(MakeCommitAttach(assignment));
+    attachments.push_back(
+        MakeCommitAttach(assignment.commit_binding, *assignment.source, assignment.filter));
+  }
+  for (const auto& [binding, owed] : owed_) {
+    if (&owed.master != &stream) continue;
+    attachments.push_back(MakeCommitAttach(binding, *owed.source, owed.filter));
   }
   return attachments;
 }
@@ -505,6 +483,8 @@ void PullCore::Close() {
     if (closed_) return;
     closed_ = true;
     changed_.SignalAll();
+    const SteadyTime deadline = steady_clock::now() + kClosePatience;
+    while (!owed_.empty() && changed_.WaitUntil(mutex_, deadline)) continue;
   }
   connection_->routes().Forget(this);
   connection_->ticker()->Forget(this);

@@ -85,6 +85,12 @@ class PullCore final : public SubscribeHost, public RouteListener, public Tickin
     QueueBounds bounds;
     std::optional<uint64_t> damaged;  // the offset of a message that came damaged once
   };
+  // What was committed before a queue was given up, and its master has not got yet.
+  struct OwedCommit {
+    SubscribeStream& master;
+    Filter filter;
+    std::shared_ptr<const FrameSource> source;
+  };
   // Topic, broker, queue.
   using Key = std::tuple<std::string, std::string, uint32_t>;
   using Assignments = std::map<Key, Assignment>;
@@ -115,14 +121,31 @@ class PullCore final : public SubscribeHost, public RouteListener, public Tickin
   static absl::Status AssignedAnew();
   static absl::Status AlreadyAssigned(std::string_view topic, uint32_t queue);
   dunlin::broker::v1::Attach MakeAttach(const Assignment& assignment) const;
-  // Of its commit binding.
-  dunlin::broker::v1::Attach MakeCommitAttach(const Assignment& assignment) const;
+  dunlin::broker::v1::Attach MakeCommitAttach(uint32_t binding, const FrameSource& source,
+                                              const Filter& filter) const;
+  // Commits at the master as soon as it can be reached, by a binding of its own.
+  void Owe(const Assignment& assignment, uint64_t offset) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The answer to that binding.
+  void OnOwedAttached(const dunlin::broker::v1::Attached& attached)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void EndOwed(uint32_t binding) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The queue is assigned anew, and commits by itself.
+  void ForgetOwed(const FrameSource& source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The same topic, not another one of its name.
+  static bool IsSameTopic(const FrameSource& source, const dunlin::broker::v1::Attached& attached);
+  // The broker has no room for it, or is not ready to serve it, for now.
+  static bool Passes(apache::rocketmq::v2::Code code);
   // Waits until it is known where the topic is, and keeps that until EndUse.
   absl::StatusOr<Route> AwaitRoute(const std::string& topic) ABSL_LOCKS_EXCLUDED(mutex_);
   void EndUse(const std::string& topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // No use to know where it is, if none of its queues is assigned.
   void LeaveIfUnused(const std::string& topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Calls that queues are read by, at brokers that a route names.
+  // A route names its broker.
+  bool IsNamed(const FrameSource& source) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Queues of it at the broker are assigned, or have commits to be sent.
+  bool IsUsed(const std::string& topic, const std::string& broker) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Calls that queues are read or committed by, at brokers that a route names.
   std::set<const SubscribeStream*> WantedStreams() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Only those are made again.
   void WantStreams() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -197,6 +220,7 @@ class PullCore final : public SubscribeHost, public RouteListener, public Tickin
   Assignments assignments_ ABSL_GUARDED_BY(mutex_);
   std::map<uint32_t, Key> bindings_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Followed> followed_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint32_t, OwedCommit> owed_ ABSL_GUARDED_BY(mutex_);  // by binding
   std::deque<Buffered> frames_ ABSL_GUARDED_BY(mutex_);
   std::deque<absl::Status> errors_ ABSL_GUARDED_BY(mutex_);
   // Calls that the broker wanted nothing to do with: what is still to be told, how many there were.

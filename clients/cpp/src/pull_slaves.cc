@@ -35,16 +35,6 @@ const BrokerRoute* FindBroker(const Route& route, std::string_view name) {
 
 }  // namespace
 
-v1::Attach PullCore::MakeCommitAttach(const Assignment& assignment) const {
-  v1::Attach attach;
-  attach.set_binding(assignment.commit_binding);
-  connection_->Fill(assignment.source->topic, *attach.mutable_topic());
-  FillFilter(assignment.filter, *attach.mutable_filter());
-  attach.mutable_offset()->set_queue(assignment.source->queue);
-  attach.mutable_offset()->set_start(v1::OffsetMode::COMMIT_ONLY);
-  return attach;
-}
-
 bool PullCore::GoToSlave(Assignment& assignment) {
   if (!options_.read_from_slaves || closed_ || !assignment.known || assignment.read_only ||
       steady_clock::now() < assignment.stays_until) {
@@ -67,7 +57,8 @@ bool PullCore::GoToSlave(Assignment& assignment) {
   if (!options_.group.empty()) {
     assignment.commit_binding = ++last_binding_;
     bindings_[assignment.commit_binding] = KeyOf(*assignment.source);
-    assignment.master.Attach(MakeCommitAttach(assignment));
+    assignment.master.Attach(
+        MakeCommitAttach(assignment.commit_binding, *assignment.source, assignment.filter));
     assignment.master.PassOnCommit(assignment.binding, assignment.commit_binding);
   }
   Unbind(assignment.master, assignment.binding);
@@ -99,10 +90,10 @@ void PullCore::LeaveSlave(Assignment& assignment) {
 
 bool PullCore::IsServed(const Assignment& assignment, const v1::Attached& attached) {
   if (attached.status().code() != v2::OK) return false;
+  // Offsets mean nothing in another topic of its name, neither to read from nor to commit.
+  if (!IsSameTopic(*assignment.source, attached)) return false;
   if (attached.binding() == assignment.commit_binding) return true;
-  const uint32_t topic_id = assignment.source->topic_id;
-  const bool is_same = topic_id == 0 || attached.topic_id() == topic_id;
-  return is_same && attached.start_offset() < attached.max_offset();
+  return attached.start_offset() < attached.max_offset();
 }
 
 void PullCore::OnBroken(SubscribeStream& stream) {

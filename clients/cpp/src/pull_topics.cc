@@ -28,19 +28,23 @@ void PullCore::LeaveIfUnused(const std::string& topic) {
   connection_->routes().Leave(topic, this);
 }
 
+bool PullCore::IsNamed(const FrameSource& source) const {
+  const auto known = topics_.find(source.topic);
+  if (known == topics_.end()) return false;
+  const std::vector<BrokerRoute>& brokers = known->second.route.brokers;
+  return std::any_of(brokers.begin(), brokers.end(),
+                     [&source](const BrokerRoute& at) { return at.broker == source.broker; });
+}
+
 std::set<const SubscribeStream*> PullCore::WantedStreams() {
   std::set<const SubscribeStream*> wanted;
   for (const auto& [key, assignment] : assignments_) {
-    const auto& [topic, name, queue] = key;
-    const auto known = topics_.find(topic);
-    if (known == topics_.end()) continue;
-    const std::vector<BrokerRoute>& brokers = known->second.route.brokers;
-    const bool is_there =
-        std::any_of(brokers.begin(), brokers.end(),
-                    [&broker = name](const BrokerRoute& at) { return at.broker == broker; });
-    if (!is_there) continue;
+    if (!IsNamed(*assignment.source)) continue;
     wanted.insert(&assignment.master);
     if (assignment.slave != nullptr) wanted.insert(assignment.slave);
+  }
+  for (const auto& [binding, owed] : owed_) {
+    if (IsNamed(*owed.source)) wanted.insert(&owed.master);
   }
   return wanted;
 }
@@ -146,6 +150,18 @@ void PullCore::AssignNew(const std::string& topic, const Route& route, Followed&
   }
 }
 
+bool PullCore::IsUsed(const std::string& topic, const std::string& broker) const {
+  const auto assigned = assignments_.lower_bound(Key{topic, broker, 0});
+  if (assigned != assignments_.end() && std::get<0>(assigned->first) == topic &&
+      std::get<1>(assigned->first) == broker) {
+    return true;
+  }
+  return std::any_of(owed_.begin(), owed_.end(), [&](const auto& owed) {
+    const FrameSource& source = *owed.second.source;
+    return source.topic == topic && source.broker == broker;
+  });
+}
+
 void PullCore::OnRoute(const std::string& topic, const Route& route) {
   MutexLock lock(mutex_);
   const auto known = topics_.find(topic);
@@ -154,10 +170,7 @@ void PullCore::OnRoute(const std::string& topic, const Route& route) {
   known->second.route = route;
   changed_.SignalAll();
   for (const BrokerRoute& broker : route.brokers) {
-    const auto assigned = assignments_.lower_bound(Key{topic, broker.broker, 0});
-    if (assigned == assignments_.end()) continue;
-    const auto& [of_topic, of_broker, queue] = assigned->first;
-    if (of_topic == topic && of_broker == broker.broker) streams_.At(broker);
+    if (IsUsed(topic, broker.broker)) streams_.At(broker);
   }
   LeaveFormerSlaves(topic, route);
   const auto followed = followed_.find(topic);

@@ -111,14 +111,17 @@ void SubscribeStream::Attach(const v1::Attach& attach) {
 void SubscribeStream::Forget(uint32_t binding) {
   MutexLock lock(mutex_);
   attached_.erase(binding);
+  committing_.erase(binding);
 }
 
 void SubscribeStream::Detach(uint32_t binding) {
   {
     MutexLock lock(mutex_);
+    const auto unwritten = commits_.extract(binding);
+    const bool may_commit = committing_.erase(binding) != 0;
     if (attached_.erase(binding) == 0) return;
     // What was committed before goes before.
-    if (const auto unwritten = commits_.extract(binding); !unwritten.empty()) {
+    if (may_commit && !unwritten.empty()) {
       v1::CommitOffset& commit = *control_.emplace_back().mutable_commit();
       commit.set_binding(binding);
       commit.set_queue_offset(unwritten.mapped());
@@ -145,6 +148,23 @@ void SubscribeStream::Commit(uint32_t binding, uint64_t offset) {
     commits_[binding] = offset;
   }
   Pump();
+}
+
+void SubscribeStream::AllowCommits(uint32_t binding) {
+  {
+    MutexLock lock(mutex_);
+    if (!attached_.contains(binding)) return;
+    committing_.insert(binding);
+  }
+  Pump();
+}
+
+std::optional<uint64_t> SubscribeStream::TakeHeldCommit(uint32_t binding) {
+  MutexLock lock(mutex_);
+  if (committing_.contains(binding)) return std::nullopt;
+  const auto held = commits_.extract(binding);
+  if (held.empty()) return std::nullopt;
+  return held.mapped();
 }
 
 void SubscribeStream::PassOnCommit(uint32_t from, uint32_t to) {
@@ -185,7 +205,6 @@ bool SubscribeStream::NextRequest(v1::SubscribeRequest& request) {
   }
   // What belongs to a binding that is gone is of no use any more.
   KeepOnly(attached_, settles_);
-  KeepOnly(attached_, commits_);
   if (!settles_.empty()) {
     const auto first = settles_.begin();
     v1::Settle& settle = first->second;
@@ -202,11 +221,12 @@ bool SubscribeStream::NextRequest(v1::SubscribeRequest& request) {
     settle.mutable_verdicts()->DeleteSubrange(0, kVerdictsPerRequest);
     return true;
   }
-  if (!commits_.empty()) {
-    const auto first = commits_.begin();
-    request.mutable_commit()->set_binding(first->first);
-    request.mutable_commit()->set_queue_offset(first->second);
-    commits_.erase(first);
+  auto commit = commits_.begin();
+  while (commit != commits_.end() && !committing_.contains(commit->first)) ++commit;
+  if (commit != commits_.end()) {
+    request.mutable_commit()->set_binding(commit->first);
+    request.mutable_commit()->set_queue_offset(commit->second);
+    commits_.erase(commit);
     return true;
   }
   if (owed_bytes_ < max_buffered_bytes_ / 4 || owed_bytes_ == 0 || closing_) return false;
@@ -223,7 +243,7 @@ void SubscribeStream::Pump() {
     MutexLock lock(mutex_);
     if (state_ != State::kOpen || opening_ || writing_ || finished_) return;
     if (!NextRequest(request)) {
-      if (!closing_) return;
+      if (!closing_ || !commits_.empty()) return;  // these wait for an answer
       finished_ = finish = true;
     }
     writing_ = !finish;
@@ -312,6 +332,7 @@ void SubscribeStream::OnEnd(const grpc::Status& status) {
     writing_ = false;
     control_.clear();
     attached_.clear();
+    committing_.clear();
     rejected = !closing_ && IsFatal(status);
     const bool moved = std::exchange(moved_, false);
     const SteadyTime now = steady_clock::now();

@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -61,7 +62,13 @@ class SubscribeStream final : public StreamOwner, public Ticking {
   void Attach(const dunlin::broker::v1::Attach& attach);
   void Detach(uint32_t binding);
   void Settle(uint32_t binding, const dunlin::broker::v1::Verdict& verdict);
+  // Kept until AllowCommits, also while the call is broken; dropped with the binding.
   void Commit(uint32_t binding, uint64_t offset);
+  // The broker's answer shows that the binding is to the queue that is meant: what it commits is
+  // written from now on, until the call ends.
+  void AllowCommits(uint32_t binding);
+  // What was committed and would be dropped by Detach, because it may not be written yet.
+  std::optional<uint64_t> TakeHeldCommit(uint32_t binding);
   // What `from` has committed and was not written yet is committed by `to`.
   void PassOnCommit(uint32_t from, uint32_t to);
   // The consumer is done with a frame of so many bytes.
@@ -108,7 +115,8 @@ class SubscribeStream final : public StreamOwner, public Ticking {
   std::shared_ptr<ByteStream> stream_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool opening_ ABSL_GUARDED_BY(mutex_) = false;  // nothing goes before what is to be attached
-  std::set<uint32_t> attached_ ABSL_GUARDED_BY(mutex_);  // bindings of this call
+  std::set<uint32_t> attached_ ABSL_GUARDED_BY(mutex_);    // bindings of this call
+  std::set<uint32_t> committing_ ABSL_GUARDED_BY(mutex_);  // those whose commits are written
   // To be written, in this order.
   std::deque<dunlin::broker::v1::SubscribeRequest> control_ ABSL_GUARDED_BY(mutex_);
   std::map<uint32_t, dunlin::broker::v1::Settle> settles_ ABSL_GUARDED_BY(mutex_);

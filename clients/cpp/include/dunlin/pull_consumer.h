@@ -97,7 +97,8 @@ class PullConsumer {
   // unassigned or the topic is deleted. Errors as of Assign, after which none is assigned by it.
   absl::StatusOr<uint32_t> AssignAll(std::string_view topic, StartAt start,
                                      const Filter& filter = Filter());
-  // Nothing of the queue is polled afterwards. NOT_FOUND: it was not assigned.
+  // Nothing of the queue is polled afterwards. What was committed is still sent, if the broker
+  // cannot be reached now then later. NOT_FOUND: it was not assigned.
   absl::Status Unassign(std::string_view topic, uint32_t queue, std::string_view broker = {});
   // Goes on elsewhere; nothing from the old place is polled afterwards. Errors as of Assign, after
   // which the queue is not assigned.
