@@ -22,6 +22,7 @@
 #include "services/replicator/driver/member_metrics.h"
 #include "services/replicator/membership.h"
 #include "services/replicator/rpc/replication_service.h"
+#include "services/replicator/transport/handshake.h"
 #include "services/replicator/transport/secret.h"
 #include "services/runtime/grpc_server.h"
 #include "services/runtime/peer_credentials.h"
@@ -183,8 +184,9 @@ class Replicator::Rooms {
     metrics = std::make_shared<MemberMetrics>(*driver);
     server_config = config.server();
     server_config.set_listen_address(config.replication().listen_address());
-    ASSIGN_OR_RETURN(
-        server, GrpcServer::Start(server_config, config.data_dir(), {{service.get()}, nullptr}));
+    ASSIGN_OR_RETURN(server, GrpcServer::Start(server_config, config.data_dir(),
+                                               {.services = {service.get()},
+                                                .max_request_bytes = kMaxRequestBytes}));
     server->SetServing(true);
     return absl::OkStatus();
   }

@@ -85,7 +85,6 @@ void Tune(grpc::ServerBuilder& builder, const ServerConfig& config) {
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS,
                               static_cast<int>(config.worker_threads()));
-  builder.SetMaxReceiveMessageSize(static_cast<int>(config.max_request_bytes()));
   builder.SetMaxSendMessageSize(-1);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
@@ -170,6 +169,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const ServerConfig
   SetUpGrpcOnce();
   grpc::ServerBuilder builder;
   Tune(builder, config);
+  builder.SetMaxReceiveMessageSize(
+      static_cast<int>(std::min(config.max_request_bytes(), services.max_request_bytes)));
   Doors doors;
   if (config.tls().mode() != TlsConfig::REQUIRED) {
     doors.plaintext = builder.experimental().AddExternalConnectionAcceptor(

@@ -37,6 +37,9 @@ class ServerConfig;
 struct GrpcServices {
   std::vector<grpc::Service*> services;
   grpc::CallbackGenericService* generic = nullptr;  // takes calls of no known service
+  // Largest request in bytes of services that need no more than that, whatever the configuration
+  // allows.
+  uint32_t max_request_bytes = UINT32_MAX;
 };
 
 class GrpcServer {

@@ -176,6 +176,17 @@ TEST_F(GrpcServerTest, TakesLargeRequestsUpToItsLimit) {
   EXPECT_TRUE(Echo(channel, "x").status.ok());
 }
 
+TEST_F(GrpcServerTest, TakesNoMoreThanItsServicesNeed) {
+  absl::StatusOr<std::unique_ptr<GrpcServer>> server = GrpcServer::Start(
+      config_, dir_.path(),
+      {.services = {}, .generic = &echoes_.emplace_back(), .max_request_bytes = 1 << 20});
+  ASSERT_OK(server);
+  server_ = *std::move(server);
+  EXPECT_EQ(Echo(Plaintext(), std::string(1 << 20, 'x')).body.size(), 1u << 20);
+  EXPECT_EQ(Echo(Plaintext(), std::string((1 << 20) + 1, 'x')).status.error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
 // As the SDKs for C++ and Java do, but more often: gRPC's own servers hang up after some.
 TEST_F(GrpcServerTest, TakesNoOffenceAtPingsWithoutCalls) {
   Start();

@@ -5,15 +5,13 @@
 #include <string>
 #include <utility>
 
+#include "services/replicator/transport/handshake.h"
 #include "services/runtime/byte_buffers.h"
 
 namespace dunlin::replicator {
 namespace {
 
 namespace v1 = dunlin::replication::v1;
-
-// A slave says little; a stranger shall not make this process hold more.
-constexpr size_t kMaxRequestBytes = 1u << 20;
 
 // The codes are the same numbers.
 grpc::Status ToGrpc(const absl::Status& status) {

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <cstdint>
 #include <set>
 #include <string>
 
@@ -19,6 +20,12 @@ namespace v1 = dunlin::replication::v1;
 
 // Credit below this would stop the stream at each frame.
 inline constexpr uint64_t kMinCreditBytes = 64u << 10;
+
+// Members and tools say little: what is long, the log, goes the other way. What is longer is
+// refused before it is parsed. gRPC 1.51 still gathers all of a message before it looks at its
+// length: that the quota of the server bounds (grpc_server.cc), which cuts off everybody when it is
+// too small.
+inline constexpr uint32_t kMaxRequestBytes = 1u << 20;
 
 // This member, its group, and who else is in it.
 struct Identity {
