@@ -10,6 +10,7 @@
 #include "services/base/file.h"
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
+#include "services/nameservice/client_listener.h"
 #include "services/nameservice/name_service.h"
 #include "services/runtime/certificate_metric.h"
 #include "services/runtime/connection_metrics.h"
@@ -52,20 +53,28 @@ absl::Status Serve(const config::v1::NameServiceConfig& config) {
   ASSIGN_OR_RETURN(
       const std::unique_ptr<GrpcServer> server,
       GrpcServer::Start(config.server(), config.data_dir(), {service->services(), nullptr}));
-  metrics->Add(std::make_shared<ConnectionMetrics>(server->connection_counter()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> clients,
+                   nameservice::ListenForClients(
+                       config.registry(), {config.server(), config.data_dir(), *server}, *service));
+  metrics->Add(
+      std::make_shared<ConnectionMetrics>(nameservice::CountConnections(*server, clients.get())));
   metrics->Add(std::make_shared<CertificateMetric>(
       GrpcServer::CertificateFile(config.server(), config.data_dir())));
   metrics->Add(service->metrics());
   service->AddInsidePorts(config.server(), server->port());
   server->SetServing(true);
+  if (clients != nullptr) clients->SetServing(true);
 
   AnnounceReady("dunlin-nameservice", Listening(config.server().listen_address(), server->port()),
                 Listening(config.metrics().listen_address(), metrics->port()));
   const std::string_view signal = stop.Wait();
   log::Info("stopping: {}", signal);
   server->SetServing(false);
+  if (clients != nullptr) clients->SetServing(false);
   service->Drain();
-  server->Stop(std::chrono::milliseconds(config.server().shutdown_grace_ms()));
+  const std::chrono::milliseconds grace(config.server().shutdown_grace_ms());
+  if (clients != nullptr) clients->Stop(grace);
+  server->Stop(grace);
   service->Stop();
   return absl::OkStatus();
 }

@@ -13,6 +13,7 @@
 #include "services/base/status_macros.h"
 #include "services/broker/rpc/route_service.h"
 #include "services/nameservice/name_service_metrics.h"
+#include "services/nameservice/rpc/client_registry_service.h"
 #include "services/nameservice/rpc/query_service.h"
 #include "services/nameservice/rpc/registry_service.h"
 #include "services/nameservice/rpc/route_directory.h"
@@ -71,6 +72,7 @@ class NameService::Rooms {
   Relay relay;  // of calls that are for a broker
   QueryServiceImpl queries{directory, relay};
   RegistryServiceImpl registry;
+  std::unique_ptr<ClientRegistryServiceImpl> for_clients;  // null: they have no port of their own
 
   Mutex mutex;
   CondVar changed;
@@ -155,6 +157,11 @@ void NameService::AddInsidePorts(const config::v1::ServerConfig& server, uint16_
 
 std::vector<grpc::Service*> NameService::services() const {
   return {&rooms_->registry, &rooms_->routes, &rooms_->queries};
+}
+
+std::vector<grpc::Service*> NameService::ServicesForClients(uint16_t port) {
+  rooms_->for_clients = std::make_unique<ClientRegistryServiceImpl>(rooms_->registry, port);
+  return {rooms_->for_clients.get(), &rooms_->routes, &rooms_->queries};
 }
 
 std::shared_ptr<prometheus::Collectable> NameService::metrics() const {

@@ -47,6 +47,8 @@ class NameService {
 
   // To be registered with a gRPC server that is stopped before the name service is.
   std::vector<grpc::Service*> services() const;
+  // The same for a server that clients alone reach; `port` has all of services(). Once at most.
+  std::vector<grpc::Service*> ServicesForClients(uint16_t port);
   // May be asked even after the name service is gone.
   std::shared_ptr<prometheus::Collectable> metrics() const;
 

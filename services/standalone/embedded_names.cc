@@ -7,6 +7,7 @@
 #include "services/base/log.h"
 #include "services/base/status_macros.h"
 #include "services/base/strings.h"
+#include "services/nameservice/client_listener.h"
 #include "services/runtime/peer_credentials.h"
 #include "services/runtime/program.h"
 
@@ -44,9 +45,14 @@ absl::StatusOr<EmbeddedNames> EmbeddedNames::Start(const config::v1::DunlinConfi
                                "is where it listens, name_service.enabled=false does without)"));
   }
   names.server_ = *std::move(server);
+  ASSIGN_OR_RETURN(names.clients_server_,
+                   nameservice::ListenForClients(config.name_service().registry(),
+                                                 {of_server, config.data_dir(), *names.server_},
+                                                 *names.service_));
   names.address_ = Reached(of_server.listen_address(), names.server_->port());
   names.service_->AddInsidePorts(of_server, names.server_->port());
   names.server_->SetServing(true);
+  if (names.clients_server_ != nullptr) names.clients_server_->SetServing(true);
   log::Info("the name service listens on {}",
             Listening(of_server.listen_address(), names.server_->port()));
   return names;
@@ -55,7 +61,9 @@ absl::StatusOr<EmbeddedNames> EmbeddedNames::Start(const config::v1::DunlinConfi
 void EmbeddedNames::Stop(std::chrono::milliseconds grace) {
   if (service_ == nullptr) return;
   server_->SetServing(false);
+  if (clients_server_ != nullptr) clients_server_->SetServing(false);
   service_->Drain();
+  if (clients_server_ != nullptr) clients_server_->Stop(grace);
   server_->Stop(grace);
   service_->Stop();
 }

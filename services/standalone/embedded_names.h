@@ -35,6 +35,7 @@ class EmbeddedNames {
 
   std::unique_ptr<nameservice::NameService> service_;
   std::unique_ptr<GrpcServer> server_;
+  std::unique_ptr<GrpcServer> clients_server_;  // null: clients have no port of their own
   HostPort address_;
 };
 

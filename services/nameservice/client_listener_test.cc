@@ -1,0 +1,137 @@
+// The listener for clients alone, beside the first one of a name service.
+
+#include "services/nameservice/client_listener.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "proto/apache/rocketmq/v2/service.grpc.pb.h"
+#include "proto/dunlin/nameservice/v1/registry.grpc.pb.h"
+#include "services/base/file.h"
+#include "services/base/testing/manual_clock.h"
+#include "services/base/testing/status_matchers.h"
+#include "services/base/testing/temp_dir.h"
+
+namespace dunlin::nameservice {
+namespace {
+
+namespace v2 = apache::rocketmq::v2;
+
+using ::testing::HasSubstr;
+
+std::unique_ptr<grpc::ClientContext> NewContext() {
+  auto context = std::make_unique<grpc::ClientContext>();
+  context->AddMetadata("x-mq-client-id", "client");
+  context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  return context;
+}
+
+class ClientListenerTest : public ::testing::Test {
+ protected:
+  ClientListenerTest() {
+    config_.set_start_grace_ms(0);
+    config_.set_clients_listen_address("127.0.0.1:0");
+    of_server_.set_listen_address("127.0.0.1:0");
+    of_server_.mutable_tls()->set_mode(config::v1::TlsConfig::OFF);
+  }
+  ~ClientListenerTest() override {
+    if (service_ == nullptr) return;
+    service_->Drain();
+    if (clients_ != nullptr) clients_->Stop(std::chrono::seconds(1));
+    server_->Stop(std::chrono::seconds(1));
+    service_->Stop();
+  }
+
+  void Start() {
+    auto service =
+        NameService::Start(config_, {.data_dir = directory_.path()}, RealFiles(), clock_);
+    ASSERT_THAT(service, IsOk());
+    service_ = *std::move(service);
+    auto server = GrpcServer::Start(of_server_, directory_.path(), {service_->services(), nullptr});
+    ASSERT_THAT(server, IsOk());
+    server_ = *std::move(server);
+    auto clients = ListenForClients(config_, {of_server_, directory_.path(), *server_}, *service_);
+    ASSERT_THAT(clients, IsOk());
+    clients_ = *std::move(clients);
+  }
+  static std::shared_ptr<grpc::Channel> ChannelTo(const GrpcServer& server) {
+    return grpc::CreateChannel(fmt::format("127.0.0.1:{}", server.port()),
+                               grpc::InsecureChannelCredentials());
+  }
+  void ExpectRefused(const grpc::Status& status, const std::string& method) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+    EXPECT_THAT(status.error_message(), HasSubstr(method));
+    EXPECT_THAT(status.error_message(), HasSubstr(fmt::format("port {}", server_->port())));
+  }
+
+  const TempDir directory_;
+  ManualClock clock_;
+  config::v1::RegistryConfig config_;
+  config::v1::ServerConfig of_server_;
+  std::unique_ptr<NameService> service_;
+  std::unique_ptr<GrpcServer> server_;
+  std::unique_ptr<GrpcServer> clients_;
+};
+
+TEST_F(ClientListenerTest, ThereIsNoneUnlessItIsAskedFor) {
+  config_.clear_clients_listen_address();
+  Start();
+  EXPECT_EQ(clients_, nullptr);
+}
+
+TEST_F(ClientListenerTest, ItRefusesWhatIsNotForClientsAndTheFirstOneDoesNot) {
+  Start();
+  const auto stub = v1::RegistryService::NewStub(ChannelTo(*clients_));
+  {
+    const auto context = NewContext();
+    const auto session = stub->Register(context.get());
+    v1::RegisterResponse response;
+    EXPECT_FALSE(session->Read(&response));
+    ExpectRefused(session->Finish(), "Register");
+  }
+  v1::UnregisterResponse unregistered;
+  ExpectRefused(stub->Unregister(NewContext().get(), {}, &unregistered), "Unregister");
+  v1::SetGroupWritableResponse writable;
+  ExpectRefused(stub->SetGroupWritable(NewContext().get(), {}, &writable), "SetGroupWritable");
+  v1::PutValueRequest put;
+  put.set_name_space("n");
+  put.set_key("k");
+  v1::PutValueResponse done;
+  ExpectRefused(stub->PutValue(NewContext().get(), put, &done), "PutValue");
+  v1::GetValueResponse value;
+  ExpectRefused(stub->GetValue(NewContext().get(), {}, &value), "GetValue");
+  v1::DeleteValueResponse deleted;
+  ExpectRefused(stub->DeleteValue(NewContext().get(), {}, &deleted), "DeleteValue");
+  v1::ListValuesResponse values;
+  ExpectRefused(stub->ListValues(NewContext().get(), {}, &values), "ListValues");
+
+  const auto first = v1::RegistryService::NewStub(ChannelTo(*server_));
+  EXPECT_TRUE(first->PutValue(NewContext().get(), put, &done).ok());
+}
+
+TEST_F(ClientListenerTest, ItTellsClientsWhatTheyAsk) {
+  Start();
+  const auto registry = v1::RegistryService::NewStub(ChannelTo(*clients_));
+  v1::ListClustersResponse clusters;
+  EXPECT_TRUE(registry->ListClusters(NewContext().get(), {}, &clusters).ok());
+  v1::ListBrokerGroupsResponse groups;
+  EXPECT_TRUE(registry->ListBrokerGroups(NewContext().get(), {}, &groups).ok());
+  v1::ListTopicsResponse topics;
+  EXPECT_TRUE(registry->ListTopics(NewContext().get(), {}, &topics).ok());
+  v2::QueryRouteRequest request;
+  request.mutable_topic()->set_name("t");
+  v2::QueryRouteResponse route;
+  const auto messaging = v2::MessagingService::NewStub(ChannelTo(*clients_));
+  EXPECT_TRUE(messaging->QueryRoute(NewContext().get(), request, &route).ok());
+  EXPECT_EQ(route.status().code(), v2::TOPIC_NOT_FOUND);
+}
+
+}  // namespace
+}  // namespace dunlin::nameservice
