@@ -81,6 +81,10 @@ absl::StatusOr<std::string> FileOf(const Spec& spec) {
   }
   config["data_dir"] = kDataDirectory;
   config["server"]["listen_address"] = fmt::format("0.0.0.0:{}", kNameServicePort);
+  if (IsExposed(spec.resource)) {
+    config["registry"]["clients_listen_address"] =
+        fmt::format("0.0.0.0:{}", kOutsideNameServicePort);
+  }
   config["server"]["tls"]["mode"] = spec.tls_mode;
   if (!spec.tls_secret.empty()) {
     config["server"]["tls"]["certificate_file"] = std::string(kTlsDirectory) + "/tls.crt";
@@ -113,10 +117,12 @@ Json AccessService(const Spec& spec) {
 
 std::string OutsideServiceName(const Spec& spec) { return spec.name + "-outside"; }
 
-// A Service of its own: its port is not the one inside, by which clients outside are known.
+// A Service of its own: its port is not the one inside, by which clients outside are known. It
+// leads to the listener for clients alone: nobody outside registers as a broker.
 Json OutsideService(const Spec& spec) {
   Json service = spec.NewChild(ServiceType(), OutsideServiceName(spec));
-  service["spec"] = OutsideServiceSpec(spec.resource, kNameServicePort, kOutsideNameServicePort);
+  service["spec"] =
+      OutsideServiceSpec(spec.resource, kOutsideNameServicePort, kOutsideNameServicePort);
   service["spec"]["selector"] = spec.Selector();
   if (const int64_t node_port = k8s::IntAt(spec.resource, {"spec", "expose", "nodePort"});
       node_port > 0) {
@@ -146,6 +152,9 @@ Json Container(const Spec& spec, const Defaults& defaults) {
       {"volumeMounts",
        {{{"name", "data"}, {"mountPath", kDataDirectory}},
         {{"name", "config"}, {"mountPath", kConfigDirectory}, {"readOnly", true}}}}};
+  if (IsExposed(spec.resource)) {
+    container["ports"].push_back(ContainerPort("outside", kOutsideNameServicePort));
+  }
   // The kubelet's gRPC probe knows no TLS.
   container["readinessProbe"] = spec.tls_mode == "REQUIRED"
                                     ? Json{{"tcpSocket", {{"port", kNameServicePort}}}}

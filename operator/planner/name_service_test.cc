@@ -17,7 +17,9 @@ namespace {
 
 using k8s::Json;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 constexpr Timestamp kNow = FromUnixMillis(1'767'323'045'000);
 
@@ -171,10 +173,28 @@ TEST_F(NameServiceTest, ItIsExposedAsAsked) {
   EXPECT_EQ(service["spec"]["type"], "NodePort");
   EXPECT_EQ(service["spec"]["ports"][0]["nodePort"], 30876);
   EXPECT_EQ(service["spec"]["ports"][0]["port"], 9976);
-  EXPECT_EQ(service["spec"]["ports"][0]["targetPort"], 9876);
+  EXPECT_EQ(service["spec"]["ports"][0]["targetPort"], 9976);
   EXPECT_EQ(service["spec"]["selector"], Find(plan, "Service", "names")["spec"]["selector"]);
   EXPECT_EQ(k8s::AnnotationOf(service, "example.com/internal"), "true");
   EXPECT_TRUE(Find(plan, "PodDisruptionBudget", "names").is_null());
+}
+
+TEST_F(NameServiceTest, WhoIsOutsideReachesTheListenerForClientsAlone) {
+  const auto file = [this] {
+    return Find(Make(), "ConfigMap", "names-config")["data"]["dunlin.yaml"].get<std::string>();
+  };
+  const auto ports = [this] {
+    const Json set = Find(Make(), "StatefulSet", "names");
+    return set["spec"]["template"]["spec"]["containers"][0]["ports"];
+  };
+  EXPECT_THAT(file(), Not(HasSubstr("clients_listen_address")));
+  EXPECT_EQ(ports().size(), 2u);
+
+  resource_["spec"]["expose"] = {{"type", "LoadBalancer"}};
+  EXPECT_THAT(file(), HasSubstr("0.0.0.0:9976"));
+  ASSERT_EQ(ports().size(), 3u);
+  EXPECT_EQ(ports()[2]["name"], "outside");
+  EXPECT_EQ(ports()[2]["containerPort"], 9976);
 }
 
 TEST_F(NameServiceTest, TheAddressOutsideIsShown) {
