@@ -33,6 +33,21 @@ std::unique_ptr<grpc::ClientContext> NewContext() {
   return context;
 }
 
+v1::RegisterRequest HelloOf(const std::string& group) {
+  v1::RegisterRequest request;
+  v1::Hello& hello = *request.mutable_hello();
+  hello.mutable_identity()->set_broker_group(group);
+  hello.mutable_identity()->set_member(group);
+  hello.set_cluster("c");
+  hello.set_role(v1::MASTER);
+  hello.set_epoch(1);
+  hello.mutable_endpoints()->set_scheme(v2::DOMAIN_NAME);
+  hello.mutable_endpoints()->add_addresses()->set_host(group + ".local");
+  hello.mutable_endpoints()->mutable_addresses(0)->set_port(8081);
+  hello.mutable_topics_version()->set_counter(1);
+  return request;
+}
+
 class ClientListenerTest : public ::testing::Test {
  protected:
   ClientListenerTest() {
@@ -118,11 +133,20 @@ TEST_F(ClientListenerTest, ItRefusesWhatIsNotForClientsAndTheFirstOneDoesNot) {
 
 TEST_F(ClientListenerTest, ItTellsClientsWhatTheyAsk) {
   Start();
+  const auto brokers = v1::RegistryService::NewStub(ChannelTo(*server_));
+  const auto session_context = NewContext();
+  const auto session = brokers->Register(session_context.get());
+  session->Write(HelloOf("a"));
+  v1::RegisterResponse welcome;
+  ASSERT_TRUE(session->Read(&welcome));
+  ASSERT_TRUE(welcome.has_welcome()) << welcome.ShortDebugString();
+
   const auto registry = v1::RegistryService::NewStub(ChannelTo(*clients_));
   v1::ListClustersResponse clusters;
   EXPECT_TRUE(registry->ListClusters(NewContext().get(), {}, &clusters).ok());
   v1::ListBrokerGroupsResponse groups;
   EXPECT_TRUE(registry->ListBrokerGroups(NewContext().get(), {}, &groups).ok());
+  EXPECT_EQ(groups.groups_size(), 1);
   v1::ListTopicsResponse topics;
   EXPECT_TRUE(registry->ListTopics(NewContext().get(), {}, &topics).ok());
   v2::QueryRouteRequest request;
@@ -131,6 +155,10 @@ TEST_F(ClientListenerTest, ItTellsClientsWhatTheyAsk) {
   const auto messaging = v2::MessagingService::NewStub(ChannelTo(*clients_));
   EXPECT_TRUE(messaging->QueryRoute(NewContext().get(), request, &route).ok());
   EXPECT_EQ(route.status().code(), v2::TOPIC_NOT_FOUND);
+  session_context->TryCancel();
+  while (session->Read(&welcome)) {
+  }
+  (void)session->Finish();
 }
 
 }  // namespace
