@@ -151,9 +151,9 @@ class Release:
         return {variable: base64.b64decode(data[key]).decode() for variable, key in (
             ("DUNLIN_ACCESS_KEY", "accessKey"), ("DUNLIN_SECRET_KEY", "secretKey"))}
 
-    def dunlinctl_outside(self, endpoint, *words):
-        """On a machine of its own."""
-        variables = ["%s=%s" % one for one in self.credentials().items()]
+    def dunlinctl_outside(self, endpoint, *words, credentials=None):
+        """On a machine of its own. `credentials`: those of before, when nobody can be asked."""
+        variables = ["%s=%s" % one for one in (credentials or self.credentials()).items()]
         return self.nodes.control.machine.run("env", *variables, ROOT / "bin/dunlinctl",
                                               "--endpoint", endpoint, *words)
 
@@ -346,6 +346,7 @@ class Faults:
         slaves = [one for name, one in addresses.items() if name != master]
         topic = "by-etcd-%d" % int(time.time())
         self.release.dunlinctl_outside(addresses[master] + ":8081", "topic", "create", topic)
+        credentials = self.release.credentials()
         self.nodes.control.machine.kill("kube-apiserver")
         # Not killed: the kubelet, which needs no API server for that, would start it again.
         node = self.nodes.node(pods[master]["spec"]["nodeName"])
@@ -354,9 +355,9 @@ class Faults:
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
         try:
-            await_cluster(lambda: self.newest_epoch(slaves) > epoch,
+            await_cluster(lambda: self.newest_epoch(slaves, credentials) > epoch,
                           "nobody has taken over from %s" % master)
-            await_cluster(lambda: self.is_sent(slaves, topic), "nobody takes messages")
+            await_cluster(lambda: self.is_sent(slaves, topic, credentials), "nobody takes messages")
         finally:
             for pid in stopped:
                 os.kill(pid, signal.SIGCONT)
@@ -364,22 +365,23 @@ class Faults:
         self.nodes.await_ready()
         self.release.await_whole(name=OTHER_GROUP, epoch_above=epoch)
 
-    def newest_epoch(self, addresses):
+    def newest_epoch(self, addresses, credentials):
         """As those members know it that answer."""
         epochs = [0]
         for one in addresses:
             with contextlib.suppress(Failure):
-                shown = self.release.dunlinctl_outside(one + ":10912", "--timeout", "2", "-o",
-                                                       "json", "replica", "list")
+                shown = self.release.dunlinctl_outside(
+                    one + ":10912", "--timeout", "2", "-o", "json", "replica", "list",
+                    credentials=credentials)
                 epochs += map(int, re.findall(r'^ *"epoch": "?([0-9]+)', shown, re.M))
         return max(epochs)
 
-    def is_sent(self, addresses, topic):
+    def is_sent(self, addresses, topic, credentials):
         """Whether one of those members takes a message: the master does."""
         for one in addresses:
             with contextlib.suppress(Failure):
                 self.release.dunlinctl_outside(one + ":8081", "--timeout", "5", "produce", topic,
-                                               "there")
+                                               "there", credentials=credentials)
                 return True
         return False
 
