@@ -18,6 +18,8 @@ from kube import ControlPlane
 HERE = Path(__file__).resolve().parent
 # Resources with everything set that the operator of that time knew.
 SAMPLES = "operator/crds/testdata/valid.yaml"
+# Of specs of the version before: those that are none any more. An upgrade drops them.
+GONE = {"BrokerGroup": ["monitoring"], "NameService": ["monitoring"]}
 TAG = "2.0.0-upgraded"
 PATIENCE_SECONDS = 60
 
@@ -167,6 +169,8 @@ class UpgradeTest(unittest.TestCase):
                       for one in cls.all_of(yaml.safe_load(path.read_text())["metadata"]["name"])]
         for one in cls.stored:
             del one["metadata"]["resourceVersion"]
+            for field in GONE.get(one["kind"], ()):
+                del one["spec"][field]
         cls.before = [release.objects() for release in cls.releases]
         cls.change_crds(helm.CHART / "crds")
         cls.control_plane.restart_api_server()
@@ -203,6 +207,13 @@ class UpgradeTest(unittest.TestCase):
                      key: one["metadata"][key] for key in ("name", "labels", "annotations")
                      if key in one["metadata"]}}}
                 for one in self.stored]
+
+    def test_fields_that_are_gone_are_told_of(self):
+        text = (helm.ROOT / "docs/kubernetes.md").read_text()
+        upgrade = text[text.index("## Upgrade"):text.index("## Draining nodes")]
+        for kind, fields in GONE.items():
+            for field in fields:
+                self.assertRegex(upgrade, r"`%s\b[^`]*` of [^;]*%s" % (field, kind))
 
     def test_what_is_stored_is_taken(self):
         kinds = {one["kind"] for one in self.stored}

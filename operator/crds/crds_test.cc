@@ -199,7 +199,6 @@ TEST_F(CrdsTest, DefaultsAreFilledInAtEveryLevel) {
   EXPECT_EQ(spec["expose"]["type"], "ClusterIP");
   EXPECT_EQ(spec["tls"]["mode"], "Both");
   EXPECT_EQ(spec["podDisruptionBudget"]["enabled"], true);
-  EXPECT_EQ(spec["monitoring"]["podMonitor"]["interval"], "30s");
 }
 
 TEST_F(CrdsTest, UnknownSettingsAreKeptForTheServerToJudge) {
