@@ -95,6 +95,11 @@ absl::StatusOr<std::string> FileOf(const Spec& spec) {
   return YamlText(config, schema, "NameService");
 }
 
+// Another file is another ConfigMap: an instance that starts again amid an update finds its own.
+std::string FileNameOf(const Spec& spec, const std::string& file) {
+  return fmt::format("{}-config-{}", spec.name, Fingerprint(file));
+}
+
 Json MembersService(const Spec& spec) {
   Json service = spec.NewChild(ServiceType(), spec.name + "-members");
   service["spec"] = {
@@ -174,7 +179,6 @@ Json PodTemplate(const Spec& spec, const Defaults& defaults, const std::string& 
   constexpr int kGraceSeconds = 30;
   Json pod;
   pod["metadata"]["labels"] = spec.Labels();
-  pod["metadata"]["annotations"] = {{"dunlin.dev/config-hash", Fingerprint(file)}};
   pod["spec"] = {
       {"containers", Json::array({Container(spec, defaults)})},
       {"enableServiceLinks", false},
@@ -183,7 +187,7 @@ Json PodTemplate(const Spec& spec, const Defaults& defaults, const std::string& 
       {"securityContext", RestrictedPod()},
       {"topologySpreadConstraints", SpreadOverNodes(spec.Selector())},
       {"volumes",
-       Json::array({{{"name", "config"}, {"configMap", {{"name", spec.name + "-config"}}}}})}};
+       Json::array({{{"name", "config"}, {"configMap", {{"name", FileNameOf(spec, file)}}}}})}};
   if (!spec.tls_secret.empty()) {
     pod["spec"]["volumes"].push_back(
         {{"name", "tls"}, {"secret", {{"secretName", spec.tls_secret}}}});
@@ -215,7 +219,8 @@ Json InstancesSet(const ObservedNameService& observed, const Spec& spec, const D
 std::vector<Plan::Apply> Objects(const ObservedNameService& observed, const Spec& spec,
                                  const Defaults& defaults, const std::string& file) {
   std::vector<Plan::Apply> objects;
-  Json config = spec.NewChild(ConfigMapType(), spec.name + "-config");
+  Json config = spec.NewChild(ConfigMapType(), FileNameOf(spec, file));
+  config["immutable"] = true;
   config["data"]["dunlin.yaml"] = file;
   objects.push_back({ConfigMapType(), std::move(config)});
   objects.push_back({ServiceType(), MembersService(spec)});
@@ -248,6 +253,20 @@ struct Sight {
   int64_t updated = 0;
   bool current = false;
 };
+
+// Those that no instance has any more.
+std::vector<Plan::Removal> FormerFiles(const ObservedNameService& observed, const Spec& spec,
+                                       const std::string& file) {
+  const std::string kind = ConfigMapType().kind + "/";
+  std::vector<Plan::Removal> removals;
+  for (auto known = observed.applied.lower_bound(kind);
+       known != observed.applied.end() && known->first.starts_with(kind); ++known) {
+    std::string name = known->first.substr(kind.size());
+    if (name == FileNameOf(spec, file)) continue;
+    removals.push_back({.type = ConfigMapType(), .object = {spec.space, std::move(name)}});
+  }
+  return removals;
+}
 
 struct Verdict {
   bool ready = false;
@@ -341,9 +360,10 @@ Json StatusOf(const ObservedNameService& observed, const Spec& spec, const Defau
 Plan PlanNameService(const ObservedNameService& observed, const Defaults& defaults, Timestamp now) {
   const Spec spec(*observed.resource);
   Plan plan;
+  absl::StatusOr<std::string> file;
   absl::Status config = absl::OkStatus();
   if (!spec.paused && !k8s::IsBeingDeleted(spec.resource)) {
-    const absl::StatusOr<std::string> file = FileOf(spec);
+    file = FileOf(spec);
     config = file.status();
     if (file.ok()) {
       for (Plan::Apply& apply : Objects(observed, spec, defaults, *file)) {
@@ -371,7 +391,13 @@ Plan PlanNameService(const ObservedNameService& observed, const Defaults& defaul
                   [](const Plan::Apply& apply) { return apply.type == StatefulSetType(); });
   plan.status = StatusOf(observed, spec, defaults, config, set_changes, now);
   const Json* const conditions = k8s::Find(plan.status, {"conditions"});
-  if (!spec.paused && !k8s::IsConditionTrue(*conditions, "Ready")) plan.look_again = kSoon;
+  const bool ready = k8s::IsConditionTrue(*conditions, "Ready");
+  if (ready && plan.applies.empty() && file.ok()) {
+    for (Plan::Removal& removal : FormerFiles(observed, spec, *file)) {
+      plan.removals.push_back(std::move(removal));
+    }
+  }
+  if (!spec.paused && !ready) plan.look_again = kSoon;
   return plan;
 }
 

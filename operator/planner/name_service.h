@@ -5,7 +5,7 @@
 // | Service NAME-members | headless: names of instances, for brokers, which register with each |
 // | Service NAME | access point of clients: every instance that is ready |
 // | Service NAME-outside | with spec.expose: the same for clients outside of Kubernetes |
-// | ConfigMap NAME-config | the configuration file |
+// | ConfigMap NAME-config-HASH | the configuration file: another one is another ConfigMap |
 // | StatefulSet NAME | the instances; its controller replaces them one at a time |
 // | PodDisruptionBudget NAME | one may be away |
 //

@@ -72,6 +72,14 @@ class NameServiceTest : public ::testing::Test {
                        k8s::StringAt(*found, {"reason"}));
   }
 
+  // The ConfigMap.
+  static Json FileOf(const Plan& plan) {
+    for (const Plan::Apply& apply : plan.applies) {
+      if (apply.type.kind == "ConfigMap") return apply.object;
+    }
+    return nullptr;
+  }
+
   Json resource_;
   Json set_;
   ObservedNameService observed_;
@@ -80,8 +88,8 @@ class NameServiceTest : public ::testing::Test {
 TEST_F(NameServiceTest, EverythingIsMadeAtFirst) {
   const Plan plan = Make();
   EXPECT_THAT(Applied(plan),
-              ElementsAre("ConfigMap/names-config", "Service/names-members", "Service/names",
-                          "PodDisruptionBudget/names", "StatefulSet/names"));
+              ElementsAre("ConfigMap/" + k8s::KeyOf(FileOf(plan)).name, "Service/names-members",
+                          "Service/names", "PodDisruptionBudget/names", "StatefulSet/names"));
   for (const Plan::Apply& apply : plan.applies) {
     EXPECT_EQ(k8s::ControllerUidOf(apply.object), "u-1");
     EXPECT_EQ(k8s::LabelOf(apply.object, kNameServiceLabel), "names");
@@ -107,8 +115,7 @@ TEST_F(NameServiceTest, InstancesStartWithTheConfiguration) {
   resource_["spec"]["tls"] = {{"mode", "Required"}, {"secretName", "certificate"}};
   TempDir directory;
   const std::string path = directory.path() + "/dunlin.yaml";
-  std::ofstream(path)
-      << Find(Make(), "ConfigMap", "names-config")["data"]["dunlin.yaml"].get<std::string>();
+  std::ofstream(path) << FileOf(Make())["data"]["dunlin.yaml"].get<std::string>();
   config::v1::NameServiceConfig config;
   ASSERT_OK(LoadConfig(
       {.file = path,
@@ -147,6 +154,33 @@ TEST_F(NameServiceTest, WhileAChangeIsAppliedNothingIsUpdated) {
   EXPECT_EQ(plan.status["readyReplicas"], 2);
 }
 
+TEST_F(NameServiceTest, AnotherFileIsAnotherConfigMap) {
+  const Json first = FileOf(Make());
+  EXPECT_EQ(first["immutable"], true);
+  Settle();
+  // Of a version that wrote it in place.
+  observed_.applied["ConfigMap/names-config"] = "x";
+  const std::string former = "ConfigMap/" + k8s::KeyOf(first).name;
+  resource_["spec"]["config"] = Json::parse(R"({"registry": {"session_timeout_ms": 5000}})");
+  Plan plan = Make();
+  const Json second = FileOf(plan);
+  EXPECT_NE(k8s::KeyOf(second).name, k8s::KeyOf(first).name);
+  const Json set = Find(plan, "StatefulSet", "names");
+  EXPECT_EQ(set["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"],
+            k8s::KeyOf(second).name);
+  EXPECT_THAT(plan.removals, IsEmpty());
+  Settle();
+  // As long as an instance may have the former one it stays.
+  SetStatus(2, 2, 1);
+  EXPECT_THAT(Make().removals, IsEmpty());
+  SetStatus(2, 2, 2);
+  std::vector<std::string> removed;
+  for (const Plan::Removal& removal : Make().removals) {
+    removed.push_back(removal.type.kind + "/" + removal.object.name);
+  }
+  EXPECT_THAT(removed, ElementsAre("ConfigMap/names-config", former));
+}
+
 TEST_F(NameServiceTest, ConditionsOfTrouble) {
   Settle();
   SetStatus(2, 1, 2);
@@ -180,9 +214,7 @@ TEST_F(NameServiceTest, ItIsExposedAsAsked) {
 }
 
 TEST_F(NameServiceTest, WhoIsOutsideReachesTheListenerForClientsAlone) {
-  const auto file = [this] {
-    return Find(Make(), "ConfigMap", "names-config")["data"]["dunlin.yaml"].get<std::string>();
-  };
+  const auto file = [this] { return FileOf(Make())["data"]["dunlin.yaml"].get<std::string>(); };
   const auto ports = [this] {
     const Json set = Find(Make(), "StatefulSet", "names");
     return set["spec"]["template"]["spec"]["containers"][0]["ports"];
