@@ -96,7 +96,8 @@ TEST_F(ElectionsTest, EtcdByTls) {
   read = Read();
   EXPECT_EQ(read.etcd_ca_file(), "/etc/dunlin-etcd/ca.crt");
   EXPECT_EQ(read.etcd_certificate_file(), "");
-  for (const Json& each : Pod()["volumes"]) {
+  const Json after = Pod();
+  for (const Json& each : after["volumes"]) {
     if (each["name"] == "etcd-tls") EXPECT_EQ(each["secret"]["items"].size(), 1U);
   }
 }
