@@ -254,20 +254,6 @@ struct Sight {
   bool current = false;
 };
 
-// Those that no instance has any more.
-std::vector<Plan::Removal> FormerFiles(const ObservedNameService& observed, const Spec& spec,
-                                       const std::string& file) {
-  const std::string kind = ConfigMapType().kind + "/";
-  std::vector<Plan::Removal> removals;
-  for (auto known = observed.applied.lower_bound(kind);
-       known != observed.applied.end() && known->first.starts_with(kind); ++known) {
-    std::string name = known->first.substr(kind.size());
-    if (name == FileNameOf(spec, file)) continue;
-    removals.push_back({.type = ConfigMapType(), .object = {spec.space, std::move(name)}});
-  }
-  return removals;
-}
-
 struct Verdict {
   bool ready = false;
   std::string reason;
@@ -393,8 +379,10 @@ Plan PlanNameService(const ObservedNameService& observed, const Defaults& defaul
   const Json* const conditions = k8s::Find(plan.status, {"conditions"});
   const bool ready = k8s::IsConditionTrue(*conditions, "Ready");
   if (ready && plan.applies.empty() && file.ok()) {
-    for (Plan::Removal& removal : FormerFiles(observed, spec, *file)) {
-      plan.removals.push_back(std::move(removal));
+    // No instance has another one any more.
+    for (Plan::Removal& former :
+         ConfigMapsBut({FileNameOf(spec, *file)}, observed.applied, spec.space)) {
+      plan.removals.push_back(std::move(former));
     }
   }
   if (!spec.paused && !ready) plan.look_again = kSoon;

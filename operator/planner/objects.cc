@@ -351,17 +351,24 @@ std::vector<Plan::Removal> Removals(const Observed& observed, const BrokerGroupS
   return removals;
 }
 
-std::vector<Plan::Removal> FormerFiles(const Observed& observed, const BrokerGroupSpec& spec,
-                                       const std::string& config_hash) {
+std::vector<Plan::Removal> ConfigMapsBut(const std::set<std::string>& kept,
+                                         const std::map<std::string, std::string>& applied,
+                                         const std::string& space) {
   const std::string kind = ConfigMapType().kind + "/";
   std::vector<Plan::Removal> removals;
-  for (auto known = observed.applied.lower_bound(kind);
-       known != observed.applied.end() && known->first.starts_with(kind); ++known) {
+  for (auto known = applied.lower_bound(kind);
+       known != applied.end() && known->first.starts_with(kind); ++known) {
     std::string name = known->first.substr(kind.size());
-    if (name == FileNameOf(spec, config_hash) || name == OutsideAddressesOf(spec)) continue;
-    removals.push_back({.type = ConfigMapType(), .object = {spec.space, std::move(name)}});
+    if (kept.contains(name)) continue;
+    removals.push_back({.type = ConfigMapType(), .object = {space, std::move(name)}});
   }
   return removals;
+}
+
+std::vector<Plan::Removal> FormerFiles(const Observed& observed, const BrokerGroupSpec& spec,
+                                       const std::string& config_hash) {
+  return ConfigMapsBut({FileNameOf(spec, config_hash), OutsideAddressesOf(spec)}, observed.applied,
+                       spec.space);
 }
 
 std::vector<Plan::Apply> RoleLabels(const Observed& observed) {

@@ -18,6 +18,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,6 +64,11 @@ std::vector<Plan::Apply> ObjectsOf(const Observed& observed, const BrokerGroupSp
 // clients outside, when it is exposed no more, or has fewer members.
 std::vector<Plan::Removal> Removals(const Observed& observed, const BrokerGroupSpec& spec,
                                     int replicas);
+
+// ConfigMaps that are known by Observed's `applied`, in the namespace `space`, but for these names.
+std::vector<Plan::Removal> ConfigMapsBut(const std::set<std::string>& kept,
+                                         const std::map<std::string, std::string>& applied,
+                                         const std::string& space);
 
 // ConfigMaps of former configurations. REQUIRES: all pods are of the newest revision.
 std::vector<Plan::Removal> FormerFiles(const Observed& observed, const BrokerGroupSpec& spec,
