@@ -28,10 +28,16 @@ PATIENCE_SECONDS = 60
 MEMBER = [word for setting in (
     "replication.member=a", "replication.members=a=127.0.0.1:10912", "replication.master=a",
     "replication.min_in_sync=1") for word in ("--set", setting)]
+# By addresses: without a kubelet there is no /etc/hosts that knows localhost.
+ETCD = [word for name, port in (("client", 2379), ("peer", 2380)) for word in (
+    "--listen-%s-urls" % name, "http://127.0.0.1:%d" % port)]
+ETCD += ["--advertise-client-urls", "http://127.0.0.1:2379",
+         "--initial-advertise-peer-urls", "http://127.0.0.1:2380",
+         "--initial-cluster", "default=http://127.0.0.1:2380",
+         "--data-dir", HOME + "/etcd", "--logger", "zap"]
 SERVERS = {"dunlin": [], "dunlin-broker": MEMBER, "dunlin-replicator": MEMBER,
-           "dunlin-nameservice": [],
-           "dunlin-etcd": ["--data-dir", HOME + "/etcd", "--logger", "zap"]}
-READY = {"dunlin-etcd": "ready to serve client requests"}
+           "dunlin-nameservice": [], "dunlin-etcd": ETCD}
+READY = {"dunlin-etcd": "serving client traffic"}
 # It ends as by the signal that it was asked to stop with.
 ENDS = {"dunlin-etcd": (0, 128 + signal.SIGTERM)}
 
