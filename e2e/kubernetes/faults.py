@@ -93,9 +93,12 @@ class Release:
         self.helm("install", "dunlin", self.source / "charts/dunlin", *self.settings())
 
     def upgrade(self, value, setting, *others):
-        """What was set before stays, also by a run before this. `others`: of the chart."""
-        words = [word for one in ("cluster.brokerGroupDefaults.%s=%s" % (value, setting), *others)
-                 for word in ("--set", one)]
+        """Of all groups. `others`: of the chart."""
+        self.set("cluster.brokerGroupDefaults.%s=%s" % (value, setting), *others)
+
+    def set(self, *values):
+        """What was set before stays, also by a run before this."""
+        words = [word for one in values for word in ("--set", one)]
         self.helm("upgrade", "dunlin", ROOT / "charts/dunlin", "--reuse-values", *words)
 
     def change_version(self):
@@ -402,19 +405,24 @@ class Faults:
             self.release.await_whole(members=members)
 
     def grow(self):
-        """every volume gets another GiB"""
+        """every volume, of members and of name services, gets another GiB"""
         self.master()
-        size = self.release.group()["spec"]["storage"]["size"]
-        size = "%dGi" % (int(size.removesuffix("Gi")) + 1)
-        self.release.upgrade("storage.size", size)
-        await_cluster(lambda: self.volume_sizes() == {size},
-                      lambda: "volumes of %s, not of %s alone" % (self.volume_sizes(), size))
+        for given, value, label in (
+                (self.release.group(), "brokerGroupDefaults", "dunlin.dev/group=" + GROUP),
+                (self.release.get("nameservice", NAMES), "nameService",
+                 "dunlin.dev/nameservice=" + NAMES)):
+            size = given["spec"]["storage"]["size"]
+            size = "%dGi" % (int(size.removesuffix("Gi")) + 1)
+            self.release.set("cluster.%s.storage.size=%s" % (value, size))
+            await_cluster(lambda: self.volume_sizes(label) == {size},
+                          lambda: "volumes of %s, not of %s alone" % (
+                              self.volume_sizes(label), size))
         self.release.await_whole()
 
-    def volume_sizes(self):
-        """Those of members: the ones of members that were removed are kept, and do not grow."""
+    def volume_sizes(self, label):
+        """Those of pods: the ones of members that were removed are kept, and do not grow."""
         names = [volume["persistentVolumeClaim"]["claimName"]
-                 for pod in self.release.get("pods", "-l", "dunlin.dev/group=" + GROUP)["items"]
+                 for pod in self.release.get("pods", "-l", label)["items"]
                  for volume in pod["spec"]["volumes"] if "persistentVolumeClaim" in volume]
         return {self.release.get("pvc", name)["status"]["capacity"]["storage"] for name in names}
 

@@ -10,6 +10,7 @@
 #include "absl/strings/escaping.h"
 
 #include "operator/controller/random_text.h"
+#include "operator/controller/volume_growth.h"
 #include "operator/k8s/api_error.h"
 #include "operator/k8s/conditions.h"
 #include "operator/planner/config_text.h"
@@ -34,8 +35,6 @@ constexpr std::chrono::seconds kPatience{10};
 constexpr std::chrono::seconds kTooEarly{2};
 // When what is cached turned out to be of the past.
 constexpr std::chrono::seconds kSoon{1};
-// Between two requests for larger volumes, of which the first was refused.
-constexpr std::chrono::minutes kRefusalPatience{5};
 constexpr int kSecretBytes = 32;
 constexpr char kSwitchoverFailed[] = "SwitchoverFailed";
 constexpr char kMemberChangeFailed[] = "MemberChangeFailed";
@@ -93,13 +92,6 @@ struct BrokerGroupController::Request {
   absl::Status answer;
 };
 
-// The last time that volumes were not let grow.
-struct BrokerGroupController::Refusal {
-  Json size;
-  std::string why;
-  Timestamp at{};
-};
-
 // What was done last for a group.
 struct BrokerGroupController::Memory {
   Written written;
@@ -107,7 +99,7 @@ struct BrokerGroupController::Memory {
   std::string deleted_pod;  // its UID
   Request switchover;
   Request member_change;
-  Refusal refusal;
+  VolumeGrowth growth;
 };
 
 struct BrokerGroupController::Round {
@@ -186,12 +178,7 @@ void BrokerGroupController::Observe(Round& round) {
       observed.outside_addresses = file;
     }
   }
-  const Refusal& refusal = round.memory->refusal;
-  const Json* const size = k8s::Find(group, {"spec", "storage", "size"});
-  if (size != nullptr && refusal.size == *size &&
-      around_.clock.Now() - refusal.at < kRefusalPatience) {
-    observed.growth_refused = refusal.why;
-  }
+  observed.growth_refused = round.memory->growth.RefusalOf(group, around_.clock.Now());
   observed.coordination = AskWhoIsMaster(round);
 }
 
@@ -280,35 +267,10 @@ absl::Status BrokerGroupController::ApplyAll(Round& round) {
 }
 
 absl::Status BrokerGroupController::GrowVolumes(Round& round) {
-  for (const Plan::Growth& growth : round.plan.growths) {
-    const std::string size =
-        growth.size.is_string() ? growth.size.get<std::string>() : growth.size.dump();
-    Json patch;
-    patch["metadata"]["resourceVersion"] = growth.version;
-    patch["spec"]["resources"]["requests"]["storage"] = growth.size;
-    const absl::Status grown =
-        around_.writer.Write(k8s::MergePatch(PersistentVolumeClaimType(), growth.claim, patch))
-            .status();
-    k8s::Event event{.type = k8s::EventType::kNormal,
-                     .reason = "GrowingVolume",
-                     .action = "Resize",
-                     .note = fmt::format("{} is to have {}", growth.claim.name, size)};
-    if (absl::IsPermissionDenied(grown) || absl::IsInvalidArgument(grown)) {
-      // Asking the others would lead to the same; the next look shows it, too.
-      round.memory->refusal = Refusal{.size = growth.size,
-                                      .why = std::string(FromAbsl(grown.message())),
-                                      .at = around_.clock.Now()};
-      event.type = k8s::EventType::kWarning;
-      event.reason = "VolumeGrowthRefused";
-      event.note += ": " + round.memory->refusal.why;
-      around_.events.Record(*round.observed.group, event);
-      round.plan.look_again = kSoon;
-      return absl::OkStatus();
-    }
-    if (absl::IsNotFound(grown) || k8s::IsConflict(grown)) continue;  // the next look is of that
-    RETURN_IF_ERROR(grown);
-    around_.events.Record(*round.observed.group, event);
-  }
+  ASSIGN_OR_RETURN(const bool asked,
+                   round.memory->growth.Ask(*round.observed.group, round.plan.growths,
+                                            around_.writer, around_.events, around_.clock.Now()));
+  if (!asked) round.plan.look_again = kSoon;
   return absl::OkStatus();
 }
 

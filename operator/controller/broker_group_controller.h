@@ -59,7 +59,6 @@ class BrokerGroupController {
   struct Memory;
   struct Round;
   struct Request;
-  struct Refusal;
 
   std::shared_ptr<Memory> MemoryOf(const k8s::Json& group) ABSL_LOCKS_EXCLUDED(mutex_);
   void Observe(Round& round);

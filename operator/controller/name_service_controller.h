@@ -1,5 +1,6 @@
 // NameServiceController: brings one NameService to where its spec says: objects by server-side
-// apply, and the status. Its instances are replaced by the StatefulSet's own controller.
+// apply, larger volumes, and the status. Its instances are replaced by the StatefulSet's own
+// controller.
 //
 // One that is as it should be costs no request. Thread-safe; one thread at a time for a key.
 
@@ -9,10 +10,13 @@
 #include <map>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 #include "operator/controller/caches.h"
+#include "operator/controller/volume_growth.h"
 #include "operator/controller/writer.h"
+#include "operator/k8s/event_recorder.h"
 #include "operator/k8s/object.h"
 #include "operator/planner/objects.h"
 #include "services/base/clock.h"
@@ -23,9 +27,13 @@ namespace dunlin::op {
 class NameServiceController {
  public:
   // All outlive this.
-  NameServiceController(const Caches& caches, const Writer& writer, const Clock& clock,
-                        Defaults defaults)
-      : caches_(caches), writer_(writer), clock_(clock), defaults_(std::move(defaults)) {}
+  NameServiceController(const Caches& caches, const Writer& writer, k8s::EventRecorder& events,
+                        const Clock& clock, Defaults defaults)
+      : caches_(caches),
+        writer_(writer),
+        events_(events),
+        clock_(clock),
+        defaults_(std::move(defaults)) {}
   NameServiceController(const NameServiceController&) = delete;
   NameServiceController& operator=(const NameServiceController&) = delete;
 
@@ -34,14 +42,24 @@ class NameServiceController {
       ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  std::shared_ptr<Written> WrittenOf(const k8s::Json& resource) ABSL_LOCKS_EXCLUDED(mutex_);
+  // What was done last for a NameService.
+  struct Memory {
+    Written written;
+    VolumeGrowth growth;
+  };
+  struct Round;
+
+  std::shared_ptr<Memory> MemoryOf(const k8s::Json& resource) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Observe(Round& round) const;
+  absl::Status CarryOut(Round& round);
 
   const Caches& caches_;
   const Writer& writer_;
+  k8s::EventRecorder& events_;
   const Clock& clock_;
   const Defaults defaults_;
   Mutex mutex_;
-  std::map<k8s::ObjectKey, std::shared_ptr<Written>> written_ ABSL_GUARDED_BY(mutex_);
+  std::map<k8s::ObjectKey, std::shared_ptr<Memory>> memories_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace dunlin::op

@@ -19,6 +19,7 @@ using k8s::Json;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::IsSupersetOf;
 using ::testing::Not;
 using ::testing::StartsWith;
 
@@ -27,8 +28,13 @@ k8s::ObjectKey Names() { return {"shop", "names"}; }
 class NameServiceControllerTest : public ::testing::Test {
  protected:
   NameServiceControllerTest() {
-    types_ = {NameServiceType(), BrokerGroupType(),         ConfigMapType(),
-              ServiceType(),     PodDisruptionBudgetType(), StatefulSetType()};
+    types_ = {NameServiceType(),
+              BrokerGroupType(),
+              ConfigMapType(),
+              ServiceType(),
+              PodDisruptionBudgetType(),
+              StatefulSetType(),
+              PersistentVolumeClaimType()};
     for (const k8s::ResourceType& type : types_) caches_.Watch(type, "");
     server_.Put(NameServiceType(), Json::parse(R"({"apiVersion": "dunlin.dev/v1alpha1",
         "kind": "NameService", "metadata": {"name": "names", "namespace": "shop", "generation": 1},
@@ -36,11 +42,35 @@ class NameServiceControllerTest : public ::testing::Test {
     Tell();
   }
 
-  // Calls that change something.
+  // Calls that change something, but for those that make Events.
   std::vector<std::string> Writes() {
     std::vector<std::string> calls = server_.TakeCalls();
-    std::erase_if(calls, [](const std::string& call) { return call.starts_with("GET"); });
+    std::erase_if(calls, [](const std::string& call) {
+      return call.starts_with("GET") || call == "POST events";
+    });
     return calls;
+  }
+  std::string StorageReason() {
+    const Json names = server_.Get(NameServiceType(), Names());
+    const Json* const found = k8s::FindCondition(names["status"]["conditions"], "StorageReady");
+    return found == nullptr ? "" : std::string(k8s::StringAt(*found, {"reason"}));
+  }
+  // As the controllers of Kubernetes see to it.
+  void MakeClaims() {
+    for (const std::string name : {"data-names-0", "data-names-1"}) {
+      Json claim = k8s::NewObject(PersistentVolumeClaimType(), {"shop", name});
+      claim["metadata"]["labels"] = {{"dunlin.dev/nameservice", "names"}};
+      claim["spec"]["resources"]["requests"]["storage"] = "1Gi";
+      claim["status"] = {{"phase", "Bound"}, {"capacity", {{"storage", "1Gi"}}}};
+      server_.Put(PersistentVolumeClaimType(), claim);
+    }
+  }
+  void SayAllIsWell() {
+    Edit(StatefulSetType(), {{"status",
+                              {{"observedGeneration", 1},
+                               {"replicas", 2},
+                               {"readyReplicas", 2},
+                               {"updatedReplicas", 2}}}});
   }
   void Tell() { server_.Tell(caches_, types_); }
   void Edit(const k8s::ResourceType& type, const Json& patch) {
@@ -58,7 +88,8 @@ class NameServiceControllerTest : public ::testing::Test {
   Caches caches_{{}};
   std::vector<k8s::ResourceType> types_;
   Writer writer_{client_, events_, [] { return true; }};
-  NameServiceController controller_{caches_, writer_, clock_, Defaults{.image = "dunlin:own"}};
+  NameServiceController controller_{caches_, writer_, events_, clock_,
+                                    Defaults{.image = "dunlin:own"}};
 };
 
 TEST_F(NameServiceControllerTest, AllIsMadeThenNothingIsDone) {
@@ -67,11 +98,7 @@ TEST_F(NameServiceControllerTest, AllIsMadeThenNothingIsDone) {
                                     "PATCH services/names-members", "PATCH services/names",
                                     "PATCH poddisruptionbudgets/names", "PATCH statefulsets/names",
                                     "PATCH nameservices/names/status"));
-  Edit(StatefulSetType(), {{"status",
-                            {{"observedGeneration", 1},
-                             {"replicas", 2},
-                             {"readyReplicas", 2},
-                             {"updatedReplicas", 2}}}});
+  SayAllIsWell();
   ASSERT_OK(controller_.Reconcile(Names()));
   EXPECT_THAT(server_.TakeCalls(), ElementsAre("PATCH nameservices/names/status"));
   EXPECT_EQ(server_.Get(NameServiceType(), Names())["status"]["phase"], "Healthy");
@@ -102,6 +129,47 @@ TEST_F(NameServiceControllerTest, WhatIsRefusedIsTriedAgain) {
   Tell();
   EXPECT_OK(controller_.Reconcile(Names()));
   EXPECT_FALSE(server_.Get(StatefulSetType(), Names()).is_null());
+}
+
+TEST_F(NameServiceControllerTest, VolumesGrowAndTheStatefulSetIsMadeAnewAroundItsPods) {
+  ASSERT_OK(controller_.Reconcile(Names()));
+  MakeClaims();
+  SayAllIsWell();
+  Edit(NameServiceType(), {{"spec", {{"storage", {{"size", "2Gi"}}}}}});
+  Writes();
+  ASSERT_OK(controller_.Reconcile(Names()));
+  EXPECT_THAT(Writes(), IsSupersetOf({"PATCH persistentvolumeclaims/data-names-0",
+                                      "PATCH persistentvolumeclaims/data-names-1"}));
+  EXPECT_EQ(StorageReason(), "Resizing");
+  Tell();
+  ASSERT_OK(controller_.Reconcile(Names()));
+  EXPECT_THAT(Writes(), Contains("DELETE statefulsets/names"));
+  server_.Remove(StatefulSetType(), Names());
+  Tell();
+  ASSERT_OK(controller_.Reconcile(Names()));
+  EXPECT_THAT(Writes(), Contains("PATCH statefulsets/names"));
+}
+
+TEST_F(NameServiceControllerTest, VolumesThatMayNotGrowAreToldOfAndAskedForAgainLater) {
+  ASSERT_OK(controller_.Reconcile(Names()));
+  MakeClaims();
+  SayAllIsWell();
+  server_.Refuse("PATCH persistentvolumeclaims/data-names-0");
+  Edit(NameServiceType(), {{"spec", {{"storage", {{"size", "2Gi"}}}}}});
+  const auto again = controller_.Reconcile(Names());
+  ASSERT_OK(again);
+  EXPECT_EQ(*again, std::chrono::seconds(1));
+  Tell();
+  ASSERT_OK(controller_.Reconcile(Names()));
+  EXPECT_EQ(StorageReason(), "Refused");
+  Writes();
+  Tell();
+  ASSERT_OK(controller_.Reconcile(Names()));
+  EXPECT_THAT(Writes(), IsEmpty());
+  server_.RefuseNothing();
+  clock_.Advance(std::chrono::minutes(5));
+  ASSERT_OK(controller_.Reconcile(Names()));
+  EXPECT_THAT(Writes(), Contains("PATCH persistentvolumeclaims/data-names-0"));
 }
 
 TEST_F(NameServiceControllerTest, OneThatIsGoneIsForgotten) {

@@ -13,6 +13,7 @@
 #include "operator/planner/outside.h"
 #include "operator/planner/pod_parts.h"
 #include "operator/planner/resource_types.h"
+#include "operator/planner/volumes.h"
 #include "operator/planner/yaml_text.h"
 #include "proto/dunlin/config/v1/config.pb.h"
 #include "services/base/strings.h"
@@ -236,11 +237,44 @@ std::vector<Plan::Apply> Objects(const ObservedNameService& observed, const Spec
   return objects;
 }
 
+// It is made anew around its pods (volumes.h).
+bool IsSetGoing(const ObservedNameService& observed) {
+  return observed.stateful_set != nullptr && k8s::IsBeingDeleted(*observed.stateful_set);
+}
+
+// Objects that are not as they are to be, and those that are not wanted.
+void PlanObjects(const ObservedNameService& observed, const Spec& spec,
+                 std::vector<Plan::Apply> objects, Plan& plan) {
+  if (IsSetGoing(observed)) return;
+  for (Plan::Apply& apply : objects) {
+    if (!IsApplied(apply, observed.applied, observed.live)) {
+      plan.applies.push_back(std::move(apply));
+    }
+  }
+  const auto remove = [&](const k8s::ResourceType& type, const std::string& name) {
+    if (!observed.applied.contains(type.kind + "/" + name)) return;
+    plan.removals.push_back({.type = type, .object = {spec.space, name}});
+  };
+  if (!spec.HasBudget()) remove(PodDisruptionBudgetType(), spec.name);
+  if (!IsExposed(spec.resource)) remove(ServiceType(), OutsideServiceName(spec));
+}
+
+// What the status is made from, apart from what was observed.
+struct Outcome {
+  absl::Status config = absl::OkStatus();
+  bool set_changes = false;
+  VolumesStep volumes;
+};
+
 // What the StatefulSet's controller says. None is updated while it has not seen what the spec says
-// now.
+// now. As long as it has said nothing of a StatefulSet that is made anew, what it said last holds.
 struct Sight {
-  Sight(const k8s::Object& set, bool set_changes) {
-    if (set == nullptr) return;
+  Sight(const k8s::Json& resource, const k8s::Object& set, bool set_changes) {
+    if (set == nullptr || k8s::IntAt(*set, {"status", "observedGeneration"}) == 0) {
+      there = k8s::IntAt(resource, {"status", "replicas"});
+      ready = k8s::IntAt(resource, {"status", "readyReplicas"});
+      return;
+    }
     there = k8s::IntAt(*set, {"status", "replicas"});
     ready = k8s::IntAt(*set, {"status", "readyReplicas"});
     current = !set_changes &&
@@ -282,8 +316,9 @@ Verdict Judge(const Spec& spec, const Sight& sight, const absl::Status& config) 
   return {true, "AllInstancesReady", of, "Healthy"};
 }
 
-Json Conditions(const Spec& spec, const Sight& sight, const Verdict& verdict, bool stalled,
-                Timestamp now) {
+Json Conditions(const Spec& spec, const Sight& sight, const Verdict& verdict,
+                const VolumesStep& volumes, Timestamp now) {
+  const bool stalled = verdict.phase == "Stalled";
   Json known = Json::array();
   if (const Json* const before = k8s::Find(spec.resource, {"status", "conditions"})) {
     known = *before;
@@ -304,13 +339,16 @@ Json Conditions(const Spec& spec, const Sight& sight, const Verdict& verdict, bo
       fmt::format("{} instances are ready", sight.ready));
   add("Reconciling", !verdict.ready && !stalled && !spec.paused, verdict.reason, verdict.message);
   add("Stalled", stalled, stalled ? verdict.reason : "Nothing", stalled ? verdict.message : "");
+  if (!volumes.reason.empty()) {
+    add("StorageReady", volumes.is_ready(), volumes.reason, volumes.why);
+  }
   return ours;
 }
 
 Json StatusOf(const ObservedNameService& observed, const Spec& spec, const Defaults& defaults,
-              const absl::Status& config, bool set_changes, Timestamp now) {
-  const Sight sight(observed.stateful_set, set_changes);
-  const Verdict verdict = Judge(spec, sight, config);
+              const Outcome& outcome, Timestamp now) {
+  const Sight sight(spec.resource, observed.stateful_set, outcome.set_changes);
+  const Verdict verdict = Judge(spec, sight, outcome.config);
   std::string selector;
   const Json labels = spec.Selector();
   for (const auto& [name, value] : labels.items()) {
@@ -331,7 +369,7 @@ Json StatusOf(const ObservedNameService& observed, const Spec& spec, const Defau
                  {"endpoints", endpoints},
                  {"brokerGroups", observed.broker_groups},
                  {"image", spec.Image(defaults)},
-                 {"conditions", Conditions(spec, sight, verdict, !config.ok(), now)}};
+                 {"conditions", Conditions(spec, sight, verdict, outcome.volumes, now)}};
   if (observed.outside_service != nullptr && IsExposed(spec.resource)) {
     // Ports of nodes are at each of them.
     if (std::string address = AddressOfService(*observed.outside_service, "*"); !address.empty()) {
@@ -346,36 +384,28 @@ Json StatusOf(const ObservedNameService& observed, const Spec& spec, const Defau
 Plan PlanNameService(const ObservedNameService& observed, const Defaults& defaults, Timestamp now) {
   const Spec spec(*observed.resource);
   Plan plan;
+  Outcome outcome;
+  outcome.volumes = NextVolumesStep({.resource = spec.resource,
+                                     .replicas = spec.replicas,
+                                     .stateful_set = observed.stateful_set,
+                                     .claims = observed.claims,
+                                     .growth_refused = observed.growth_refused});
+  const bool hands_off = spec.paused || k8s::IsBeingDeleted(spec.resource);
   absl::StatusOr<std::string> file;
-  absl::Status config = absl::OkStatus();
-  if (!spec.paused && !k8s::IsBeingDeleted(spec.resource)) {
+  if (!hands_off) {
     file = FileOf(spec);
-    config = file.status();
-    if (file.ok()) {
-      for (Plan::Apply& apply : Objects(observed, spec, defaults, *file)) {
-        if (!IsApplied(apply, observed.applied, observed.live)) {
-          plan.applies.push_back(std::move(apply));
-        }
-      }
-      if (!spec.HasBudget() &&
-          observed.applied.contains(PodDisruptionBudgetType().kind + "/" + spec.name)) {
-        plan.removals.push_back(
-            {.type = PodDisruptionBudgetType(), .object = {spec.space, spec.name}});
-      }
-      if (!IsExposed(spec.resource) &&
-          observed.applied.contains(ServiceType().kind + "/" + OutsideServiceName(spec))) {
-        plan.removals.push_back(
-            {.type = ServiceType(), .object = {spec.space, OutsideServiceName(spec)}});
-      }
-    }
+    outcome.config = file.status();
+    if (file.ok()) PlanObjects(observed, spec, Objects(observed, spec, defaults, *file), plan);
+    if (file.ok()) plan.growths = outcome.volumes.growths;
   }
-  if (config.ok() && !observed.taken.empty()) {
-    config = absl::AlreadyExistsError(ToAbsl(observed.taken));
+  if (outcome.config.ok() && !observed.taken.empty()) {
+    outcome.config = absl::AlreadyExistsError(ToAbsl(observed.taken));
   }
-  const bool set_changes =
+  outcome.set_changes =
+      IsSetGoing(observed) ||
       std::any_of(plan.applies.begin(), plan.applies.end(),
                   [](const Plan::Apply& apply) { return apply.type == StatefulSetType(); });
-  plan.status = StatusOf(observed, spec, defaults, config, set_changes, now);
+  plan.status = StatusOf(observed, spec, defaults, outcome, now);
   const Json* const conditions = k8s::Find(plan.status, {"conditions"});
   const bool ready = k8s::IsConditionTrue(*conditions, "Ready");
   if (ready && plan.applies.empty() && file.ok()) {
@@ -384,8 +414,9 @@ Plan PlanNameService(const ObservedNameService& observed, const Defaults& defaul
          ConfigMapsBut({FileNameOf(spec, *file)}, observed.applied, spec.space)) {
       plan.removals.push_back(std::move(former));
     }
+    if (outcome.volumes.renews_set) PlanRenewal(*observed.stateful_set, plan);
   }
-  if (!spec.paused && !ready) plan.look_again = kSoon;
+  if (!hands_off && !ready) plan.look_again = kSoon;
   return plan;
 }
 

@@ -9,7 +9,8 @@
 // | StatefulSet NAME | the instances; its controller replaces them one at a time |
 // | PodDisruptionBudget NAME | one may be away |
 //
-// Every object is owned by the resource and goes with it; volumes go as storage.retention says.
+// Every object is owned by the resource and goes with it; volumes grow as those of broker groups
+// (volumes.h), and go as storage.retention says.
 
 #pragma once
 
@@ -31,7 +32,9 @@ struct ObservedNameService {
   k8s::Object resource;
   k8s::Object stateful_set;     // null: it is not there
   k8s::Object outside_service;  // the Service NAME-outside; null: it is not there
+  std::vector<k8s::Object> claims;
   // As in Observed.
+  std::string growth_refused;
   std::map<std::string, std::string> applied;
   std::map<std::string, k8s::Object> live;
   std::string taken;

@@ -20,6 +20,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::SizeIs;
 
 constexpr Timestamp kNow = FromUnixMillis(1'767'323'045'000);
 
@@ -263,6 +264,94 @@ TEST_F(NameServiceTest, PausedOrDeletedIsHandsOff) {
   resource_["metadata"].erase("annotations");
   resource_["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z";
   EXPECT_THAT(Make().applies, IsEmpty());
+}
+
+// Each instance has a volume of 1Gi.
+class NameServiceVolumesTest : public NameServiceTest {
+ protected:
+  void SettleWithVolumes() {
+    SetClaims("1Gi", "1Gi");
+    Settle();
+  }
+  void SetClaims(const std::string& asks, const std::string& has) {
+    observed_.claims.clear();
+    for (int i = 0; i < 2; ++i) {
+      Json claim = {
+          {"metadata", {{"name", fmt::format("data-names-{}", i)}, {"namespace", "shop"}}}};
+      claim["spec"]["resources"]["requests"]["storage"] = asks;
+      claim["status"] = {{"phase", "Bound"}, {"capacity", {{"storage", has}}}};
+      observed_.claims.push_back(Shared(claim));
+    }
+  }
+};
+
+TEST_F(NameServiceVolumesTest, ClaimsGrowThenTheStatefulSetIsMadeAnew) {
+  SettleWithVolumes();
+  Plan plan = Make();
+  EXPECT_EQ(Condition(plan, "StorageReady"), "True AsAsked");
+  EXPECT_THAT(plan.growths, IsEmpty());
+  EXPECT_THAT(plan.removals, IsEmpty());
+
+  resource_["spec"]["storage"]["size"] = "2Gi";
+  plan = Make();
+  ASSERT_THAT(plan.growths, SizeIs(2));
+  EXPECT_EQ(plan.growths[1].claim.name, "data-names-1");
+  EXPECT_EQ(plan.growths[1].size, "2Gi");
+  EXPECT_THAT(plan.removals, IsEmpty());
+  EXPECT_EQ(Condition(plan, "StorageReady"), "False Resizing");
+
+  SetClaims("2Gi", "1Gi");
+  // Not while instances are replaced.
+  SetStatus(2, 1, 2);
+  EXPECT_THAT(Make().removals, IsEmpty());
+  SetStatus(2, 2, 2);
+  plan = Make();
+  ASSERT_THAT(plan.removals, SizeIs(1));
+  EXPECT_EQ(plan.removals[0].type.kind, "StatefulSet");
+  EXPECT_EQ(plan.removals[0].object.name, "names");
+  EXPECT_TRUE(plan.removals[0].orphans);
+  ASSERT_THAT(plan.events, SizeIs(1));
+  EXPECT_EQ(plan.events[0].reason, "RenewingStatefulSet");
+  EXPECT_EQ(Condition(plan, "Ready"), "True AllInstancesReady");
+  resource_["status"] = plan.status;
+
+  // While it goes nothing is applied to it, and the instances are there as before.
+  set_["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z";
+  observed_.stateful_set = Shared(set_);
+  plan = Make();
+  EXPECT_THAT(Applied(plan), IsEmpty());
+  EXPECT_THAT(plan.removals, IsEmpty());
+  EXPECT_EQ(Condition(plan, "Ready"), "False Updating");
+  EXPECT_EQ(Condition(plan, "Available"), "True InstancesServe");
+
+  observed_.stateful_set = nullptr;
+  observed_.applied.erase("StatefulSet/names");
+  plan = Make();
+  EXPECT_THAT(Applied(plan), ElementsAre("StatefulSet/names"));
+  EXPECT_EQ(
+      Find(plan, "StatefulSet",
+           "names")["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"],
+      "2Gi");
+  EXPECT_EQ(Condition(plan, "Available"), "True InstancesServe");
+  EXPECT_EQ(plan.status["readyReplicas"], 2);
+}
+
+TEST_F(NameServiceVolumesTest, WhatIsPausedDoesNotGrow) {
+  SettleWithVolumes();
+  resource_["spec"]["storage"]["size"] = "2Gi";
+  resource_["metadata"]["annotations"]["dunlin.dev/pause-reconciliation"] = "true";
+  EXPECT_THAT(Make().growths, IsEmpty());
+}
+
+TEST_F(NameServiceVolumesTest, RefusalsAreTold) {
+  SettleWithVolumes();
+  resource_["spec"]["storage"]["size"] = "2Gi";
+  observed_.growth_refused = "the storageclass must support resize";
+  const Plan plan = Make();
+  EXPECT_THAT(plan.growths, IsEmpty());
+  EXPECT_THAT(plan.removals, IsEmpty());
+  EXPECT_EQ(Condition(plan, "StorageReady"), "False Refused");
+  EXPECT_EQ(Condition(plan, "Ready"), "True AllInstancesReady");
 }
 
 }  // namespace

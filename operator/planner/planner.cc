@@ -95,18 +95,6 @@ void PlanMemberChange(const Observed& observed, const BrokerGroupSpec& spec, con
   plan.member_change = std::move(change);
 }
 
-// A StatefulSet that is to claim more for new members, around the pods that run.
-void PlanRenewal(const Observed& observed, Plan& plan) {
-  const k8s::Json& set = *observed.stateful_set;
-  plan.removals.push_back({.type = StatefulSetType(),
-                           .object = k8s::KeyOf(set),
-                           .version = std::string(k8s::ResourceVersionOf(set)),
-                           .orphans = true});
-  plan.events.push_back(Tell(k8s::EventType::kNormal, "RenewingStatefulSet", "Resize",
-                             "the StatefulSet is made anew without its pods, so that new members "
-                             "get volumes of storage.size"));
-}
-
 // At most one disturbance at a time: a switchover, or another member, or a pod that goes.
 void PlanDisturbance(const Observed& observed, const BrokerGroupSpec& spec,
                      const std::vector<Member>& members, const Outcome& outcome, Plan& plan) {
@@ -135,7 +123,7 @@ void PlanDisturbance(const Observed& observed, const BrokerGroupSpec& spec,
   } else if (outcome.rollout.kind == RolloutStep::Kind::kDone && outcome.scale.why.empty() &&
              !scaling_in) {
     if (outcome.volumes.renews_set) {
-      PlanRenewal(observed, plan);
+      PlanRenewal(*observed.stateful_set, plan);
     } else if (!outcome.preference.handover.empty()) {
       PlanSwitchover(observed, outcome.preference.handover, outcome.preference.why, plan);
     }
@@ -220,7 +208,11 @@ Plan PlanBrokerGroup(const Observed& observed, const Defaults& defaults, Timesta
   outcome.scale.replicas = std::max(current, spec.replicas);
   outcome.revision_known = IsRevisionKnown(observed);
   outcome.drain = NextDrainStep(spec, members);
-  outcome.volumes = NextVolumesStep(observed, spec);
+  outcome.volumes = NextVolumesStep({.resource = *observed.group,
+                                     .replicas = spec.replicas,
+                                     .stateful_set = observed.stateful_set,
+                                     .claims = observed.claims,
+                                     .growth_refused = observed.growth_refused});
   outcome.preference = NextPreferenceStep(observed, spec, members, now);
   const bool hands_off = spec.paused || k8s::IsBeingDeleted(*observed.group);
   // They are the group's own doing, which others are to see.

@@ -162,7 +162,7 @@ Json MembersStatus(const Observed& observed, const std::vector<Member>& members)
     if (std::string outside = OutsideAddressOf(observed, member.pod); !outside.empty()) {
       entry["externalAddress"] = std::move(outside);
     }
-    if (std::string size = VolumeSizeOf(observed, member.pod); !size.empty()) {
+    if (std::string size = VolumeSizeOf(observed.claims, member.pod); !size.empty()) {
       entry["volumeSize"] = std::move(size);
     }
     list.push_back(std::move(entry));

@@ -13,6 +13,7 @@
 #include "operator/k8s/json.h"
 #include "operator/k8s/object.h"
 #include "operator/planner/amounts.h"
+#include "operator/planner/resource_types.h"
 
 namespace dunlin::op {
 namespace {
@@ -71,28 +72,29 @@ void Judge(const Json& claim, VolumesStep& step) {
   }
 }
 
-// Of the members there are to be.
-std::vector<k8s::Object> ClaimsOf(const Observed& observed, const BrokerGroupSpec& spec) {
+// Of the pods there are to be.
+std::vector<k8s::Object> ClaimsOf(const VolumesSight& sight) {
+  const std::string owner = k8s::KeyOf(sight.resource).name;
   std::vector<k8s::Object> claims;
-  for (int i = 0; i < spec.replicas; ++i) {
-    const std::string name = ClaimOf(fmt::format("{}-{}", spec.name, i));
+  for (int i = 0; i < sight.replicas; ++i) {
+    const std::string name = ClaimOf(fmt::format("{}-{}", owner, i));
     const auto found =
-        std::find_if(observed.claims.begin(), observed.claims.end(),
+        std::find_if(sight.claims.begin(), sight.claims.end(),
                      [&](const k8s::Object& claim) { return k8s::KeyOf(*claim).name == name; });
-    if (found != observed.claims.end()) claims.push_back(*found);
+    if (found != sight.claims.end()) claims.push_back(*found);
   }
   return claims;
 }
 
 }  // namespace
 
-VolumesStep NextVolumesStep(const Observed& observed, const BrokerGroupSpec& spec) {
+VolumesStep NextVolumesStep(const VolumesSight& sight) {
   VolumesStep step;
-  const Json* const size = k8s::Find(*observed.group, {"spec", "storage", "size"});
-  const uint64_t wanted = SizeAt(*observed.group, {"spec", "storage", "size"});
+  const Json* const size = k8s::Find(sight.resource, {"spec", "storage", "size"});
+  const uint64_t wanted = SizeAt(sight.resource, {"spec", "storage", "size"});
   if (size == nullptr || wanted == 0) return step;
   bool unbound = false;
-  const std::vector<k8s::Object> claims = ClaimsOf(observed, spec);
+  const std::vector<k8s::Object> claims = ClaimsOf(sight);
   for (const k8s::Object& claim : claims) {
     if (SizeAt(*claim, {"spec", "resources", "requests", "storage"}) >= wanted) {
       if (step.why.empty() && k8s::StringAt(*claim, {"status", "phase"}) == "Bound") {
@@ -106,13 +108,13 @@ VolumesStep NextVolumesStep(const Observed& observed, const BrokerGroupSpec& spe
       unbound = true;  // before there is a volume nobody can change its size
     }
   }
-  if (!observed.growth_refused.empty()) {
+  if (!sight.growth_refused.empty()) {
     step.growths.clear();
     step.reason = "Refused";
     step.why = fmt::format(
         "volumes are not let grow: {} (a StorageClass allows it by "
         "allowVolumeExpansion: true)",
-        observed.growth_refused);
+        sight.growth_refused);
     return step;
   }
   const bool asked_for_all = step.growths.empty() && !unbound;
@@ -120,9 +122,8 @@ VolumesStep NextVolumesStep(const Observed& observed, const BrokerGroupSpec& spe
     step.reason = "Resizing";
     step.why = unbound ? "a claim waits for its volume before it can grow" : "volumes are to grow";
   }
-  if (observed.stateful_set != nullptr) {
-    const Json* const templates =
-        k8s::Find(*observed.stateful_set, {"spec", "volumeClaimTemplates"});
+  if (sight.stateful_set != nullptr) {
+    const Json* const templates = k8s::Find(*sight.stateful_set, {"spec", "volumeClaimTemplates"});
     step.renews_set =
         asked_for_all && templates != nullptr && templates->is_array() && !templates->empty() &&
         SizeAt(templates->at(0), {"spec", "resources", "requests", "storage"}) < wanted;
@@ -131,8 +132,20 @@ VolumesStep NextVolumesStep(const Observed& observed, const BrokerGroupSpec& spe
   return step;
 }
 
-std::string VolumeSizeOf(const Observed& observed, const std::string& pod) {
-  for (const k8s::Object& claim : observed.claims) {
+void PlanRenewal(const Json& stateful_set, Plan& plan) {
+  plan.removals.push_back({.type = StatefulSetType(),
+                           .object = k8s::KeyOf(stateful_set),
+                           .version = std::string(k8s::ResourceVersionOf(stateful_set)),
+                           .orphans = true});
+  plan.events.push_back({.type = k8s::EventType::kNormal,
+                         .reason = "RenewingStatefulSet",
+                         .action = "Resize",
+                         .note = "the StatefulSet is made anew without its pods, so that new ones "
+                                 "get volumes of storage.size"});
+}
+
+std::string VolumeSizeOf(const std::vector<k8s::Object>& claims, const std::string& pod) {
+  for (const k8s::Object& claim : claims) {
     if (k8s::KeyOf(*claim).name == ClaimOf(pod)) {
       return TextAt(*claim, {"status", "capacity", "storage"});
     }

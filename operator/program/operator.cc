@@ -43,8 +43,9 @@ using std::chrono::milliseconds;
 constexpr char kReporter[] = "dunlin.dev/operator";
 // What the operator made; everything else of these types is not its business.
 constexpr char kManaged[] = "app.kubernetes.io/managed-by=dunlin-operator";
-// What StatefulSets of groups make has the labels of their selector alone.
-constexpr char kClaims[] = "app.kubernetes.io/name=dunlin,dunlin.dev/group";
+// What StatefulSets make has the labels of their selector alone.
+constexpr char kClaims[] =
+    "app.kubernetes.io/name=dunlin,app.kubernetes.io/component in (broker,nameservice)";
 // A stop waits for what is under way; so long a call may take.
 constexpr k8s::ClientOptions kClientOptions{.attempt_timeout = milliseconds(10'000),
                                             .call_timeout = milliseconds(20'000)};
@@ -136,7 +137,7 @@ class Operator::Rooms {
                 DefaultsOf(config)),
         group_lane_("BrokerGroup", clock, registry,
                     [this](const k8s::ObjectKey& key) { return groups_.Reconcile(key); }),
-        names_(caches_, writer_, clock, DefaultsOf(config)),
+        names_(caches_, writer_, events_, clock, DefaultsOf(config)),
         name_lane_("NameService", clock, registry,
                    [this](const k8s::ObjectKey& key) { return names_.Reconcile(key); }),
         topic_keeper_(admin_),

@@ -237,6 +237,43 @@ TEST_F(OperatorServerTest, VolumesGrow) {
   EXPECT_EQ(k8s::UidOf(Get(StatefulSetType(), "fixed")), fixed_set);
 }
 
+TEST_F(OperatorServerTest, VolumesOfANameServiceGrow) {
+  const auto program = StartOperator();
+  control_plane_.Kubectl({"apply", "-f", WriteFile("classes.yaml", kStorageClasses)});
+  Json names = k8s::NewObject(NameServiceType(), {kSpace, "names"});
+  names["spec"] = {{"replicas", 2}, {"storage", {{"storageClassName", "grows"}}}};
+  for (const std::string claim : {"data-names-0", "data-names-1"}) MakeVolume("grows", claim);
+  ASSERT_OK(client_.Run(Create(NameServiceType(), names)));
+  const auto why = [&](const char* type) {
+    return ConditionReason(NameServiceType(), "names", type);
+  };
+  WaitFor("its volumes are there", [&] {
+    return why("Ready") == "AllInstancesReady" && why("StorageReady") == "AsAsked" &&
+           IsBound("data-names-0") && IsBound("data-names-1");
+  });
+  const std::string set(k8s::UidOf(Get(StatefulSetType(), "names")));
+  const std::string pod(k8s::UidOf(Get(PodType(), "names-1")));
+
+  ASSERT_OK(client_.Run(MergePatch(NameServiceType(), {kSpace, "names"},
+                                   {{"spec", {{"storage", {{"size", "2Gi"}}}}}})));
+  WaitFor("the claims ask for more",
+          [&] { return SizeOf("data-names-0") == "2Gi" && SizeOf("data-names-1") == "2Gi"; });
+  WaitFor("another StatefulSet has the instances", [&] {
+    const std::string owner(k8s::ControllerUidOf(Get(PodType(), "names-1")));
+    return !owner.empty() && owner != set;
+  });
+  for (const std::string claim : {"data-names-0", "data-names-1"}) {
+    SetStatus(PersistentVolumeClaimType(), claim, {{"capacity", {{"storage", "2Gi"}}}});
+  }
+  WaitFor("it is said to be done",
+          [&] { return why("StorageReady") == "AsAsked" && why("Ready") == "AllInstancesReady"; });
+  EXPECT_EQ(k8s::UidOf(Get(PodType(), "names-1")), pod) << "an instance was replaced";
+
+  ASSERT_OK(
+      client_.Run(MergePatch(NameServiceType(), {kSpace, "names"}, {{"spec", {{"replicas", 3}}}})));
+  WaitFor("a new one's is as large", [&] { return SizeOf("data-names-2") == "2Gi"; });
+}
+
 // Figures for docs: memory, time of a look, requests of groups that are as they should be.
 TEST_F(OperatorServerTest, ManyGroups) {
   const char* const given = std::getenv("DUNLIN_OPERATOR_GROUPS");
