@@ -30,6 +30,7 @@
 #include "dunlin/transaction_producer.h"
 
 #include "e2e/harness/broker.h"
+#include "e2e/harness/port_mapping.h"
 #include "e2e/harness/program.h"
 #include "proto/dunlin/admin/v1/admin.grpc.pb.h"
 #include "services/base/mutex.h"
@@ -304,6 +305,42 @@ TEST_F(ClusterTest, ANameServiceThatDiesDisturbsNobody) {
       &refused);
   EXPECT_EQ(refused, 0);
   EXPECT_TRUE(received.Await(acknowledged));
+}
+
+// A host that is cut off breaks no connection, and routes are but listened to: the SDK has to ask
+// whether anybody is there, for as long as it listens.
+TEST_F(ClusterTest, ANameServiceThatHangsIsLeft) {
+  MakeTopic("a");
+  AwaitQueues(2);
+  e2e::PortMapping mapping(names_[0].address);
+  ClientOptions options;
+  options.endpoint = mapping.address() + "," + names_[1].address;
+  options.route_poll_interval = std::chrono::hours(1);
+  const absl::StatusOr<Client> client = Client::Connect(options);
+  ASSERT_THAT(client, IsOk());
+  std::atomic<bool> at_b{false};
+  ProducerOptions told;
+  told.on_delivery = [&](const DeliveryReport& report) {
+    if (report.broker == "b" && report.status.ok()) at_b = true;
+  };
+  absl::StatusOr<Producer> producer = client->MakeProducer(told);
+  ASSERT_THAT(producer, IsOk());
+  Message message;
+  message.topic = "t";
+  message.body = "x";
+  ASSERT_THAT(producer->Send(message), IsOk());
+  poll(nullptr, 0, 15'000);  // so that it has asked more than twice
+  mapping.Hang();
+  MakeTopic("b");
+  const auto made = steady_clock::now();
+  while (!at_b && steady_clock::now() < made + kPatience) {
+    ASSERT_THAT(producer->Send(message), IsOk());
+    poll(nullptr, 0, 1);
+  }
+  const auto took = std::chrono::duration_cast<milliseconds>(steady_clock::now() - made);
+  fmt::print("a name service that hung was left within {} ms\n", took.count());
+  EXPECT_TRUE(at_b);
+  EXPECT_LT(took, seconds(20));
 }
 
 TEST_F(ClusterTest, AChangedRouteIsFollowedAtOnce) {

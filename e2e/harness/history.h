@@ -53,9 +53,14 @@ class History {
 
 class HistoryCheck {
  public:
+  enum class Ids {
+    kOfSenders,  // MessageIdOf
+    kOfBroker,   // senders name none
+  };
+
   // `history` must outlive the check and may grow between calls.
-  HistoryCheck(const History& history, uint32_t queues)
-      : history_(history), seen_(history.producers()), queues_(queues) {}
+  HistoryCheck(const History& history, uint32_t queues, Ids ids = Ids::kOfSenders)
+      : history_(history), ids_(ids), seen_(history.producers()), queues_(queues) {}
 
   // The next message of a queue, in the order of its offsets. DATA_LOSS names the invariant that
   // does not hold.
@@ -80,6 +85,7 @@ class HistoryCheck {
   };
 
   const History& history_;
+  const Ids ids_;
   std::vector<std::vector<bool>> seen_;  // by producer and sequence
   std::vector<Queue> queues_;
 };

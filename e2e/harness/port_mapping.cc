@@ -37,10 +37,11 @@ int Connect(const std::string& target) {
 }
 
 // Until one of the two ends, and then both.
-void Copy(int from, int to) {
+void Copy(int from, int to, const std::atomic<bool>& hangs) {
   std::array<char, 65'536> buffer{};
   for (;;) {
     const ssize_t got = recv(from, buffer.data(), buffer.size(), 0);
+    if (got > 0 && hangs.load(std::memory_order_relaxed)) continue;
     ssize_t sent = 0;
     while (got > 0 && sent < got) {
       const ssize_t now =
@@ -57,11 +58,11 @@ void Copy(int from, int to) {
 }  // namespace
 
 struct PortMapping::Connection {
-  Connection(int taken, int made)
+  Connection(int taken, int made, const std::atomic<bool>& hangs)
       : client(taken),
         server(made),
-        there([=] { Copy(taken, made); }),
-        back([=] { Copy(made, taken); }) {}
+        there([taken, made, &hangs] { Copy(taken, made, hangs); }),
+        back([taken, made, &hangs] { Copy(made, taken, hangs); }) {}
   ~Connection() {
     shutdown(client, SHUT_RDWR);
     shutdown(server, SHUT_RDWR);
@@ -100,7 +101,7 @@ void PortMapping::Accept() {
       if (server >= 0) close(server);
       continue;
     }
-    connections_.push_back(std::make_unique<Connection>(client, server));
+    connections_.push_back(std::make_unique<Connection>(client, server, hangs_));
   }
 }
 

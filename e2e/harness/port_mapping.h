@@ -21,6 +21,9 @@ class PortMapping {
   PortMapping(const PortMapping&) = delete;
   PortMapping& operator=(const PortMapping&) = delete;
 
+  // From now on nothing gets through, and nobody is told: not by those who connect, either.
+  void Hang() { hangs_.store(true, std::memory_order_relaxed); }
+
   const std::string& address() const { return address_; }  // 127.0.0.1:port
   int port() const { return port_; }
 
@@ -30,6 +33,7 @@ class PortMapping {
   void Accept() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const std::string target_;
+  std::atomic<bool> hangs_{false};
   int listening_ = -1;
   int port_ = 0;
   std::string address_;

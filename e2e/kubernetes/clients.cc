@@ -24,6 +24,7 @@
 #include "e2e/harness/broker.h"
 #include "e2e/harness/history.h"
 #include "e2e/harness/load.h"
+#include "e2e/kubernetes/sdk_senders.h"
 #include "services/base/status_macros.h"
 
 namespace dunlin::e2e {
@@ -39,9 +40,14 @@ constexpr milliseconds kDeadline{2000};
 
 double Seconds(steady_clock::duration time) { return std::chrono::duration<double>(time).count(); }
 
-// Clients that take one of several addresses each.
+// Clients that take one of several addresses each; or those of the SDK, of one address.
 class Way {
  public:
+  Way(std::string name, const std::string& address)
+      : name_(std::move(name)),
+        history_(kProducersOfAddress),
+        sdk_(std::make_unique<SdkSenders>(address, name_, history_)) {}
+
   Way(std::string name, const std::vector<std::string>& addresses)
       : name_(std::move(name)),
         history_(static_cast<uint32_t>(addresses.size()) * kProducersOfAddress) {
@@ -59,13 +65,14 @@ class Way {
     }
   }
 
-  void Start() {
+  absl::Status Start() {
     Begin(steady_clock::now());
     for (const auto& load : loads_) load->Start();
+    return sdk_ == nullptr ? absl::OkStatus() : sdk_->Start();
   }
 
   void Look(steady_clock::time_point now) {
-    const uint64_t acknowledged = history_.acknowledged();
+    const uint64_t acknowledged = sdk_ == nullptr ? history_.acknowledged() : sdk_->acknowledged();
     longest_ = std::max(longest_, now - last_);
     if (acknowledged == acknowledged_) return;
     acknowledged_ = acknowledged;
@@ -88,7 +95,14 @@ class Way {
       refused += result.refused;
       if (refusal.empty()) refusal = result.refusal;
     }
-    HistoryCheck check(history_, kQueues);
+    if (sdk_ != nullptr) {
+      sdk_->Stop();
+      refused = sdk_->refused();
+      refusal = sdk_->FirstRefusal();
+    }
+    HistoryCheck check(
+        history_, kQueues,
+        sdk_ == nullptr ? HistoryCheck::Ids::kOfSenders : HistoryCheck::Ids::kOfBroker);
     const absl::Status read = ReadBack(address, name_, check);
     status.Update(read);
     return {{"sent", history_.sent()},
@@ -111,6 +125,7 @@ class Way {
   const std::string name_;
   History history_;
   std::vector<std::unique_ptr<Load>> loads_;
+  std::unique_ptr<SdkSenders> sdk_;
   uint64_t acknowledged_ = 0;
   uint64_t before_ = 0;  // the window
   steady_clock::time_point last_;
@@ -135,7 +150,12 @@ void Print(const Line& line) {
 }
 
 int Run(std::vector<std::unique_ptr<Way>>& ways, const std::string& reader) {
-  for (const auto& way : ways) way->Start();
+  for (const auto& way : ways) {
+    if (const absl::Status started = way->Start(); !started.ok()) {
+      fmt::print(stderr, "{}: {}\n", way->Name(), started.ToString());
+      return 1;
+    }
+  }
   auto begun = steady_clock::now();
   for (;;) {
     const Input input = AwaitInput();
@@ -161,16 +181,23 @@ int Run(std::vector<std::unique_ptr<Way>>& ways, const std::string& reader) {
 int main(int argc, char** argv) {
   CLI::App app("Clients of a cluster that send while it is broken; every message is checked");
   std::vector<std::string> texts;
+  std::string sdk;
   std::string reader;
   app.add_option("--way", texts, "NAME=ADDRESS[,ADDRESS ...]: a topic, and where its clients send")
       ->required();
+  app.add_option("--sdk", sdk, "NAME=ADDRESS: a topic, and the access point of the SDK for C++");
   app.add_option("--reader", reader, "Where all is read back in the end")->required();
   CLI11_PARSE(app, argc, argv);
   std::vector<std::unique_ptr<dunlin::e2e::Way>> ways;
+  using NameAndAddresses = std::pair<std::string, std::string>;
   for (const std::string& text : texts) {
-    const std::pair<std::string, std::string> way = absl::StrSplit(text, absl::MaxSplits('=', 1));
+    const NameAndAddresses way = absl::StrSplit(text, absl::MaxSplits('=', 1));
     ways.push_back(std::make_unique<dunlin::e2e::Way>(
         way.first, std::vector<std::string>(absl::StrSplit(way.second, ','))));
+  }
+  if (!sdk.empty()) {
+    const NameAndAddresses way = absl::StrSplit(sdk, absl::MaxSplits('=', 1));
+    ways.push_back(std::make_unique<dunlin::e2e::Way>(way.first, way.second));
   }
   return dunlin::e2e::Run(ways, reader);
 }

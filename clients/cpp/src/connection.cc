@@ -23,8 +23,10 @@ constexpr int kWriteBufferBytes = 1 << 20;
 constexpr int kWindowBytes = 8 << 20;
 constexpr int kMinBackoffMs = 100;
 constexpr int kMaxBackoffMs = 5000;
-constexpr int kKeepaliveMs = 30000;
-constexpr int kKeepaliveTimeoutMs = 10000;
+// Where nothing has come for so long is asked whether anybody is there: a host that is cut off says
+// nothing, and within 8 s sends are to go on elsewhere.
+constexpr int kKeepaliveMs = 4000;
+constexpr int kKeepaliveTimeoutMs = 3000;
 // How long one access point of several is waited for before the next one is looked at.
 constexpr std::chrono::milliseconds kConnectSlice{50};
 // How often servers that nobody is connected to are let go of.
@@ -75,6 +77,9 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& endpoint,
   arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kMaxBackoffMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  // Else it is asked twice, and then only after something else was sent: routes are but listened
+  // to.
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   return grpc::CreateCustomChannel(endpoint, ChannelCredentials(options), arguments);
 }
 
