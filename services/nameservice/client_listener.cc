@@ -26,6 +26,19 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> ListenForClients(
   return server;
 }
 
+void ServeWhenReady(NameService& service, GrpcServer& first, GrpcServer* clients) {
+  service.CallWhenReady([&first, clients] {
+    first.SetServing(true);
+    if (clients != nullptr) clients->SetServing(true);
+  });
+}
+
+void StopServing(NameService& service, GrpcServer& first, GrpcServer* clients) {
+  service.CallWhenReady(nullptr);
+  first.SetServing(false);
+  if (clients != nullptr) clients->SetServing(false);
+}
+
 std::function<AcceptorCounts()> CountConnections(const GrpcServer& first,
                                                  const GrpcServer* clients) {
   if (clients == nullptr) return first.connection_counter();

@@ -26,6 +26,11 @@ struct FirstListener {
 absl::StatusOr<std::unique_ptr<GrpcServer>> ListenForClients(
     const config::v1::RegistryConfig& config, const FirstListener& first, NameService& service);
 
+// From when on routes are told, health checks of both say so: before, clients had better ask
+// another name service. `clients` may be null. Both outlive StopServing, which has to be called.
+void ServeWhenReady(NameService& service, GrpcServer& first, GrpcServer* clients);
+void StopServing(NameService& service, GrpcServer& first, GrpcServer* clients);
+
 // Of both listeners together; `clients` may be null. May be called when they are gone.
 std::function<AcceptorCounts()> CountConnections(const GrpcServer& first,
                                                  const GrpcServer* clients);

@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/security/tls_credentials_options.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <chrono>
 #include <memory>
@@ -14,10 +16,13 @@
 
 #include "proto/apache/rocketmq/v2/service.grpc.pb.h"
 #include "proto/dunlin/nameservice/v1/registry.grpc.pb.h"
+#include "proto/dunlin/nameservice/v1/routes.grpc.pb.h"
 #include "services/base/file.h"
 #include "services/base/testing/manual_clock.h"
 #include "services/base/testing/status_matchers.h"
 #include "services/base/testing/temp_dir.h"
+#include "services/nameservice/testing/calls.h"
+#include "services/runtime/testing/echo.h"
 
 namespace dunlin::nameservice {
 namespace {
@@ -25,28 +30,6 @@ namespace {
 namespace v2 = apache::rocketmq::v2;
 
 using ::testing::HasSubstr;
-
-std::unique_ptr<grpc::ClientContext> NewContext() {
-  auto context = std::make_unique<grpc::ClientContext>();
-  context->AddMetadata("x-mq-client-id", "client");
-  context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
-  return context;
-}
-
-v1::RegisterRequest HelloOf(const std::string& group) {
-  v1::RegisterRequest request;
-  v1::Hello& hello = *request.mutable_hello();
-  hello.mutable_identity()->set_broker_group(group);
-  hello.mutable_identity()->set_member(group);
-  hello.set_cluster("c");
-  hello.set_role(v1::MASTER);
-  hello.set_epoch(1);
-  hello.mutable_endpoints()->set_scheme(v2::DOMAIN_NAME);
-  hello.mutable_endpoints()->add_addresses()->set_host(group + ".local");
-  hello.mutable_endpoints()->mutable_addresses(0)->set_port(8081);
-  hello.mutable_topics_version()->set_counter(1);
-  return request;
-}
 
 class ClientListenerTest : public ::testing::Test {
  protected:
@@ -58,6 +41,7 @@ class ClientListenerTest : public ::testing::Test {
   }
   ~ClientListenerTest() override {
     if (service_ == nullptr) return;
+    StopServing(*service_, *server_, clients_.get());
     service_->Drain();
     if (clients_ != nullptr) clients_->Stop(std::chrono::seconds(1));
     server_->Stop(std::chrono::seconds(1));
@@ -141,6 +125,25 @@ TEST_F(ClientListenerTest, ItTellsClientsWhatTheyAsk) {
   ASSERT_TRUE(session->Read(&welcome));
   ASSERT_TRUE(welcome.has_welcome()) << welcome.ShortDebugString();
 
+  // Told of changes, too.
+  const auto watch_context = NewContext();
+  const auto watch =
+      v1::RouteService::NewStub(ChannelTo(*clients_))->WatchRoutes(watch_context.get());
+  v1::WatchRoutesRequest watched;
+  watched.add_watch()->mutable_topic()->set_name("t");
+  watch->Write(watched);
+  v1::WatchRoutesResponse told;
+  ASSERT_TRUE(watch->Read(&told));
+  EXPECT_EQ(told.routes(0).status().code(), v2::TOPIC_NOT_FOUND);
+  session->Write(TableOf("t"));
+  while (told.routes_size() == 0 || told.routes(0).queues_size() == 0) {
+    ASSERT_TRUE(watch->Read(&told));
+  }
+  watch->WritesDone();
+  while (watch->Read(&told)) {
+  }
+  EXPECT_TRUE(watch->Finish().ok());
+
   const auto registry = v1::RegistryService::NewStub(ChannelTo(*clients_));
   v1::ListClustersResponse clusters;
   EXPECT_TRUE(registry->ListClusters(NewContext().get(), {}, &clusters).ok());
@@ -154,11 +157,59 @@ TEST_F(ClientListenerTest, ItTellsClientsWhatTheyAsk) {
   v2::QueryRouteResponse route;
   const auto messaging = v2::MessagingService::NewStub(ChannelTo(*clients_));
   EXPECT_TRUE(messaging->QueryRoute(NewContext().get(), request, &route).ok());
-  EXPECT_EQ(route.status().code(), v2::TOPIC_NOT_FOUND);
+  EXPECT_EQ(route.status().code(), v2::OK);
   session_context->TryCancel();
   while (session->Read(&welcome)) {
   }
   (void)session->Finish();
+}
+
+TEST_F(ClientListenerTest, EncryptionIsThatOfTheFirstOne) {
+  of_server_.mutable_tls()->set_mode(config::v1::TlsConfig::REQUIRED);
+  Start();
+  v1::ListClustersResponse clusters;
+  const auto plain = v1::RegistryService::NewStub(ChannelTo(*clients_));
+  EXPECT_FALSE(plain->ListClusters(NewContext().get(), {}, &clusters).ok());
+  grpc::experimental::TlsChannelCredentialsOptions tls;
+  tls.set_verify_server_certs(false);
+  tls.set_check_call_host(false);
+  tls.set_certificate_verifier(std::make_shared<grpc::experimental::NoOpCertificateVerifier>());
+  const auto encrypted = v1::RegistryService::NewStub(grpc::CreateChannel(
+      fmt::format("127.0.0.1:{}", clients_->port()), grpc::experimental::TlsCredentials(tls)));
+  const grpc::Status listed = encrypted->ListClusters(NewContext().get(), {}, &clusters);
+  EXPECT_TRUE(listed.ok()) << listed.error_message();
+}
+
+// Who goes by health checks sends no client to one that knows nothing yet.
+TEST_F(ClientListenerTest, HealthChecksWaitUntilRoutesAreTold) {
+  config_.set_start_grace_ms(600'000);
+  Start();
+  const auto is_serving = [](const GrpcServer& server) {
+    return Call(ChannelTo(server), "/grpc.health.v1.Health/Check", "").body == "\x08\x01";
+  };
+  ServeWhenReady(*service_, *server_, clients_.get());
+  EXPECT_FALSE(is_serving(*server_));
+  EXPECT_FALSE(is_serving(*clients_));
+  clock_.Advance(std::chrono::minutes(10));
+  while (!is_serving(*server_) || !is_serving(*clients_)) poll(nullptr, 0, 10);
+  StopServing(*service_, *server_, clients_.get());
+  EXPECT_FALSE(is_serving(*server_));
+  EXPECT_FALSE(is_serving(*clients_));
+  // At once, when they are told already.
+  ServeWhenReady(*service_, *server_, clients_.get());
+  EXPECT_TRUE(is_serving(*server_));
+  EXPECT_TRUE(is_serving(*clients_));
+}
+
+TEST_F(ClientListenerTest, ConnectionsOfBothAreCounted) {
+  Start();
+  v1::ListClustersResponse clusters;
+  const auto at_first = v1::RegistryService::NewStub(ChannelTo(*server_));
+  const auto at_clients = v1::RegistryService::NewStub(ChannelTo(*clients_));
+  EXPECT_TRUE(at_first->ListClusters(NewContext().get(), {}, &clusters).ok());
+  EXPECT_TRUE(at_clients->ListClusters(NewContext().get(), {}, &clusters).ok());
+  EXPECT_EQ(CountConnections(*server_, nullptr)().accepted, 1u);
+  EXPECT_EQ(CountConnections(*server_, clients_.get())().accepted, 2u);
 }
 
 }  // namespace

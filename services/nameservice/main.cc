@@ -62,15 +62,13 @@ absl::Status Serve(const config::v1::NameServiceConfig& config) {
       GrpcServer::CertificateFile(config.server(), config.data_dir())));
   metrics->Add(service->metrics());
   service->AddInsidePorts(config.server(), server->port());
-  server->SetServing(true);
-  if (clients != nullptr) clients->SetServing(true);
+  nameservice::ServeWhenReady(*service, *server, clients.get());
 
   AnnounceReady("dunlin-nameservice", Listening(config.server().listen_address(), server->port()),
                 Listening(config.metrics().listen_address(), metrics->port()));
   const std::string_view signal = stop.Wait();
   log::Info("stopping: {}", signal);
-  server->SetServing(false);
-  if (clients != nullptr) clients->SetServing(false);
+  nameservice::StopServing(*service, *server, clients.get());
   service->Drain();
   const std::chrono::milliseconds grace(config.server().shutdown_grace_ms());
   if (clients != nullptr) clients->Stop(grace);

@@ -60,6 +60,7 @@ class NameService::Rooms {
 
   void Stop() ABSL_LOCKS_EXCLUDED(mutex);
   void Loop() ABSL_LOCKS_EXCLUDED(mutex);
+  void TellReady() ABSL_LOCKS_EXCLUDED(mutex);
   void Save();
 
   const std::unique_ptr<SavedState> saved;
@@ -77,6 +78,7 @@ class NameService::Rooms {
   Mutex mutex;
   CondVar changed;
   bool stopping ABSL_GUARDED_BY(mutex) = false;
+  std::function<void()> when_ready ABSL_GUARDED_BY(mutex);
   std::thread steps;
 };
 
@@ -118,11 +120,18 @@ void NameService::Rooms::Save() {
 void NameService::Rooms::Loop() {
   for (int step = 1;; ++step) {
     directory.Step();
+    TellReady();
     if (step % kStepsBetweenSaves == 0 && unsaved && !save_waits) Save();
     MutexLock lock(mutex);
     if (!stopping) changed.WaitUntil(mutex, std::chrono::steady_clock::now() + kStepInterval);
     if (stopping) return;
   }
+}
+
+void NameService::Rooms::TellReady() {
+  if (!directory.ready()) return;
+  MutexLock lock(mutex);
+  if (const auto call = std::exchange(when_ready, nullptr)) call();
 }
 
 void NameService::Rooms::Stop() {
@@ -153,6 +162,14 @@ void NameService::AddInsidePorts(const config::v1::ServerConfig& server, uint16_
   rooms_->directory.AddInsidePort(listening);
   const std::optional<HostPort> advertised = ParseHostPort(server.advertised_address());
   if (advertised.has_value()) rooms_->directory.AddInsidePort(advertised->port);
+}
+
+void NameService::CallWhenReady(std::function<void()> call) {
+  {
+    MutexLock lock(rooms_->mutex);
+    rooms_->when_ready = std::move(call);
+  }
+  rooms_->TellReady();
 }
 
 std::vector<grpc::Service*> NameService::services() const {

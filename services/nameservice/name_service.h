@@ -7,6 +7,7 @@
 #include <prometheus/collectable.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,6 +45,10 @@ class NameService {
   // Those that clients inside the brokers' network reach name services by; others are outside, and
   // are told brokers' external addresses. Before the server is SetServing.
   void AddInsidePorts(const config::v1::ServerConfig& server, uint16_t listening);
+
+  // Calls once when routes are told after the start, which may be now; null: it is not wanted any
+  // more, and is not under way either. `call` does not wait, and calls nothing of this.
+  void CallWhenReady(std::function<void()> call);
 
   // To be registered with a gRPC server that is stopped before the name service is.
   std::vector<grpc::Service*> services() const;

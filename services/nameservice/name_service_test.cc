@@ -24,6 +24,7 @@
 #include "services/base/testing/manual_clock.h"
 #include "services/base/testing/status_matchers.h"
 #include "services/base/testing/temp_dir.h"
+#include "services/nameservice/testing/calls.h"
 
 namespace dunlin::nameservice {
 namespace {
@@ -32,13 +33,6 @@ namespace v2 = apache::rocketmq::v2;
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-std::unique_ptr<grpc::ClientContext> NewContext() {
-  auto context = std::make_unique<grpc::ClientContext>();
-  context->AddMetadata("x-mq-client-id", "client");
-  context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
-  return context;
-}
 
 // A broker's end of a Register call.
 class Member {
@@ -56,35 +50,12 @@ class Member {
   }
 
   void SayHello(const std::string& group, const std::string& zone) {
-    v1::RegisterRequest request;
-    v1::Hello& hello = *request.mutable_hello();
-    hello.mutable_identity()->set_broker_group(group);
-    hello.mutable_identity()->set_member(group);
-    hello.set_cluster("c");
-    hello.set_role(v1::MASTER);
-    hello.set_epoch(1);
-    hello.mutable_endpoints()->set_scheme(v2::DOMAIN_NAME);
-    hello.mutable_endpoints()->add_addresses()->set_host(group + ".local");
-    hello.mutable_endpoints()->mutable_addresses(0)->set_port(8081);
-    hello.mutable_topics_version()->set_counter(1);
-    hello.set_zone(zone);
+    v1::RegisterRequest request = HelloOf(group);
+    request.mutable_hello()->set_zone(zone);
     Write(request);
   }
   void Write(const v1::RegisterRequest& request) { stream_->Write(request); }
-  void SendTable(const std::string& topic, uint32_t queues) {
-    v1::RegisterRequest request;
-    v1::TopicTable& table = *request.mutable_table();
-    table.set_first(true);
-    table.set_last(true);
-    table.mutable_version()->set_counter(1);
-    v1::RegisteredTopic& told = *table.add_topics();
-    told.mutable_topic()->set_name(topic);
-    told.set_topic_id(1);
-    told.set_queues(queues);
-    told.set_permission(v2::READ_WRITE);
-    told.add_accept_message_types(v2::NORMAL);
-    Write(request);
-  }
+  void SendTable(const std::string& topic, uint32_t queues) { Write(TableOf(topic, queues)); }
   v1::RegisterResponse Read() {
     v1::RegisterResponse response;
     EXPECT_TRUE(stream_->Read(&response));

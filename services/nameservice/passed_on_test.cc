@@ -26,6 +26,7 @@
 #include "services/broker/timers/recall_handle.h"
 #include "services/broker/wire/broker_mark.h"
 #include "services/nameservice/name_service.h"
+#include "services/nameservice/testing/calls.h"
 
 namespace dunlin::nameservice {
 namespace {
@@ -34,11 +35,9 @@ namespace v2 = apache::rocketmq::v2;
 
 using ::testing::HasSubstr;
 
-std::unique_ptr<grpc::ClientContext> NewContext() {
-  auto context = std::make_unique<grpc::ClientContext>();
-  context->AddMetadata("x-mq-client-id", "client");
+std::unique_ptr<grpc::ClientContext> ContextInSpace() {
+  auto context = NewContext();
   context->AddMetadata("x-mq-namespace", "space");
-  context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
   return context;
 }
 
@@ -51,39 +50,20 @@ class Broker final : public v2::MessagingService::Service {
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(this);
     server_ = builder.BuildAndStart();
-    context_ = NewContext();
+    context_ = ContextInSpace();
     stream_ = registry.Register(context_.get());
-    v1::RegisterRequest request;
-    v1::Hello& hello = *request.mutable_hello();
-    hello.mutable_identity()->set_broker_group(name);
-    hello.mutable_identity()->set_member(name);
-    hello.set_cluster("c");
-    hello.set_role(v1::MASTER);
-    hello.set_epoch(1);
-    hello.mutable_endpoints()->set_scheme(v2::IPv4);
-    hello.mutable_endpoints()->add_addresses()->set_host("127.0.0.1");
-    hello.mutable_endpoints()->mutable_addresses(0)->set_port(port);
-    hello.mutable_topics_version()->set_counter(1);
+    v1::RegisterRequest request = HelloOf(name);
+    v2::Endpoints& endpoints = *request.mutable_hello()->mutable_endpoints();
+    endpoints.set_scheme(v2::IPv4);
+    endpoints.mutable_addresses(0)->set_host("127.0.0.1");
+    endpoints.mutable_addresses(0)->set_port(port);
     stream_->Write(request);
   }
   ~Broker() override {
     context_->TryCancel();
     (void)stream_->Finish();
   }
-  void SendTable() {
-    v1::RegisterRequest request;
-    v1::TopicTable& table = *request.mutable_table();
-    table.set_first(true);
-    table.set_last(true);
-    table.mutable_version()->set_counter(1);
-    v1::RegisteredTopic& told = *table.add_topics();
-    told.mutable_topic()->set_resource_namespace("space");
-    told.mutable_topic()->set_name("t");
-    told.set_topic_id(1);
-    told.set_queues(2);
-    told.set_permission(v2::READ_WRITE);
-    stream_->Write(request);
-  }
+  void SendTable() { stream_->Write(TableOf("t", 2, "space")); }
   void StopServing() { server_->Shutdown(); }
 
   grpc::Status RecallMessage(grpc::ServerContext* context, const v2::RecallMessageRequest* request,
@@ -178,12 +158,12 @@ class PassedOnTest : public ::testing::Test {
     while (response.message_queues_size() != static_cast<int>(2 * brokers_.size()) &&
            std::chrono::steady_clock::now() < deadline) {
       response.Clear();
-      EXPECT_TRUE(messaging_->QueryRoute(NewContext().get(), request, &response).ok());
+      EXPECT_TRUE(messaging_->QueryRoute(ContextInSpace().get(), request, &response).ok());
     }
   }
 
-  v2::RecallMessageResponse Recall(const std::string& handle,
-                                   std::unique_ptr<grpc::ClientContext> context = NewContext()) {
+  v2::RecallMessageResponse Recall(
+      const std::string& handle, std::unique_ptr<grpc::ClientContext> context = ContextInSpace()) {
     v2::RecallMessageRequest request;
     request.mutable_topic()->set_name("t");
     request.set_recall_handle(handle);
@@ -226,11 +206,11 @@ TEST_F(PassedOnTest, WhatNamesNoBrokerGoesToTheOnlyOne) {
   v2::AckMessageRequest request;
   request.mutable_topic()->set_name("t");
   v2::AckMessageResponse response;
-  EXPECT_TRUE(messaging_->AckMessage(NewContext().get(), request, &response).ok());
+  EXPECT_TRUE(messaging_->AckMessage(ContextInSpace().get(), request, &response).ok());
   // The broker's own answer.
   EXPECT_EQ(response.status().code(), v2::INVALID_RECEIPT_HANDLE);
   Add("b");
-  EXPECT_TRUE(messaging_->AckMessage(NewContext().get(), request, &response).ok());
+  EXPECT_TRUE(messaging_->AckMessage(ContextInSpace().get(), request, &response).ok());
   EXPECT_EQ(response.status().code(), v2::NOT_IMPLEMENTED);
   EXPECT_THAT(response.status().message(), HasSubstr("several brokers (a, b)"));
   EXPECT_THAT(response.status().message(), HasSubstr("AckMessage"));
@@ -244,7 +224,7 @@ TEST_F(PassedOnTest, ALeaseAndAQueueNameTheirBrokerToo) {
   acknowledge.add_entries()->set_receipt_handle(Encode(broker::ReceiptHandle{
       .lease_id = 7, .visible_at = FromUnixMillis(0), .broker = broker::MarkOf("b")}));
   v2::AckMessageResponse acknowledged;
-  EXPECT_TRUE(messaging_->AckMessage(NewContext().get(), acknowledge, &acknowledged).ok());
+  EXPECT_TRUE(messaging_->AckMessage(ContextInSpace().get(), acknowledge, &acknowledged).ok());
   EXPECT_EQ(acknowledged.status().code(), v2::INVALID_RECEIPT_HANDLE) << "the broker's own answer";
   EXPECT_FALSE(brokers_["b"]->Headers().empty());
   EXPECT_TRUE(brokers_["a"]->Headers().empty());
@@ -253,7 +233,7 @@ TEST_F(PassedOnTest, ALeaseAndAQueueNameTheirBrokerToo) {
   ask.mutable_message_queue()->mutable_topic()->set_name("t");
   ask.mutable_message_queue()->mutable_broker()->set_name("a");
   v2::GetOffsetResponse told;
-  EXPECT_TRUE(messaging_->GetOffset(NewContext().get(), ask, &told).ok());
+  EXPECT_TRUE(messaging_->GetOffset(ContextInSpace().get(), ask, &told).ok());
   EXPECT_EQ(told.status().code(), v2::OK) << told.status().message();
   EXPECT_FALSE(brokers_["a"]->Headers().empty());
 }
@@ -263,7 +243,7 @@ TEST_F(PassedOnTest, AStreamEndsAsItDoesAtTheBrokerAndThereWhenTheCallerHasGone)
   v2::ReceiveMessageRequest request;
   request.mutable_message_queue()->mutable_topic()->set_name("t");
   v2::ReceiveMessageResponse element;
-  auto context = NewContext();
+  auto context = ContextInSpace();
   auto stream = messaging_->ReceiveMessage(context.get(), request);
   ASSERT_TRUE(stream->Read(&element));
   EXPECT_EQ(element.message().body(), "a");
@@ -273,7 +253,7 @@ TEST_F(PassedOnTest, AStreamEndsAsItDoesAtTheBrokerAndThereWhenTheCallerHasGone)
   EXPECT_THAT(broken.error_message(), HasSubstr("broker a at 127.0.0.1:"));
 
   request.mutable_message_queue()->set_id(1);
-  context = NewContext();
+  context = ContextInSpace();
   stream = messaging_->ReceiveMessage(context.get(), request);
   ASSERT_TRUE(stream->Read(&element));
   context->TryCancel();
@@ -281,13 +261,13 @@ TEST_F(PassedOnTest, AStreamEndsAsItDoesAtTheBrokerAndThereWhenTheCallerHasGone)
   brokers_["a"]->AwaitLeft();
 
   brokers_["a"]->StopServing();
-  context = NewContext();
+  context = ContextInSpace();
   stream = messaging_->ReceiveMessage(context.get(), request);
   ASSERT_TRUE(stream->Read(&element));
   EXPECT_EQ(element.status().code(), v2::INTERNAL_SERVER_ERROR);
   EXPECT_TRUE(stream->Finish().ok());
   request.mutable_message_queue()->mutable_topic()->set_name("none");
-  context = NewContext();
+  context = ContextInSpace();
   stream = messaging_->ReceiveMessage(context.get(), request);
   ASSERT_TRUE(stream->Read(&element));
   EXPECT_EQ(element.status().code(), v2::TOPIC_NOT_FOUND);
@@ -297,7 +277,7 @@ TEST_F(PassedOnTest, AStreamEndsAsItDoesAtTheBrokerAndThereWhenTheCallerHasGone)
 TEST_F(PassedOnTest, WhatCannotBePassedOnIsAnsweredAtOnce) {
   Add("a");
   EXPECT_EQ(Recall(HandleOf("gone")).status().code(), v2::HA_NOT_AVAILABLE);
-  auto context = NewContext();
+  auto context = ContextInSpace();
   context->AddMetadata("x-dunlin-hops", "1");
   const v2::RecallMessageResponse again = Recall(HandleOf("a"), std::move(context));
   EXPECT_EQ(again.status().code(), v2::INTERNAL_SERVER_ERROR);
@@ -309,7 +289,7 @@ TEST_F(PassedOnTest, WhatCannotBePassedOnIsAnsweredAtOnce) {
   v2::RecallMessageRequest request;
   request.mutable_topic()->set_name("none");
   v2::RecallMessageResponse none;
-  EXPECT_TRUE(messaging_->RecallMessage(NewContext().get(), request, &none).ok());
+  EXPECT_TRUE(messaging_->RecallMessage(ContextInSpace().get(), request, &none).ok());
   EXPECT_EQ(none.status().code(), v2::TOPIC_NOT_FOUND);
 }
 

@@ -51,8 +51,7 @@ absl::StatusOr<EmbeddedNames> EmbeddedNames::Start(const config::v1::DunlinConfi
                                                  *names.service_));
   names.address_ = Reached(of_server.listen_address(), names.server_->port());
   names.service_->AddInsidePorts(of_server, names.server_->port());
-  names.server_->SetServing(true);
-  if (names.clients_server_ != nullptr) names.clients_server_->SetServing(true);
+  nameservice::ServeWhenReady(*names.service_, *names.server_, names.clients_server_.get());
   log::Info("the name service listens on {}",
             Listening(of_server.listen_address(), names.server_->port()));
   return names;
@@ -60,8 +59,7 @@ absl::StatusOr<EmbeddedNames> EmbeddedNames::Start(const config::v1::DunlinConfi
 
 void EmbeddedNames::Stop(std::chrono::milliseconds grace) {
   if (service_ == nullptr) return;
-  server_->SetServing(false);
-  if (clients_server_ != nullptr) clients_server_->SetServing(false);
+  nameservice::StopServing(*service_, *server_, clients_server_.get());
   service_->Drain();
   if (clients_server_ != nullptr) clients_server_->Stop(grace);
   server_->Stop(grace);

@@ -4,23 +4,20 @@
 #include "services/broker/member/role_switch.h"
 
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <functional>
-#include <future>
 #include <memory>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "proto/apache/rocketmq/v2/service.grpc.pb.h"
 #include "proto/dunlin/broker/v1/streams.grpc.pb.h"
 #include "services/base/testing/status_matchers.h"
 #include "services/base/testing/temp_dir.h"
 #include "services/broker/admin/broker_metrics.h"
+#include "services/runtime/testing/echo.h"
 #include "services/store/log/commit_log.h"
 
 namespace dunlin::broker {
@@ -93,25 +90,8 @@ class RoleSwitchTest : public ::testing::Test {
 
   // What a probe of Kubernetes asks.
   bool Ready() const {
-    grpc::GenericStub stub(Channel());
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
-    const grpc::Slice nothing;
-    const grpc::ByteBuffer request(&nothing, 1);
-    grpc::ByteBuffer response;
-    std::promise<grpc::Status> done;
-    stub.UnaryCall(&context, "/grpc.health.v1.Health/Check", grpc::StubOptions(), &request,
-                   &response, [&done](const grpc::Status& status) { done.set_value(status); });
-    const grpc::Status status = done.get_future().get();
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    std::vector<grpc::Slice> slices;
-    std::string bytes;
-    if (response.Dump(&slices).ok()) {
-      for (const grpc::Slice& slice : slices) {
-        bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-      }
-    }
-    return bytes == "\x08\x01";  // status: SERVING
+    // status: SERVING
+    return Call(Channel(), "/grpc.health.v1.Health/Check", "").body == "\x08\x01";
   }
 
   const TempDir dir_;
