@@ -51,7 +51,7 @@ bool IsInSync(const v1::GetMemberResponse& master, const std::string& member) {
 int ListGroup(const Connection& connection) {
   v1::GetMemberResponse first;
   const grpc::Status status = AskMember(connection, first);
-  if (!status.ok()) return connection.Report(status);
+  if (!status.ok()) return ReportReplicator(connection, status);
   const GroupAnswers group = AskAll(connection, first);
   const v1::GetMemberResponse& knows = group.master.member().empty() ? first : group.master;
   if (connection.options().format == Format::kJson) {
@@ -110,7 +110,7 @@ int SwitchOver(const Connection& connection, const Operator& by, const std::stri
   const auto context = to_master.Context();
   const grpc::Status status = v1::ReplicationService::NewStub(to_master.channel())
                                   ->Switchover(context.get(), request, &response);
-  if (!status.ok()) return connection.Report(status);
+  if (!status.ok()) return ReportReplicator(connection, status);
   fmt::print("{} hands over to {}; `dunlinctl replica list` shows when it has\n",
              group.master.member(), successor);
   return kOk;
@@ -119,7 +119,7 @@ int SwitchOver(const Connection& connection, const Operator& by, const std::stri
 int Elect(Connection& connection, const Operator& by, bool accept_loss) {
   v1::GetMemberResponse member;
   grpc::Status status = AskMember(connection, member);
-  if (!status.ok()) return connection.Report(status);
+  if (!status.ok()) return ReportReplicator(connection, status);
   v1::ElectRequest request;
   request.set_group(member.group());
   request.set_clean(!accept_loss);
@@ -128,7 +128,7 @@ int Elect(Connection& connection, const Operator& by, bool accept_loss) {
   const auto context = connection.Context();
   status = v1::ReplicationService::NewStub(connection.channel())
                ->Elect(context.get(), request, &response);
-  if (!status.ok()) return connection.Report(status);
+  if (!status.ok()) return ReportReplicator(connection, status);
   fmt::print("{} stands for election{}; `dunlinctl replica list` shows who is master\n",
              member.member(), accept_loss ? " as it is" : "");
   return kOk;
@@ -168,8 +168,8 @@ void AddReplicaCommands(CLI::App& app, Command& command) {
 
   CLI::App& elect = *replica.add_subcommand(
       "elect",
-      "Have the member at --endpoint stand for election now, in a group without a master: it does "
-      "not wait for the former master to come back");
+      "Have one member, whose replicator --endpoint names, stand for election now, in a group "
+      "without a master: it does not wait for the former master to come back");
   const auto accept_loss = std::make_shared<bool>(false);
   elect.add_flag("--accept-loss", *accept_loss,
                  "As it is, although acknowledged messages may be lost: when all members that have "

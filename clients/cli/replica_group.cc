@@ -112,6 +112,21 @@ Connection ConnectTo(const Connection& connection, const std::string& address) {
   return Connection(options);
 }
 
+int ReportReplicator(const Connection& connection, const grpc::Status& status) {
+  switch (status.error_code()) {
+    case grpc::StatusCode::PERMISSION_DENIED:
+      fmt::print(stderr, "dunlinctl: {}\n", status.error_message());
+      return kRefused;
+    case grpc::StatusCode::UNIMPLEMENTED:
+      fmt::print(stderr,
+                 "dunlinctl: {} is no replicator: `dunlinctl replica list` shows their addresses\n",
+                 connection.options().endpoint);
+      return kRefused;
+    default:
+      return connection.Report(status);
+  }
+}
+
 grpc::Status AskMember(const Connection& connection, v1::GetMemberResponse& member) {
   const auto context = connection.Context();
   return v1::ReplicationService::NewStub(connection.channel())
@@ -136,7 +151,7 @@ GroupAnswers AskAll(const Connection& connection, const v1::GetMemberResponse& f
 int AskMaster(const Connection& connection, GroupAnswers& group) {
   v1::GetMemberResponse first;
   const grpc::Status status = AskMember(connection, first);
-  if (!status.ok()) return connection.Report(status);
+  if (!status.ok()) return ReportReplicator(connection, status);
   group = AskAll(connection, first);
   if (!group.master_address.empty()) return kOk;
   fmt::print(stderr,

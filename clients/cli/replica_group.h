@@ -23,6 +23,9 @@ int FindReplicator(Connection& connection, std::optional<Connection>& found);
 // To another member of the group.
 Connection ConnectTo(const Connection& connection, const std::string& address);
 
+// As Connection::Report, of what a replicator said: it knows its group's secret, and no users.
+int ReportReplicator(const Connection& connection, const grpc::Status& status);
+
 grpc::Status AskMember(const Connection& connection, replication::v1::GetMemberResponse& member);
 
 struct GroupAnswers {

@@ -96,14 +96,14 @@ int Change(const Connection& connection, const Operator& by, const RosterChange&
       const grpc::Status status = AskFor(connection, group, by, change);
       asked = status.ok();
       if (!asked && status.error_code() != grpc::StatusCode::UNAVAILABLE) {
-        return connection.Report(status);
+        return ReportReplicator(connection, status);
       }
       if (!asked) last = status;
       if (asked) continue;
     }
     Connection::Pause(kLookInterval);
   }
-  return connection.Report(last);
+  return ReportReplicator(connection, last);
 }
 
 // What the master says of a member that is being added; true: it is where it was to be.

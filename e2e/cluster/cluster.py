@@ -67,6 +67,7 @@ class Cluster:
         self.network = Network("dunlin%d" % number, "10.77.%d" % number)
         self.directory = "/var/tmp/dunlin-cluster-%d" % number
         self.programs = programs
+        self.settings = []  # of members
 
     # ---- what there is ----
 
@@ -82,7 +83,8 @@ class Cluster:
             raise Failure("cluster %d is not up: `./dev cluster up` starts it" % self.number)
         try:
             with open(os.path.join(self.directory, "cluster.json")) as saved:
-                self.programs = json.load(saved)["programs"]
+                was = json.load(saved)
+            self.programs, self.settings = was["programs"], was["settings"]
         except (OSError, ValueError, KeyError):
             raise Failure("cluster %d is only half there: `./dev cluster down` removes what is "
                           "left of it" % self.number) from None
@@ -103,8 +105,9 @@ class Cluster:
                           "shows it, `./dev cluster down` removes it, another --id makes another "
                           "one" % self.number)
 
-    def up(self, mode, flush):
+    def up(self, mode, flush, settings):
         """REQUIRES: it can be made. What is there when it fails, `down` removes."""
+        self.settings = settings
         self.network.make()
         os.mkdir(self.directory, 0o755)
         for machine in MACHINES:
@@ -144,7 +147,8 @@ class Cluster:
                     members=", ".join("%s=%s" % (other, self.address(other, REPLICATOR_PORT))
                                       for other in group)))
         with open(os.path.join(self.directory, "cluster.json"), "w") as file:
-            json.dump({"programs": self.programs, "mode": mode, "flush": flush}, file)
+            json.dump({"programs": self.programs, "mode": mode, "flush": flush,
+                       "settings": self.settings}, file)
 
     def commands(self, machine):
         """What runs there: name of the program → its command."""
@@ -159,7 +163,8 @@ class Cluster:
             return {"dunlin-nameservice": [self.program("dunlin-nameservice"), "--data-dir",
                                            self.home(machine, "data"),
                                            "--set", "registry.start_grace_ms=3000"]}
-        config = ["-c", self.home(machine, "member.yaml")]
+        config = ["-c", self.home(machine, "member.yaml"),
+                  *(word for setting in self.settings for word in ("--set", setting))]
         return {name: [self.program(name), *config] for name in HALVES["both"]}
 
     def start(self, machines):

@@ -36,9 +36,11 @@ class ClusterTest(unittest.TestCase):
         return done.stdout
 
     def control(self, address, *words, status=0):
+        """`status`: None, it does not matter."""
         done = subprocess.run([os.path.join(self.home.name, "dunlinctl"), "--endpoint", address,
                                *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.assertEqual(done.returncode, status, done.stdout)
+        if status is not None:
+            self.assertEqual(done.returncode, status, done.stdout)
         return done.stdout
 
     def members(self):
@@ -92,9 +94,42 @@ class ClusterTest(unittest.TestCase):
         while text not in self.at_master("a", "consume", "orders", "--group", "me", "--count", "1"):
             self.assertLess(time.monotonic(), deadline, "it is not consumed: " + text)
 
-    def test_tour(self):
+    def setUp(self):
         self.addCleanup(lambda: self.cluster("down") if os.path.exists(
             "/sys/class/net/dunlin" + self.id) else None)
+
+    def test_nobody_is_elected_unless_told(self):
+        self.cluster("up", "--programs", self.home.name, "--set", "replication.election=MANUAL")
+        members = self.await_whole("a")
+        first = self.master(members, "a")
+        other = next(name for name in ("a-0", "a-1") if name != first)
+        replicator = members[other]["ADDRESS"].replace(":8081", ":10912")
+        secret = ("--secret-file", "/var/tmp/dunlin-cluster-%s/secret" % self.id)
+
+        def elect(*words, at=replicator, status=1):
+            return self.control(at, "replica", "elect", *words, status=status)
+
+        self.at_master("a", "topic", "create", "orders")
+        self.at_master("a", "produce", "orders", "before the master was killed")
+        self.assertIn("for a group without a master", elect(*secret))
+        self.assertIn("is no replicator", elect(at="10.77.%s.11:9876" % self.id))
+
+        self.cluster("kill", first)
+        waits = "replication.election is MANUAL: waits for " + first
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while waits not in (said := self.control(replicator, "replica", "list", status=None)):
+            self.assertLess(time.monotonic(), deadline, said)
+        self.assertIsNone(self.master(self.members(), "a"))
+        refused = elect()
+        self.assertIn("--secret-file", refused)
+        self.assertNotIn("signed", refused)
+        elect(*secret, status=0)
+        self.assertEqual(other, self.await_other_master("a", first)[0])
+        self.send_and_read("after the election")
+        self.assertIn("before the master was killed", self.at_master(
+            "a", "consume", "orders", "--group", "another", "--count", "2"))
+
+    def test_tour(self):
         self.assertIn("is not up", self.cluster("status", status=1))
         said = self.cluster("up", "--mode", "SYNC", "--programs", self.home.name)
         self.assertIn("is up already", self.cluster("up", "--programs", self.home.name, status=1))

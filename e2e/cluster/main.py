@@ -23,7 +23,7 @@ def say(line):
 def up(cluster, options):
     cluster.check_can_be_made()
     try:
-        cluster.up(options.mode, options.flush)
+        cluster.up(options.mode, options.flush, options.settings)
     except BaseException:
         cluster.remove()
         raise
@@ -111,6 +111,9 @@ def parse(arguments):
                          help="when a send is acknowledged (default: SYNC)")
     command.add_argument("--flush", choices=["ASYNC", "SYNC"], default="ASYNC",
                          help="store.flush_mode (default: ASYNC)")
+    command.add_argument("--set", action="append", default=[], dest="settings",
+                         metavar="SETTING=VALUE", help="of both programs of every member, as "
+                         "docs/reference/config.md has it; more than once")
     command.add_argument("--programs", default=os.path.join(ROOT, "bin"), metavar="DIR",
                          help="where the programs are (default: bin/)")
     add("status", status, "show every member: role, epoch, lag, processes, network")

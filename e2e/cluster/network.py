@@ -78,8 +78,15 @@ class Network:
 
     def remove(self):
         """Also what is left of one that was not wholly made."""
-        for machine in self.machines():
+        machines = self.machines()
+        for machine in machines:
             self.kill_all(machine)
+        # A namespace stays for as long as a connection in it takes to end, and its interface with
+        # it, unless that goes first: the next one of this name would be refused.
+        for end in os.listdir("/sys/class/net"):
+            if end.startswith(self.prefix + "-"):
+                run("ip", "link", "delete", end)
+        for machine in machines:
             run("ip", "netns", "delete", self.namespace(machine))
         if os.path.exists("/sys/class/net/" + self.bridge):
             run("ip", "link", "delete", self.bridge)

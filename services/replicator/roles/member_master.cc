@@ -184,7 +184,8 @@ std::string Member::WhyNoElection(Instant now) const {
   if (!options_.members.contains(options_.name)) return options_.name + " is a learner";
   if (view_->lease.has_value()) {
     return fmt::format(
-        "{} holds the lease of epoch {}; an election is for a group without a master",
+        "{} holds the lease of epoch {}, which ends some seconds after it has gone; an election is "
+        "for a group without a master",
         view_->lease->name, view_->lease->epoch.value());
   }
   if (electing_.has_value()) return "an election is under way";
